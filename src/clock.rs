@@ -1,0 +1,50 @@
+//! The one place that asks what time it is; everything else is told.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The wall clock, in UTC.
+#[expect(clippy::disallowed_methods, reason = "this is the one owner of the wall clock")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// The wall clock cut to whole seconds, the grain of every stored time.
+pub fn now_seconds() -> Timestamp {
+    whole_seconds(now())
+}
+
+/// Cuts a time to whole seconds, towards the past.
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    let second = if time.subsec_nanosecond() < 0 { time.as_second() - 1 } else { time.as_second() };
+    Timestamp::from_second(second).unwrap_or(time)
+}
+
+/// A moment from which elapsed time is counted even while the machine or the process sleeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    wall: Timestamp,
+    boot: Duration,
+}
+
+impl Mark {
+    /// This moment.
+    pub fn now() -> Self {
+        Self { wall: now(), boot: steady() }
+    }
+
+    /// Time since the mark: the larger of the wall clock's and `CLOCK_BOOTTIME`'s answer, so that neither a
+    /// suspended machine nor a clock set back makes it look shorter than it was.
+    pub fn elapsed(&self) -> Duration {
+        let wall = Duration::try_from(now().duration_since(self.wall)).unwrap_or_default();
+        wall.max(steady().saturating_sub(self.boot))
+    }
+}
+
+/// Time since boot, sleep included; only the difference between two readings means something. It never jumps when the
+/// wall clock is set, so it is the one to ask before somebody *else* is declared late.
+pub fn steady() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

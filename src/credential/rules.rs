@@ -1,0 +1,221 @@
+//! What the API server refuses, and with which words: the bounds and the rules of the resource.
+//!
+//! Two tables rather than attributes on the types, because a reader who asks what is refused wants one place, and a
+//! test goes through them row by row on a real server. A regular expression stands in a CEL rule and not in a
+//! `pattern`: only so can the message say what to write instead.
+
+/// A limit on the size of one field. Every string, list and map has one: the API server counts the worst cost of the
+/// rules with them, and nobody can fill etcd through a field.
+pub enum Bound {
+    /// Characters of a string: least and most.
+    Text(i64, i64),
+    /// Entries of a map, and characters of each value.
+    Entries(i64, i64),
+    /// Items of a list.
+    Items(i64),
+    /// Least and most of a number.
+    Range(i64, i64),
+    /// Least of a number.
+    AtLeast(i64),
+}
+
+/// Longest name of a Secret and of a key in it (Kubernetes: DNS subdomain, config map key).
+const NAME: Bound = Bound::Text(1, 253);
+/// Longest duration: three parts of five digits and a unit.
+const DURATION: Bound = Bound::Text(2, 18);
+/// `https://`, a host of 253 characters, a port.
+const ORIGIN: Bound = Bound::Text(9, 267);
+/// `uid/resourceVersion`.
+const VERSION: Bound = Bound::Text(0, 128);
+/// A reason: one word; the table of reasons is open, so no enum.
+const REASON: Bound = Bound::Text(0, 128);
+
+/// The bound of each field, by its path: `*` is any value of a map or item of a list.
+pub const BOUNDS: &[(&str, Bound)] = &[
+    ("spec.provider.welkin.tenant", Bound::Text(1, 128)),
+    ("spec.provider.welkin.clientName", Bound::Text(1, 128)),
+    ("spec.provider.welkin.secretRef.name", NAME),
+    ("spec.provider.welkin.secretRef.key", NAME),
+    ("spec.provider.welkin.endpoint", ORIGIN),
+    ("spec.provider.qontak.secretRef.name", NAME),
+    ("spec.provider.qontak.keys.username", NAME),
+    ("spec.provider.qontak.keys.password", NAME),
+    ("spec.provider.qontak.keys.clientId", NAME),
+    ("spec.provider.qontak.keys.clientSecret", NAME),
+    ("spec.provider.qontak.endpoint", ORIGIN),
+    ("spec.target.name", NAME),
+    ("spec.target.tokenKey", NAME),
+    ("spec.target.data", Bound::Entries(16, 512)),
+    ("spec.target.metadata.labels", Bound::Entries(32, 63)),
+    ("spec.target.metadata.annotations", Bound::Entries(32, 4096)),
+    ("spec.renewal.renewBefore", DURATION),
+    ("spec.renewal.renewBeforePercentage", Bound::Range(10, 50)),
+    ("spec.renewal.maxAge", DURATION),
+    ("spec.renewal.assumedLifetime", DURATION),
+    ("status.observedGeneration", Bound::AtLeast(-1)),
+    ("status.conditions", Bound::Items(8)),
+    ("status.conditions.*.type", Bound::Text(1, 316)),
+    ("status.conditions.*.reason", Bound::Text(1, 128)),
+    ("status.conditions.*.message", Bound::Text(0, 4096)),
+    ("status.conditions.*.observedGeneration", Bound::AtLeast(0)),
+    ("status.token.type", Bound::Text(0, 64)),
+    ("status.token.lifetimeSeconds", Bound::AtLeast(0)),
+    ("status.lastAttempt.reason", REASON),
+    ("status.lastAttempt.generation", Bound::AtLeast(0)),
+    ("status.lastAttempt.sourceVersion", VERSION),
+    ("status.failedAttempts", Bound::AtLeast(0)),
+    ("status.revision", Bound::AtLeast(0)),
+    ("status.lastHandledRenewRequest", Bound::Text(0, 128)),
+    ("status.target.name", Bound::Text(0, 253)),
+    ("status.target.version", VERSION),
+];
+
+/// A CEL rule: `self` is the value of `field`, `oldSelf` what it was before an update.
+pub struct Rule {
+    /// The path, as in [`BOUNDS`]; the empty path is the object itself.
+    pub field: &'static str,
+    /// The expression that must be true.
+    pub rule: &'static str,
+    /// What a user reads after the path of the field when it is not.
+    pub message: &'static str,
+}
+
+const fn rule(field: &'static str, rule: &'static str, message: &'static str) -> Rule {
+    Rule { field, rule, message }
+}
+
+/// A duration of at least the given one. Where it is not even written like one, the message says how to write it.
+macro_rules! at_least {
+    ($field:literal, $least:literal) => {
+        rule(
+            concat!("spec.renewal.", $field),
+            concat!("self.matches('^([0-9]{1,5}(h|m|s)){1,3}$') && duration(self) >= duration('", $least, "')"),
+            concat!($field, " must be a duration of at least ", $least, ", written like 90m, 24h or 1h30m"),
+        )
+    };
+}
+
+const SEGMENT: &str = "self.matches('^[A-Za-z0-9_-]{1,128}$')";
+const SECRET_NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
+const SECRET_NAME_MESSAGE: &str = "must be a Secret's name: lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part";
+const KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')";
+const KEY_MESSAGE: &str =
+    "must be a key of a Secret: letters, digits, '-', '_' and '.', but not '.' alone and no '..' in front";
+const ORIGIN_RULE: &str =
+    "self.matches('^https://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?$')";
+const ORIGIN_MESSAGE: &str = "endpoint must be an https origin such as https://api.example.com or https://api.example.com:8443, without path, user or query";
+/// The prefix before the slash decides, in any case of letters: `Kubernetes.io/x` reads like `kubernetes.io/x`.
+const UNRESERVED: &str = "self.all(k, !k.lowerAscii().matches('^([^/]*[.])?(kubernetes|k8s|apicredential|argoproj)[.]io/') \
+     || k.matches('^app[.]kubernetes[.]io/(name|instance|component|part-of|version)$'))";
+const UNRESERVED_MESSAGE: &str = "names under kubernetes.io, k8s.io, apicredential.io and argoproj.io are reserved, except app.kubernetes.io/name, instance, component, part-of and version";
+
+/// Everything that is refused beyond type, size and enumeration.
+pub const RULES: &[Rule] = &[
+    rule(
+        "",
+        "self.metadata.name.size() <= 200",
+        "metadata.name must have at most 200 characters, because its events are named after it",
+    ),
+    rule(
+        "spec",
+        "!has(self.provider.welkin) || self.provider.welkin.secretRef.name != self.target.name",
+        "target.name must differ from provider.welkin.secretRef.name: a token is never written into its own source",
+    ),
+    rule(
+        "spec",
+        "!has(self.provider.qontak) || self.provider.qontak.secretRef.name != self.target.name",
+        "target.name must differ from provider.qontak.secretRef.name: a token is never written into its own source",
+    ),
+    rule(
+        "spec.provider",
+        "(self.type == 'Welkin') == has(self.welkin)",
+        "the block welkin must be set when type is Welkin, and only then",
+    ),
+    rule(
+        "spec.provider",
+        "(self.type == 'Qontak') == has(self.qontak)",
+        "the block qontak must be set when type is Qontak, and only then",
+    ),
+    rule(
+        "spec.provider.type",
+        "self == oldSelf",
+        "type is immutable: create another ApiCredential for another provider",
+    ),
+    rule(
+        "spec.provider.welkin.tenant",
+        SEGMENT,
+        "tenant must be 1 to 128 letters, digits, '_' or '-', because it is one segment of a URL",
+    ),
+    rule(
+        "spec.provider.welkin.clientName",
+        SEGMENT,
+        "clientName must be 1 to 128 letters, digits, '_' or '-', because it is one segment of a URL",
+    ),
+    rule("spec.provider.welkin.secretRef.name", SECRET_NAME, SECRET_NAME_MESSAGE),
+    rule("spec.provider.welkin.secretRef.key", KEY, KEY_MESSAGE),
+    rule("spec.provider.welkin.endpoint", ORIGIN_RULE, ORIGIN_MESSAGE),
+    rule("spec.provider.qontak.secretRef.name", SECRET_NAME, SECRET_NAME_MESSAGE),
+    rule("spec.provider.qontak.keys.username", KEY, KEY_MESSAGE),
+    rule("spec.provider.qontak.keys.password", KEY, KEY_MESSAGE),
+    rule("spec.provider.qontak.keys.clientId", KEY, KEY_MESSAGE),
+    rule("spec.provider.qontak.keys.clientSecret", KEY, KEY_MESSAGE),
+    rule("spec.provider.qontak.endpoint", ORIGIN_RULE, ORIGIN_MESSAGE),
+    rule("spec.target.name", SECRET_NAME, SECRET_NAME_MESSAGE),
+    rule("spec.target.name", "self == oldSelf", "name is immutable: create another ApiCredential for another Secret"),
+    rule(
+        "spec.target.creationPolicy",
+        "self == oldSelf",
+        "creationPolicy is immutable: delete this ApiCredential and create it again",
+    ),
+    rule("spec.target.tokenKey", KEY, KEY_MESSAGE),
+    rule(
+        "spec.target",
+        "!has(self.data) || !(self.tokenKey in self.data)",
+        "data must not contain the key that tokenKey names, because the raw token is always written there",
+    ),
+    rule(
+        "spec.target",
+        "self.creationPolicy != 'Merge' || !has(self.metadata)",
+        "metadata must be absent when creationPolicy is Merge: labels and annotations of a merged Secret belong to its owner",
+    ),
+    rule(
+        "spec.target.data",
+        "self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",
+        "each name must be a key of a Secret: at most 253 letters, digits, '-', '_' and '.', but not '.' alone and no '..' in front",
+    ),
+    rule(
+        "spec.target.data.*",
+        "self.matches('^([^{]|[{][{]|[{](token|tokenType|expiresAt|issuedAt|provider)[}])*$')",
+        "the placeholders are {token}, {tokenType}, {expiresAt}, {issuedAt} and {provider}; write {{ for a literal brace",
+    ),
+    rule(
+        "spec.target.data.*",
+        "self.replace('{{', '').split('{token}').size() <= 2",
+        "{token} may stand at most once in a value",
+    ),
+    rule("spec.target.metadata.labels", UNRESERVED, UNRESERVED_MESSAGE),
+    rule(
+        "spec.target.metadata.labels",
+        "self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+        "each name must be a label name such as team or example.com/team: at most 63 letters, digits, '-', '_' and '.' after an optional DNS name and '/'",
+    ),
+    rule(
+        "spec.target.metadata.labels.*",
+        "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$')",
+        "must be a label value: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+    ),
+    rule("spec.target.metadata.annotations", UNRESERVED, UNRESERVED_MESSAGE),
+    rule(
+        "spec.target.metadata.annotations",
+        "self.all(k, k.indexOf('/') <= 253 && k.lowerAscii().matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?$'))",
+        "each name must be an annotation name such as team or example.com/team: at most 63 letters, digits, '-', '_' and '.' after an optional DNS name and '/'",
+    ),
+    rule(
+        "spec.renewal",
+        "!(has(self.renewBefore) && has(self.renewBeforePercentage))",
+        "renewBefore and renewBeforePercentage exclude each other: remove one of them",
+    ),
+    at_least!("renewBefore", "2m"),
+    at_least!("maxAge", "5m"),
+    at_least!("assumedLifetime", "5m"),
+];

@@ -1,0 +1,165 @@
+//! Answers as a provider might give them, without a wire.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+mod head;
+mod times;
+
+const NOW: i64 = 1_700_000_000;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW).unwrap()
+}
+
+fn welkin() -> Inputs {
+    Inputs::Welkin {
+        endpoint: Endpoint::parse("https://welkin.example:8443").unwrap(),
+        tenant: PathSegment::parse("gh").unwrap(),
+        client_name: PathSegment::parse("VBOPNRYRWJIP").unwrap(),
+        secret: SecretString::from("+}B{KGTG6#zG%P;tQm0C"),
+    }
+}
+
+fn qontak() -> Inputs {
+    Inputs::Qontak {
+        endpoint: Endpoint::parse("https://qontak.example").unwrap(),
+        username: SecretString::from("user\"name"),
+        password: SecretString::from("p\u{e4}ss\\word"),
+        client_id: SecretString::from(QONTAK_PUBLIC_CLIENT_ID),
+        client_secret: SecretString::from(QONTAK_PUBLIC_CLIENT_SECRET),
+    }
+}
+
+fn jwt(claims: &str) -> String {
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(claims), part("signature"))
+}
+
+fn welkin_body(token: &str) -> String {
+    format!(r#"{{"clientName":"VBOPNRYRWJIP","token":"{token}","enabled":true}}"#)
+}
+
+fn until(second: i64) -> Result<Lifetime, Reason> {
+    Ok(Lifetime::Until(Timestamp::from_second(second).unwrap()))
+}
+
+#[test]
+fn a_request_asks_exactly_what_the_vendor_documents() {
+    let ask = welkin().ask().unwrap();
+    assert_eq!(ask.url.as_str(), "https://welkin.example:8443/gh/admin/api_clients/VBOPNRYRWJIP");
+    assert_eq!(ask.body, r#"{"secret":"+}B{KGTG6#zG%P;tQm0C"}"#);
+    let ask = qontak().ask().unwrap();
+    assert_eq!(ask.url.as_str(), "https://qontak.example/oauth/token");
+    let body: serde_json::Value = serde_json::from_slice(&ask.body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "username": "user\"name", "password": "p\u{e4}ss\\word", "grant_type": "password",
+            "client_id": "RRrn6uIxalR_QaHFlcKOqbjHMG63elEdPTair9B9YdY",
+            "client_secret": "Sa8IGIh_HpVK1ZLAF0iFf7jU760osaUNV659pBIZR00",
+        })
+    );
+}
+
+#[test]
+fn inputs_and_tokens_do_not_show_themselves_in_debug_output() {
+    let issued = welkin().read(welkin_body("t0ken").as_bytes(), now()).unwrap();
+    let text = format!("{:?} {:?} {issued:?}", welkin(), qontak());
+    for secret in ["KGTG6", "word", "user", "Sa8IG", "t0ken"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn a_welkin_answer_is_read_as_documented() {
+    let token = jwt(
+        r#"{"custom:type":"API_CLIENT","token_use":"id","auth_time":1615228427,"iat":1615228427,"exp":1615232027}"#,
+    );
+    let issued = welkin().read(welkin_body(&token).as_bytes(), Timestamp::from_second(1_615_228_430).unwrap()).unwrap();
+    assert_eq!(issued.token.expose_secret(), token);
+    assert_eq!(issued.token_type, "Bearer");
+    assert_eq!(Ok(issued.lifetime), until(1_615_232_027));
+}
+
+#[test]
+fn a_qontak_answer_is_read_as_documented() {
+    let body = r#"{"access_token": "WPuW1u-v21SkfqfC7NNBD9NvNg3ojy8ftuUpVy3ArbU", "token_type": "Bearer", "expires_in": 29823918,
+        "refresh_token": "UU_3xp5jRN0fsNKDrVAEh4QqdRody3Wc37VQHFZ37C4", "created_at": 1594354514}"#;
+    let issued = qontak().read(body.as_bytes(), now()).unwrap();
+    assert_eq!(issued.token.expose_secret(), "WPuW1u-v21SkfqfC7NNBD9NvNg3ojy8ftuUpVy3ArbU");
+    assert_eq!(issued.issued_at, now());
+    assert_eq!(Ok(issued.lifetime), until(NOW + 29_823_918));
+}
+
+#[test]
+fn every_malformed_welkin_answer_has_its_reason() {
+    let long = "a".repeat(16 * 1024);
+    let too_long = "a".repeat(16 * 1024 + 1);
+    let deep = format!("{{\"x\":{}", "[".repeat(60_000));
+    let deep_but_closed = format!("{{\"x\":{}{},\"token\":\"a\"}}", "[".repeat(20_000), "]".repeat(20_000));
+    for (body, reason) in [
+        ("", Some(Reason::InvalidResponse)),
+        ("<html>sorry</html>", Some(Reason::InvalidResponse)),
+        ("null", Some(Reason::InvalidResponse)),
+        ("\"token\"", Some(Reason::InvalidResponse)),
+        (r#"[{"errorCode":"NOT_VALID_JSON_WEB_TOKEN","message":"m"}]"#, Some(Reason::InvalidResponse)),
+        (r#"["a", "b", true]"#, Some(Reason::InvalidResponse)),
+        ("{}", Some(Reason::InvalidResponse)),
+        (r#"{"token":"a"} x"#, Some(Reason::InvalidResponse)),
+        (r#"{"token":"a"}{"token":"b"}"#, Some(Reason::InvalidResponse)),
+        (r#"{"token":"a","token":"b"}"#, Some(Reason::InvalidResponse)),
+        (r#"{"token":"a","\u0074oken":"b"}"#, Some(Reason::InvalidResponse)),
+        (r#"{"Token":"a"}"#, Some(Reason::InvalidResponse)),
+        ("\u{feff}{\"token\":\"a\"}", Some(Reason::InvalidResponse)),
+        (&deep, Some(Reason::InvalidResponse)),
+        (&deep_but_closed, None),
+        (r#"{"token":"a"}"#, None),
+        (r#"{"token":"\u0061"}"#, None),
+        (r#"{"token":"a","enabled":null,"clientName":null,"token_type":null}"#, None),
+        (r#"{"enabled":false}"#, Some(Reason::ClientDisabled)),
+        (r#"{"enabled":false,"clientName":"other","token":null}"#, Some(Reason::ClientDisabled)),
+        (r#"{"enabled":"false","token":"a"}"#, Some(Reason::InvalidResponse)),
+        (r#"{"clientName":"other","token":null}"#, Some(Reason::ResponseMismatch)),
+        (r#"{"clientName":"vbopnryrwjip","token":"a"}"#, Some(Reason::ResponseMismatch)),
+        (r#"{"clientName":["VBOPNRYRWJIP"],"token":"a"}"#, Some(Reason::InvalidResponse)),
+        (r#"{"clientName":"\u0056BOPNRYRWJIP","token":"a"}"#, None),
+        (r#"{"token":null}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":""}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":"="}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":7}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":["a"]}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":"a\n"}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":"a\r\nX-Header: b"}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":"a b"}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":"a=b"}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":"\u0000"}"#, Some(Reason::InvalidToken)),
+        (r#"{"token":"\ud800"}"#, Some(Reason::InvalidToken)),
+        ("{\"token\":\"t\u{f6}ken\"}", Some(Reason::InvalidToken)),
+        (r#"{"token":"aZ09-._~+/=="}"#, None),
+        (&format!(r#"{{"token":"{long}"}}"#), None),
+        (&format!(r#"{{"token":"{too_long}"}}"#), Some(Reason::InvalidToken)),
+        (r#"{"token":"a","token_type":"BEARER"}"#, None),
+        (r#"{"token":"a","token_type":"MAC"}"#, Some(Reason::UnsupportedTokenType)),
+        (r#"{"token":"a","token_type":""}"#, Some(Reason::UnsupportedTokenType)),
+        (r#"{"token":"a","token_type":7}"#, Some(Reason::UnsupportedTokenType)),
+        (r#"{"token":null,"token_type":"MAC"}"#, Some(Reason::InvalidToken)),
+    ] {
+        let start: String = body.chars().take(100).collect();
+        assert_eq!(welkin().read(body.as_bytes(), now()).err(), reason, "{start}");
+    }
+    assert_eq!(welkin().read(b"{\"token\":\"a\xff\"}", now()).err(), Some(Reason::InvalidResponse));
+    assert_eq!(welkin().read(b"{\"x\":\"\xff\",\"token\":\"a\"}", now()).err(), Some(Reason::InvalidResponse));
+}
+
+proptest! {
+    #[test]
+    fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = welkin().read(&body, now());
+        let _ = qontak().read(&body, now());
+    }
+}

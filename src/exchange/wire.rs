@@ -1,0 +1,150 @@
+//! The HTTP client for providers, apart from the one for Kubernetes.
+//!
+//! **A request is sent at most once.** Read in the sources of reqwest 0.13.5, hyper-util 0.1.21 and hyper 1.12: reqwest's
+//! own retries are turned off ([`reqwest::retry::never`]). hyper-util tries a request again on another connection only if
+//! hyper hands it back, and reqwest cannot turn that off; but hyper's HTTP/1 client hands a request back only while it
+//! still lies in the queue of a pooled connection that closed. Once taken from the queue, before its first byte is
+//! written, every error ends the exchange. HTTP/2, where a refused stream could be sent again, is not compiled in and
+//! excluded by ALPN; TLS early data, which can be replayed, is off by default.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use reqwest::{Certificate, Client, ClientBuilder, Response, redirect, retry, tls};
+use rustls::crypto::CryptoProvider;
+use secrecy::zeroize::Zeroizing;
+
+use super::{Ask, Failure, Inputs, Issued, answer, fault};
+use crate::clock;
+use crate::reason::Reason;
+
+#[cfg(test)]
+mod tests;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below the idle timeouts of common load balancers (60 s and more), so that we close first, not while we send.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_BODY: usize = 64 * 1024;
+const USER_AGENT: &str = concat!("apicredential-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Sends exchanges.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    client: Client,
+    timeout: Duration,
+}
+
+/// Why there is no client for providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// `install_default` was not called.
+    #[error("no TLS crypto provider is installed in this process")]
+    NoCryptoProvider,
+    /// The file is not what it should be.
+    #[error("--provider-ca-file holds no readable PEM certificate; give a file of \"BEGIN CERTIFICATE\" blocks")]
+    BadCertificates,
+    /// No roots, most likely.
+    #[error("no TLS client could be set up; is there a system certificate store, such as /etc/ssl/certs?")]
+    NoClient,
+}
+
+impl Wire {
+    /// A client that trusts the system's roots and those given as PEM, and gives each exchange this long in all.
+    ///
+    /// The system's roots are the files that OpenSSL would use (`/etc/ssl/certs`, or `SSL_CERT_FILE` and `SSL_CERT_DIR`).
+    ///
+    /// # Errors
+    /// See [`WireError`]; the process needs a default [`CryptoProvider`] before.
+    pub fn new(timeout: Duration, extra_roots_pem: Option<&[u8]>) -> Result<Self, WireError> {
+        // reqwest panics without one.
+        if CryptoProvider::get_default().is_none() {
+            return Err(WireError::NoCryptoProvider);
+        }
+        let roots = extra_roots_pem.map(certificates).transpose()?.unwrap_or_default();
+        // With roots of ours, an empty system store is no error; a certificate of ours that is none is.
+        let error = if roots.is_empty() { WireError::NoClient } else { WireError::BadCertificates };
+        Ok(Self { client: client(roots).build().map_err(|_| error)?, timeout })
+    }
+
+    /// Asks once. Takes no longer than the timeout, whatever the provider does.
+    ///
+    /// # Errors
+    /// The reason why there is no token.
+    pub async fn exchange(&self, inputs: &Inputs) -> Result<Issued, Failure> {
+        let ask = inputs.ask()?;
+        let start = clock::Mark::now();
+        let issued_at = clock::now_seconds();
+        let mut status = None;
+        let whole = self.send_and_read(inputs, ask, issued_at, &mut status);
+        let result = tokio::time::timeout(self.timeout, whole).await;
+        let result = result.unwrap_or(Err(Reason::ProviderTimeout.into()));
+        tracing::debug!(
+            provider = inputs.provider().as_str(),
+            status,
+            reason = result.as_ref().err().map(|failure| failure.reason.as_str()),
+            duration_seconds = start.elapsed().as_secs_f64(),
+            "a provider was asked for a token"
+        );
+        result
+    }
+
+    async fn send_and_read(
+        &self,
+        inputs: &Inputs,
+        ask: Ask,
+        issued_at: Timestamp,
+        status: &mut Option<u16>,
+    ) -> Result<Issued, Failure> {
+        let request = self.client.post(ask.url).headers(headers()).body(ask.body);
+        let response = request.send().await.map_err(|error| fault::reason(&error))?;
+        *status = Some(response.status().as_u16());
+        answer::judge(response.status(), response.headers(), clock::now())?;
+        let body = read_body(response).await?;
+        Ok(inputs.read(&body, issued_at)?)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one client for providers, with every protection set")]
+fn client(extra_roots: Vec<Certificate>) -> ClientBuilder {
+    Client::builder()
+        .https_only(true)
+        .tls_version_min(tls::Version::TLS_1_2)
+        .tls_certs_merge(extra_roots)
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .referer(false)
+        .connection_verbose(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent(USER_AGENT)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, WireError> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(WireError::BadCertificates),
+    }
+}
+
+fn headers() -> HeaderMap {
+    let json = HeaderValue::from_static("application/json");
+    let identity = HeaderValue::from_static("identity");
+    [(CONTENT_TYPE, json.clone()), (ACCEPT, json), (ACCEPT_ENCODING, identity)].into_iter().collect()
+}
+
+/// Reads up to the limit, counted, whatever `Content-Length` says; dropping the rest closes the connection.
+async fn read_body(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Reason> {
+    // All of it at once, so that no growing buffer leaves a piece of the token behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY));
+    while let Some(chunk) = response.chunk().await.map_err(|error| fault::reason(&error))? {
+        if chunk.len() > MAX_BODY - body.len() {
+            return Err(Reason::ResponseTooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

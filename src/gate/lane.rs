@@ -1,0 +1,192 @@
+//! One endpoint's line of waiters: a state machine that is told the time.
+//!
+//! A key moves from the queue to a grant to a place in flight. A grant is a promise of a place and a *prediction* of its
+//! permit: the permit itself is spent when the key sends, so the rate holds for what is sent, not for what was planned,
+//! and a grant that is dropped gives nothing back. A key that comes late finds its permit still there, for those behind
+//! it leave the permits of those ahead untouched.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::rate::Rate;
+use super::{Limits, MAX_PAUSE};
+
+/// A grant that is not used this long after its time belongs to a key that vanished.
+const GRANT_LIFE: SignedDuration = SignedDuration::from_secs(10);
+/// A grant that is this late holds nobody back any more.
+const GRANT_GRACE: SignedDuration = SignedDuration::from_secs(1);
+
+/// The answer to one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Send now; the place is taken until [`Lane::release`].
+    Go,
+    /// Come back then.
+    At(Timestamp),
+    /// Come back when woken.
+    Queued,
+}
+
+/// Where a key stands; the number is its turn, ascending in order of arrival.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Queued(u64),
+    Granted(u64),
+}
+
+#[derive(Debug)]
+struct Grant<K> {
+    key: K,
+    due: Timestamp,
+}
+
+/// The state of one endpoint. Each method that frees a place returns the keys to wake, in order.
+#[derive(Debug)]
+pub(super) struct Lane<K> {
+    in_flight_limit: usize,
+    rate: Rate,
+    in_flight: usize,
+    paused_until: Option<Timestamp>,
+    next_turn: u64,
+    line: Line<K>,
+}
+
+/// Who waits, by key and by turn.
+#[derive(Debug)]
+struct Line<K> {
+    places: HashMap<K, Place>,
+    queue: BTreeMap<u64, K>,
+    grants: BTreeMap<u64, Grant<K>>,
+}
+
+impl<K: Clone + Eq + Hash> Lane<K> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            in_flight_limit: limits.in_flight.max(1),
+            rate: Rate::new(limits.rate_per_second, limits.burst),
+            in_flight: 0,
+            paused_until: None,
+            next_turn: 0,
+            line: Line { places: HashMap::new(), queue: BTreeMap::new(), grants: BTreeMap::new() },
+        }
+    }
+
+    /// Asks to send now. The keys to wake never include `key`, which hears its own news in the verdict.
+    pub(super) fn admit(&mut self, key: &K, now: Timestamp) -> (Verdict, Vec<K>) {
+        self.drop_vanished(now, Some(key));
+        if let Some(until) = self.paused_until(now) {
+            return (Verdict::At(until), Vec::new());
+        }
+        if !self.line.places.contains_key(key) {
+            self.line.enqueue(key.clone(), self.next_turn);
+            self.next_turn += 1;
+        }
+        let mut woken = self.fill(now);
+        woken.retain(|other| other != key);
+        let Some(Place::Granted(turn)) = self.line.places.get(key).copied() else {
+            return (Verdict::Queued, woken);
+        };
+        let due = self.due(turn, now);
+        if due > now {
+            self.line.postpone(turn, due);
+            return (Verdict::At(due), woken);
+        }
+        self.line.remove(key);
+        self.rate.spend(now);
+        self.in_flight += 1;
+        (Verdict::Go, woken)
+    }
+
+    /// Gives back the place of a key that was told to go.
+    pub(super) fn release(&mut self, now: Timestamp) -> Vec<K> {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.sweep(now)
+    }
+
+    /// Takes the key out of the line.
+    pub(super) fn forget(&mut self, key: &K, now: Timestamp) -> Vec<K> {
+        if self.line.remove(key) { self.fill(now) } else { Vec::new() }
+    }
+
+    /// Drops grants of keys that vanished, so that nobody waits for them.
+    pub(super) fn sweep(&mut self, now: Timestamp) -> Vec<K> {
+        self.drop_vanished(now, None);
+        self.fill(now)
+    }
+
+    /// Stops everybody until then. The whole line is sent away: those who wait for a wake get it now, to hear the time;
+    /// those who hold a grant have a time of their own to come back at, and hear it then.
+    pub(super) fn pause(&mut self, until: Timestamp) -> Vec<K> {
+        self.paused_until = self.paused_until.max(Some(until));
+        self.line.places.clear();
+        self.line.grants.clear();
+        std::mem::take(&mut self.line.queue).into_values().collect()
+    }
+
+    /// The end of the pause, if there is one now.
+    pub(super) fn paused_until(&mut self, now: Timestamp) -> Option<Timestamp> {
+        // Only a clock that was set back can leave the end further ahead than this.
+        let longest = now.saturating_add(MAX_PAUSE).unwrap_or(now);
+        self.paused_until = self.paused_until.filter(|until| *until > now).map(|until| until.min(longest));
+        self.paused_until
+    }
+
+    /// Moves the head of the queue to free places.
+    fn fill(&mut self, now: Timestamp) -> Vec<K> {
+        let mut woken = Vec::new();
+        while self.in_flight + self.line.grants.len() < self.in_flight_limit {
+            let Some((turn, key)) = self.line.queue.pop_first() else { break };
+            let due = self.due(turn, now);
+            self.line.grant(turn, key.clone(), due);
+            woken.push(key);
+        }
+        woken
+    }
+
+    /// When the grant of that turn can be used if those ahead of it use theirs.
+    fn due(&mut self, turn: u64, now: Timestamp) -> Timestamp {
+        let ahead = self.line.grants.range(..turn).filter(|(_, grant)| !overdue(grant.due, GRANT_GRACE, now)).count();
+        self.rate.permit(ahead, now)
+    }
+
+    /// Drops the grants whose keys did not come, except that of the key that just came after all.
+    fn drop_vanished(&mut self, now: Timestamp, present: Option<&K>) {
+        let gone = |grant: &&Grant<K>| overdue(grant.due, GRANT_LIFE, now) && Some(&grant.key) != present;
+        let vanished: Vec<K> = self.line.grants.values().filter(gone).map(|grant| grant.key.clone()).collect();
+        for key in &vanished {
+            self.line.remove(key);
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Line<K> {
+    fn enqueue(&mut self, key: K, turn: u64) {
+        self.places.insert(key.clone(), Place::Queued(turn));
+        self.queue.insert(turn, key);
+    }
+
+    fn grant(&mut self, turn: u64, key: K, due: Timestamp) {
+        self.places.insert(key.clone(), Place::Granted(turn));
+        self.grants.insert(turn, Grant { key, due });
+    }
+
+    fn postpone(&mut self, turn: u64, due: Timestamp) {
+        if let Some(grant) = self.grants.get_mut(&turn) {
+            grant.due = due;
+        }
+    }
+
+    fn remove(&mut self, key: &K) -> bool {
+        match self.places.remove(key) {
+            Some(Place::Queued(turn)) => self.queue.remove(&turn).is_some(),
+            Some(Place::Granted(turn)) => self.grants.remove(&turn).is_some(),
+            None => false,
+        }
+    }
+}
+
+fn overdue(due: Timestamp, by: SignedDuration, now: Timestamp) -> bool {
+    now.duration_since(due) > by
+}

@@ -1,0 +1,50 @@
+//! At most `burst + rate × W` sends in every window `W`: the generic cell rate algorithm (ITU-T I.371), in whole nanoseconds.
+
+use jiff::Timestamp;
+
+const NANOSECONDS: f64 = 1e9;
+/// The longest spacing that is kept apart from "practically never": 10 years.
+const MAX_SPACING: f64 = 10.0 * 366.0 * 86_400.0 * NANOSECONDS;
+
+/// The spacing of permits, and how far their use ran ahead of it.
+#[derive(Debug)]
+pub(super) struct Rate {
+    /// Nanoseconds between two permits, rounded up; 0 = no limit.
+    spacing: i128,
+    /// How far the schedule may lie ahead of the clock: `(burst - 1) × spacing`.
+    tolerance: i128,
+    /// The theoretical arrival time: when the next permit were due if all were evenly spaced.
+    schedule: i128,
+}
+
+impl Rate {
+    pub(super) fn new(per_second: f64, burst: u32) -> Self {
+        let spacing = spacing(per_second);
+        let tolerance = i128::from(burst.max(1) - 1).saturating_mul(spacing);
+        Self { spacing, tolerance, schedule: i128::MIN }
+    }
+
+    /// When the permit after the next `ahead` ones can be spent, if those are spent first. Never before `now`.
+    pub(super) fn permit(&mut self, ahead: usize, now: Timestamp) -> Timestamp {
+        let now = now.as_nanosecond();
+        // Only a clock that was set back can leave the schedule further ahead than this.
+        self.schedule = self.schedule.min(now.saturating_add(self.tolerance).saturating_add(self.spacing));
+        let ahead = self.spacing.saturating_mul(i128::try_from(ahead).unwrap_or(i128::MAX));
+        let permit = self.schedule.max(now).saturating_sub(self.tolerance).saturating_add(ahead).max(now);
+        Timestamp::from_nanosecond(permit).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Spends a permit.
+    pub(super) fn spend(&mut self, now: Timestamp) {
+        self.schedule = self.schedule.max(now.as_nanosecond()).saturating_add(self.spacing);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most MAX_SPACING, and a float's cast saturates anyway")]
+fn spacing(per_second: f64) -> i128 {
+    if per_second > 0.0 && per_second.is_finite() {
+        (NANOSECONDS / per_second).ceil().min(MAX_SPACING) as i128
+    } else {
+        0
+    }
+}

@@ -1,0 +1,276 @@
+//! The state machine, with a clock of its own.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+
+fn at(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_000 + milliseconds).unwrap()
+}
+
+fn limits(in_flight: usize, rate_per_second: f64, burst: u32) -> Limits {
+    Limits { in_flight, rate_per_second, burst }
+}
+
+fn gates(limits: Limits) -> (Gates<u32>, UnboundedReceiver<u32>, Endpoint) {
+    let (wake, woken) = unbounded_channel();
+    (Gates::new(limits, wake), woken, Endpoint::parse("https://a.example").unwrap())
+}
+
+fn drain(woken: &mut UnboundedReceiver<u32>) -> Vec<u32> {
+    std::iter::from_fn(|| woken.try_recv().ok()).collect()
+}
+
+fn pass(admission: Admission<u32>) -> Pass<u32> {
+    match admission {
+        Admission::Go(pass) => pass,
+        other => panic!("expected a pass, got {other:?}"),
+    }
+}
+
+#[test]
+fn at_most_n_are_in_flight_and_the_next_in_line_is_woken() {
+    let (gates, mut woken, endpoint) = gates(limits(2, 0.0, 1));
+    let now = clock::now();
+    let first = pass(gates.admit(&endpoint, &1, now));
+    let _second = pass(gates.admit(&endpoint, &2, now));
+    assert!(matches!(gates.admit(&endpoint, &3, now), Admission::Queued));
+    assert!(matches!(gates.admit(&endpoint, &4, now), Admission::Queued));
+    assert!(matches!(gates.admit(&endpoint, &3, now), Admission::Queued), "asking twice is no second place");
+    assert!(drain(&mut woken).is_empty());
+    drop(first);
+    assert_eq!(drain(&mut woken), [3]);
+    let now = clock::now();
+    assert!(
+        matches!(gates.admit(&endpoint, &4, now), Admission::Queued),
+        "the place is kept for the one who was woken"
+    );
+    drop(pass(gates.admit(&endpoint, &3, now)));
+    assert_eq!(drain(&mut woken), [4]);
+}
+
+#[test]
+fn endpoints_do_not_wait_for_each_other() {
+    let (gates, _woken, endpoint) = gates(limits(1, 0.0, 1));
+    let other = Endpoint::parse("https://b.example").unwrap();
+    let _hanging = pass(gates.admit(&endpoint, &1, at(0)));
+    let _free = pass(gates.admit(&other, &2, at(0)));
+    gates.pause(&endpoint, at(1000));
+    assert_eq!(gates.paused_until(&endpoint, at(0)), Some(at(1000)));
+    assert_eq!(gates.paused_until(&other, at(0)), None);
+}
+
+#[test]
+fn a_key_that_turns_to_another_endpoint_leaves_its_first_place() {
+    let (gates, mut woken, endpoint) = gates(limits(1, 1.0, 1));
+    let other = Endpoint::parse("https://b.example").unwrap();
+    drop(pass(gates.admit(&endpoint, &1, clock::now())));
+    let now = clock::now();
+    assert!(matches!(gates.admit(&endpoint, &2, now), Admission::At(_)));
+    assert!(matches!(gates.admit(&endpoint, &3, now), Admission::Queued));
+    let _pass = pass(gates.admit(&other, &2, now));
+    assert_eq!(drain(&mut woken), [3]);
+}
+
+#[test]
+fn a_forgotten_key_gives_its_place_to_the_next() {
+    let (gates, mut woken, endpoint) = gates(limits(1, 1.0, 1));
+    drop(pass(gates.admit(&endpoint, &1, clock::now())));
+    let now = clock::now();
+    assert!(matches!(gates.admit(&endpoint, &2, now), Admission::At(_)));
+    assert!(matches!(gates.admit(&endpoint, &3, now), Admission::Queued));
+    assert!(matches!(gates.admit(&endpoint, &4, now), Admission::Queued));
+    gates.forget(&3);
+    gates.forget(&99);
+    assert!(drain(&mut woken).is_empty());
+    gates.forget(&2);
+    assert_eq!(drain(&mut woken), [4]);
+}
+
+#[test]
+fn a_pause_sends_everybody_away_until_its_end_and_the_later_end_wins() {
+    let (gates, mut woken, endpoint) = gates(limits(1, 1.0, 1));
+    let running = pass(gates.admit(&endpoint, &1, at(0)));
+    assert!(matches!(gates.admit(&endpoint, &2, at(0)), Admission::Queued));
+    assert!(matches!(gates.admit(&endpoint, &3, at(0)), Admission::Queued));
+    gates.pause(&endpoint, at(5000));
+    gates.pause(&endpoint, at(2000));
+    assert_eq!(drain(&mut woken), [2, 3]);
+    for key in [2, 3, 4] {
+        assert!(matches!(gates.admit(&endpoint, &key, at(100)), Admission::At(end) if end == at(5000)));
+    }
+    drop(running);
+    assert!(drain(&mut woken).is_empty());
+    assert_eq!(gates.paused_until(&endpoint, at(4999)), Some(at(5000)));
+    assert_eq!(gates.paused_until(&endpoint, at(5000)), None);
+    let _pass = pass(gates.admit(&endpoint, &3, at(5000)));
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_stretch_a_pause_or_the_rate() {
+    let mut lane = Lane::new(limits(5, 1.0, 2));
+    assert_eq!(lane.admit(&1, at(0)).0, Verdict::Go);
+    lane.pause(at(900_000));
+    let hour = 3_600_000;
+    assert_eq!(lane.paused_until(at(-hour)), Some(at(900_000 - hour)));
+    assert_eq!(lane.paused_until(at(900_000 - hour)), None);
+    let Verdict::At(time) = lane.admit(&2, at(-10 * hour)).0 else {
+        panic!("no bucket is full after its schedule is unknown")
+    };
+    assert!(time <= at(-10 * hour + 1000));
+}
+
+#[test]
+fn a_burst_is_followed_by_the_rate() {
+    let mut lane = Lane::new(limits(100, 10.0, 3));
+    let verdicts: Vec<Verdict> = (0..6).map(|key| lane.admit(&key, at(0)).0).collect();
+    let later = |milliseconds| Verdict::At(at(milliseconds));
+    assert_eq!(verdicts, [Verdict::Go, Verdict::Go, Verdict::Go, later(100), later(200), later(300)]);
+    assert_eq!(lane.admit(&3, at(99)).0, later(100));
+    assert_eq!(lane.admit(&5, at(100)).0, later(300), "the permit of those ahead is not taken");
+    assert_eq!(lane.admit(&3, at(100)).0, Verdict::Go);
+    assert_eq!(lane.admit(&5, at(300)).0, Verdict::Go);
+    assert_eq!(lane.admit(&4, at(300)).0, Verdict::Go, "a late key finds its permit");
+}
+
+#[test]
+fn a_vanished_key_holds_nobody_back_for_long() {
+    let mut lane = Lane::new(limits(1, 1.0, 1));
+    assert_eq!(lane.admit(&1, at(0)).0, Verdict::Go);
+    assert_eq!(lane.admit(&2, at(0)).0, Verdict::Queued);
+    assert_eq!(lane.admit(&3, at(0)).0, Verdict::Queued);
+    assert_eq!(lane.release(at(0)), [2]);
+    assert!(lane.sweep(at(11_000)).is_empty());
+    assert_eq!(lane.sweep(at(11_001)), [3]);
+    assert_eq!(lane.admit(&3, at(11_001)).0, Verdict::Go);
+}
+
+/// What a simulated key does.
+#[derive(Clone, Debug)]
+struct Actor {
+    arrives: i64,
+    late: i64,
+    works: i64,
+    vanishes: bool,
+}
+
+fn actor(late: i64, vanishing: bool) -> impl Strategy<Value = Actor> {
+    let vanishes = prop::bool::weighted(if vanishing { 0.1 } else { 0.0 });
+    (0..3000_i64, 0..=late, 0..400_i64, vanishes).prop_map(|(arrives, late, works, vanishes)| Actor {
+        arrives,
+        late,
+        works,
+        vanishes,
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Ask(u32),
+    Finish,
+}
+
+/// Plays the actors through a lane. Answers with what was sent, in order: the key and when.
+fn play(limits: Limits, actors: &[Actor], pause: Option<(i64, i64)>) -> Vec<(u32, i64)> {
+    let mut lane = Lane::new(limits);
+    let mut agenda: BTreeMap<(i64, usize), Event> = BTreeMap::new();
+    let mut serial = 0;
+    let mut plan = |agenda: &mut BTreeMap<(i64, usize), Event>, time: i64, event: Event| {
+        serial += 1;
+        agenda.insert((time, serial), event);
+    };
+    for (key, actor) in (0..).zip(actors) {
+        plan(&mut agenda, actor.arrives, Event::Ask(key));
+    }
+    let (mut sent, mut in_flight, mut asked, mut pause) = (Vec::new(), 0, vec![0; actors.len()], pause);
+    while let Some(((time, _), event)) = agenda.pop_first() {
+        let mut woken = Vec::new();
+        if let Some((_, length)) = pause.take_if(|(start, _)| *start <= time) {
+            woken.extend(lane.pause(at(time + length)));
+        }
+        match event {
+            Event::Finish => {
+                in_flight -= 1;
+                woken.extend(lane.release(at(time)));
+            }
+            Event::Ask(key) => {
+                let actor = &actors[key as usize];
+                asked[key as usize] += 1;
+                let gone = actor.vanishes && asked[key as usize] > 1;
+                if !gone && sent.iter().all(|(other, _)| *other != key) {
+                    let (verdict, more) = lane.admit(&key, at(time));
+                    woken.extend(more);
+                    match verdict {
+                        Verdict::Go => {
+                            in_flight += 1;
+                            sent.push((key, time));
+                            plan(&mut agenda, time + actor.works, Event::Finish);
+                        }
+                        Verdict::At(then) => {
+                            assert!(then > at(time));
+                            let then = (then.as_nanosecond() - at(0).as_nanosecond() + 999_999) / 1_000_000;
+                            plan(&mut agenda, i64::try_from(then).unwrap() + actor.late, Event::Ask(key));
+                        }
+                        Verdict::Queued => {}
+                    }
+                }
+            }
+        }
+        assert!(in_flight <= limits.in_flight);
+        for key in woken {
+            plan(&mut agenda, time + actors[key as usize].late, Event::Ask(key));
+        }
+        if agenda.is_empty() {
+            // Somebody looks in from time to time, as the resync does.
+            for key in lane.sweep(at(time + 20_000)) {
+                plan(&mut agenda, time + 20_000, Event::Ask(key));
+            }
+        }
+    }
+    sent
+}
+
+fn stays_under_the_rate(sent: &[(u32, i64)], limits: Limits) -> bool {
+    let mut times: Vec<i64> = sent.iter().map(|(_, time)| *time).collect();
+    times.sort_unstable();
+    (0..times.len()).all(|start| {
+        (start..times.len()).all(|end| {
+            let window = (times[end] - times[start]) as f64 / 1000.0;
+            (end - start + 1) as f64 <= f64::from(limits.burst) + limits.rate_per_second * window + 1e-6
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn nobody_is_lost_and_the_rate_holds_whoever_is_late_or_vanishes(
+        in_flight in 1_usize..6,
+        rate in 1_u32..30,
+        burst in 1_u32..8,
+        actors in prop::collection::vec(actor(300, true), 1..40),
+        pause in prop::option::of((0..3000_i64, 1..3000_i64)),
+    ) {
+        let limits = limits(in_flight, f64::from(rate), burst);
+        let sent = play(limits, &actors, pause);
+        prop_assert!(stays_under_the_rate(&sent, limits));
+        for (key, actor) in (0_u32..).zip(&actors) {
+            prop_assert!(actor.vanishes || sent.iter().any(|(other, _)| *other == key), "{key} was lost: {sent:?}");
+        }
+    }
+
+    #[test]
+    fn first_come_is_first_served(
+        in_flight in 1_usize..6,
+        rate in 0_u32..30,
+        burst in 1_u32..8,
+        mut actors in prop::collection::vec(actor(0, false), 1..40),
+    ) {
+        actors.sort_by_key(|actor| actor.arrives);
+        let sent = play(limits(in_flight, f64::from(rate), burst), &actors, None);
+        let order: Vec<u32> = sent.iter().map(|(key, _)| *key).collect();
+        prop_assert_eq!(order, (0..u32::try_from(actors.len()).unwrap()).collect::<Vec<_>>());
+    }
+}

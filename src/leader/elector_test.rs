@@ -1,0 +1,232 @@
+//! Electors against a small lease server on loopback.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Short enough for a test, long enough for two busy cores: renewed every 500 ms, given up after 2 s.
+const LEASE: Duration = Duration::from_secs(3);
+
+#[derive(Default)]
+struct Record {
+    lease: Option<Value>,
+    version: u64,
+    outage: Option<StatusCode>,
+    mute: bool,
+    writes: u32,
+}
+
+#[derive(Clone, Default)]
+struct LeaseServer(Arc<Mutex<Record>>);
+
+impl LeaseServer {
+    async fn start() -> (Self, Client) {
+        let server = Self::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(answer).with_state(server.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        (server, Client::try_from(config).unwrap())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    fn spec(&self, field: &str) -> Value {
+        self.0.lock().unwrap().lease.as_ref().map(|lease| lease["spec"][field].clone()).unwrap_or_default()
+    }
+
+    fn replace(&self, holder: &str) {
+        self.change(|record| {
+            record.version += 1;
+            let version = record.version.to_string();
+            record.lease = Some(json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"name": "lock", "namespace": "ops", "resourceVersion": version},
+                "spec": {"holderIdentity": holder, "leaseDurationSeconds": 3, "leaseTransitions": 1}}));
+        });
+    }
+}
+
+async fn answer(State(server): State<LeaseServer>, method: Method, body: Bytes) -> impl IntoResponse {
+    let (mute, (status, body)) = {
+        let mut record = server.0.lock().unwrap();
+        (record.mute, handle(&mut record, &method, &body))
+    };
+    if mute {
+        std::future::pending::<()>().await;
+    }
+    (status, body.to_string())
+}
+
+/// What kube-apiserver does: optimistic locking by resourceVersion. A mute server still acts.
+fn handle(record: &mut Record, method: &Method, body: &[u8]) -> (StatusCode, Value) {
+    if let Some(status) = record.outage {
+        return refusal(status);
+    }
+    if method == Method::GET {
+        return record.lease.clone().map_or_else(|| refusal(StatusCode::NOT_FOUND), |lease| (StatusCode::OK, lease));
+    }
+    let mut lease: Value = serde_json::from_slice(body).unwrap();
+    let expected = record.lease.as_ref().map(|lease| lease["metadata"]["resourceVersion"].clone()).unwrap_or_default();
+    if lease["metadata"]["resourceVersion"] != expected {
+        return refusal(StatusCode::CONFLICT);
+    }
+    record.version += 1;
+    record.writes += 1;
+    lease["metadata"]["resourceVersion"] = json!(record.version.to_string());
+    record.lease = Some(lease.clone());
+    (StatusCode::OK, lease)
+}
+
+fn refusal(status: StatusCode) -> (StatusCode, Value) {
+    let reason = if status == StatusCode::NOT_FOUND { "NotFound" } else { "InternalError" };
+    let code = status.as_u16();
+    (status, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}))
+}
+
+fn elector(client: &Client, identity: &str) -> (Elector, Leadership) {
+    let (namespace, name) = ("ops".to_owned(), "lock".to_owned());
+    Elector::new(client.clone(), LeaseSettings { namespace, name, identity: identity.to_owned(), duration: LEASE })
+}
+
+async fn soon(what: impl Future<Output = ()>) -> Duration {
+    let began = clock::steady();
+    timeout(Duration::from_secs(10), what).await.expect("within ten seconds");
+    clock::steady() - began
+}
+
+fn leads(leadership: &Leadership) -> bool {
+    leadership.renewed.as_ref().is_some_and(|renewed| renewed.borrow().is_some())
+}
+
+#[tokio::test]
+async fn the_first_candidate_leads_and_a_second_stands_by_until_it_is_released() {
+    let (server, client) = LeaseServer::start().await;
+    let ((mut first, first_leads), (mut second, second_leads)) =
+        (elector(&client, "first"), elector(&client, "second"));
+    assert!(!leads(&first_leads));
+    soon(first.acquired()).await;
+    assert!(leads(&first_leads));
+    assert_eq!(server.spec("holderIdentity"), json!("first"));
+
+    tokio::select! {
+        () = first.lost() => panic!("renewals succeed"),
+        () = second.acquired() => panic!("the first holds it"),
+        () = sleep(LEASE + LEASE / 3) => {}
+    }
+    first.release().await;
+    assert!(!leads(&first_leads));
+    assert_eq!(server.spec("holderIdentity"), json!(""));
+
+    assert!(soon(second.acquired()).await < LEASE / 2, "an empty holder is free at once");
+    assert!(leads(&second_leads));
+    assert_eq!(server.spec("leaseTransitions"), json!(1));
+    first.release().await;
+    assert_eq!(server.spec("holderIdentity"), json!("second"), "what is not ours is not released");
+}
+
+#[tokio::test]
+async fn a_silent_holder_is_replaced_after_its_whole_duration_and_not_before() {
+    let (server, client) = LeaseServer::start().await;
+    server.replace("dead");
+    let waited = soon(elector(&client, "heir").0.acquired()).await;
+    assert!(waited >= LEASE && waited < LEASE * 2, "{waited:?}");
+    assert_eq!(server.spec("leaseTransitions"), json!(2));
+}
+
+#[tokio::test]
+async fn a_lease_that_another_took_is_lost_and_may_be_won_again() {
+    let (server, client) = LeaseServer::start().await;
+    let (mut elector, leadership) = elector(&client, "me");
+    soon(elector.acquired()).await;
+    server.replace("thief");
+    assert!(soon(elector.lost()).await < LEASE / 2);
+    assert!(!leads(&leadership));
+    server.replace("");
+    soon(elector.acquired()).await;
+    assert!(leads(&leadership));
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_renewed_is_lost_after_two_thirds() {
+    for outage in [Some(StatusCode::INTERNAL_SERVER_ERROR), Some(StatusCode::FORBIDDEN), None] {
+        let (server, client) = LeaseServer::start().await;
+        let (mut elector, leadership) = elector(&client, "me");
+        soon(elector.acquired()).await;
+        server.change(|record| (record.outage, record.mute) = (outage, outage.is_none()));
+        let held = soon(elector.lost()).await;
+        assert!(held > LEASE / 2 && held < LEASE * 5 / 6, "{outage:?} {held:?}");
+        assert!(!leads(&leadership));
+    }
+}
+
+#[tokio::test]
+async fn a_short_outage_and_a_foreign_edit_of_the_lease_are_survived() {
+    let (server, client) = LeaseServer::start().await;
+    let (mut elector, _) = elector(&client, "me");
+    soon(elector.acquired()).await;
+    let trouble = async {
+        server.change(|record| record.outage = Some(StatusCode::SERVICE_UNAVAILABLE));
+        sleep(LEASE / 3).await;
+        server.change(|record| record.outage = None);
+        server.change(|record| {
+            record.version += 1;
+            let version = json!(record.version.to_string());
+            record.lease.as_mut().unwrap()["metadata"]["resourceVersion"] = version;
+        });
+        sleep(LEASE).await;
+    };
+    tokio::select! {
+        () = elector.lost() => panic!("it was renewable in time"),
+        () = trouble => {}
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_that_was_cut_short_does_not_keep_the_lease_from_being_released() {
+    let (server, client) = LeaseServer::start().await;
+    let (mut elector, _) = elector(&client, "me");
+    soon(elector.acquired()).await;
+    server.change(|record| record.mute = true);
+    // The renewal after one sixth reaches the server, its answer never comes back, and the wait is given up.
+    tokio::select! {
+        () = elector.lost() => panic!("too early"),
+        () = sleep(LEASE / 4) => {}
+    }
+    server.change(|record| record.mute = false);
+    elector.release().await;
+    assert_eq!(server.spec("holderIdentity"), json!(""));
+}
+
+#[tokio::test]
+async fn renewals_come_every_sixth_of_the_lease() {
+    let (server, client) = LeaseServer::start().await;
+    let (mut elector, _) = elector(&client, "me");
+    soon(elector.acquired()).await;
+    tokio::select! {
+        () = elector.lost() => panic!("renewals succeed"),
+        () = sleep(LEASE + LEASE / 12) => {}
+    }
+    let writes = server.0.lock().unwrap().writes;
+    assert!((5..=7).contains(&writes), "{writes}");
+}
+
+#[tokio::test]
+async fn without_election_leadership_is_always_there() {
+    assert!(Leadership::always().may_write() && Leadership::always().may_start());
+}
+
+#[test]
+fn identities_of_one_pod_differ() {
+    assert_ne!(identity(), identity());
+}

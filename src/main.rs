@@ -1,0 +1,29 @@
+//! Start-up: flags, then either the CRD or the operator.
+
+use std::process::ExitCode;
+
+use apicredential_operator::args::{Args, Command};
+use apicredential_operator::{credential, run};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // Before anything else: both TLS clients ask for the process-wide provider.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return run::refuse("a TLS provider was installed twice");
+    }
+    match Args::parse().command {
+        Command::Crd => print_crd(),
+        Command::Run(flags) => match flags.check() {
+            Ok(settings) => run::run(settings),
+            Err(error) => run::refuse(error),
+        },
+    }
+}
+
+fn print_crd() -> ExitCode {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(credential::crd_yaml().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_closed) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,190 @@
+//! Reads → plain facts: what the source and the target are, without deciding anything.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource, ResourceExt as _};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::credential::{ApiCredential, CreationPolicy};
+use crate::decide::Fit;
+use crate::deliver::fingerprint;
+use crate::deliver::render::{self, Found, Minted, Rendering};
+use crate::exchange::Inputs;
+use crate::names;
+use crate::plan::{Plan, RequestPlan};
+use crate::reason::{Reason, Refusal};
+
+pub mod source;
+
+/// `uid/resourceVersion` of an object.
+pub fn version(object: &impl Resource) -> String {
+    let meta = object.meta();
+    format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), meta.resource_version.as_deref().unwrap_or_default())
+}
+
+/// Which credentials live, as far as the rules of ownership ask.
+pub trait Living {
+    /// Whether a credential with that uid exists in the namespace and is not being deleted.
+    fn uid_lives(&self, namespace: &str, uid: &str) -> bool;
+    /// Whether a credential of that name exists in the namespace and is not being deleted.
+    fn name_lives(&self, namespace: &str, name: &str) -> bool;
+    /// Whether another credential names the same target and comes first (by creationTimestamp, then uid).
+    fn is_oldest_for_target(&self, credential: &ApiCredential) -> bool;
+}
+
+/// The target Secret, seen by one credential.
+pub enum Target {
+    /// Does not exist; we may create it.
+    Absent,
+    /// Not ours, or not usable.
+    Refused(Refusal),
+    /// Ours.
+    Ours {
+        /// As it was read.
+        secret: Box<Secret>,
+        /// What it holds.
+        found: Found,
+        /// Why it cannot be written all the same; the token in it is none the worse for that.
+        blocked: Option<Refusal>,
+    },
+}
+
+/// Looks at the target Secret. Whether it is foreign comes before anything else about it.
+pub fn target(credential: &ApiCredential, plan: &Plan, secret: Option<Secret>, living: &impl Living) -> Target {
+    let Some(secret) = secret else {
+        return match plan.target.policy {
+            CreationPolicy::Merge => Target::Refused(Reason::TargetNotFound.into()),
+            CreationPolicy::Owner if !living.is_oldest_for_target(credential) => {
+                Target::Refused(Reason::TargetOwnedByOther.into())
+            }
+            CreationPolicy::Owner => Target::Absent,
+        };
+    };
+    let ours = match plan.target.policy {
+        CreationPolicy::Owner => owned(credential, &secret, living),
+        CreationPolicy::Merge => permitted(credential, &secret, living),
+    };
+    match ours {
+        Err(refusal) => Target::Refused(refusal),
+        Ok(()) => Target::Ours {
+            found: render::read(&secret, plan),
+            blocked: writable(plan, &secret).err(),
+            secret: Box::new(secret),
+        },
+    }
+}
+
+/// Owner: ours iff the controller reference has our uid.
+fn owned(credential: &ApiCredential, secret: &Secret, living: &impl Living) -> Result<(), Refusal> {
+    let namespace = credential.namespace().unwrap_or_default();
+    let controller = secret
+        .owner_references()
+        .iter()
+        .find(|reference| reference.controller == Some(true) && reference.kind == ApiCredential::kind(&()));
+    match controller {
+        Some(reference) if credential.uid().is_some_and(|uid| uid == reference.uid) => {
+            if secret.metadata.deletion_timestamp.is_some() { Err(Reason::TargetTerminating.into()) } else { Ok(()) }
+        }
+        Some(reference) if living.uid_lives(&namespace, &reference.uid) => Err(Reason::TargetOwnedByOther.into()),
+        Some(_) => Err(Reason::TargetTerminating.into()),
+        None if secret.metadata.deletion_timestamp.is_some() => Err(Reason::TargetTerminating.into()),
+        None => Err(Reason::TargetNotOwned.into()),
+    }
+}
+
+/// Merge: ours iff the Secret consents by annotation and no other living credential writes it.
+fn permitted(credential: &ApiCredential, secret: &Secret, living: &impl Living) -> Result<(), Refusal> {
+    let (name, namespace) = (credential.name_any(), credential.namespace().unwrap_or_default());
+    let allow = secret.annotations().get(names::ALLOW).map_or("", String::as_str);
+    let allowed = allow.split(':').next().unwrap_or_default().trim();
+    if allowed != name {
+        return Err(Refusal::new(
+            Reason::TargetNotPermitted,
+            format!(
+                "The target Secret does not permit this credential to write to it; its owner can: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
+                secret.name_any(),
+                names::ALLOW
+            ),
+        ));
+    }
+    let writer = secret.annotations().get(names::OWNER).filter(|owner| **owner != name);
+    if writer.is_some_and(|owner| living.name_lives(&namespace, owner)) {
+        return Err(Reason::TargetOwnedByOther.into());
+    }
+    if secret.metadata.deletion_timestamp.is_some() {
+        return Err(Reason::TargetTerminating.into());
+    }
+    Ok(())
+}
+
+fn writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
+    if secret.labels().contains_key(names::SOURCE) {
+        return Err(Reason::TargetIsSource.into());
+    }
+    if secret.immutable == Some(true) {
+        return Err(Reason::TargetImmutable.into());
+    }
+    if secret.type_.as_deref().is_some_and(|type_| type_ != "Opaque") {
+        return Err(Reason::TargetTypeConflict.into());
+    }
+    match Rendering::taken_key(plan, secret) {
+        None => Ok(()),
+        Some(key) => Err(Refusal::new(
+            Reason::TargetKeyTaken,
+            format!(
+                "The target Secret has a key {key:?} which is not ours; rename it in spec.target, or consent to it with the annotation {}=<name>:{key}.",
+                names::ALLOW
+            ),
+        )),
+    }
+}
+
+/// Whether a stored token is the one that the spec asks for. `spec_known` says that this spec was acted on before,
+/// so that a mismatch can only come from somebody else's hand.
+pub fn fit(minted: &Minted, request: &RequestPlan, spec_known: bool) -> Fit {
+    let issued_at = minted.issued_at.to_string();
+    let expires_at = render::expiry_text(minted.expiry);
+    let token = minted.token.expose_secret();
+    if fingerprint::spec_part(token, request, &issued_at, &expires_at) == minted.fingerprint.spec {
+        Fit::Fits
+    } else if spec_known {
+        Fit::Edited
+    } else {
+        Fit::OtherSpec
+    }
+}
+
+/// The values of a source Secret, checked.
+pub struct Values {
+    /// The Secret's `uid/resourceVersion`.
+    pub version: String,
+    values: Vec<SecretString>,
+}
+
+impl Values {
+    /// In the order of the fingerprint's source part.
+    pub fn expose(&self) -> Vec<&str> {
+        self.values.iter().map(ExposeSecret::expose_secret).collect()
+    }
+
+    /// What an exchange needs.
+    pub fn inputs(&self, request: &RequestPlan) -> Option<Inputs> {
+        match (request, self.values.as_slice()) {
+            (RequestPlan::Welkin { endpoint, tenant, client_name, .. }, [secret]) => Some(Inputs::Welkin {
+                endpoint: endpoint.clone(),
+                tenant: tenant.clone(),
+                client_name: client_name.clone(),
+                secret: secret.clone(),
+            }),
+            (RequestPlan::Qontak { endpoint, .. }, [username, password, client_id, client_secret]) => {
+                Some(Inputs::Qontak {
+                    endpoint: endpoint.clone(),
+                    username: username.clone(),
+                    password: password.clone(),
+                    client_id: client_id.clone(),
+                    client_secret: client_secret.clone(),
+                })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! One look at one credential: observe → decide → exchange → deliver → report → rest.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use kube::Resource as _;
+use kube::runtime::controller::Action;
+
+use crate::clock;
+use crate::cluster::Fault;
+use crate::credential::ApiCredential;
+use crate::decide::{Decision, decide};
+use crate::deliver::Courier;
+use crate::deliver::write::WriteError;
+use crate::endpoint::AllowedEndpoints;
+use crate::gate::Gates;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::reason::{Reason, Refusal};
+use crate::reconcile::look::Round;
+use crate::reconcile::sight::Sight;
+use crate::rest::{self, Pace};
+use crate::serve::Health;
+use crate::watch::{Guarded, Key};
+
+mod attempt;
+mod look;
+mod seed;
+mod sight;
+mod tell;
+
+pub(crate) use seed::restore_pause;
+
+/// What every look works with.
+pub struct Context {
+    /// Exchanges and writes.
+    pub courier: Courier,
+    /// Who may send to which endpoint, and when.
+    pub gates: Gates<Key>,
+    /// Which endpoints may be sent to at all.
+    pub allowed: AllowedEndpoints,
+    /// What is known from earlier looks.
+    pub memory: Arc<Memory>,
+    /// The operator's own pace and pulse.
+    pub operator: Operator,
+}
+
+/// The operator's own pace and pulse.
+#[derive(Clone)]
+pub struct Operator {
+    /// Delays.
+    pub pace: Pace,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The probes.
+    pub health: Health,
+    /// What is under way.
+    pub pairs: Pairs,
+    /// Keys the memory of attempted values; drawn at start.
+    pub session_key: Arc<[u8; 32]>,
+}
+
+/// The exchanges under way, which an ending process or term waits for.
+#[derive(Clone, Default)]
+pub struct Pairs {
+    count: Arc<AtomicUsize>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// One exchange under way.
+pub struct Pair(Arc<AtomicUsize>);
+
+impl Pairs {
+    /// Starts one; none once the process is about to end.
+    pub fn start(&self) -> Option<Pair> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let pair = Pair(Arc::clone(&self.count));
+        (!self.stopping.load(Ordering::SeqCst)).then_some(pair)
+    }
+
+    /// From now on nothing starts.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether none is under way.
+    pub fn are_done(&self) -> bool {
+        self.count.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// One look at one credential. Never fails: whatever goes wrong becomes a status and a time to look again.
+pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Infallible> {
+    context.courier.watch.ready().await;
+    let key = Key::of(&*object);
+    if object.meta().deletion_timestamp.is_some() {
+        // Nothing more is done for it, and nothing holds it back: there is no finalizer.
+        context.gates.forget(&key);
+        return Ok(Action::await_change());
+    }
+    let look = look_at(Arc::clone(&object), Arc::clone(&context));
+    let wake = match AssertUnwindSafe(look).catch_unwind().await {
+        Ok(wake) => wake,
+        Err(_panic) => {
+            tracing::error!(namespace = key.namespace, name = key.name, reason = %Reason::UnexpectedPanic, "a look at this credential panicked");
+            let refusal = Reason::UnexpectedPanic.into();
+            let told = tell::refused(&object, &context, &refusal);
+            let _ = AssertUnwindSafe(told).catch_unwind().await;
+            rest::after(clock::now(), context.operator.pace.retry_base * 12)
+        }
+    };
+    Ok(Action::requeue(rest::until(wake, clock::now()).max(Duration::from_millis(1))))
+}
+
+/// The controller asks what to do after an error; there are none.
+pub fn never_fails(_object: Arc<Guarded>, error: &Infallible, _context: Arc<Context>) -> Action {
+    match *error {}
+}
+
+async fn look_at(object: Arc<Guarded>, context: Arc<Context>) -> Timestamp {
+    match &object.0 {
+        Ok(credential) => Round::run(Arc::new(credential.clone()), context).await,
+        Err(_undecodable) => {
+            tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;
+            rest::resync_time(clock::now(), object.meta().uid.as_deref().unwrap_or_default(), &context.operator.pace)
+        }
+    }
+}
+
+/// How many steps one look takes at most: a repair, a read of the source, a conflict.
+const STEPS: usize = 6;
+
+impl Round {
+    /// Looks, decides and acts; when to look again.
+    async fn run(credential: Arc<ApiCredential>, context: Arc<Context>) -> Timestamp {
+        let mut round = match Round::begin(credential, context) {
+            Ok(round) => round,
+            Err(unchanged) => return unchanged,
+        };
+        let mut due = round.steps().await;
+        if round.memory.status_unsaved {
+            due = due.min(round.after_failed_write());
+        }
+        let resync = rest::resync_time(clock::now(), &round.uid, &round.context.operator.pace);
+        round.end(due);
+        due.min(resync)
+    }
+
+    async fn steps(&mut self) -> Timestamp {
+        for _step in 0..STEPS {
+            let sight = match self.look().await {
+                Ok(sight) => sight,
+                Err(fault) => return self.fault(fault).await,
+            };
+            match decide(&sight.facts, clock::now()) {
+                Decision::Rest(time) => {
+                    self.tell(sight.findings(self)).await;
+                    return time.unwrap_or(Timestamp::MAX);
+                }
+                Decision::Wait(_cause, time) => {
+                    self.tell(sight.findings(self)).await;
+                    return time.min(sight.expiry());
+                }
+                Decision::Refuse(refusal) => return self.refuse(&sight, refusal).await,
+                Decision::Repair => {
+                    if let Some(wake) = self.repair(&sight).await {
+                        return wake;
+                    }
+                }
+                Decision::Exchange(_) if sight.values.is_none() => self.read_source = true,
+                Decision::Exchange(cause) => return Box::pin(self.exchange(sight, cause)).await,
+            }
+        }
+        rest::after(clock::now(), self.context.operator.pace.retry_base)
+    }
+
+    /// A refusal waits for a watch event, else it is looked at again after a flat delay.
+    async fn refuse(&mut self, sight: &Sight, refusal: Refusal) -> Timestamp {
+        if self.is_namespace_going(sight, &refusal).await {
+            self.glance_is_void();
+        } else {
+            self.tell(sight.findings(self).refused(refusal)).await;
+        }
+        rest::after(clock::now(), self.context.operator.pace.retry_base * 12).min(sight.expiry())
+    }
+
+    /// The API server did not let us look: what the status says of the Secret may still be so.
+    async fn fault(&mut self, fault: Fault) -> Timestamp {
+        let retry = rest::after(clock::now(), self.context.operator.pace.retry_base * 12);
+        self.glance_is_void();
+        if fault == Fault::NamespaceTerminating {
+            return retry;
+        }
+        let findings = self.findings_from_status().refused(fault.reason().into());
+        self.tell(findings).await;
+        retry
+    }
+
+    /// Writes our part again; none means: look again at once.
+    async fn repair(&mut self, sight: &Sight) -> Option<Timestamp> {
+        let (Some(plan), Some(current), Some(stored)) = (&sight.plan, &sight.secret, &sight.minted) else {
+            return Some(rest::after(clock::now(), self.context.operator.pace.retry_base));
+        };
+        let written = self.context.courier.repair(&self.credential, plan, stored, current).await;
+        let fault = match written {
+            Ok(secret) => {
+                tracing::info!(
+                    namespace = self.key.namespace,
+                    name = self.key.name,
+                    "the Secret was put right from the token in it"
+                );
+                self.remember_write(&secret);
+                return None;
+            }
+            Err(WriteError::Api(Fault::Conflict | Fault::NotFound)) => return None,
+            Err(WriteError::Api(fault)) => fault,
+            Err(WriteError::NotAllowed | WriteError::TooLate | WriteError::Expired) => {
+                self.glance_is_void();
+                return Some(rest::after(clock::now(), self.context.operator.pace.retry_base));
+            }
+        };
+        self.glance_is_void();
+        self.tell(sight.findings(self).refused(fault.reason().into())).await;
+        Some(self.after_failed_write())
+    }
+}

@@ -1,0 +1,325 @@
+//! One look: what the API server says now, turned into facts.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+
+use super::sight::Sight;
+use super::{Context, seed};
+use crate::clock;
+use crate::cluster::{Fault, READ};
+use crate::credential::{ApiCredential, ApiCredentialStatus};
+use crate::decide::{Attempts, Facts, Fit, OpenFailure, Source, Standing, Target, Token};
+use crate::deliver::fingerprint;
+use crate::deliver::render::{Found, Minted, render};
+use crate::memory::{Attempted, Remembered};
+use crate::observe::{self, Values, source};
+use crate::plan::Plan;
+use crate::reason::{Class, Reason, Refusal};
+use crate::report::{self, Findings, SourceFinding};
+use crate::rest::{self, Life};
+use crate::watch::Key;
+use crate::watch::index::{Glance, source_name};
+
+/// One look at one credential, from its begin to its end.
+pub(super) struct Round {
+    pub(super) credential: Arc<ApiCredential>,
+    pub(super) context: Arc<Context>,
+    pub(super) key: Key,
+    pub(super) uid: String,
+    pub(super) glance: Glance,
+    pub(super) memory: Remembered,
+    /// The source has to be read even if the watch says that it is the same.
+    pub(super) read_source: bool,
+    /// It stands in the queue of an endpoint, or has been there.
+    pub(super) queued: bool,
+    /// The target as our own write left it.
+    pub(super) fresh_target: Option<Secret>,
+}
+
+impl Round {
+    /// Begins a look, unless nothing changed and nothing is due: then, when something will be.
+    pub(super) fn begin(credential: Arc<ApiCredential>, context: Arc<Context>) -> Result<Self, Timestamp> {
+        let key = Key::of(&*credential);
+        let uid = credential.uid().unwrap_or_default();
+        let spec = &credential.spec;
+        let watch = &context.courier.watch;
+        let glance = watch.index.glance(&credential, source_name(&spec.provider), &spec.target.name);
+        let mut memory = context.memory.recall(&uid).unwrap_or_else(|| seed::seed(&credential, &glance, &context));
+        // Said again, and not looked up: what was attempted must not depend on who edits a status.
+        memory.status_unsaved |= memory.status_is_lost(&credential);
+        if let Some(due) = memory.due
+            && !memory.status_unsaved
+            && due > clock::now()
+            && memory.is_unchanged(&glance)
+            && watch.healthy()
+        {
+            context.memory.keep(&uid, memory);
+            // A resync finds out that nothing changed, and sends nothing.
+            return Err(due.min(rest::resync_time(clock::now(), &uid, &context.operator.pace)));
+        }
+        let memory = Remembered { glance: Some(glance.clone()), ..memory };
+        Ok(Self {
+            credential,
+            context,
+            key,
+            uid,
+            glance,
+            memory,
+            read_source: false,
+            queued: false,
+            fresh_target: None,
+        })
+    }
+
+    /// Keeps what was learnt for the next look.
+    pub(super) fn end(&mut self, due: Timestamp) {
+        if self.queued {
+            // Its turn may come before anything else changes.
+            self.glance_is_void();
+        } else {
+            // A place in a queue that this look did not ask for again is given back.
+            self.context.gates.forget(&self.key);
+        }
+        self.memory.due = Some(due);
+        self.context.memory.keep(&self.uid, self.memory.clone());
+        if !self.context.courier.watch.index.knows(&self.key, &self.uid) {
+            // It went while it was looked at; nothing may stay behind.
+            self.context.memory.forget(&self.uid);
+            self.context.operator.metrics.remove_credential(&self.key.namespace, &self.key.name);
+        }
+    }
+
+    /// What was seen must not count as seen: the next look has to look again.
+    pub(super) fn glance_is_void(&mut self) {
+        self.memory.glance = None;
+    }
+
+    /// The Secret after our own write: the store will say so later.
+    pub(super) fn remember_write(&mut self, secret: &Secret) {
+        self.memory.written = Some(observe::version(secret));
+        self.memory.target_known = true;
+        self.memory.failed_writes = 0;
+        self.fresh_target = Some(secret.clone());
+    }
+
+    /// The status as it stands: ours, while the store lags behind our own write of it.
+    pub(super) fn status(&self) -> ApiCredentialStatus {
+        match &self.memory.status {
+            Some(status) if self.memory.status_unsaved || self.memory.status_lags(&self.credential) => status.clone(),
+            _ => self.credential.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Looks at the target, and at the source where the watch does not vouch for it.
+    pub(super) async fn look(&mut self) -> Result<Sight, Fault> {
+        let plan = match Plan::parse(&self.credential.spec, &self.context.allowed) {
+            Ok(plan) => plan,
+            Err(refusal) => return Ok(self.without_plan(refusal)),
+        };
+        let namespace = &self.key.namespace;
+        let secret = match self.fresh_target.take() {
+            Some(secret) => Some(secret),
+            None => self.context.courier.cluster.secret(namespace, &plan.target.name, READ).await?,
+        };
+        let target = observe::target(&self.credential, &plan, secret, &self.context.courier.watch.index);
+        if matches!(target, observe::Target::Refused(_)) {
+            return Ok(self.sight(plan, target, Source::Unknown, None));
+        }
+        let (source, values) = self.look_at_source(&plan, &target).await?;
+        Ok(self.sight(plan, target, source, values))
+    }
+
+    fn without_plan(&self, refusal: Refusal) -> Sight {
+        let target = match refusal.reason {
+            Reason::TargetIsSource => Target::Refused(refusal.clone()),
+            _ => Target::Absent,
+        };
+        let facts = Facts {
+            suspended: self.credential.spec.suspend,
+            spec: Some(refusal),
+            target,
+            blocked: None,
+            source: Source::Unknown,
+            renew_requested: false,
+            attempts: Attempts::default(),
+        };
+        Sight { facts, plan: None, secret: None, minted: None, values: None, counts_anew: false }
+    }
+
+    async fn look_at_source(&self, plan: &Plan, target: &observe::Target) -> Result<(Source, Option<Values>), Fault> {
+        let minted = match target {
+            observe::Target::Ours { found: Found::Whole(minted), .. } => Some(minted),
+            _ => None,
+        };
+        let seen = self.glance.source.as_ref().filter(|seen| seen.present && self.context.courier.watch.healthy());
+        let vouched = seen.zip(minted).is_some_and(|(seen, minted)| seen.version == minted.source_version);
+        if vouched && !self.read_source {
+            return Ok((Source::Unchanged, None));
+        }
+        let secret = self.context.courier.cluster.secret(&self.key.namespace, &plan.source, READ).await?;
+        Ok(match source::resolve(&self.key.namespace, plan, secret.as_ref()) {
+            Err(refusal) => (Source::Refused(refusal), None),
+            Ok(values) => {
+                let changed = minted.is_some_and(|minted| !is_made_from(minted, &values));
+                (Source::Resolved { changed }, Some(values))
+            }
+        })
+    }
+
+    pub(super) fn sight(
+        &mut self,
+        plan: Plan,
+        target: observe::Target,
+        source: Source,
+        values: Option<Values>,
+    ) -> Sight {
+        let mut blocked = None;
+        let (target, secret, minted) = match target {
+            observe::Target::Absent => (Target::Absent, None, None),
+            observe::Target::Refused(refusal) => (Target::Refused(refusal), None, None),
+            observe::Target::Ours { secret, found, blocked: why } => {
+                blocked = why;
+                self.memory.target_known = true;
+                let (token, minted) = match found {
+                    Found::Missing => (None, None),
+                    Found::Broken => (Some(broken()), None),
+                    Found::Whole(minted) => (Some(self.token(&plan, &minted)), Some(minted)),
+                };
+                let drift = minted
+                    .as_ref()
+                    .is_some_and(|minted| render(&self.credential, &plan, minted).to_patch(&secret).is_some());
+                (Target::Ours { token, drift }, Some(*secret), minted)
+            }
+        };
+        let answered = minted.as_ref().and_then(|minted| minted.renew_request.clone());
+        let status = self.status();
+        let request = self.glance.renew_request.as_ref();
+        let renew_requested =
+            request.is_some() && request != answered.as_ref() && request != status.last_handled_renew_request.as_ref();
+        let (fresh, anew) = self.fresh(&plan, &status, values.as_ref());
+        let facts = Facts {
+            suspended: self.credential.spec.suspend,
+            spec: (!plan.endpoint_allowed).then(|| Reason::EndpointNotAllowed.into()),
+            target,
+            blocked,
+            source,
+            renew_requested,
+            attempts: Attempts {
+                open: self.open_failure(&status, minted.as_ref()),
+                fresh,
+                last_sent: status.last_attempt.as_ref().map(|attempt| attempt.time.0),
+            },
+        };
+        Sight { facts, plan: Some(plan), secret, minted, values, counts_anew: anew || renew_requested }
+    }
+
+    fn token(&mut self, plan: &Plan, minted: &Minted) -> Token {
+        let stored = Life { issued: minted.issued_at, expiry: minted.expiry };
+        let spec_known = self.status().observed_generation == self.credential.metadata.generation;
+        let fit = observe::fit(minted, &plan.request, spec_known);
+        let now = clock::now();
+        if stored.issued <= now {
+            let renewal = rest::renewal_time(&stored, &plan.renewal, &self.uid, &self.context.operator.pace);
+            return Token { life: stored, fit, renewal };
+        }
+        // Issued in the future: one of the clocks is wrong, and no exchange would make that better.
+        let first_seen = match self.memory.ahead {
+            Some((issued, first_seen)) if issued == stored.issued => first_seen,
+            _ => clock::whole_seconds(now),
+        };
+        self.memory.ahead = Some((stored.issued, first_seen));
+        let (life, due) = rest::ahead_of_clock(&stored, first_seen, &plan.renewal, &self.uid);
+        let planned = rest::renewal_time(&life, &plan.renewal, &self.uid, &self.context.operator.pace);
+        Token { life, fit, renewal: due.or(planned) }
+    }
+
+    /// Whether the inputs are not those of the last attempt, and whether that is known well enough to count anew.
+    fn fresh(&self, plan: &Plan, status: &ApiCredentialStatus, values: Option<&Values>) -> (bool, bool) {
+        let now = self.attempted(plan, values);
+        if let Some(before) = &self.memory.attempted {
+            let fresh = before.identity != now.identity || (values.is_some() && before.values != now.values);
+            return (fresh, fresh);
+        }
+        // After a restart the values of the last attempt are not known: its Secret's version gives one try.
+        let differs = status.last_attempt.as_ref().is_some_and(|last| {
+            let generation = self.credential.metadata.generation.unwrap_or(0);
+            last.generation != generation || values.is_some_and(|values| values.version != last.source_version)
+        });
+        (differs, false)
+    }
+
+    pub(super) fn attempted(&self, plan: &Plan, values: Option<&Values>) -> Attempted {
+        let exposed = values.map(Values::expose).unwrap_or_default();
+        let key = &self.context.operator.session_key[..];
+        Attempted {
+            identity: fingerprint::keyed(key, "identity", &plan.request.identity()),
+            values: fingerprint::keyed(key, "values", &exposed),
+        }
+    }
+
+    fn open_failure(&self, status: &ApiCredentialStatus, minted: Option<&Minted>) -> Option<OpenFailure> {
+        let reason = report::open_failure(status)?;
+        let last = status.last_attempt.as_ref()?.time.0;
+        if minted.is_some_and(|minted| minted.issued_at > last) {
+            return None;
+        }
+        let next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
+        let bound = self.memory.latest_attempt.filter(|_| self.memory.attempted.is_none());
+        Some(OpenFailure { reason, next: next.min(bound.unwrap_or(next)) })
+    }
+
+    /// The delay after a write, or a rehearsal of one, that failed without an exchange.
+    pub(super) fn after_failed_write(&mut self) -> Timestamp {
+        self.memory.failed_writes = self.memory.failed_writes.saturating_add(1);
+        let pace = &self.context.operator.pace;
+        let delay = rest::delay(Class::Transient, self.memory.failed_writes, pace, false, &self.uid);
+        rest::after(clock::now(), delay)
+    }
+
+    /// What the status said last, where the Secret could not be looked at.
+    pub(super) fn findings_from_status(&self) -> Findings {
+        findings_from(&self.credential, &self.status())
+    }
+}
+
+/// What a status said last, where nothing could be looked at: the token in the Secret is none the worse for it.
+pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialStatus) -> Findings {
+    let token = status.token.as_ref();
+    let life = token.map(|token| Life {
+        issued: token.issued_time.0,
+        expiry: token.expiration_time.as_ref().map_or(rest::Expiry::Never, |time| rest::Expiry::At(time.0)),
+    });
+    let standing = match life {
+        Some(life) if life.expiry.is_over(clock::now()) => Standing::Expired,
+        Some(_) if report::is_ready(status) => Standing::Valid,
+        _ => Standing::None,
+    };
+    Findings {
+        generation: credential.metadata.generation.unwrap_or(0),
+        provider: Some(credential.spec.provider.type_),
+        standing,
+        life,
+        renewal: status.renewal_time.as_ref().map(|time| time.0),
+        margin_capped: false,
+        suspended: credential.spec.suspend,
+        source: SourceFinding::Unknown,
+        target_refusal: None,
+        refusal: None,
+        attempt: None,
+        target: None,
+    }
+}
+
+/// A token whose times cannot be read: somebody changed them.
+fn broken() -> Token {
+    let life = Life { issued: Timestamp::UNIX_EPOCH, expiry: rest::Expiry::Never };
+    Token { life, fit: Fit::Edited, renewal: None }
+}
+
+fn is_made_from(minted: &Minted, values: &Values) -> bool {
+    use secrecy::ExposeSecret as _;
+    fingerprint::source_part(minted.token.expose_secret(), &values.expose()) == minted.fingerprint.source
+}

@@ -1,0 +1,89 @@
+//! The first look of a term: what the status and the watches together already prove.
+
+use jiff::Timestamp;
+
+use super::Context;
+use crate::clock;
+use crate::credential::{ApiCredential, ApiCredentialStatus};
+use crate::decide::attempt_class;
+use crate::endpoint::AllowedEndpoints;
+use crate::gate::Gates;
+use crate::memory::Remembered;
+use crate::plan::Plan;
+use crate::reason::Reason;
+use crate::report;
+use crate::rest::{self, Pace};
+use crate::watch::index::Glance;
+use crate::watch::{Guarded, Key};
+
+/// What is known before anything was read. With a glance in it: nothing changed while nobody looked.
+pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Context) -> Remembered {
+    let status = credential.status.clone().unwrap_or_default();
+    let mut memory = Remembered { target_known: status.revision.unwrap_or(0) > 0, ..Remembered::default() };
+    let Ok(plan) = Plan::parse(&credential.spec, &context.allowed) else { return memory };
+    let (now, pace) = (clock::now(), &context.operator.pace);
+    memory.latest_attempt = report::open_failure(&status).and_then(|reason| latest_attempt(reason, now, pace));
+    if !is_proven(&status, glance, &plan) {
+        return memory;
+    }
+    let expiry = status.token.as_ref().and_then(|token| token.expiration_time.as_ref());
+    let renewal = status.renewal_time.as_ref();
+    let attempt = status.next_attempt_time.as_ref().filter(|_| report::open_failure(&status).is_some());
+    let attempt = attempt.map(|time| memory.latest_attempt.map_or(time.0, |latest| time.0.min(latest)));
+    let next = attempt.or(renewal.map(|time| time.0));
+    let due = [next, expiry.map(|time| time.0)].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
+    if due > now {
+        memory.glance = Some(glance.clone());
+        memory.due = Some(due);
+        memory.status = Some(status.clone());
+        let key = Key::of(credential);
+        context.operator.metrics.set_credential(&key.namespace, &key.name, true, expiry.map(|time| time.0));
+    }
+    memory
+}
+
+/// How the longest delay of a failure's class bounds a time that is read back after a restart. A token that was not
+/// extended waits as long as it was told to.
+fn latest_attempt(reason: Reason, now: Timestamp, pace: &Pace) -> Option<Timestamp> {
+    (reason != Reason::TokenNotExtended).then(|| rest::after(now, rest::longest(attempt_class(reason), pace)))
+}
+
+/// Rebuilds the pause of an endpoint from a credential that was told to slow down. Done for all of them before the
+/// first request is sent.
+pub(crate) fn restore_pause(
+    object: &Guarded,
+    gates: &Gates<Key>,
+    allowed: &AllowedEndpoints,
+    pace: &Pace,
+) -> Option<Timestamp> {
+    let credential = object.0.as_ref().ok()?;
+    let status = credential.status.as_ref()?;
+    let reason = report::open_failure(status).filter(|reason| *reason == Reason::RateLimited)?;
+    let plan = Plan::parse(&credential.spec, allowed).ok()?;
+    let now = clock::now();
+    let until = status.next_attempt_time.as_ref()?.0.min(latest_attempt(reason, now, pace)?);
+    (until > now).then(|| gates.pause(plan.request.endpoint(), until))?;
+    Some(until)
+}
+
+/// The target is as we left it, made from the source as it is, for the spec as it is, and all that was said.
+fn is_proven(status: &ApiCredentialStatus, glance: &Glance, plan: &Plan) -> bool {
+    let (Some(target), Some(source)) = (&glance.target, &glance.source) else { return false };
+    let request = glance.renew_request.as_ref();
+    let answered = request.is_none()
+        || request == target.renew_request.as_ref()
+        || request == status.last_handled_renew_request.as_ref();
+    let resolved =
+        status.conditions.iter().any(|condition| condition.type_ == "SourceResolved" && condition.status == "True");
+    let settled = report::is_renewed(status) || report::open_failure(status).is_some();
+    target.present
+        && source.present
+        && status.target.as_ref().is_some_and(|known| known.version == target.version && known.name == plan.target.name)
+        && target.source_version.as_ref() == Some(&source.version)
+        && status.observed_generation == Some(glance.generation)
+        && report::is_ready(status)
+        && settled
+        && resolved
+        && plan.endpoint_allowed
+        && answered
+}

@@ -1,0 +1,191 @@
+//! The status patch and the event: only if there is something to say, and only while the lease is ours.
+
+use kube::{Resource as _, ResourceExt as _};
+use serde_json::json;
+
+use super::Context;
+use super::look::{Round, findings_from};
+use crate::clock;
+use crate::cluster::Fault;
+use crate::credential::ApiCredentialStatus;
+use crate::decide::Standing;
+use crate::reason::Refusal;
+use crate::report::{self, Findings, SourceFinding};
+use crate::watch::{Guarded, Key};
+
+impl Round {
+    /// Writes the status if it changed, and the event if there is one.
+    pub(super) async fn tell(&mut self, findings: Findings) {
+        let prior = self.status();
+        let now = clock::now_seconds();
+        let next = report::status(&prior, &findings, now);
+        let expires = next.token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
+        let ready = report::is_ready(&next);
+        self.context.operator.metrics.set_credential(&self.key.namespace, &self.key.name, ready, expires);
+        let event = report::event(&prior, &next, &findings);
+        if let Some(event) = event.as_ref().filter(|_| findings.attempt.is_none()) {
+            tracing::info!(namespace = self.key.namespace, name = self.key.name, reason = event.reason, "no exchange");
+        }
+        if next != prior || self.memory.status_unsaved {
+            self.save(&prior, &next, &findings).await;
+        } else {
+            self.memory.status = Some(next);
+        }
+        if let Some(event) = event.filter(|_| self.context.courier.leadership.may_write()) {
+            self.context.courier.cluster.publish(&*self.credential, &event).await;
+        }
+    }
+
+    async fn save(&mut self, prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &Findings) {
+        // Believed from now on, written or not: a lost status must not cost an attempt.
+        self.memory.status = Some(next.clone());
+        self.memory.status_unsaved = true;
+        let seen = self.credential.resource_version().unwrap_or_default();
+        let version = match &self.memory.resource_version {
+            Some((before, written)) if *before == seen => written.clone(),
+            _ => seen.clone(),
+        };
+        let outcome = self.patch(&version, prior, next).await;
+        if outcome == Err(Fault::Conflict) {
+            self.save_again(findings, &seen).await;
+        } else {
+            self.note_saved(outcome, seen);
+        }
+    }
+
+    /// Somebody wrote in between. A label or an annotation changes nothing; another spec is another look's matter.
+    async fn save_again(&mut self, findings: &Findings, seen: &str) {
+        let courier = &self.context.courier;
+        let live = match courier.cluster.credential(&self.key.namespace, &self.key.name).await {
+            Ok(Some(live))
+                if live.uid().as_deref() == Some(&self.uid) && live.metadata.deletion_timestamp.is_none() =>
+            {
+                live
+            }
+            Ok(_) => return,
+            Err(_) => return self.glance_is_void(),
+        };
+        if live.metadata.generation != self.credential.metadata.generation && findings.attempt.is_none() {
+            self.memory.status_unsaved = false;
+            self.memory.status = None;
+            return self.glance_is_void();
+        }
+        let prior = live.status.clone().unwrap_or_default();
+        // Two calls lie between what was found and this second try.
+        let now = clock::now_seconds();
+        let next = report::status(&prior, &findings.as_of(now), now);
+        self.memory.status = Some(next.clone());
+        let version = live.resource_version().unwrap_or_default();
+        let outcome = self.patch(&version, &prior, &next).await;
+        self.note_saved(outcome, seen.to_owned());
+    }
+
+    async fn patch(
+        &self,
+        version: &str,
+        prior: &ApiCredentialStatus,
+        next: &ApiCredentialStatus,
+    ) -> Result<String, Fault> {
+        let courier = &self.context.courier;
+        if !courier.leadership.may_write() {
+            return Err(Fault::Unavailable);
+        }
+        let stored = self.credential.status.clone().unwrap_or_default();
+        let patch = status_patch(&self.uid, version, &[prior, &stored], next);
+        courier.cluster.patch_status(&self.key.namespace, &self.key.name, &patch).await
+    }
+
+    fn note_saved(&mut self, outcome: Result<String, Fault>, seen: String) {
+        match outcome {
+            Ok(written) => {
+                self.memory.status_unsaved = false;
+                self.memory.resource_version = Some((seen, written));
+            }
+            // Gone: nobody is left to be told.
+            Err(Fault::NotFound) => self.memory.status_unsaved = false,
+            Err(fault) => {
+                tracing::debug!(namespace = self.key.namespace, name = self.key.name, %fault, "the status was not accepted");
+                self.glance_is_void();
+            }
+        }
+    }
+}
+
+/// A JSON merge patch: what is no longer said is null, and the version it was made for is named.
+fn status_patch(
+    uid: &str,
+    version: &str,
+    before: &[&ApiCredentialStatus],
+    next: &ApiCredentialStatus,
+) -> serde_json::Value {
+    let mut status = json!(next);
+    for before in before {
+        let before = json!(before);
+        nullify(&mut status, &before);
+        // Within the token, too: a token that never expires follows one that does.
+        if let (Some(token), Some(before)) = (status.get_mut("token"), before.get("token")) {
+            nullify(token, before);
+        }
+    }
+    json!({ "metadata": { "uid": uid, "resourceVersion": version }, "status": status })
+}
+
+/// Adds a null for each name of `before` that is not there any more.
+fn nullify(object: &mut serde_json::Value, before: &serde_json::Value) {
+    let Some((fields, before)) = object.as_object_mut().zip(before.as_object()) else { return };
+    for name in before.keys() {
+        fields.entry(name.clone()).or_insert(serde_json::Value::Null);
+    }
+}
+
+/// Tells of a credential that could not be looked at at all: it cannot be decoded, or the look panicked. What was
+/// said of it before is read, because the store has none of it.
+pub(super) async fn refused(object: &Guarded, context: &Context, refusal: &Refusal) {
+    let meta = object.meta();
+    let key = Key::of(object);
+    let uid = meta.uid.clone().unwrap_or_default();
+    context.memory.forget(&uid);
+    let courier = &context.courier;
+    let Ok(Some((version, prior))) = courier.cluster.status(&key.namespace, &key.name).await else { return };
+    let findings = match &object.0 {
+        // The token in the Secret is none the worse for a panic.
+        Ok(credential) => findings_from(credential, &prior),
+        Err(_undecodable) => unreadable(meta.generation.unwrap_or(0)),
+    }
+    .refused(refusal.clone());
+    let next = report::status(&prior, &findings, clock::now_seconds());
+    let expires = next.token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
+    context.operator.metrics.set_credential(&key.namespace, &key.name, report::is_ready(&next), expires);
+    if next == prior || !courier.leadership.may_write() {
+        return;
+    }
+    let patch = status_patch(&uid, &version, &[&prior], &next);
+    match courier.cluster.patch_status(&key.namespace, &key.name, &patch).await {
+        Ok(_) => {
+            if let Some(event) = report::event(&prior, &next, &findings) {
+                courier.cluster.publish(object, &event).await;
+            }
+        }
+        Err(fault) => {
+            tracing::debug!(namespace = key.namespace, name = key.name, %fault, "the status was not accepted");
+        }
+    }
+}
+
+/// Of a credential that cannot be decoded, nothing is known.
+fn unreadable(generation: i64) -> Findings {
+    Findings {
+        generation,
+        provider: None,
+        standing: Standing::None,
+        life: None,
+        renewal: None,
+        margin_capped: false,
+        suspended: false,
+        source: SourceFinding::Unknown,
+        target_refusal: None,
+        refusal: None,
+        attempt: None,
+        target: None,
+    }
+}

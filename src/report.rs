@@ -1,0 +1,217 @@
+//! What happened → the status and the event. Pure: the time is given.
+//!
+//! The order of the rules is that of the table in the README: the lowest row that applies wins.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::events::{Event, EventType};
+
+use crate::credential::{ApiCredentialStatus, LastAttempt, Provider, TargetStatus, TokenStatus};
+use crate::decide::{Standing, attempt_class};
+use crate::reason::{Class, Reason, Refusal};
+use crate::rest::Life;
+
+mod conditions;
+#[cfg(test)]
+mod tests;
+
+use conditions::{READY, RENEWED, condition};
+
+/// What is known at the end of a round.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// The generation of the spec that was looked at.
+    pub generation: i64,
+    /// The provider, where the spec says so.
+    pub provider: Option<Provider>,
+    /// What the Secret is worth.
+    pub standing: Standing,
+    /// The stored token's times, as stored.
+    pub life: Option<Life>,
+    /// Its planned renewal.
+    pub renewal: Option<Timestamp>,
+    /// The margin that the spec asks for is longer than half of the lifetime.
+    pub margin_capped: bool,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// What was learnt of the source.
+    pub source: SourceFinding,
+    /// Why the target cannot be written.
+    pub target_refusal: Option<Refusal>,
+    /// Why nothing was attempted: spec, source, a write, the cluster.
+    pub refusal: Option<Refusal>,
+    /// The attempt that ended in this round.
+    pub attempt: Option<Attempt>,
+    /// The Secret of our write in this round, or of the token that was taken over.
+    pub target: Option<TargetStatus>,
+}
+
+impl Findings {
+    /// The same findings, told later: a token may have ended meanwhile.
+    pub fn as_of(&self, now: Timestamp) -> Self {
+        let over = self.life.is_some_and(|life| life.expiry.is_over(now));
+        let standing = if over && self.standing == Standing::Valid { Standing::Expired } else { self.standing };
+        Self { standing, ..self.clone() }
+    }
+}
+
+/// What was learnt of the source.
+#[derive(Clone, Debug)]
+pub enum SourceFinding {
+    /// Nothing.
+    Unknown,
+    /// It serves.
+    Resolved,
+    /// It does not.
+    Refused(Refusal),
+}
+
+/// A request that was sent, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// When it was sent.
+    pub at: Timestamp,
+    /// With which source.
+    pub source_version: String,
+    /// Issued, or why not.
+    pub outcome: Result<(), Refusal>,
+    /// Failed attempts of the same class in a row, this one included; 0 after a success.
+    pub failed: u32,
+    /// When the next attempt is made.
+    pub next: Option<Timestamp>,
+    /// The provider stated no expiry: said in the event only.
+    pub expiry_assumed: bool,
+    /// The renew request that a failed attempt has answered.
+    pub handled_request: Option<String>,
+}
+
+/// Whether the status says Ready.
+pub fn is_ready(status: &ApiCredentialStatus) -> bool {
+    condition(status, READY).is_some_and(|condition| condition.status == "True")
+}
+
+/// Whether the status says Renewed.
+pub fn is_renewed(status: &ApiCredentialStatus) -> bool {
+    condition(status, RENEWED).is_some_and(|condition| condition.status == "True")
+}
+
+/// Whether the status says already that the last attempt was refused for this reason.
+pub fn is_refused(status: &ApiCredentialStatus, reason: Reason) -> bool {
+    condition(status, RENEWED).is_some_and(|condition| condition.reason == reason.as_str())
+}
+
+/// The status after this round. Equal to `prior` if nothing is to be said.
+pub fn status(prior: &ApiCredentialStatus, findings: &Findings, now: Timestamp) -> ApiCredentialStatus {
+    let mut next = prior.clone();
+    note_attempt(&mut next, findings);
+    note_token(&mut next, findings);
+    let Some(conditions) = conditions::after(prior, &next, findings, now) else {
+        // The first attempt has not ended: the default status stands.
+        return prior.clone();
+    };
+    next.observed_generation = Some(findings.generation);
+    next.provider = findings.provider.or(prior.provider);
+    next.conditions = conditions;
+    next
+}
+
+fn note_attempt(next: &mut ApiCredentialStatus, findings: &Findings) {
+    let Some(attempt) = &findings.attempt else {
+        return;
+    };
+    next.last_attempt = Some(LastAttempt {
+        time: Time(attempt.at),
+        reason: attempt.outcome.as_ref().err().map_or(Reason::Issued, |refusal| refusal.reason).as_str().to_owned(),
+        generation: findings.generation,
+        source_version: attempt.source_version.clone(),
+    });
+    next.failed_attempts = Some(i32::try_from(attempt.failed).unwrap_or(i32::MAX));
+    next.next_attempt_time = attempt.next.map(Time);
+    if attempt.outcome.is_ok() {
+        next.revision = Some(next.revision.unwrap_or(0) + 1);
+    }
+    if let Some(request) = &attempt.handled_request {
+        next.last_handled_renew_request = Some(request.clone());
+    }
+}
+
+fn note_token(next: &mut ApiCredentialStatus, findings: &Findings) {
+    if findings.target_refusal.is_some() {
+        return;
+    }
+    if let Some(target) = &findings.target {
+        next.target = Some(target.clone());
+    }
+    match (findings.standing, findings.life) {
+        (Standing::Valid | Standing::Expired, Some(life)) => {
+            let newer = next.last_attempt.as_ref().is_none_or(|attempt| attempt.time.0 < life.issued);
+            if newer && findings.attempt.is_none() {
+                // Somebody wrote a token after our last attempt: what failed then is mended.
+                next.failed_attempts = next.failed_attempts.map(|_| 0);
+                next.next_attempt_time = None;
+            }
+            next.token = Some(TokenStatus {
+                issued_time: Time(life.issued),
+                expiration_time: life.expiry.time().map(Time),
+                lifetime_seconds: life.seconds(),
+                type_: crate::exchange::TOKEN_TYPE.to_owned(),
+            });
+            next.renewal_time = findings.renewal.map(Time);
+        }
+        _ => {
+            next.token = None;
+            next.renewal_time = None;
+        }
+    }
+}
+
+/// The failed attempt that nothing has mended since, as the status tells it.
+pub fn open_failure(status: &ApiCredentialStatus) -> Option<Reason> {
+    let reason = Reason::parse(&status.last_attempt.as_ref()?.reason)?;
+    let open = status.failed_attempts.unwrap_or(0) > 0
+        || (reason == Reason::TokenNotExtended && status.next_attempt_time.is_some());
+    (open && reason != Reason::Issued).then_some(reason)
+}
+
+/// The event of this round: one for each attempt; a refusal or an adoption once per change of reason.
+pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &Findings) -> Option<Event> {
+    if let Some(attempt) = &findings.attempt {
+        return Some(match &attempt.outcome {
+            Ok(()) if attempt.expiry_assumed => normal(Reason::ExpiryUnknown),
+            Ok(()) => normal(Reason::Issued),
+            Err(refusal) => warning(refusal),
+        });
+    }
+    if let Some(refusal) = findings.target_refusal.as_ref().or(findings.refusal.as_ref()) {
+        let type_ = if findings.target_refusal.is_some() { READY } else { RENEWED };
+        let said = condition(prior, type_).is_some_and(|before| before.reason == refusal.reason.as_str());
+        return (!said).then(|| warning(refusal));
+    }
+    let adopted = |status| condition(status, RENEWED).is_some_and(|renewed| renewed.reason == Reason::Adopted.as_str());
+    let same =
+        prior.token.as_ref().map(|token| &token.issued_time) == next.token.as_ref().map(|token| &token.issued_time);
+    (adopted(next) && !(adopted(prior) && same)).then(|| normal(Reason::Adopted))
+}
+
+fn normal(reason: Reason) -> Event {
+    make(EventType::Normal, &reason.into())
+}
+
+fn warning(refusal: &Refusal) -> Event {
+    make(EventType::Warning, refusal)
+}
+
+fn make(type_: EventType, refusal: &Refusal) -> Event {
+    Event {
+        type_,
+        reason: refusal.reason.as_str().to_owned(),
+        note: Some(refusal.message.clone()),
+        action: "Exchange".to_owned(),
+        secondary: None,
+    }
+}
+
+/// The class whose delay applies to a status read back after a restart.
+pub fn open_class(status: &ApiCredentialStatus) -> Option<Class> {
+    open_failure(status).map(attempt_class)
+}

@@ -1,0 +1,260 @@
+//! Wake times against the contract's formulas and its table of delays.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decide::attempt_class;
+use crate::reason::Reason;
+
+const BASE: Duration = Duration::from_secs(5);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).unwrap()
+}
+
+fn pace(min_renewal_interval: u64) -> Pace {
+    Pace {
+        retry_base: BASE,
+        min_renewal_interval: Duration::from_secs(min_renewal_interval),
+        resync: Duration::from_secs(600),
+    }
+}
+
+fn policy(margin: Margin, max_age: Option<i64>) -> Policy {
+    Policy { margin, max_age, assumed_lifetime: 3600 }
+}
+
+fn life(lifetime: i64) -> Life {
+    Life { issued: at(0), expiry: Expiry::At(at(lifetime)) }
+}
+
+/// A class, its reasons, and the full delay after 1, 2, … failures as a multiple of the base.
+struct Row {
+    class: Class,
+    reasons: &'static [Reason],
+    with_token: &'static [u32],
+    without_token: &'static [u32],
+}
+
+const TABLE: &[Row] = {
+    use Reason::*;
+    &[
+        Row {
+            class: Class::Transient,
+            reasons: &[ProviderUnavailable, ProviderTimeout, ConnectionFailed, DnsFailed],
+            with_token: &[1, 2, 4, 8, 16, 24, 24, 24],
+            without_token: &[1, 2, 4, 8, 16, 32, 60, 60],
+        },
+        Row {
+            class: Class::Throttled,
+            reasons: &[RateLimited],
+            with_token: &[1, 2, 4, 8, 16, 24, 24, 24],
+            without_token: &[1, 2, 4, 8, 16, 32, 60, 60],
+        },
+        Row {
+            class: Class::Unusable,
+            reasons: &[
+                InvalidToken,
+                ResponseMismatch,
+                TokenAlreadyExpired,
+                ImplausibleExpiry,
+                UnsupportedTokenType,
+                UnexpectedContentType,
+                UnexpectedEncoding,
+                UnexpectedRedirect,
+                ResponseTooLarge,
+                InvalidResponse,
+                TlsFailed,
+            ],
+            with_token: &[12, 24, 48, 96, 192, 360, 360, 360],
+            without_token: &[12, 24, 48, 96, 192, 360, 360, 360],
+        },
+        Row {
+            class: Class::Rejected,
+            reasons: &[CredentialsRejected, NotFoundAtProvider, ClientDisabled, UnexpectedStatus],
+            with_token: &[12, 24, 48, 96, 720, 720, 720, 720],
+            without_token: &[12, 24, 48, 96, 720, 720, 720, 720],
+        },
+        // Not the provider's doing: an exchange whose token could not be written waits as a transient failure does.
+        Row {
+            class: Class::Transient,
+            reasons: &[
+                TargetWriteRejected,
+                TokenNotExtended,
+                TokenExpired,
+                Forbidden,
+                ApiUnavailable,
+                UnexpectedPanic,
+                SourceSecretNotFound,
+                SourceKeyMissing,
+                SourceKeyEmpty,
+                SourceNotPermitted,
+                SourceNotUtf8,
+                SourceHasWhitespace,
+                SourceTooLarge,
+                SourceTypeForbidden,
+                TargetNotFound,
+                TargetNotOwned,
+                TargetNotPermitted,
+                TargetOwnedByOther,
+                TargetKeyTaken,
+                TargetImmutable,
+                TargetTypeConflict,
+                TargetIsSource,
+                TargetTerminating,
+                InvalidSpec,
+                EndpointNotAllowed,
+            ],
+            with_token: &[1, 2, 4, 8, 16, 24, 24, 24],
+            without_token: &[1, 2, 4, 8, 16, 32, 60, 60],
+        },
+    ]
+};
+
+#[test]
+fn every_reason_has_its_class_and_its_delays() {
+    let uids = ["a", "b", "0b8c4f5e-1a37-4a3e-8bfe-2f9b5b1d1c11"];
+    for row in TABLE {
+        for reason in row.reasons {
+            assert_eq!(attempt_class(*reason), row.class, "{reason}");
+            for (token_valid, multiples) in [(true, row.with_token), (false, row.without_token)] {
+                for (failed, multiple) in (1..).zip(multiples) {
+                    for uid in uids {
+                        let delay = delay(row.class, failed, &pace(30), token_valid, uid);
+                        let full = BASE * *multiple;
+                        assert!(
+                            full / 2 <= delay && delay <= full,
+                            "{reason} after {failed} failures: {delay:?}, not within half of {full:?}"
+                        );
+                        assert!(delay <= longest(row.class, &pace(30)), "{reason}: a restart would cut {delay:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_holds_every_reason_that_an_attempt_can_end_with() {
+    let listed: Vec<Reason> = TABLE.iter().flat_map(|row| row.reasons).copied().collect();
+    for reason in Reason::ALL {
+        let times = listed.iter().filter(|listed| *listed == reason).count();
+        let expected = usize::from(reason.class() != Class::Fine);
+        assert_eq!(times, expected, "{reason} is {times} times in the table");
+    }
+}
+
+#[test]
+fn a_local_refusal_is_looked_at_again_after_a_flat_delay() {
+    for failed in [1, 2, 10, u32::MAX] {
+        for token_valid in [true, false] {
+            assert_eq!(delay(Class::Local, failed, &pace(30), token_valid, "a"), BASE * 12);
+        }
+    }
+}
+
+#[test]
+fn a_token_of_an_hour_is_renewed_when_a_third_of_it_is_left() {
+    let renewal = renewal_time(&life(3600), &policy(Margin::Default, None), "a", &pace(30)).unwrap();
+    assert!(at(2400 - 360) <= renewal && renewal <= at(2400), "{renewal}");
+}
+
+#[test]
+fn a_token_that_never_expires_is_renewed_only_at_its_maximal_age() {
+    let never = Life { issued: at(0), expiry: Expiry::Never };
+    assert_eq!(renewal_time(&never, &policy(Margin::Default, None), "a", &pace(30)), None);
+    let renewal = renewal_time(&never, &policy(Margin::Default, Some(86_400)), "a", &pace(30)).unwrap();
+    assert!(at(86_400 - 8640) <= renewal && renewal <= at(86_400), "{renewal}");
+}
+
+#[test]
+fn a_margin_is_capped_at_half_of_the_lifetime_and_says_so() {
+    assert_eq!(policy(Margin::Seconds(1200), None).margin_of(3600), (1200, false));
+    assert_eq!(policy(Margin::Seconds(1800), None).margin_of(3600), (1800, false));
+    assert_eq!(policy(Margin::Seconds(1801), None).margin_of(3600), (1800, true));
+    assert_eq!(policy(Margin::Percent(50), None).margin_of(3600), (1800, false));
+    assert_eq!(policy(Margin::Default, None).margin_of(3600), (1200, false));
+}
+
+#[test]
+fn a_token_issued_ahead_of_the_clock_counts_from_when_it_was_seen() {
+    let stored = Life { issued: at(100), expiry: Expiry::At(at(3700)) };
+    let (counted, due) = ahead_of_clock(&stored, at(0), &policy(Margin::Default, None), "a");
+    assert_eq!(counted, life(3600));
+    assert_eq!(due, None, "less than the margin ahead is no cause for an exchange");
+
+    let stored = Life { issued: at(1201), expiry: Expiry::At(at(4801)) };
+    let (counted, due) = ahead_of_clock(&stored, at(0), &policy(Margin::Default, None), "a");
+    assert_eq!(counted, life(3600));
+    let due = due.unwrap();
+    assert!(at(0) <= due && due < at(360), "{due} is not spread over a tenth of the lifetime");
+}
+
+fn any_margin() -> impl Strategy<Value = Margin> {
+    prop_oneof![
+        Just(Margin::Default),
+        (120_i64..100_000_000).prop_map(Margin::Seconds),
+        (10_i64..=50).prop_map(Margin::Percent),
+    ]
+}
+
+fn any_class() -> impl Strategy<Value = Class> {
+    prop_oneof![Just(Class::Transient), Just(Class::Throttled), Just(Class::Unusable), Just(Class::Rejected)]
+}
+
+proptest! {
+    /// `max(issued + max(min interval, A/4), min(expiry − margin, issued + maxAge) − jitter)`, jitter in 0..A/10.
+    #[test]
+    fn a_renewal_lies_between_its_earliest_time_and_the_end_of_the_margin(
+        lifetime in 1_i64..320_000_000,
+        margin in any_margin(),
+        max_age in proptest::option::of(300_i64..400_000_000),
+        min_interval in 1_u64..86_400,
+        uid in "[a-f0-9]{8}",
+    ) {
+        let policy = policy(margin, max_age);
+        let age = max_age.map_or(lifetime, |max_age| max_age.min(lifetime));
+        let earliest = i64::try_from(min_interval).unwrap().max(age / 4);
+        let wanted = (lifetime - policy.margin_of(lifetime).0).min(max_age.unwrap_or(i64::MAX));
+        let renewal = renewal_time(&life(lifetime), &policy, &uid, &pace(min_interval)).unwrap();
+        let after = renewal.as_second() - at(0).as_second();
+        prop_assert!(earliest <= after, "{after} is before {earliest}");
+        prop_assert!(after <= wanted.max(earliest), "jitter makes it earlier, never later: {after} of {wanted}");
+        prop_assert!(after >= wanted - age / 10 - 1, "jitter is at most a tenth: {after} of {wanted}");
+        prop_assert!(after <= lifetime.max(earliest), "{after} is after the end {lifetime}");
+        let again = renewal_time(&life(lifetime), &policy, &uid, &pace(min_interval));
+        prop_assert_eq!(again, Some(renewal), "a restart plans the same time");
+    }
+
+    #[test]
+    fn delays_grow_up_to_their_cap_and_stay_there(class in any_class(), valid: bool, uid in "[a-f0-9]{8}") {
+        let delays: Vec<Duration> = (1..40).map(|failed| delay(class, failed, &pace(30), valid, &uid)).collect();
+        // The first five double in every class. The step to the cap is less than that, so jitter can outweigh it.
+        for pair in delays[..5].windows(2) {
+            prop_assert!(pair[0] <= pair[1], "{:?} is followed by {:?}", pair[0], pair[1]);
+        }
+        let cap = match (class, valid) {
+            (Class::Transient | Class::Throttled, true) => 24,
+            (Class::Transient | Class::Throttled, false) => 60,
+            (Class::Rejected, _) => 720,
+            _ => 360,
+        };
+        for delay in &delays[7..] {
+            prop_assert!(BASE * cap / 2 <= *delay && *delay <= BASE * cap, "{delay:?} is not at the cap of {cap}");
+        }
+    }
+
+    #[test]
+    fn no_delay_is_zero_or_overflows(class in any_class(), failed: u32, valid: bool, base_ms in 1_u64..600_000) {
+        let pace = Pace { retry_base: Duration::from_millis(base_ms), ..pace(30) };
+        let delay = delay(class, failed, &pace, valid, "a");
+        prop_assert!(delay >= pace.retry_base / 2);
+        prop_assert!(delay <= longest(class, &pace));
+    }
+
+    #[test]
+    fn a_resync_is_spread_around_its_period(uid in "[a-f0-9]{8}") {
+        let wait = until(resync_time(at(0), &uid, &pace(30)), at(0));
+        prop_assert!(Duration::from_secs(540) <= wait && wait <= Duration::from_secs(660), "{wait:?}");
+    }
+}

@@ -1,0 +1,314 @@
+//! The watches: which change wakes which credential, and what the watches last said.
+//!
+//! They may say that *nothing changed*, never *what to do*: Secret data is never cached, and a credential that is
+//! woken looks at the live objects.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream, SelectAll, StreamExt as _};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Resource, ResourceExt as _};
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Mark;
+use crate::credential::ApiCredential;
+use crate::names;
+use crate::watch::changes::{Change, changes};
+use crate::watch::index::{Index, Seen};
+
+mod changes;
+pub mod index;
+
+/// A credential as the watch delivers it; one that cannot be decoded must not stop the others.
+pub type Guarded = DeserializeGuard<ApiCredential>;
+/// What wakes a credential.
+pub type Wake = ObjectRef<Guarded>;
+
+/// A namespace and a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Key {
+    /// Of a namespaced object.
+    pub fn of(object: &impl Resource) -> Self {
+        let meta = object.meta();
+        Self { namespace: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
+    }
+
+    /// A sibling of this object.
+    pub fn sibling(&self, name: &str) -> Self {
+        Self { namespace: self.namespace.clone(), name: name.to_owned() }
+    }
+
+    /// As the controller's queue names it.
+    pub fn wake(&self) -> Wake {
+        ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
+/// How long after its last error a watch counts as broken: a broken one repeats its error sooner than that.
+const ERROR_SHADOW: Duration = Duration::from_secs(45);
+/// How long the API server lets one watch request live.
+const WATCH_SECONDS: u32 = 200;
+const PAGE: u32 = 100;
+
+/// What became of one stream.
+#[derive(Default)]
+struct Health {
+    listed: bool,
+    failed: Option<Mark>,
+}
+
+/// The watches of one term as leader.
+pub struct Watch {
+    /// What they last said.
+    pub index: Index,
+    wakes: mpsc::UnboundedSender<Wake>,
+    credentials: Mutex<Vec<Health>>,
+    secrets: Mutex<Vec<Health>>,
+    ready: watch::Sender<bool>,
+}
+
+/// What the controller runs on.
+pub struct Streams {
+    /// Credentials whose spec or renew request changed.
+    pub triggers: BoxStream<'static, Result<Guarded, watcher::Error>>,
+    /// Credentials that something else woke.
+    pub wakes: BoxStream<'static, Wake>,
+    /// Keeps the Secrets' part of the index; ends never.
+    pub secrets: BoxStream<'static, ()>,
+    /// The credentials.
+    pub store: Store<Guarded>,
+}
+
+impl Watch {
+    /// Starts to watch these namespaces; all, if none is named. `found` hears of each credential of the first list,
+    /// before anything is done; `gone` of each that is no more, by its uid.
+    pub fn start(
+        client: &Client,
+        namespaces: &[String],
+        wake: (mpsc::UnboundedSender<Wake>, mpsc::UnboundedReceiver<Wake>),
+        found: impl Fn(&Guarded) + Send + 'static,
+        gone: impl Fn(&Key, &str) + Send + 'static,
+    ) -> (Arc<Self>, Streams) {
+        let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
+            vec![None]
+        } else {
+            namespaces.iter().map(|name| Some(name.as_str())).collect()
+        };
+        let (sender, receiver) = wake;
+        let healths = |count: usize| Mutex::new((0..count).map(|_| Health::default()).collect::<Vec<_>>());
+        let watch = Arc::new(Self {
+            index: Index::default(),
+            wakes: sender,
+            credentials: healths(scopes.len()),
+            secrets: healths(scopes.len() * 2),
+            ready: watch::Sender::new(false),
+        });
+        let (store, writer) = kube::runtime::reflector::store();
+        let streams = Streams {
+            triggers: Arc::clone(&watch).credentials(client, &scopes, writer, store.clone(), (found, gone)),
+            wakes: stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|key| (key, receiver)) })
+                .boxed(),
+            secrets: Arc::clone(&watch).secrets(client, &scopes),
+            store,
+        };
+        (watch, streams)
+    }
+
+    /// Wakes a credential.
+    pub fn wake(&self, key: &Key) {
+        // The receiver is gone only when the term as leader has ended.
+        let _ = self.wakes.send(key.wake());
+    }
+
+    /// Wakes every other credential that names this target.
+    pub fn wake_rivals(&self, target: &Key, except: &str) {
+        for key in self.index.credentials_of_target(target) {
+            if key.name != except {
+                self.wake(&key);
+            }
+        }
+    }
+
+    /// Returns once every list was read, or has failed once: without the right to watch Secrets, live reads serve.
+    /// At least one list of credentials was read.
+    pub async fn ready(&self) {
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Whether what the Secret watches last said can be trusted.
+    pub fn healthy(&self) -> bool {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.iter().all(|health| health.listed && health.failed.is_none_or(|mark| mark.elapsed() > ERROR_SHADOW))
+    }
+
+    fn credentials(
+        self: Arc<Self>,
+        client: &Client,
+        scopes: &[Option<&str>],
+        mut writer: Writer<Guarded>,
+        store: Store<Guarded>,
+        (found, gone): (impl Fn(&Guarded) + Send + 'static, impl Fn(&Key, &str) + Send + 'static),
+    ) -> BoxStream<'static, Result<Guarded, watcher::Error>> {
+        let mut all = SelectAll::new();
+        for (number, scope) in scopes.iter().enumerate() {
+            let stream = watcher(scoped::<Guarded>(client, *scope), config()).default_backoff();
+            all.push(changes(stream).map(move |change| (number, change)).boxed());
+        }
+        writer.apply_watcher_event(&watcher::Event::Init);
+        let mut first = true;
+        all.filter_map(move |(number, change)| {
+            let trigger = match change {
+                Change::Applied(mut object) => {
+                    object.managed_fields_mut().clear();
+                    if !self.lists(number) {
+                        found(&object);
+                    }
+                    // Before the first list is complete the store collects; afterwards each change stands alone.
+                    writer.apply_watcher_event(&if first {
+                        watcher::Event::InitApply(object.clone())
+                    } else {
+                        watcher::Event::Apply(object.clone())
+                    });
+                    self.applied(&object).then_some(Ok(object))
+                }
+                Change::Gone(key) => {
+                    if let Some(object) = store.get(&key.wake()) {
+                        writer.apply_watcher_event(&watcher::Event::Delete((*object).clone()));
+                    }
+                    if let Some((uid, target)) = self.index.remove_credential(&key) {
+                        gone(&key, &uid);
+                        self.wake_rivals(&target, &key.name);
+                    }
+                    None
+                }
+                Change::Listed => {
+                    mark(&self.credentials, number, |health| *health = Health { listed: true, failed: None });
+                    self.settle(&mut first, &mut writer);
+                    None
+                }
+                Change::Failed => {
+                    mark(&self.credentials, number, |health| health.failed = Some(Mark::now()));
+                    self.settle(&mut first, &mut writer);
+                    None
+                }
+            };
+            futures::future::ready(trigger)
+        })
+        .boxed()
+    }
+
+    /// Takes a credential into the index; whether it has to be looked at.
+    fn applied(&self, object: &Guarded) -> bool {
+        let key = Key::of(object);
+        let (changed, ended) = self.index.apply_credential(&key, object);
+        for target in ended {
+            self.wake_rivals(&target, &key.name);
+        }
+        changed
+    }
+
+    fn secrets(self: Arc<Self>, client: &Client, scopes: &[Option<&str>]) -> BoxStream<'static, ()> {
+        let mut all = SelectAll::new();
+        for (number, scope) in scopes.iter().enumerate() {
+            for (offset, label) in [names::SOURCE, names::MANAGED].into_iter().enumerate() {
+                let api = scoped::<PartialObjectMeta<Secret>>(client, *scope);
+                let stream = watcher(api, config().labels(label)).default_backoff();
+                let place = (number * 2 + offset, label == names::SOURCE);
+                all.push(changes(stream).map(move |change| (place, change)).boxed());
+            }
+        }
+        all.map(move |((number, is_source), change)| self.secret(number, is_source, change)).boxed()
+    }
+
+    fn secret(&self, number: usize, is_source: bool, change: Change<PartialObjectMeta<Secret>>) {
+        let (key, changed) = match change {
+            Change::Applied(object) => {
+                let key = Key::of(&object);
+                let changed = self.index.see(is_source, &key, &Seen::of(&object));
+                (key, changed)
+            }
+            Change::Gone(key) => {
+                let changed = self.index.see_gone(is_source, &key);
+                (key, changed)
+            }
+            Change::Listed => {
+                mark(&self.secrets, number, |health| *health = Health { listed: true, failed: None });
+                return self.check_ready();
+            }
+            Change::Failed => {
+                mark(&self.secrets, number, |health| health.failed = Some(Mark::now()));
+                return self.check_ready();
+            }
+        };
+        // During the first list nobody has looked at anything yet.
+        if changed && *self.ready.borrow() {
+            for credential in self.index.credentials_of(is_source, &key) {
+                self.wake(&credential);
+            }
+        }
+    }
+
+    /// Opens the store once the first lists are there.
+    fn settle(&self, first: &mut bool, writer: &mut Writer<Guarded>) {
+        if *first && are_settled(&self.credentials) {
+            *first = false;
+            writer.apply_watcher_event(&watcher::Event::InitDone);
+        }
+        self.check_ready();
+    }
+
+    /// Whether the first list of this scope's credentials is complete.
+    fn lists(&self, number: usize) -> bool {
+        let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        credentials.get(number).is_some_and(|health| health.listed)
+    }
+
+    fn check_ready(&self) {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = secrets.iter().all(|health| health.listed || health.failed.is_some());
+        if known && are_settled(&self.credentials) {
+            self.ready.send_replace(true);
+        }
+    }
+}
+
+fn mark(healths: &Mutex<Vec<Health>>, number: usize, change: impl FnOnce(&mut Health)) {
+    if let Some(health) = healths.lock().unwrap_or_else(PoisonError::into_inner).get_mut(number) {
+        change(health);
+    }
+}
+
+/// Each list was read or has failed, and not all have failed: a namespace that may not be listed does not stop the
+/// others, and an API server that is away is waited for.
+fn are_settled(healths: &Mutex<Vec<Health>>) -> bool {
+    let healths = healths.lock().unwrap_or_else(PoisonError::into_inner);
+    healths.iter().all(|health| health.listed || health.failed.is_some()) && healths.iter().any(|health| health.listed)
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that lists across namespaces, and metadata only")]
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}

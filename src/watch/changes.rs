@@ -1,0 +1,72 @@
+//! One stream of a watch, with its lists turned into single changes.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+
+use futures::stream::{self, StreamExt as _};
+use kube::Resource;
+use kube::runtime::watcher;
+use serde::de::DeserializeOwned;
+
+use super::Key;
+
+/// One step of a watch: lists are turned into single changes, so that several namespaces can feed one store.
+pub(super) enum Change<K> {
+    Applied(K),
+    Gone(Key),
+    Listed,
+    Failed,
+}
+
+/// Turns lists into single changes; errors are logged here, once, and go no further: the stream has its own backoff.
+pub(super) fn changes<K>(
+    stream: impl futures::Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+) -> impl futures::Stream<Item = Change<K>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut known = HashSet::new();
+    let mut listing = HashSet::new();
+    stream.flat_map(move |event| {
+        let changes = match event {
+            Ok(watcher::Event::Init) => {
+                listing.clear();
+                Vec::new()
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                listing.insert(Key::of(&object));
+                vec![Change::Applied(object)]
+            }
+            Ok(watcher::Event::InitDone) => {
+                let before = std::mem::replace(&mut known, std::mem::take(&mut listing));
+                let vanished = before.into_iter().filter(|key| !known.contains(key));
+                vanished.map(Change::Gone).chain([Change::Listed]).collect()
+            }
+            Ok(watcher::Event::Apply(object)) => {
+                known.insert(Key::of(&object));
+                vec![Change::Applied(object)]
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                let key = Key::of(&object);
+                known.remove(&key);
+                vec![Change::Gone(key)]
+            }
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), problem = problem(&error), "a watch failed; it is started again");
+                vec![Change::Failed]
+            }
+        };
+        stream::iter(changes)
+    })
+}
+
+/// The kind of a watch error; its text can quote objects.
+fn problem(error: &watcher::Error) -> &'static str {
+    match error {
+        watcher::Error::InitialListFailed(_) => "the list failed",
+        watcher::Error::WatchStartFailed(_) => "the watch could not be started",
+        watcher::Error::WatchError(_) => "the API server ended the watch",
+        watcher::Error::WatchFailed(_) => "the connection broke",
+        _ => "other",
+    }
+}
