@@ -1,0 +1,170 @@
+//! Counts requests at the API server by its own audit log.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::random;
+use super::space::{Space, poll};
+
+/// The requests in one namespace, oldest first: Secrets, events, leases, credentials.
+///
+/// A watch is listed when it has ended. Requests of the namespace itself and lists over all namespaces are not here.
+#[derive(Clone, Debug)]
+pub struct Audit(Vec<Call>);
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// `operator`, `admin`, `controller-manager`, or a service account's full name.
+    pub user: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: String,
+    /// Plural, with the subresource: `apicredentials/status`.
+    pub resource: String,
+    /// Empty for a list or a watch; a created object's name is known all the same.
+    pub name: String,
+    /// The status code of the answer.
+    pub code: u16,
+    /// Whether nothing was stored (`dryRun=All`).
+    pub dry_run: bool,
+}
+
+impl Call {
+    pub fn is_write(&self) -> bool {
+        !self.is_read()
+    }
+
+    pub fn is_read(&self) -> bool {
+        matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+}
+
+impl Audit {
+    /// Only the requests of this user.
+    pub fn by(&self, user: &str) -> Self {
+        self.only(|call| call.user == user)
+    }
+
+    /// Only the requests to this resource, such as `secrets` or `apicredentials/status`.
+    pub fn to(&self, resource: &str) -> Self {
+        self.only(|call| call.resource == resource)
+    }
+
+    /// Without the requests to this resource; `leases` are renewed all the time.
+    pub fn without(&self, resource: &str) -> Self {
+        self.only(|call| call.resource != resource)
+    }
+
+    /// Only the requests that fit.
+    pub fn only(&self, fits: impl Fn(&Call) -> bool) -> Self {
+        Self(self.0.iter().filter(|call| fits(call)).cloned().collect())
+    }
+
+    /// What came after an earlier look that was filtered in the same way.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self(self.0[earlier.0.len()..].to_vec())
+    }
+
+    pub fn calls(&self) -> &[Call] {
+        &self.0
+    }
+
+    pub fn reads(&self) -> usize {
+        self.0.iter().filter(|call| call.is_read()).count()
+    }
+
+    /// Gets of single objects: what a reconcile costs, without the lists that fill the caches.
+    pub fn gets(&self) -> usize {
+        self.count("get")
+    }
+
+    pub fn writes(&self) -> usize {
+        self.0.iter().filter(|call| call.is_write()).count()
+    }
+
+    pub fn count(&self, verb: &str) -> usize {
+        self.0.iter().filter(|call| call.verb == verb).count()
+    }
+
+    /// Reads and writes by object: `secrets/welkin-token` → (1, 1).
+    pub fn by_object(&self) -> BTreeMap<String, (usize, usize)> {
+        let mut objects = BTreeMap::new();
+        for call in &self.0 {
+            let counts: &mut (usize, usize) = objects.entry(format!("{}/{}", call.resource, call.name)).or_default();
+            if call.is_read() { counts.0 += 1 } else { counts.1 += 1 }
+        }
+        objects
+    }
+}
+
+/// One line a request, for the text of a failed assertion.
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Call { user, verb, resource, name, code, dry_run } in &self.0 {
+            let dry = if *dry_run { " (dry run)" } else { "" };
+            writeln!(f, "{user} {verb} {resource} {name} → {code}{dry}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends a request of its own and reads the log until that is there: what was answered before is there, too.
+pub async fn read(space: &Space) -> Audit {
+    let marker = format!("audit-marker-{}", random::suffix());
+    space.secrets.get_opt(&marker).await.expect("Secrets can be read");
+    let probe = async || {
+        let log = std::fs::read_to_string(space.plane.audit_log()).ok()?;
+        log.contains(&marker).then_some(log)
+    };
+    let log = poll(super::space::DEADLINE, probe).await.expect("the audit log holds every request");
+    let namespace = format!("/namespaces/{}/", space.name);
+    let lines = log.lines().filter(|line| line.contains(&namespace) && !line.contains("audit-marker-"));
+    Audit(lines.filter_map(|line| serde_json::from_str::<Line>(line).ok()).map(Line::into_call).collect())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    verb: String,
+    user: User,
+    object_ref: Option<ObjectRef>,
+    response_status: Option<ResponseStatus>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ObjectRef {
+    resource: String,
+    subresource: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct ResponseStatus {
+    #[serde(default)]
+    code: u16,
+}
+
+impl Line {
+    fn into_call(self) -> Call {
+        let object = self.object_ref.unwrap_or_default();
+        let slash = if object.subresource.is_empty() { "" } else { "/" };
+        Call {
+            user: self.user.username,
+            verb: self.verb,
+            resource: format!("{}{slash}{}", object.resource, object.subresource),
+            name: object.name,
+            code: self.response_status.map_or(0, |status| status.code),
+            dry_run: self.request_uri.contains("dryRun="),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Certificates for loopback servers, made afresh in each process.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+
+/// A certificate authority that nobody trusts but who is told to.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A server's certificate and its key, both PEM.
+pub struct Leaf {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    /// A new authority.
+    pub fn new(name: &str) -> Self {
+        let mut params = params(name, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key can be generated");
+        let pem = params.self_signed(&key).expect("an authority can be signed").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Its own certificate, PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for a server of these names and addresses.
+    pub fn issue(&self, names: &[&str]) -> Leaf {
+        self.sign(&server(names))
+    }
+
+    /// The same, but it ended in 2001.
+    pub fn issue_expired(&self, names: &[&str]) -> Leaf {
+        let mut params = server(names);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Leaf {
+        let key = KeyPair::generate().expect("a key can be generated");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a leaf can be signed");
+        Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+/// A certificate that vouches for itself.
+pub fn self_signed(names: &[&str]) -> Leaf {
+    let key = KeyPair::generate().expect("a key can be generated");
+    let certificate = server(names).self_signed(&key).expect("a certificate can sign itself");
+    Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
+/// A private key (PKCS #8, P-256) and its public key, both PEM.
+pub fn key_pair() -> (String, String) {
+    let key = KeyPair::generate().expect("a key can be generated");
+    (key.serialize_pem(), key.public_key_pem())
+}
+
+fn server(names: &[&str]) -> CertificateParams {
+    let mut params = params(names.first().copied().unwrap_or("server"), names);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
+}
+
+fn params(name: &str, names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("the names are valid");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}

@@ -1,0 +1,193 @@
+//! A real control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
+//!
+//! RBAC is on. Two users have bearer tokens: `admin` may do everything; `operator` may do what the ClusterRoles of
+//! `deploy/install.yaml` grant, so that a missing right fails a test. Everything lives in one scratch directory and
+//! goes with this process, also when it is killed (see [`super::undertaker`]).
+
+mod files;
+mod install;
+mod programs;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use self::files::Files;
+use self::programs::{Ports, Programs};
+use super::process::Process;
+use super::{random, undertaker};
+
+/// From spawning the API server to its `/readyz`; about 5 s where nothing else runs.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// A free port may be taken between finding and using it.
+const TRIES: usize = 5;
+
+/// What is put into a control plane before it is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The CRD from `crds/`, and the rights from `deploy/install.yaml` for the user `operator`.
+    Installed,
+    /// Nothing: somebody else applies the files.
+    Empty,
+}
+
+/// A running control plane; ended when dropped.
+pub struct ControlPlane {
+    files: Files,
+    ports: Ports,
+    programs: Programs,
+    api_server: Mutex<Option<Process>>,
+    _controller_manager: Process,
+    _etcd: Process,
+}
+
+/// The control plane that all tests of this process share; the first call starts it and takes some seconds.
+///
+/// Blocks instead of awaiting: each test has its own runtime, and the first to come works for all.
+pub fn shared() -> Arc<ControlPlane> {
+    static SHARED: OnceLock<Result<Arc<ControlPlane>, String>> = OnceLock::new();
+    let start = || on_own_runtime(ControlPlane::start(Content::Installed)).map(Arc::new);
+    match SHARED.get_or_init(start) {
+        Ok(plane) => Arc::clone(plane),
+        Err(error) => panic!("the shared control plane did not start: {error}"),
+    }
+}
+
+impl ControlPlane {
+    /// Starts one; the error is a text for people, with the end of the log of the program that failed.
+    pub async fn start(content: Content) -> Result<Self, String> {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let programs = Programs::find()?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Self::start_once(&programs, content).await {
+                Err(error) if tries < TRIES && error.contains("address already in use") => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn start_once(programs: &Programs, content: Content) -> Result<Self, String> {
+        let ports = Ports::free();
+        let directory = undertaker::directory().join(format!("control-plane-{}", random::suffix()));
+        let files = Files::write(directory, ports.api_server).map_err(|error| format!("writing files: {error}"))?;
+        let etcd = programs.etcd(&files, &ports)?;
+        let api_server = programs.api_server(&files, &ports)?;
+        let client = client(&files.kubeconfig("admin")).await;
+        programs::ready(&client, &[&etcd, &api_server], &files, READY_WITHIN).await?;
+        // Before the controller manager: its garbage collector learns of a later kind only after 30 s.
+        if content == Content::Installed {
+            install::everything(&client).await?;
+        }
+        let controller_manager = programs.controller_manager(&files)?;
+        Ok(Self {
+            files,
+            ports,
+            programs: programs.clone(),
+            api_server: Mutex::new(Some(api_server)),
+            _controller_manager: controller_manager,
+            _etcd: etcd,
+        })
+    }
+
+    /// Where this control plane keeps its files and logs.
+    pub fn directory(&self) -> &Path {
+        self.files.directory()
+    }
+
+    /// The API server's URL.
+    pub fn url(&self) -> String {
+        self.files.url()
+    }
+
+    /// A kubeconfig that may do everything.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.files.kubeconfig("admin")
+    }
+
+    /// A kubeconfig that may do what the operator may.
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.files.kubeconfig("operator")
+    }
+
+    /// Writes a kubeconfig for a bearer token, such as one that a service account's TokenRequest gave.
+    pub fn kubeconfig_for_token(&self, name: &str, token: &str) -> PathBuf {
+        self.files.write_kubeconfig(name, token).expect("a kubeconfig can be written")
+    }
+
+    /// A kubeconfig with a token that the API server issues to a service account, as it does for a pod.
+    pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> PathBuf {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
+        let request = TokenRequest {
+            spec: TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() },
+            ..TokenRequest::default()
+        };
+        let issued = accounts.create_token_request(name, &PostParams::default(), &request).await;
+        let status = issued.expect("a token can be requested").status.expect("the answer holds a token");
+        self.kubeconfig_for_token(&format!("{namespace}-{name}"), &status.token)
+    }
+
+    /// The audit log: one JSON event a line, at level Metadata, for the resources that the operator touches.
+    pub fn audit_log(&self) -> PathBuf {
+        self.files.audit_log()
+    }
+
+    /// A client of the user `admin` for the calling runtime.
+    pub async fn client(&self) -> Client {
+        client(&self.admin_kubeconfig()).await
+    }
+
+    /// Stops the API server in its tracks: connections stay open and nothing answers.
+    pub fn pause_api_server(&self) {
+        self.with_api_server(Process::pause);
+    }
+
+    /// Lets a paused API server go on.
+    pub fn resume_api_server(&self) {
+        self.with_api_server(Process::resume);
+    }
+
+    /// Kills the API server: connections break, new ones are refused.
+    pub fn stop_api_server(&self) {
+        self.api_server.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Starts the API server again on the same port and waits until it is ready.
+    pub async fn start_api_server(&self) {
+        let process = self.programs.api_server(&self.files, &self.ports).expect("kube-apiserver starts");
+        let client = self.client().await;
+        programs::ready(&client, &[&process], &self.files, READY_WITHIN).await.expect("kube-apiserver is ready");
+        self.api_server.lock().unwrap_or_else(PoisonError::into_inner).replace(process);
+    }
+
+    fn with_api_server(&self, act: impl FnOnce(&Process)) {
+        let guard = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
+        act(guard.as_ref().expect("the API server was not stopped"));
+    }
+}
+
+/// A client for a kubeconfig, in the calling runtime.
+pub async fn client(kubeconfig: &Path) -> Client {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig is readable");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    Client::try_from(config.expect("the kubeconfig is complete")).expect("a client can be made")
+}
+
+fn on_own_runtime<T: Send>(future: impl Future<Output = Result<T, String>> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(|error| error.to_string())?.block_on(future)
+        });
+        thread.join().unwrap_or_else(|_| Err("it panicked; see above".to_owned()))
+    })
+}

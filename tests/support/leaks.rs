@@ -1,0 +1,144 @@
+//! Looks for secrets where none may be, also in the forms that logs and errors give them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use kube::ResourceExt;
+use kube::api::ListParams;
+use serde_json::Value;
+
+use super::space::Space;
+
+/// Shorter texts turn up by chance.
+const SHORTEST: usize = 12;
+/// A beginning or end of this length gives a longer secret away.
+const PART: usize = 24;
+
+/// The secrets to look for.
+pub struct Sentinels {
+    /// What to search for → how to call it in a failure, which must not repeat the secret.
+    forms: BTreeMap<String, String>,
+}
+
+impl Sentinels {
+    /// Secrets, passwords and tokens, by the name to call them.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut sentinels = Self { forms: BTreeMap::new() };
+        for (name, secret) in secrets {
+            sentinels.add(name, secret);
+        }
+        sentinels
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, name: &str, secret: &str) {
+        assert!(secret.len() >= SHORTEST, "{name}: a sentinel must be of {SHORTEST} bytes or more");
+        self.add_forms(name, secret);
+        if secret.len() >= 2 * PART && secret.is_ascii() {
+            self.add_forms(&format!("the beginning of {name}"), &secret[..PART]);
+            self.add_forms(&format!("the end of {name}"), &secret[secret.len() - PART..]);
+        }
+    }
+
+    /// How the sentinels that are in the text are called.
+    pub fn found_in(&self, text: &str) -> Vec<&str> {
+        self.forms.iter().filter(|(form, _)| text.contains(form.as_str())).map(|(_, name)| name.as_str()).collect()
+    }
+
+    fn add_forms(&mut self, name: &str, secret: &str) {
+        let mut add = |how: &str, form: String| drop(self.forms.insert(form, format!("{name} ({how})")));
+        let json = escaped(secret);
+        add("escaped twice", escaped(&json));
+        add("JSON-escaped", json);
+        add("Debug", unquoted(&format!("{secret:?}")));
+        for offset in 0..3 {
+            add("base64", aligned(&BASE64_STANDARD_NO_PAD.encode(shifted(secret, offset)), offset, secret));
+            add("base64url", aligned(&BASE64_URL_SAFE_NO_PAD.encode(shifted(secret, offset)), offset, secret));
+        }
+        add("hex", joined(secret, |text, byte| write!(text, "{byte:02x}")));
+        add("HEX", joined(secret, |text, byte| write!(text, "{byte:02X}")));
+        add("bytes", joined(secret, |text, byte| write!(text, "{byte}, ")).trim_end_matches(", ").to_owned());
+        for space in ["%20", "+"] {
+            add("URL-escaped", url_escaped(secret, space, |text, byte| write!(text, "%{byte:02X}")));
+            add("URL-escaped in lower case", url_escaped(secret, space, |text, byte| write!(text, "%{byte:02x}")));
+        }
+        add("plain", secret.to_owned());
+    }
+}
+
+impl Space {
+    /// Fails if a sentinel is in an operator's output or metrics, or in an event, a credential, or the metadata of a
+    /// Secret or lease of this namespace.
+    pub async fn assert_no_leaks(&self, sentinels: &Sentinels) {
+        let mut leaks = Vec::new();
+        for (place, text) in self.public_texts().await {
+            leaks.extend(sentinels.found_in(&text).into_iter().map(|name| format!("{name} in {place}")));
+        }
+        assert!(leaks.is_empty(), "leaked: {leaks:#?}");
+    }
+
+    async fn public_texts(&self) -> Vec<(String, String)> {
+        let all = ListParams::default();
+        let mut texts = Vec::new();
+        for output in self.operator_outputs() {
+            texts.push(("the operator's output".to_owned(), output.text()));
+            if let Some((_, metrics)) = output.get("/metrics").await {
+                texts.push(("the metrics".to_owned(), metrics));
+            }
+        }
+        for event in self.events.list(&all).await.expect("events can be listed") {
+            texts.push((format!("event {}", event.name_any()), text(&event)));
+        }
+        for credential in self.credentials.list(&all).await.expect("credentials can be listed") {
+            texts.push((format!("credential {}", credential.name_any()), text(&credential)));
+        }
+        for secret in self.secrets.list_metadata(&all).await.expect("Secrets can be listed") {
+            texts.push((format!("metadata of Secret {}", secret.name_any()), text(&secret.metadata)));
+        }
+        for lease in self.leases.list(&all).await.expect("leases can be listed") {
+            texts.push((format!("lease {}", lease.name_any()), text(&lease)));
+        }
+        texts
+    }
+}
+
+fn text(object: &impl serde::Serialize) -> String {
+    serde_json::to_string(object).expect("an API object is JSON")
+}
+
+fn escaped(text: &str) -> String {
+    unquoted(&Value::from(text).to_string())
+}
+
+fn unquoted(text: &str) -> String {
+    text[1..text.len() - 1].to_owned()
+}
+
+fn joined(secret: &str, mut add: impl FnMut(&mut String, u8) -> std::fmt::Result) -> String {
+    let mut text = String::new();
+    for byte in secret.bytes() {
+        add(&mut text, byte).expect("writing to a String cannot fail");
+    }
+    text
+}
+
+fn url_escaped(secret: &str, space: &str, escape: impl Fn(&mut String, u8) -> std::fmt::Result) -> String {
+    joined(secret, |text, byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => write!(text, "{}", char::from(byte)),
+        b' ' => text.write_str(space),
+        _ => escape(text, byte),
+    })
+}
+
+fn shifted(secret: &str, offset: usize) -> Vec<u8> {
+    std::iter::repeat_n(0, offset).chain(secret.bytes()).collect()
+}
+
+/// Only the characters that the secret alone decides, whatever stands before and after it.
+fn aligned(encoded: &str, offset: usize, secret: &str) -> String {
+    let first = (offset * 8).div_ceil(6);
+    let last = (offset + secret.len()) * 8 / 6;
+    encoded[first..last].to_owned()
+}

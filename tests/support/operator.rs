@@ -1,0 +1,286 @@
+//! The real operator binary as a separate process, as in a cluster: flags, a kubeconfig, nothing else.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::process::Process;
+use super::provider::StandIn;
+use super::random;
+use super::space::{Space, poll};
+
+/// For the address in the log, and for `/readyz`.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// How to start an operator. Later values of the same flag replace earlier ones.
+#[derive(Clone)]
+pub struct Settings {
+    flags: Vec<(String, String)>,
+    kubeconfig: PathBuf,
+    log: PathBuf,
+    space_outputs: Arc<Mutex<Vec<Arc<Output>>>>,
+}
+
+/// A running operator; killed when dropped.
+pub struct Operator {
+    process: Process,
+    output: Arc<Output>,
+    readers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What an operator has written to standard output and standard error.
+pub struct Output {
+    text: Mutex<String>,
+    log: PathBuf,
+}
+
+impl Settings {
+    /// An operator for one test's namespace, as the user `operator`, that may ask this stand-in; logs at TRACE.
+    pub fn new(space: &Space, stand_in: &StandIn) -> Self {
+        let (namespace, origin) = (&space.name, stand_in.origin());
+        let settings = Self {
+            flags: Vec::new(),
+            kubeconfig: space.plane.operator_kubeconfig(),
+            log: log_path(namespace),
+            space_outputs: Arc::clone(&space.outputs),
+        };
+        settings
+            .flag("--namespaces", namespace)
+            .flag("--lease-namespace", namespace)
+            .flag("--listen", "127.0.0.1:0")
+            .flag("--provider-ca-file", &stand_in.ca_file().display().to_string())
+            .flag("--allowed-endpoints", &format!("welkin={origin},qontak={origin}"))
+            .flag("--log-format", "json")
+            .flag("--log", "trace")
+    }
+
+    /// Sets a flag: `.flag("--resync", "1h")`.
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.retain(|(known, _)| known != name);
+        self.flags.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves a flag out.
+    pub fn without_flag(mut self, name: &str) -> Self {
+        self.flags.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Connects with another kubeconfig, such as one of a service account's token.
+    pub fn kubeconfig(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.kubeconfig);
+        self
+    }
+
+    /// Short periods for tests in which a token of some seconds is renewed.
+    pub fn quick(self) -> Self {
+        self.flag("--min-renewal-interval", "1s").flag("--retry-base", "1s")
+    }
+
+    /// No retry and no resync within a test: what happens, happens by a watch event.
+    pub fn patient(self) -> Self {
+        self.flag("--resync", "1h").flag("--retry-base", "5m")
+    }
+
+    /// Looks at everything every second, and tries again at once: for what no watch tells, and for what must not happen.
+    pub fn eager(self) -> Self {
+        self.flag("--min-renewal-interval", "1s").flag("--resync", "1s").flag("--retry-base", "50ms")
+    }
+
+    /// Starts it and waits until `/readyz` says 200.
+    pub async fn start(&self) -> Operator {
+        let operator = self.spawn();
+        operator.ready().await;
+        operator
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn spawn(&self) -> Operator {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apicredential-operator"));
+        command.arg("run").args(self.flags.iter().flat_map(|(name, value)| [name, value]));
+        command.env_clear().env("KUBECONFIG", &self.kubeconfig).env("RUST_BACKTRACE", "1").current_dir("/");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let process = Process::start("apicredential-operator", &mut command).expect("the operator starts");
+        let output = Arc::new(Output { text: Mutex::default(), log: self.log.clone() });
+        let (stdout, stderr) = process.take_output();
+        let readers = [copy(stdout.expect("it is piped"), &output), copy(stderr.expect("it is piped"), &output)];
+        self.space_outputs.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&output));
+        Operator { process, output, readers: Mutex::new(readers.into()) }
+    }
+}
+
+impl Operator {
+    /// Waits until `/readyz` says 200.
+    pub async fn ready(&self) {
+        let probe = async || {
+            if let Some(status) = self.process.exit_status() {
+                panic!("the operator ended: {status}\n{}", self.output.end());
+            }
+            let (status, _) = self.get("/readyz").await?;
+            (status == 200).then_some(())
+        };
+        if poll(START_WITHIN, probe).await.is_none() {
+            panic!("the operator was not ready within {START_WITHIN:?}\n{}", self.output.end());
+        }
+    }
+
+    /// Everything it has written so far.
+    pub fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// The log's lines that are JSON.
+    pub fn log(&self) -> Vec<Value> {
+        self.output.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The text of `/metrics`.
+    pub async fn metrics(&self) -> String {
+        self.get("/metrics").await.expect("the operator serves /metrics").1
+    }
+
+    /// The value of one series, written as in the text: `apicredential_ready{namespace="a",name="b"}`.
+    pub async fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics().await;
+        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
+    /// Status and body of one of its pages; `None` if it does not answer.
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.output.get(path).await
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub fn kill(&self) -> ExitStatus {
+        let status = self.process.kill();
+        self.read_to_end();
+        status
+    }
+
+    /// SIGTERM; how it ended, or a panic after `within`.
+    pub async fn terminate(&self, within: Duration) -> ExitStatus {
+        self.process.terminate();
+        self.ended(within).await
+    }
+
+    /// SIGTERM without waiting.
+    pub fn ask_to_end(&self) {
+        self.process.terminate();
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&self, within: Duration) -> ExitStatus {
+        match self.process.ended(within).await {
+            Some(status) => {
+                self.read_to_end();
+                status
+            }
+            None => panic!("the operator did not end within {within:?}\n{}", self.output.end()),
+        }
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.process.exit_status().is_none()
+    }
+
+    /// SIGSTOP: everything in it stands still, its connections stay open.
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
+    /// After its end: or else its last words could escape the leak scan.
+    fn read_to_end(&self) {
+        for reader in self.readers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            reader.join().ok();
+        }
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Output {
+    /// Everything so far.
+    pub fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last lines, and where the whole is, for a failure's text.
+    pub fn end(&self) -> String {
+        let text = self.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let end = lines[lines.len().saturating_sub(30)..].join("\n");
+        format!("--- end of the operator's output; all of it: {}\n{end}\n", self.log.display())
+    }
+
+    /// Status and body of a page of this operator; `None` if it does not answer (any more).
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://{}{path}", self.address()?);
+        let response = plain_client().get(url).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// The bound address, which a line with the message "listening" tells.
+    fn address(&self) -> Option<String> {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.lines().filter(|line| line.contains("listening")).find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let field = line["fields"]["address"].as_str().or_else(|| line["address"].as_str())?;
+            Some(field.to_owned())
+        })
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(bytes));
+    }
+}
+
+fn copy(mut pipe: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<()> {
+    let output = Arc::clone(output);
+    let mut file = File::options().create(true).append(true).open(&output.log).expect("the log file can be opened");
+    std::thread::spawn(move || {
+        let mut line = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+            line.extend_from_slice(&buffer[..read]);
+            // Whole lines only, so that two pipes do not mix within one.
+            if let Some(end) = line.iter().rposition(|&byte| byte == b'\n') {
+                let whole: Vec<u8> = line.drain(..=end).collect();
+                output.append(&whole);
+                file.write_all(&whole).ok();
+            }
+        }
+        output.append(&line);
+        file.write_all(&line).ok();
+    })
+}
+
+/// Kept after the run, to be read when a test failed.
+fn log_path(namespace: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("operator-logs");
+    std::fs::create_dir_all(&folder).expect("the folder for logs can be made");
+    folder.join(format!("{namespace}-{}.log", random::suffix()))
+}
+
+fn plain_client() -> reqwest::Client {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    // It speaks plain HTTP; reading the system's certificates would only cost time.
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(5));
+    builder.build().expect("a plain client can be made")
+}

@@ -1,0 +1,100 @@
+//! A child process that never outlives this one.
+
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::undertaker;
+
+/// A running program; killed when dropped.
+pub struct Process {
+    name: String,
+    pid: u32,
+    child: Mutex<Child>,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own, so that Ctrl-C leaves the order of the teardown to us.
+    pub fn start(name: &str, command: &mut Command) -> std::io::Result<Self> {
+        let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+        let pid = child.id();
+        undertaker::kill_at_end(pid);
+        Ok(Self { name: name.to_owned(), pid, child: Mutex::new(child) })
+    }
+
+    /// What to call it in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The piped standard output and standard error; once.
+    pub fn take_output(&self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        let mut child = self.child();
+        (child.stdout.take(), child.stderr.take())
+    }
+
+    /// How it ended, if it did.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.child().try_wait().expect("a child can be asked for its status")
+    }
+
+    /// Sends a signal; nothing once it has ended (the number may be somebody else's then).
+    pub fn signal(&self, signal: Signal) {
+        let mut child = self.child();
+        if child.try_wait().expect("a child can be asked for its status").is_some() {
+            return;
+        }
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("a child has a pid");
+        kill_process(pid, signal).expect("a child can be signalled");
+    }
+
+    /// Stops it in its tracks (SIGSTOP), connections stay open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Asks it to end (SIGTERM).
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it (SIGKILL) and waits until it is gone.
+    pub fn kill(&self) -> ExitStatus {
+        let mut child = self.child();
+        // An error means that it has ended already.
+        let _ended = child.kill();
+        child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0))
+    }
+
+    /// Waits for its end, at most this long.
+    pub async fn ended(&self, within: Duration) -> Option<ExitStatus> {
+        let poll = async {
+            loop {
+                if let Some(status) = self.exit_status() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(within, poll).await.ok()
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        undertaker::spare(self.pid);
+    }
+}

@@ -1,0 +1,153 @@
+//! The providers' stand-in: both vendors' documented shapes over real TLS, scriptable per client, with counts.
+//!
+//! Clients are known by name: a Welkin API client's name, a Qontak user's name. [`StandIn::welkin`] and
+//! [`StandIn::qontak`] make one known and give the handle to script it. Since all tests may share one stand-in, give
+//! each test's clients names of their own. It runs on a thread and a runtime of its own, so that a `#[tokio::test]`
+//! may block or end as it likes.
+
+mod books;
+mod client;
+mod desk;
+mod exchange;
+mod front;
+mod qontak;
+mod script;
+mod welkin;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use apicredential_operator::credential::Provider;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use tokio::sync::oneshot;
+
+use self::books::Books;
+pub use self::books::{QONTAK_CLIENT_ID, QONTAK_CLIENT_SECRET, Request, Token};
+pub use self::client::Client;
+pub use self::front::Front;
+use self::front::TlsListener;
+pub use self::script::Reply;
+use super::certificates::{Authority, Leaf};
+use super::{random, undertaker};
+
+/// A running stand-in; ended when dropped.
+pub struct StandIn {
+    address: SocketAddr,
+    ca: String,
+    ca_file: PathBuf,
+    books: Books,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    /// Starts one with a certificate that is right.
+    pub fn start() -> Self {
+        Self::with_front(Front::Trusted)
+    }
+
+    /// Starts one that meets its clients so.
+    pub fn with_front(front: Front) -> Self {
+        Self::listen((Ipv4Addr::LOCALHOST, 0).into(), front).expect("a loopback port is free")
+    }
+
+    /// Starts one on a given address.
+    pub fn listen(address: SocketAddr, front: Front) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        let authority = Authority::new("provider stand-in");
+        let leaf = front.leaf(&authority);
+        let ca_file = undertaker::directory().join(format!("provider-ca-{}.pem", random::suffix()));
+        std::fs::write(&ca_file, authority.pem())?;
+        let books = Books::default();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn({
+            let books = books.clone();
+            move || serve(listener, front, &leaf, &books, stopped)
+        });
+        let ca = authority.pem().to_owned();
+        Ok(Self { address, ca, ca_file, books, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Its origin, to be an endpoint: `https://localhost:PORT`.
+    pub fn origin(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// The certificate of its authority, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca
+    }
+
+    /// A file with [`StandIn::ca_pem`], for `--provider-ca-file`.
+    pub fn ca_file(&self) -> &PathBuf {
+        &self.ca_file
+    }
+
+    /// The Welkin API client of this name, in any tenant.
+    pub fn welkin(&self, client_name: &str) -> Client {
+        Client::new(self.books.clone(), Provider::Welkin, client_name)
+    }
+
+    /// The Qontak user of this name.
+    pub fn qontak(&self, username: &str) -> Client {
+        Client::new(self.books.clone(), Provider::Qontak, username)
+    }
+
+    /// All requests to anything: known clients, strangers, uses of tokens, unknown paths.
+    pub fn total(&self) -> usize {
+        let inner = self.books.open();
+        let known: usize = inner.accounts.values().map(|account| account.requests.len()).sum();
+        known + inner.strangers.len() + inner.uses.len()
+    }
+
+    /// Requests to clients and paths that are not known, as text.
+    pub fn strangers(&self) -> Vec<String> {
+        self.books.open().strangers.clone()
+    }
+
+    /// Connections that were opened, whether a handshake followed or not.
+    pub fn connections(&self) -> usize {
+        self.books.open().connections
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+fn serve(listener: TcpListener, front: Front, leaf: &Leaf, books: &Books, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    runtime.block_on(async {
+        let listener = TlsListener::start(listener, front, leaf, books.clone());
+        let server = axum::serve(listener, routes(books.clone()));
+        tokio::select! {
+            _ = server.into_future() => {}
+            // An error means that the handle was dropped, which is how it is told.
+            _ = stopped => {}
+        }
+    });
+    // Requests that hang would be waited for.
+    runtime.shutdown_background();
+}
+
+fn routes(books: Books) -> Router {
+    let unknown = async |State(books): State<Books>, method: Method, uri: Uri| {
+        books.open().strangers.push(format!("{method} {uri}"));
+        StatusCode::NOT_FOUND
+    };
+    Router::new()
+        .merge(welkin::routes())
+        .merge(qontak::routes())
+        .merge(desk::routes())
+        .fallback(unknown)
+        .with_state(books)
+}

@@ -1,0 +1,179 @@
+//! What the stand-in knows and remembers: clients, their credentials and scripts, requests, tokens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use apicredential_operator::clock;
+use apicredential_operator::credential::Provider;
+use jiff::{SignedDuration, Timestamp};
+
+use super::script::Reply;
+
+/// The vendor's public OAuth client, the same for everybody.
+pub const QONTAK_CLIENT_ID: &str = "RRrn6uIxalR_QaHFlcKOqbjHMG63elEdPTair9B9YdY";
+pub const QONTAK_CLIENT_SECRET: &str = "Sa8IGIh_HpVK1ZLAF0iFf7jU760osaUNV659pBIZR00";
+
+/// A request as the stand-in saw it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// When it was read in full.
+    pub at: Timestamp,
+    /// The Welkin tenant; empty for Qontak.
+    pub tenant: String,
+    /// The secret or password that was sent.
+    pub secret: String,
+    /// The headers that were sent, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The status that was answered; `None` while it is in flight, or if it hung.
+    pub status: Option<u16>,
+    /// The token that was handed out.
+    pub token: Option<String>,
+}
+
+/// A token that was handed out, in order of issue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    pub text: String,
+    pub issued: Timestamp,
+    /// `None`: never.
+    pub expires: Option<Timestamp>,
+    pub revoked: bool,
+}
+
+impl Token {
+    pub fn is_alive(&self) -> bool {
+        !self.revoked && self.expires.is_none_or(|expires| expires > clock::now())
+    }
+
+    /// Seconds until it dies.
+    pub fn remaining(&self) -> Option<f64> {
+        self.expires.map(|expires| expires.duration_since(clock::now()).as_secs_f64())
+    }
+}
+
+/// One client of one provider.
+pub struct Account {
+    /// The Welkin secret or Qontak password that is right; `None`: any.
+    pub accepted: Option<String>,
+    /// The Qontak OAuth client that is right.
+    pub oauth_client: (String, String),
+    /// The status of the provider's own refusal of wrong credentials.
+    pub refusal: u16,
+    /// Whether a living token comes back instead of a new one (Doorkeeper's `reuse_access_token`).
+    pub reuse: bool,
+    pub usual: Reply,
+    pub queue: VecDeque<Reply>,
+    pub requests: Vec<Request>,
+    pub tokens: Vec<Token>,
+    pub in_flight: usize,
+    pub max_in_flight: usize,
+}
+
+impl Account {
+    fn new(provider: Provider) -> Self {
+        Self {
+            accepted: None,
+            oauth_client: (QONTAK_CLIENT_ID.to_owned(), QONTAK_CLIENT_SECRET.to_owned()),
+            refusal: match provider {
+                Provider::Welkin => 401,
+                Provider::Qontak => 400,
+            },
+            reuse: false,
+            usual: Reply::token(),
+            queue: VecDeque::new(),
+            requests: Vec::new(),
+            tokens: Vec::new(),
+            in_flight: 0,
+            max_in_flight: 0,
+        }
+    }
+
+    /// Writes down a token that is handed out now.
+    pub fn issue(&mut self, text: &str, lifetime: Option<f64>) {
+        let issued = clock::now();
+        let lifetime = lifetime.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok());
+        let expires = lifetime.and_then(|lifetime| issued.checked_add(lifetime).ok());
+        self.tokens.push(Token { text: text.to_owned(), issued, expires, revoked: false });
+    }
+}
+
+/// The key of an account: which provider, and the Welkin client's or the Qontak user's name.
+pub type Key = (Provider, String);
+
+/// Everything, behind one lock that is never held across an await.
+#[derive(Clone, Default)]
+pub struct Books(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+pub struct Inner {
+    pub accounts: BTreeMap<Key, Account>,
+    /// Requests to clients that are not known, and to paths that no provider has.
+    pub strangers: Vec<String>,
+    /// Use of tokens: path and whether the token was good.
+    pub uses: Vec<(String, bool)>,
+    pub connections: usize,
+}
+
+impl Books {
+    pub fn open(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens an account, unless it is open.
+    pub fn account(&self, key: &Key) {
+        self.open().accounts.entry(key.clone()).or_insert_with(|| Account::new(key.0));
+    }
+
+    /// Works on an account that is open.
+    pub fn with<T>(&self, key: &Key, work: impl FnOnce(&mut Account) -> T) -> T {
+        let mut inner = self.open();
+        work(inner.accounts.get_mut(key).expect("the account is open"))
+    }
+
+    /// Whether some account holds this living token.
+    pub fn token_is_alive(&self, provider: Provider, text: &str) -> bool {
+        let inner = self.open();
+        let mut accounts = inner.accounts.iter().filter(|(key, _)| key.0 == provider);
+        accounts.any(|(_, account)| account.tokens.iter().any(|token| token.text == text && token.is_alive()))
+    }
+
+    /// Notes that a request has come; dropping the answer notes that it has gone.
+    pub fn arrive(&self, key: &Key, request: Request) -> InFlight {
+        let number = self.with(key, |account| {
+            account.in_flight += 1;
+            account.max_in_flight = account.max_in_flight.max(account.in_flight);
+            account.requests.push(request);
+            account.requests.len() - 1
+        });
+        InFlight { books: self.clone(), key: key.clone(), number }
+    }
+}
+
+/// A request between its arrival and the last byte of its answer, or the end of its connection.
+pub struct InFlight {
+    books: Books,
+    key: Key,
+    number: usize,
+}
+
+impl InFlight {
+    /// Notes what it is answered.
+    pub fn answered(&self, status: u16, token: Option<String>) {
+        self.books.with(&self.key, |account| {
+            let request = &mut account.requests[self.number];
+            request.status = Some(status);
+            request.token = token;
+        });
+    }
+
+    /// How many requests came before.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.books.with(&self.key, |account| account.in_flight -= 1);
+    }
+}

@@ -1,0 +1,176 @@
+//! From a request for a token to its answer: the same steps for both providers, whose shapes are in their modules.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use apicredential_operator::clock;
+use apicredential_operator::credential::Provider;
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, Response, StatusCode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::stream::{self, Stream, StreamExt};
+
+use super::books::{Account, Books, InFlight, Key, Request};
+use super::script::{Content, Flow, Reply};
+use super::{qontak, welkin};
+
+/// The credentials of one request, as sent.
+pub struct Presented {
+    pub tenant: String,
+    pub secret: String,
+    pub oauth_client: Option<(String, String)>,
+    pub headers: HeaderMap,
+}
+
+/// A refusal or an answer before it is a response.
+struct Drawn {
+    status: u16,
+    token: Option<String>,
+    body: Vec<u8>,
+}
+
+/// Answers a request of a known client.
+pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<Body> {
+    let in_flight = books.arrive(&key, request(&presented));
+    let reply = books.with(&key, |account| account.queue.pop_front().unwrap_or_else(|| account.usual.clone()));
+    tokio::time::sleep(reply.latency).await;
+    if matches!(reply.flow, Flow::Hang) {
+        std::future::pending::<()>().await;
+    }
+    let drawn = books.with(&key, |account| draw(&key, account, &presented, &reply, in_flight.number()));
+    in_flight.answered(drawn.status, drawn.token.clone());
+    respond(key.0, drawn, &reply, in_flight)
+}
+
+fn request(presented: &Presented) -> Request {
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    Request {
+        at: clock::now(),
+        tenant: presented.tenant.clone(),
+        secret: presented.secret.clone(),
+        headers: presented.headers.iter().map(header).collect(),
+        status: None,
+        token: None,
+    }
+}
+
+fn draw(key: &Key, account: &mut Account, presented: &Presented, reply: &Reply, number: usize) -> Drawn {
+    let usual_status = if number.is_multiple_of(2) { 201 } else { 200 };
+    let status = reply.status.unwrap_or(usual_status);
+    match &reply.body {
+        Content::Token => {
+            if let Some(drawn) = refuse(key.0, account, presented) {
+                return drawn;
+            }
+            let (token, body) = match key.0 {
+                Provider::Welkin => welkin::token(&key.1, account, reply),
+                Provider::Qontak => qontak::token(account, reply),
+            };
+            Drawn { status, token: Some(token), body: body.into() }
+        }
+        Content::Error { code, text } => {
+            let body = match key.0 {
+                Provider::Welkin => welkin::error(code, text),
+                Provider::Qontak => qontak::error(code, text),
+            };
+            Drawn { status, token: None, body: body.into() }
+        }
+        Content::Raw(body) => Drawn { status, token: None, body: body.clone() },
+        // Made while it is sent.
+        Content::Filler(_) | Content::GzipBomb => Drawn { status, token: None, body: Vec::new() },
+    }
+}
+
+fn refuse(provider: Provider, account: &Account, presented: &Presented) -> Option<Drawn> {
+    let drawn = |status, body: String| Some(Drawn { status, token: None, body: body.into() });
+    if presented.oauth_client.as_ref().is_some_and(|client| *client != account.oauth_client) {
+        return drawn(401, qontak::error("invalid_client", "Client authentication failed."));
+    }
+    if account.accepted.as_ref().is_none_or(|accepted| *accepted == presented.secret) {
+        return None;
+    }
+    let body = match provider {
+        Provider::Welkin => welkin::error("INVALID_CLIENT_SECRET", "The API client's secret is wrong."),
+        Provider::Qontak => qontak::error("invalid_grant", "The provided authorization grant is invalid."),
+    };
+    drawn(account.refusal, body)
+}
+
+fn respond(provider: Provider, drawn: Drawn, reply: &Reply, in_flight: InFlight) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::from_u16(drawn.status).expect("a status code");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if provider == Provider::Welkin {
+        welkin::load_balancer_cookies(headers);
+    }
+    for (name, value) in &reply.headers {
+        let name: HeaderName = name.parse().expect("a header name");
+        headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
+    }
+    *response.body_mut() = match reply.body {
+        Content::Filler(bytes) => body(filler(bytes), reply.flow, in_flight),
+        Content::GzipBomb => body(stream::repeat(gzip_member()).take(1024), reply.flow, in_flight),
+        _ => body(stream::iter([Bytes::from(drawn.body)]), reply.flow, in_flight),
+    };
+    response
+}
+
+/// A stream, so that it is sent chunked as the real services do; the request counts as in flight until its end.
+fn body(chunks: impl Stream<Item = Bytes> + Send + 'static, flow: Flow, in_flight: InFlight) -> Body {
+    let held = move |chunk: Bytes| {
+        let _in_flight = &in_flight;
+        chunk
+    };
+    match flow {
+        Flow::Whole | Flow::Hang => Body::from_stream(chunks.map(held).map(Ok::<_, io::Error>)),
+        Flow::Drip { bytes, pause } => {
+            let small = chunks.flat_map(move |chunk| stream::iter(pieces(&chunk, bytes)));
+            Body::from_stream(small.map(held).then(move |piece| paused(piece, pause)).map(Ok::<_, io::Error>))
+        }
+        Flow::Cut { after } => {
+            let whole = chunks.flat_map(|chunk| stream::iter(pieces(&chunk, 1))).take(after);
+            let end = stream::once(async {
+                // Or else the error would overtake the bytes.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(io::Error::other("cut"))
+            });
+            Body::from_stream(whole.map(held).map(Ok).chain(end))
+        }
+    }
+}
+
+async fn paused(piece: Bytes, pause: Duration) -> Bytes {
+    tokio::time::sleep(pause).await;
+    piece
+}
+
+fn pieces(chunk: &Bytes, bytes: usize) -> Vec<Bytes> {
+    chunk.chunks(bytes).map(Bytes::copy_from_slice).collect()
+}
+
+fn filler(bytes: usize) -> impl Stream<Item = Bytes> + Send + 'static {
+    const FRAME: usize = r#"{"filler":""}"#.len();
+    const PIECE: usize = 64 * 1024;
+    let mut rest = bytes.saturating_sub(FRAME);
+    let mut chunks = vec![Bytes::from_static(br#"{"filler":""#)];
+    let piece = Bytes::from(vec![b'x'; PIECE]);
+    while rest > 0 {
+        let length = rest.min(PIECE);
+        chunks.push(piece.slice(..length));
+        rest -= length;
+    }
+    chunks.push(Bytes::from_static(br#""}"#));
+    stream::iter(chunks)
+}
+
+/// One MiB of zeros in about one KiB; members of a gzip stream may be strung together.
+fn gzip_member() -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&vec![0; 1024 * 1024]).expect("a vector takes everything");
+    encoder.finish().expect("a vector takes everything").into()
+}

@@ -1,0 +1,81 @@
+//! Qontak's shapes: Doorkeeper's password grant, and one call that uses the token.
+
+use apicredential_operator::credential::Provider;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use super::super::random;
+use super::books::{Account, Books};
+use super::exchange::{Presented, answer};
+use super::script::{Fields, Reply};
+
+pub fn routes() -> Router<Books> {
+    Router::new().route("/oauth/token", post(exchange)).route("/api/open/v1/health", get(health))
+}
+
+async fn exchange(State(books): State<Books>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    if field("grant_type") != "password" {
+        return refusal(StatusCode::BAD_REQUEST, &error("unsupported_grant_type", "Only password is supported."));
+    }
+    let key = (Provider::Qontak, field("username"));
+    if !books.open().accounts.contains_key(&key) {
+        books.open().strangers.push(format!("qontak {}", key.1));
+        return refusal(StatusCode::BAD_REQUEST, &error("invalid_grant", "The authorization grant is invalid."));
+    }
+    let oauth_client = Some((field("client_id"), field("client_secret")));
+    answer(&books, key, Presented { tenant: String::new(), secret: field("password"), oauth_client, headers }).await
+}
+
+async fn health(State(books): State<Books>, headers: HeaderMap) -> Response<Body> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let alive = bearer.is_some_and(|token| books.token_is_alive(Provider::Qontak, token));
+    books.open().uses.push(("/api/open/v1/health".to_owned(), alive));
+    if alive {
+        return refusal(StatusCode::OK, &json!({"status": "success", "data": {"health": "ok"}}).to_string());
+    }
+    let body = json!({"status": "error", "error": {"code": 401, "messages": ["Unauthorized"]}}).to_string();
+    let mut response = refusal(StatusCode::UNAUTHORIZED, &body);
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Doorkeeper\""));
+    response
+}
+
+fn refusal(status: StatusCode, body: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The token, and the body that carries it. With reuse, a living token comes back with what is left of it.
+pub fn token(account: &mut Account, reply: &Reply) -> (String, String) {
+    let living = account.tokens.last().filter(|token| account.reuse && token.is_alive()).cloned();
+    let token = living.unwrap_or_else(|| {
+        account.issue(&random::base64url::<32>(), reply.lifetime);
+        account.tokens.last().cloned().expect("a token was issued")
+    });
+    let mut fields = Fields::new().with("access_token", token.text.as_str()).with("token_type", "Bearer");
+    if let Some(remaining) = token.remaining() {
+        fields = fields.with("expires_in", seconds(remaining, reply.lifetime));
+    }
+    let fields = fields.with("refresh_token", random::base64url::<32>()).with("created_at", token.issued.as_second());
+    (token.text, fields.edited(&reply.fields).into_text())
+}
+
+/// RFC 6749, section 5.2.
+pub fn error(code: &str, text: &str) -> String {
+    json!({"error": code, "error_description": text}).to_string()
+}
+
+/// Whole unless the script asks for a fraction.
+#[expect(clippy::cast_possible_truncation, reason = "lifetimes fit")]
+fn seconds(remaining: f64, lifetime: Option<f64>) -> Value {
+    let whole = lifetime.is_none_or(|lifetime| lifetime.fract() == 0.0);
+    if whole { (remaining.round() as i64).into() } else { remaining.into() }
+}

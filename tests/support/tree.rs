@@ -1,0 +1,14 @@
+//! What the tests stand on. The programs `control-plane` and `provider` use parts of it.
+
+pub mod account;
+pub mod audit;
+pub mod certificates;
+pub mod control_plane;
+pub mod endpoints;
+pub mod leaks;
+pub mod operator;
+pub mod process;
+pub mod provider;
+pub mod random;
+pub mod space;
+pub mod undertaker;
