@@ -1,0 +1,53 @@
+//! The operator's allow-list: an endpoint that is not on it for this provider never sees a connection.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::operator::Settings;
+use crate::support::provider::StandIn;
+use crate::support::space::{self, Space, condition};
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_allowed_for_this_provider_gets_no_request() {
+    let (space, stand_in, other) = (Space::new().await, StandIn::start(), StandIn::start());
+    let (client, user) = (stand_in.welkin(&space.unique("w")), stand_in.qontak(&space.unique("u")));
+    space.source_welkin("w-source", "any").await;
+    space.source_qontak("q-source", user.name(), "any").await;
+    // The other is allowed to Qontak only, and Qontak only there.
+    let allowed = format!("welkin={},qontak={}", stand_in.origin(), other.origin());
+    let _operator = Settings::new(&space, &stand_in).eager().flag("--allowed-endpoints", &allowed).start().await;
+    space.apply(&space::welkin("w", &client, &other)).await;
+    space.apply(&space::qontak("q", &stand_in)).await;
+    // Nor is the default, where none is named.
+    let mut default = space::welkin("d", &client, &stand_in);
+    default["spec"]["provider"]["welkin"].as_object_mut().unwrap().remove("endpoint");
+    space.source_welkin("d-source", "any").await;
+    space.apply(&default).await;
+    for name in ["w", "q", "d"] {
+        let told = space.wait_condition(name, "Ready", "False/EndpointNotAllowed").await;
+        assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/EndpointNotAllowed"), "{name}");
+        space.looks_at(&format!("{name}-token"), 3).await;
+        assert_eq!(space.events_of(name).await.len(), 1, "{name}");
+    }
+    for stand_in in [&stand_in, &other] {
+        assert_eq!((stand_in.total(), stand_in.connections()), (0, 0));
+    }
+
+    space.patch("w", &json!({"spec": {"provider": {"welkin": {"endpoint": stand_in.origin()}}}})).await;
+    space.wait_condition("w", "Ready", "True/TokenValid").await;
+    assert_eq!((client.count(), other.connections()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_taken_off_the_list_leaves_the_token_ready_until_it_is_due() {
+    let (space, stand_in, other) = (Space::new().await, StandIn::start(), StandIn::start());
+    let operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    operator.terminate(Duration::from_secs(30)).await;
+    let allowed = format!("welkin={}", other.origin());
+    let _operator = Settings::new(&space, &stand_in).patient().flag("--allowed-endpoints", &allowed).start().await;
+    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&told, "Renewed").as_deref(), Some("False/EndpointNotAllowed"));
+    assert_eq!((client.count(), other.connections()), (1, 0));
+}

@@ -1,0 +1,97 @@
+//! How often a failing provider is asked: five tries and then hardly any, or ever again at growing distances.
+
+use apicredential_operator::credential::Provider::{Qontak, Welkin};
+use jiff::SignedDuration;
+
+use crate::hostile::{self, FIRST, SECOND};
+use crate::support::operator::Settings;
+use crate::support::provider::{Reply, StandIn};
+use crate::support::space::{self, Space};
+
+fn hasty(space: &Space, stand_in: &StandIn, retry_base: &str) -> Settings {
+    hostile::patient(space, stand_in).flag("--retry-base", retry_base)
+}
+
+#[tokio::test]
+async fn rejected_credentials_are_tried_five_times_and_then_hardly_ever() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let client = hostile::client(&stand_in, Welkin, "a");
+    client.accept(SECOND);
+    // 12 × 20 ms and so on up to the fifth try, then 720 × 20 ms: between 7.2 and 14.4 s.
+    let _operator = hasty(&space, &stand_in, "20ms").start().await;
+    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    let failed = |count| move |credential: &_| hostile::status(credential).failed_attempts >= Some(count);
+    let credential = space.wait_until("a", "five attempts have failed", failed(5)).await;
+    assert_eq!(hostile::status(&credential).failed_attempts, Some(5));
+    assert_eq!(client.count(), 5, "one request for each attempt that is counted");
+    assert_eq!(space::condition(&credential, "Stalled").as_deref(), Some("True/CredentialsRejected"));
+    space.wait_until("a", "the sixth attempt has failed", failed(6)).await;
+    let times: Vec<_> = client.requests().into_iter().map(|request| request.at).collect();
+    assert_eq!(times.len(), 6);
+    let pause = times[5].duration_since(times[4]);
+    assert!(pause >= SignedDuration::from_millis(7200), "{pause}");
+
+    hostile::source(&space, Welkin, "a", SECOND).await;
+    let credential = space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(hostile::status(&credential).failed_attempts, Some(0));
+    let secrets: Vec<_> = client.requests().into_iter().map(|request| request.secret).collect();
+    assert_eq!(secrets[..6], [FIRST; 6]);
+    assert_eq!(secrets.last().map(String::as_str), Some(SECOND));
+    assert_eq!(secrets.iter().filter(|secret| *secret == SECOND).count(), 1);
+    space.assert_no_leaks(&hostile::sentinels()).await;
+}
+
+#[tokio::test]
+async fn new_values_begin_to_count_anew() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let client = hostile::client(&stand_in, Welkin, "a");
+    client.always(Reply::error(401));
+    let _operator = hasty(&space, &stand_in, "5m").start().await;
+    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    space.wait_condition("a", "Ready", "False/CredentialsRejected").await;
+    for (count, secret) in [(2, "second-wrong-one"), (3, "third-wrong-one")] {
+        hostile::source(&space, Welkin, "a", secret).await;
+        space.wait_for("the next attempt", async || (client.count() == count).then_some(())).await;
+        let told = space.wait_until("a", "its end", |credential| {
+            let version = hostile::status(credential).last_attempt.map(|attempt| attempt.source_version);
+            version.is_some() && client.requests().last().is_some_and(|request| request.secret == secret)
+        });
+        assert_eq!(hostile::status(&told.await).failed_attempts, Some(1), "{secret}");
+    }
+    // The same values in another version of the Secret are nothing new.
+    space.patch_secret("a-source", &serde_json::json!({"metadata": {"labels": {"touched": "yes"}}})).await;
+    let other = hostile::client(&stand_in, Welkin, "marker");
+    hostile::credential(&space, &stand_in, &other, Welkin, "marker").await;
+    space.wait_condition("marker", "Ready", "True/TokenValid").await;
+    assert_eq!(client.count(), 3);
+}
+
+#[tokio::test]
+async fn a_failing_provider_is_asked_at_growing_distances_until_it_recovers() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (transient, unusable) = (hostile::client(&stand_in, Qontak, "a"), hostile::client(&stand_in, Qontak, "b"));
+    transient.always(Reply::error(500));
+    unusable.always(Reply::raw(200, "[]"));
+    let _operator = hasty(&space, &stand_in, "100ms").start().await;
+    hostile::credential(&space, &stand_in, &transient, Qontak, "a").await;
+    hostile::credential(&space, &stand_in, &unusable, Qontak, "b").await;
+    // Transient: 1, 2, 4, 8 and 16 × 100 ms; unusable: 12, 24 × 100 ms; each at least half of it.
+    for (name, client, count, least) in [("a", &transient, 6, 800), ("b", &unusable, 3, 1200)] {
+        space
+            .wait_until(name, "some attempts have failed", |credential| {
+                hostile::status(credential).failed_attempts >= Some(count)
+            })
+            .await;
+        let requests = client.requests();
+        let count = usize::try_from(count).unwrap();
+        let pause = requests[count - 1].at.duration_since(requests[count - 2].at);
+        assert!(pause >= SignedDuration::from_millis(least), "{name}: {pause}");
+        client.always(hostile::token(Qontak));
+        let credential = space.wait_condition(name, "Ready", "True/TokenValid").await;
+        let status = hostile::status(&credential);
+        assert_eq!((status.failed_attempts, status.next_attempt_time), (Some(0), None), "{name}");
+        let count = client.count();
+        let good = client.requests().iter().filter(|request| request.token.is_some()).count();
+        assert_eq!((good, status.revision), (1, Some(1)), "{name}: {count} requests");
+    }
+}

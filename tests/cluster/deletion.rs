@@ -1,0 +1,103 @@
+//! The end of a credential, by each way there is: its Secret goes or stays as asked, nothing is made again, nothing
+//! holds anything up. The garbage collector and the namespace controller are the real ones.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, PropagationPolicy};
+
+use crate::support::operator::Settings;
+use crate::support::provider::StandIn;
+use crate::support::space::{self, Space, condition};
+
+async fn gone(space: &Space, name: &str) {
+    let what = format!("{name} is gone");
+    space.wait_for(&what, async || space.credentials.get_opt(name).await.unwrap().is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn the_secret_goes_with_its_credential_and_is_not_made_again() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let operator = Settings::new(&space, &stand_in).patient().start().await;
+    let ways = [("back", DeleteParams::background()), ("fore", DeleteParams::foreground())];
+    for (name, how) in &ways {
+        let client = space.first_token(name, &stand_in).await;
+        let secret = space.secret(&format!("{name}-token")).await.unwrap();
+        let reference = &secret.owner_references()[0];
+        assert_eq!((reference.controller, reference.block_owner_deletion), (Some(true), None));
+        assert!(space.credential(name).await.finalizers().is_empty());
+        drop(space.credentials.delete(name, how).await.unwrap());
+        gone(&space, name).await;
+        let what = format!("the Secret of {name} is collected");
+        let token = format!("{name}-token");
+        space.wait_for(&what, async || space.secret(&token).await.is_none().then_some(())).await;
+        // The chance to make it again: a later credential is served.
+        space.first_token(&format!("after-{name}"), &stand_in).await;
+        assert!(space.secret(&token).await.is_none());
+        assert_eq!(client.count(), 1, "{name}");
+        let creates = space.audit().await.by("operator").to("secrets").only(|call| call.verb == "create");
+        assert_eq!(creates.only(|call| call.name == token).calls().len(), 1, "{creates}");
+        let series = format!(r#"apicredential_ready{{namespace="{}",name="{name}"}}"#, space.name);
+        assert_eq!(operator.metric(&series).await, None, "its series go, too");
+    }
+}
+
+#[tokio::test]
+async fn an_orphaned_secret_stays_and_is_not_taken_over_by_a_new_credential_of_that_name() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    drop(space.credentials.delete("a", &orphan).await.unwrap());
+    gone(&space, "a").await;
+    let left = space.secret("a-token").await.unwrap();
+    assert!(left.owner_references().is_empty());
+
+    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
+    assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/TargetNotOwned"));
+    assert_eq!(space.secret("a-token").await.unwrap(), left);
+    assert_eq!(client.count(), 1);
+}
+
+/// Deletes the whole namespace and waits until it is gone.
+async fn delete_namespace(space: &Space) {
+    let namespaces: Api<Namespace> = Api::all(space.client.clone());
+    drop(namespaces.delete(&space.name, &DeleteParams::background()).await.unwrap());
+    space
+        .wait_for("the namespace is gone", async || {
+            namespaces.get_opt(&space.name).await.unwrap().is_none().then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_namespace_can_be_deleted_while_the_operator_is_down() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let operator = Settings::new(&space, &stand_in).patient().start().await;
+    space.first_token("a", &stand_in).await;
+    operator.kill();
+    delete_namespace(&space).await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no_complaint() {
+    let (home, stand_in) = (Space::new().await, StandIn::start());
+    let space = Space::new().await;
+    let both = format!("{},{}", home.name, space.name);
+    let operator = Settings::new(&home, &stand_in).eager().flag("--namespaces", &both).start().await;
+    let mut clients = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        clients.push(space.first_token(name, &stand_in).await);
+    }
+    let before = space.audit().await.by("operator");
+    delete_namespace(&space).await;
+    home.first_token("later", &stand_in).await;
+    for client in clients {
+        assert_eq!(client.count(), 1, "{}", client.name());
+    }
+    let since = space.audit().await.by("operator").since(&before);
+    let stored = since.only(|call| call.is_write() && !call.dry_run && call.code < 300 && call.resource == "secrets");
+    assert_eq!(stored.calls().len(), 0, "{since}");
+    assert_eq!(since.to("events").calls().len(), 0, "{since}");
+    assert!(operator.is_running());
+}

@@ -1,0 +1,49 @@
+//! A planned renewal that fails: the token is kept to its end, and after it the credential is not ready, by class.
+
+use apicredential_operator::credential::Provider::Qontak;
+
+use crate::hostile::{self, FIRST, SECOND, each};
+use crate::support::provider::{Reply, StandIn};
+use crate::support::space::{self, Space};
+
+#[tokio::test]
+async fn a_token_that_ends_while_its_renewal_fails_is_kept_and_said_to_be_expired() {
+    let (space, throttling, stand_in) = (Space::new().await, StandIn::start(), StandIn::start());
+    let error = |status| Reply::error_with(status, hostile::TOKEN, hostile::BODY);
+    let rows = [
+        ("unavailable", &stand_in, error(500), "ProviderUnavailable", "Reconciling"),
+        ("hanging", &stand_in, Reply::hang(), "ProviderTimeout", "Reconciling"),
+        ("limited", &throttling, error(429).header("retry-after", "600"), "RateLimited", "Reconciling"),
+        ("unusable", &stand_in, Reply::raw(200, hostile::BODY), "InvalidResponse", "Stalled"),
+        ("rejected", &stand_in, error(401), "CredentialsRejected", "Stalled"),
+    ];
+    let settings = hostile::patient(&space, &stand_in).endpoints(&[&stand_in, &throttling], &[]);
+    let settings = settings.flag("--provider-timeout", "2s").flag("--min-renewal-interval", "1s");
+    let _operator = settings.start().await;
+    // One token of twelve seconds, and then nothing but the failure.
+    each(&rows, async |&(name, stand_in, ref reply, reason, trouble)| {
+        let client = hostile::client(stand_in, Qontak, name);
+        client.next(hostile::token(Qontak).lifetime(12.0)).always(reply.clone());
+        hostile::credential(&space, stand_in, &client, Qontak, name).await;
+        space.wait_ready(name).await;
+        let before = space.secret(&format!("{name}-token")).await.expect("it is Ready");
+        let credential = space.wait_condition(name, "Ready", "False/TokenExpired").await;
+        assert_eq!(space::condition(&credential, "Renewed"), Some(format!("False/{reason}")), "{name}");
+        assert_eq!(space::condition(&credential, trouble), Some(format!("True/{reason}")), "{name}");
+        let other = if trouble == "Stalled" { "Reconciling" } else { "Stalled" };
+        assert_eq!(space::condition(&credential, other), None, "{name}");
+        assert_eq!(client.count(), 2, "{name}: the first exchange and the planned one");
+        let (failed, ended) = (client.requests()[1].at, client.tokens()[0].expires.expect("it ends"));
+        assert!(failed < ended, "{name}: the renewal came at {failed}, after the end at {ended}");
+        assert_eq!(space.secret(&format!("{name}-token")).await, Some(before), "{name}");
+    })
+    .await;
+    for (name, stand_in, ..) in rows.iter().filter(|row| row.0 != "limited") {
+        let client = hostile::client(stand_in, Qontak, name);
+        hostile::source(&space, Qontak, name, SECOND).await;
+        space.wait_condition(name, "Ready", "True/TokenValid").await;
+        let secrets: Vec<_> = client.requests().into_iter().map(|request| request.secret).collect();
+        assert_eq!(secrets, [FIRST, FIRST, SECOND], "{name}");
+    }
+    space.assert_no_leaks(&hostile::sentinels()).await;
+}

@@ -1,0 +1,181 @@
+//! Two operators, one lease: who acts, and how it changes hands.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::LeaseSpec;
+
+use crate::support::account::{Account, operator_rules};
+use crate::support::operator::{Operator, Settings};
+use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::space::{self, Space, value};
+
+/// From SIGTERM to the end of the process, as promised.
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+/// So long that who takes over within a test's deadline did not wait for it; candidates look every sixth of it.
+const LONG: (&str, &str) = ("--lease-duration", "120s");
+
+#[tokio::test]
+async fn of_two_operators_one_acts_and_the_other_stands_by() {
+    let (scene, [first, second]) = Scene::of_two(&[]).await;
+    scene.add("a").await;
+    scene.space.wait_ready("a").await;
+    assert_eq!(first.get("/readyz").await.unwrap().1, "leading\n");
+    assert_eq!(second.get("/readyz").await.unwrap(), (200, "standing by: another replica leads\n".to_owned()));
+    let audit = scene.space.audit().await.by(&scene.accounts[1].user);
+    assert_eq!(audit.without("leases").calls(), [], "who stands by leaves everything alone");
+    let series = format!(r#"apicredential_ready{{namespace="{}",name="a"}}"#, scene.space.name);
+    assert_eq!((first.metric(&series).await, second.metric(&series).await), (Some(1.0), None));
+    assert_eq!(scene.client("a").count(), 1);
+}
+
+#[tokio::test]
+async fn a_leader_told_to_stop_hands_over_without_waiting_for_the_lease_to_expire() {
+    let (scene, [first, second]) = Scene::of_two(&[LONG]).await;
+    scene.add("a").await;
+    scene.space.wait_ready("a").await;
+    let before = scene.lease().await;
+    assert_eq!(first.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", first.output());
+    scene.leads(&second).await;
+    scene.assert_taken_before_its_end(&before).await;
+    scene.add("b").await;
+    scene.space.wait_ready("b").await;
+    assert_eq!((scene.client("a").count(), scene.client("b").count()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_leader_told_to_stop_ends_its_exchange_before_another_one_takes_over() {
+    let (scene, [first, second]) = Scene::of_two(&[LONG]).await;
+    let client = scene.client("a");
+    client.next(Reply::token().latency(Duration::from_secs(3)));
+    scene.add("a").await;
+    scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
+    let before = scene.lease().await;
+    assert_eq!(first.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", first.output());
+    let secret = scene.space.secret("a-token").await.expect("what was in flight is delivered");
+    assert_eq!(value(&secret, "token"), client.last_token());
+    scene.leads(&second).await;
+    scene.assert_taken_before_its_end(&before).await;
+    scene.space.wait_ready("a").await;
+    scene.add("b").await;
+    scene.space.wait_ready("b").await;
+    assert_eq!((client.count(), client.max_in_flight()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_leader_told_to_stop_keeps_the_lease_while_an_exchange_does_not_end() {
+    let (scene, [first, second]) = Scene::of_two(&[("--provider-timeout", "20s")]).await;
+    let client = scene.client("a");
+    client.always(Reply::hang());
+    scene.add("a").await;
+    scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
+    let before = scene.lease().await;
+    assert_eq!(first.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", first.output());
+    let after = scene.lease().await;
+    assert_eq!(after.holder_identity, before.holder_identity, "the other waits until the lease expires");
+    assert!(second.get("/readyz").await.unwrap().1.starts_with("standing by"));
+    assert_eq!((client.count(), client.max_in_flight()), (1, 1));
+}
+
+#[tokio::test]
+async fn after_a_kill_the_other_takes_over_and_exchanges_only_what_is_due() {
+    let (scene, [first, second]) = Scene::of_two(&SHORT).await;
+    scene.add("a").await;
+    scene.space.wait_ready("a").await;
+    let before = scene.lease().await;
+    first.kill();
+    scene.leads(&second).await;
+    let after = scene.lease().await;
+    assert_eq!(after.lease_transitions, before.lease_transitions.map(|count| count + 1));
+    scene.add("b").await;
+    scene.space.wait_ready("b").await;
+    assert_eq!((scene.client("a").count(), scene.client("b").count()), (1, 1));
+    let audit = scene.space.audit().await.by(&scene.accounts[1].user);
+    let about_a = audit.only(|call| call.is_write() && call.name.starts_with("a"));
+    assert_eq!(about_a.without("leases").calls(), [], "nothing is due and nothing is to be said");
+}
+
+#[tokio::test]
+async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
+    let (scene, [first, second]) = Scene::of_two(&SHORT).await;
+    let client = scene.client("a");
+    client.next(Reply::token().latency(Duration::from_millis(2500)));
+    scene.add("a").await;
+    scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
+    first.pause();
+    scene.leads(&second).await;
+    scene.space.wait_ready("a").await;
+    let newer = scene.space.secret("a-token").await.unwrap();
+    assert_eq!((client.count(), value(&newer, "token")), (2, client.last_token()));
+    first.resume();
+    let steps_down = async || {
+        let standing_by = first.get("/readyz").await.is_some_and(|(_, text)| text.starts_with("standing by"));
+        (standing_by || !first.is_running()).then_some(())
+    };
+    scene.space.wait_for("the ex-leader steps down", steps_down).await;
+    // Somebody acts, and it is not the ex-leader.
+    scene.add("b").await;
+    scene.space.wait_ready("b").await;
+    assert_eq!(scene.space.secret("a-token").await.unwrap(), newer);
+    let audit = scene.space.audit().await.by(&scene.accounts[0].user).without("leases");
+    assert_eq!(audit.writes(), 0, "{audit}");
+    assert_eq!((client.count(), client.max_in_flight(), scene.client("b").count()), (2, 1, 1));
+}
+
+/// A short lease, and an exchange that fits into half of it.
+const SHORT: [(&str, &str); 2] = [("--lease-duration", "26s"), ("--provider-timeout", "3s")];
+
+/// A namespace with a stand-in and two accounts, so that the audit log tells the operators apart.
+struct Scene {
+    space: Space,
+    stand_in: StandIn,
+    accounts: [Account; 2],
+}
+
+impl Scene {
+    /// The first operator leads, the second stands by.
+    async fn of_two(flags: &[(&str, &str)]) -> (Self, [Operator; 2]) {
+        let space = Space::new().await;
+        let rules = operator_rules();
+        let accounts = [space.account("first", &rules).await, space.account("second", &rules).await];
+        let scene = Self { space, stand_in: StandIn::start(), accounts };
+        let settings =
+            flags.iter().fold(Settings::new(&scene.space, &scene.stand_in).patient(), |settings, (flag, value)| {
+                settings.flag(flag, value)
+            });
+        let first = settings.clone().kubeconfig(&scene.accounts[0].kubeconfig).start().await;
+        scene.leads(&first).await;
+        let second = settings.kubeconfig(&scene.accounts[1].kubeconfig).start().await;
+        let stands_by = async || second.get("/readyz").await?.1.starts_with("standing by").then_some(());
+        scene.space.wait_for("the second stands by", stands_by).await;
+        (scene, [first, second])
+    }
+
+    fn client(&self, name: &str) -> Client {
+        self.stand_in.welkin(&self.space.unique(name))
+    }
+
+    async fn add(&self, name: &str) {
+        self.space.source_welkin(&format!("{name}-source"), "a secret").await;
+        self.space.apply(&space::welkin(name, &self.client(name), &self.stand_in)).await;
+    }
+
+    async fn leads(&self, operator: &Operator) {
+        let leads = async || (operator.get("/readyz").await? == (200, "leading\n".to_owned())).then_some(());
+        self.space.wait_for("the operator leads", leads).await;
+    }
+
+    async fn lease(&self) -> LeaseSpec {
+        let lease = self.space.leases.get("apicredential-operator").await.expect("the lease exists");
+        lease.spec.expect("it has a holder")
+    }
+
+    /// By the record alone: the next holder came before the former one's time was over.
+    async fn assert_taken_before_its_end(&self, before: &LeaseSpec) {
+        let after = self.lease().await;
+        assert_ne!(after.holder_identity, before.holder_identity);
+        assert_eq!(after.lease_transitions, before.lease_transitions.map(|count| count + 1));
+        let renewed = before.renew_time.as_ref().unwrap().0;
+        let end = renewed + Duration::from_secs(before.lease_duration_seconds.unwrap().try_into().unwrap());
+        assert!(after.acquire_time.unwrap().0 < end, "it waited for the end of the lease");
+    }
+}

@@ -1,0 +1,54 @@
+//! Tests against a real API server, the real operator binary and the provider stand-in.
+
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "test support: a broken set-up fails the test, with its reason"
+)]
+
+mod allow_list;
+mod answers;
+mod backoff;
+mod churn;
+mod crash;
+mod crd_rules;
+mod deletion;
+mod expiring;
+mod fairness;
+mod first_token;
+mod hostile;
+mod install;
+mod lease;
+mod life;
+mod loose_schema;
+mod manual;
+mod merge;
+mod metrics;
+mod midflight;
+mod namespaces;
+mod odd_answers;
+mod old_tokens;
+mod outage;
+mod ownership;
+mod renewal;
+mod restart;
+mod robust;
+mod same_token;
+mod signals;
+mod source;
+mod source_changes;
+mod stand_in_works;
+#[path = "../support/tree.rs"]
+mod support;
+mod support_works;
+mod suspend;
+mod table;
+mod target;
+mod throttled;
+mod unreachable;
+mod wire;
+mod write_rejected;

@@ -1,0 +1,106 @@
+//! A renewal that somebody asks for by annotation: once per new text, and not more often than every 30 s.
+
+use jiff::SignedDuration;
+
+use crate::life::{Scene, content, status};
+use crate::support::provider::Reply;
+use crate::support::space::{annotation, condition};
+
+#[tokio::test]
+async fn a_request_is_answered_once_and_a_text_that_is_too_long_never() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().patient().start().await;
+    // The longest text that counts, a longer one, and one that is replaced while it waits.
+    let texts = [("fits", "f".repeat(128)), ("long", "l".repeat(129)), ("twice", "first".to_owned())];
+    let mut clients = Vec::new();
+    for (name, text) in &texts {
+        let client = scene.welkin_client(name).await;
+        scene.apply_welkin(name, &client).await;
+        scene.space.wait_ready(name).await;
+        scene.ask_to_renew(name, text).await;
+        clients.push(client);
+    }
+    scene.ask_to_renew("twice", "second").await;
+    scene.wait_answered("fits", &texts[0].1).await;
+    scene.wait_answered("twice", "second").await;
+    // The same text again, and other changes beside it, are no new request.
+    scene.ask_to_renew("fits", &texts[0].1).await;
+    scene.space.patch("fits", &serde_json::json!({"metadata": {"labels": {"a": "b"}}})).await;
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!(clients.iter().map(|client| client.count()).collect::<Vec<_>>(), [2, 1, 2]);
+
+    for client in [&clients[0], &clients[2]] {
+        let requests = client.requests();
+        // Whole seconds are counted.
+        assert!(requests[1].at.duration_since(requests[0].at) >= SignedDuration::from_secs(29), "at most one in 30 s");
+    }
+    let answered = scene.space.wait_until("fits", "two revisions", |it| status(it)["revision"] == 2).await;
+    assert_eq!(condition(&answered, "Ready").as_deref(), Some("True/TokenValid"));
+    assert_eq!(annotation(&scene.target("long").await, "renew-request"), None);
+}
+
+#[tokio::test]
+async fn a_request_is_not_repeated_by_a_kill_right_after_the_write() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient().flag("--leader-election", "false");
+    let operator = settings.start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    let before = scene.space.wait_ready("a").await;
+    scene.ask_to_renew("a", "now").await;
+    scene.wait_answered("a", "now").await;
+    operator.kill();
+    // The kill may have come a little later than the status; as if it had not.
+    scene.wipe_status("a").await;
+    scene.patch_status("a", &status(&before)).await;
+
+    let _operator = settings.start().await;
+    let credential = scene.space.wait_condition("a", "Renewed", "True/Adopted").await;
+    assert_eq!(condition(&credential, "Ready").as_deref(), Some("True/TokenValid"));
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!(client.count(), 2);
+    assert_eq!(annotation(&scene.target("a").await, "renew-request").as_deref(), Some("now"));
+}
+
+#[tokio::test]
+async fn a_request_that_fails_is_answered_too() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().quick();
+    let operator = settings.start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    let planned = scene.space.wait_ready("a").await.status.unwrap().renewal_time;
+    let secret = scene.target("a").await;
+    client.always(Reply::error(503));
+    scene.ask_to_renew("a", "now").await;
+    let failed = scene.space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&failed, "Renewed").as_deref(), Some("False/ProviderUnavailable"));
+    let said = failed.status.clone().unwrap();
+    assert_eq!(said.last_handled_renew_request.as_deref(), Some("now"));
+    assert_eq!((said.failed_attempts, said.next_attempt_time), (Some(1), planned), "the plan stands");
+
+    // Neither another look nor a restart asks again.
+    scene.make_it_look("a", 5).await;
+    assert!(operator.terminate(crate::support::space::DEADLINE).await.success());
+    let _operator = settings.start().await;
+    scene.make_it_look("a", 3).await;
+    assert_eq!(client.count(), 2);
+    assert_eq!(content(&scene.target("a").await), content(&secret));
+}
+
+#[tokio::test]
+async fn a_request_that_has_to_wait_does_not_hold_up_a_renewal_that_is_due() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().quick().start().await;
+    let client = scene.welkin_client("a").await;
+    client.next(Reply::token().lifetime(12.0));
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    scene.ask_to_renew("a", "now").await;
+    // The renewal that was planned anyway answers it.
+    scene.wait_answered("a", "now").await;
+    let (tokens, requests) = (client.tokens(), client.requests());
+    assert!(requests[1].at < tokens[0].expires.unwrap(), "renewed before the first token expired");
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!(client.count(), 2);
+}

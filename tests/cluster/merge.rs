@@ -1,0 +1,189 @@
+//! `creationPolicy: Merge`: a Secret that exists, that consents, and of which only our part is written.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::support::operator::Settings;
+use crate::support::provider::{Client, StandIn};
+use crate::support::space::{self, Space, annotation, condition, message, value};
+
+const ALLOW: &str = "apicredential.io/allow";
+
+/// A source, and a credential that merges into `<name>-token`.
+async fn merging(space: &Space, name: &str, stand_in: &StandIn) -> (Client, Value) {
+    let client = stand_in.welkin(&space.unique(name));
+    space.source_welkin(&format!("{name}-source"), "any").await;
+    let mut manifest = space::welkin(name, &client, stand_in);
+    manifest["spec"]["target"]["creationPolicy"] = json!("Merge");
+    (client, manifest)
+}
+
+/// A Secret that somebody else made.
+fn mounted(name: &str, allow: Option<&str>) -> Value {
+    let mut manifest = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "labels": {"team": "care"}, "annotations": {"example.com/note": "keep"}},
+        "stringData": {"config": "of the application"},
+    });
+    if let Some(allow) = allow {
+        manifest["metadata"]["annotations"][ALLOW] = json!(allow);
+    }
+    manifest
+}
+
+/// The entries of a map that are not ours.
+fn foreign(entries: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    entries.clone().into_iter().filter(|(name, _)| name == ALLOW || !name.starts_with("apicredential.io/")).collect()
+}
+
+#[tokio::test]
+async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (client, manifest) = merging(&space, "a", &stand_in).await;
+    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    space.apply(&manifest).await;
+    space.wait_condition("a", "Ready", "False/TargetNotFound").await;
+    space.looks_at("a-token", 3).await;
+    assert_eq!(space.audit().await.by("operator").to("secrets").writes(), 0, "never created, not even dry");
+
+    let made = space.apply_secret(&mounted("a-token", None)).await;
+    let told = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
+    space.looks_at("a-token", 3).await;
+    assert_eq!(space.secret("a-token").await.unwrap(), made);
+    assert_eq!(stand_in.total(), 0);
+
+    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let secret = space.secret("a-token").await.unwrap();
+    assert_eq!(value(&secret, "token"), client.last_token());
+    assert_eq!(client.count(), 1);
+    assert_eq!(value(&secret, "config").as_deref(), Some("of the application"));
+    assert_eq!(secret.data.as_ref().unwrap().len(), 2);
+    assert_eq!(secret.uid(), made.uid());
+    assert!(secret.owner_references().is_empty(), "it must not go with the credential");
+    assert_eq!(foreign(secret.labels()), foreign(made.labels()));
+    assert_eq!(secret.labels().get("apicredential.io/managed").map(String::as_str), Some("true"));
+    let expected =
+        BTreeMap::from([(ALLOW.to_owned(), "a".to_owned()), ("example.com/note".to_owned(), "keep".to_owned())]);
+    assert_eq!(foreign(secret.annotations()), expected);
+    assert_eq!(annotation(&secret, "owner").as_deref(), Some("a"));
+    assert_eq!(annotation(&secret, "keys").as_deref(), Some("token"));
+}
+
+#[tokio::test]
+async fn consent_that_was_given_to_another_can_be_passed_on_by_the_line_in_the_message() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (client, manifest) = merging(&space, "a", &stand_in).await;
+    space.apply_secret(&mounted("a-token", Some("somebody-else"))).await;
+    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    space.apply(&manifest).await;
+    let told = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
+    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(client.count(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (client, mut manifest) = merging(&space, "a", &stand_in).await;
+    manifest["spec"]["target"]["tokenKey"] = json!("config");
+    manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
+    let made = space.apply_secret(&mounted("a-token", Some("a"))).await;
+    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    space.apply(&manifest).await;
+    let told = space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
+    assert!(message(&told, "Ready").unwrap().contains("\"config\""), "{told:?}");
+    // Naming another key does not help.
+    space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:authorization"}}})).await;
+    space.looks_at("a-token", 3).await;
+    space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
+    assert_eq!(stand_in.total(), 0);
+    assert_eq!(space.secret("a-token").await.unwrap().data, made.data);
+
+    space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:config,authorization"}}})).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let secret = space.secret("a-token").await.unwrap();
+    assert_eq!(value(&secret, "config"), client.last_token());
+    assert_eq!(client.count(), 1);
+}
+
+#[tokio::test]
+async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_takes_the_token_over() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (client, manifest) = merging(&space, "a", &stand_in).await;
+    space.apply_secret(&mounted("a-token", Some("a"))).await;
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    space.apply(&manifest).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let left = space.secret("a-token").await.unwrap();
+
+    space.delete("a").await;
+    space.wait_for("it is gone", async || space.credentials.get_opt("a").await.unwrap().is_none().then_some(())).await;
+    // The chance to do something wrong: a later credential is served.
+    space.first_token("later", &stand_in).await;
+    assert_eq!(space.secret("a-token").await.unwrap(), left, "nothing is cleaned up");
+
+    let again = space.apply(&manifest).await;
+    let told = space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Adopted"));
+    assert_eq!(client.count(), 1);
+    let secret = space.secret("a-token").await.unwrap();
+    assert_eq!(value(&secret, "token"), value(&left, "token"));
+    assert_eq!(annotation(&secret, "owner-uid"), again.uid());
+    let events: Vec<String> = space.events_of("a").await.into_iter().map(|(_, reason, _)| reason).collect();
+    assert_eq!(events.iter().filter(|reason| *reason == "Adopted").count(), 1, "{events:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_another_living_credential_writes_is_not_merged_into() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    space.first_token("owner", &stand_in).await;
+    space.patch_secret("owner-token", &json!({"metadata": {"annotations": {ALLOW: "a:token"}}})).await;
+    let written = space.secret("owner-token").await.unwrap();
+    let (client, mut manifest) = merging(&space, "a", &stand_in).await;
+    manifest["spec"]["target"]["name"] = json!("owner-token");
+    space.apply(&manifest).await;
+    space.wait_condition("a", "Ready", "False/TargetOwnedByOther").await;
+    space.looks_at("owner-token", 3).await;
+    assert_eq!(client.count(), 0);
+    assert_eq!(space.secret("owner-token").await.unwrap(), written);
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_or_must_not_be_written_is_named_before_any_request() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let mut immutable = mounted("immutable-token", Some("immutable"));
+    immutable["immutable"] = json!(true);
+    let mut typed = mounted("typed-token", Some("typed"));
+    typed["type"] = json!("example.com/own");
+    let mut source = mounted("source-token", Some("source"));
+    source["metadata"]["labels"]["apicredential.io/source"] = json!("welkin");
+    // Foreign comes before anything else about it.
+    let mut several = mounted("several-token", None);
+    several["immutable"] = json!(true);
+    several["type"] = json!("example.com/own");
+    let cases = [
+        ("immutable", immutable, "TargetImmutable"),
+        ("typed", typed, "TargetTypeConflict"),
+        ("source", source, "TargetIsSource"),
+        ("several", several, "TargetNotPermitted"),
+    ];
+    let mut made = Vec::<Secret>::new();
+    for (name, secret, _) in &cases {
+        made.push(space.apply_secret(secret).await);
+        let (_, manifest) = merging(&space, name, &stand_in).await;
+        space.apply(&manifest).await;
+    }
+    for ((name, _, reason), made) in cases.iter().zip(&made) {
+        space.wait_condition(name, "Ready", &format!("False/{reason}")).await;
+        assert_eq!(space.secret(&format!("{name}-token")).await.as_ref(), Some(made));
+    }
+    assert_eq!(stand_in.total(), 0);
+    assert_eq!(space.audit().await.by("operator").to("secrets").writes(), 0);
+}

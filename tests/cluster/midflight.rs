@@ -1,0 +1,180 @@
+//! What changes while an exchange is in flight: the token goes where it is wanted, or nowhere.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use serde_json::json;
+
+use crate::support::operator::{Operator, Settings};
+use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::space::{self, Space, condition, value};
+
+#[tokio::test]
+async fn a_token_of_another_tenant_is_never_written() {
+    let scene = Scene::in_flight().await;
+    scene.space.patch("a", &json!({"spec": {"provider": {"welkin": {"tenant": "other"}}}})).await;
+    scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let tenants: Vec<String> = scene.client.requests().into_iter().map(|request| request.tenant).collect();
+    assert_eq!(tenants, ["gh", "other"]);
+    assert_eq!(scene.token().await, scene.client.last_token());
+    assert_eq!(scene.secret_writes().await, ["create 201"]);
+    assert_eq!(scene.client.max_in_flight(), 1);
+}
+
+#[tokio::test]
+async fn a_change_of_the_rendering_alone_is_written_with_the_same_token() {
+    let scene = Scene::in_flight().await;
+    let change = json!({"renewal": {"renewBefore": "5m"}, "target": {"data": {"authorization": "Bearer {token}"}}});
+    scene.space.patch("a", &json!({"spec": change})).await;
+    scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let secret = scene.space.secret("a-token").await.unwrap();
+    let token = scene.client.last_token().unwrap();
+    assert_eq!(value(&secret, "authorization"), Some(format!("Bearer {token}")));
+    assert_eq!(scene.client.count(), 1);
+    assert_eq!(scene.secret_writes().await, ["create 201"]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_for_a_credential_that_was_deleted() {
+    let scene = Scene::in_flight().await;
+    scene.space.delete("a").await;
+    scene.answered().await;
+    scene.another_becomes_ready().await;
+    assert_eq!(scene.space.secret("a-token").await, None);
+    assert_eq!(scene.client.count(), 1);
+    assert_eq!(scene.secret_writes().await, [] as [&str; 0]);
+    let series = format!(r#"apicredential_ready{{namespace="{}",name="a"}}"#, scene.space.name);
+    assert_eq!(scene.operator.metric(&series).await, None);
+}
+
+#[tokio::test]
+async fn a_credential_that_was_recreated_gets_a_token_of_its_own() {
+    let scene = Scene::in_flight().await;
+    scene.space.delete("a").await;
+    scene.space.apply(&space::welkin("a", &scene.client, &scene.stand_in)).await;
+    scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!((scene.client.count(), scene.client.max_in_flight()), (2, 1));
+    assert_eq!(scene.token().await, scene.client.last_token());
+    assert_eq!(scene.secret_writes().await, ["create 201"]);
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_suspension_is_delivered() {
+    let scene = Scene::in_flight().await;
+    scene.space.patch("a", &json!({"spec": {"suspend": true}})).await;
+    scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(scene.token().await, scene.client.last_token());
+    assert_eq!(scene.client.count(), 1);
+}
+
+#[tokio::test]
+async fn a_foreign_secret_that_takes_the_targets_name_is_left_alone() {
+    let scene = Scene::in_flight().await;
+    let foreign = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a-token"}, "stringData": {"token": "of a person"},
+    });
+    let foreign = scene.space.apply_secret(&foreign).await;
+    let credential = scene.space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
+    assert_eq!(condition(&credential, "Stalled").as_deref(), Some("True/TargetNotOwned"));
+    scene.another_becomes_ready().await;
+    assert_eq!(scene.space.secret("a-token").await.unwrap(), foreign);
+    assert_eq!(scene.client.count(), 1);
+}
+
+#[tokio::test]
+async fn a_foreign_key_that_is_added_to_the_target_stays_and_the_token_is_written() {
+    let scene = Scene::ready().await;
+    scene.client.next(Reply::token().latency(LATENCY));
+    scene.space.source_welkin("a-source", "another secret").await;
+    scene.arrived(2).await;
+    scene.space.patch_secret("a-token", &json!({"stringData": {"foreign": "stays"}})).await;
+    let wait = async || (scene.token().await == Some(scene.client.tokens().get(1)?.text.clone())).then_some(());
+    scene.space.wait_for("the second token is written", wait).await;
+    let secret = scene.space.secret("a-token").await.unwrap();
+    assert_eq!(value(&secret, "foreign").as_deref(), Some("stays"));
+    assert_eq!(scene.client.count(), 2);
+    assert_eq!(scene.secret_writes().await, ["create 201", "patch 409", "patch 200"]);
+}
+
+#[tokio::test]
+async fn a_target_that_is_deleted_is_created_again_with_the_token_in_flight() {
+    let scene = Scene::ready().await;
+    scene.client.next(Reply::token().latency(LATENCY));
+    scene.space.source_welkin("a-source", "another secret").await;
+    scene.arrived(2).await;
+    let before = scene.space.secret("a-token").await.unwrap().uid();
+    scene.space.secrets.delete("a-token", &kube::api::DeleteParams::default()).await.unwrap();
+    let wait = async || Some(scene.space.secret("a-token").await?.uid() != before).filter(|new| *new);
+    scene.space.wait_for("the target is back", wait).await;
+    scene.another_becomes_ready().await;
+    assert_eq!(scene.token().await, scene.client.last_token());
+    assert_eq!(scene.client.count(), 2);
+}
+
+/// Long enough to change something meanwhile on a busy machine.
+const LATENCY: Duration = Duration::from_secs(3);
+
+/// One credential `a`, and nothing but the watch to tell of changes.
+struct Scene {
+    space: Space,
+    stand_in: StandIn,
+    client: Client,
+    operator: Operator,
+}
+
+impl Scene {
+    async fn empty() -> Self {
+        let (space, stand_in) = (Space::new().await, StandIn::start());
+        let client = stand_in.welkin(&space.unique("a"));
+        space.source_welkin("a-source", "a secret").await;
+        // A short delay after what could not be written, no resync.
+        let settings = Settings::new(&space, &stand_in).flag("--resync", "1h").flag("--retry-base", "1s");
+        let operator = settings.start().await;
+        Self { space, stand_in, client, operator }
+    }
+
+    /// The first exchange of `a` is in flight.
+    async fn in_flight() -> Self {
+        let scene = Self::empty().await;
+        scene.client.next(Reply::token().latency(LATENCY));
+        scene.space.apply(&space::welkin("a", &scene.client, &scene.stand_in)).await;
+        scene.arrived(1).await;
+        scene
+    }
+
+    /// `a` has its first token.
+    async fn ready() -> Self {
+        let scene = Self::empty().await;
+        scene.space.apply(&space::welkin("a", &scene.client, &scene.stand_in)).await;
+        scene.space.wait_ready("a").await;
+        scene
+    }
+
+    async fn arrived(&self, number: usize) {
+        let wait = async || (self.client.count() == number && self.client.in_flight() == 1).then_some(());
+        self.space.wait_for("the request arrives", wait).await;
+    }
+
+    async fn answered(&self) {
+        self.space.wait_for("the answer is sent", async || (self.client.in_flight() == 0).then_some(())).await;
+    }
+
+    /// Whatever was to be done for `a` had its chance.
+    async fn another_becomes_ready(&self) {
+        self.space.source_welkin("b-source", "a secret").await;
+        let client = self.stand_in.welkin(&self.space.unique("b"));
+        self.space.apply(&space::welkin("b", &client, &self.stand_in)).await;
+        self.space.wait_ready("b").await;
+    }
+
+    async fn token(&self) -> Option<String> {
+        value(&self.space.secret("a-token").await?, "token")
+    }
+
+    /// The operator's writes of the target, rehearsals aside.
+    async fn secret_writes(&self) -> Vec<String> {
+        let audit = self.space.audit().await.by("operator").to("secrets");
+        let writes = audit.only(|call| call.is_write() && !call.dry_run && call.name == "a-token");
+        writes.calls().iter().map(|call| format!("{} {}", call.verb, call.code)).collect()
+    }
+}

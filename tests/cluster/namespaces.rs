@@ -1,0 +1,35 @@
+//! `--namespaces`: several namespaces feed one operator, and nothing else is touched.
+
+use crate::support::operator::Settings;
+use crate::support::provider::StandIn;
+use crate::support::space::{self, Space};
+
+#[tokio::test]
+async fn every_listed_namespace_is_served_and_no_other() {
+    let stand_in = StandIn::start();
+    let spaces = [Space::new().await, Space::new().await, Space::new().await];
+    let mut clients = Vec::new();
+    for space in &spaces {
+        let client = stand_in.welkin(&space.unique("c"));
+        space.source_welkin("a-source", "a-secret").await;
+        space.apply(&space::welkin("a", &client, &stand_in)).await;
+        clients.push(client);
+    }
+    let listed = format!("{},{}", spaces[0].name, spaces[1].name);
+    let _operator = Settings::new(&spaces[0], &stand_in).patient().flag("--namespaces", &listed).start().await;
+    spaces[0].wait_ready("a").await;
+    spaces[1].wait_ready("a").await;
+
+    // Later changes come through, too: a deletion, and a source that appears.
+    spaces[1].patch_secret("a-source", &serde_json::json!({"stringData": {"secret": "another-secret"}})).await;
+    spaces[1].wait_until("a", "two exchanges", |a| a.status.as_ref().is_some_and(|s| s.revision == Some(2))).await;
+    spaces[0].delete("a").await;
+    spaces[0]
+        .wait_for("the Secret to be collected", async || spaces[0].secret("a-token").await.is_none().then_some(()))
+        .await;
+
+    assert_eq!(clients[0].count(), 1);
+    assert_eq!(clients[1].count(), 2);
+    assert_eq!(clients[2].count(), 0, "the third namespace is not listed");
+    assert!(spaces[2].secret("a-token").await.is_none());
+}

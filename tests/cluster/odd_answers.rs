@@ -1,0 +1,69 @@
+//! Answers that are odd and yet good: their tokens are written, with the expiry that they mean.
+
+use apicredential_operator::credential::Provider::{self, Qontak, Welkin};
+
+use crate::hostile::{self, each, is_settled, token};
+use crate::support::provider::{Reply, StandIn};
+use crate::support::space::{Space, annotation, value};
+
+/// The lifetime that the status tells; none for a token that never expires.
+type Lifetime = Option<i64>;
+
+fn rows() -> Vec<(&'static str, Provider, Reply, Lifetime, &'static str)> {
+    let expires = |json: &str| token(Qontak).field_text("expires_in", json);
+    vec![
+        ("float", Qontak, expires("3600.9"), Some(3600), "Issued"),
+        ("string", Qontak, expires("\"3600\""), Some(3600), "Issued"),
+        ("null", Qontak, expires("null"), None, "Issued"),
+        ("missing", Qontak, token(Qontak).without_expiry(), None, "Issued"),
+        ("lower-case", Qontak, token(Qontak).field("token_type", "bearer"), Some(3600), "Issued"),
+        ("no-type", Qontak, token(Qontak).without_field("token_type"), Some(3600), "Issued"),
+        (
+            "json-charset",
+            Qontak,
+            token(Qontak).header("content-type", "Application/JSON; charset=utf-8"),
+            Some(3600),
+            "Issued",
+        ),
+        ("exp-missing", Welkin, token(Welkin).without_expiry(), Some(3600), "ExpiryUnknown"),
+        ("opaque", Welkin, token(Welkin).field("token", hostile::TOKEN), Some(3600), "ExpiryUnknown"),
+        ("iat-missing", Welkin, token(Welkin).without_claim("iat").lifetime(7200.0), Some(7200), "Issued"),
+        ("no-echo", Welkin, token(Welkin).without_field("clientName").without_field("enabled"), Some(3600), "Issued"),
+    ]
+}
+
+#[tokio::test]
+async fn odd_but_good_answers_are_taken_for_what_they_mean() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = hostile::patient(&space, &stand_in).start().await;
+    each(rows(), async |(name, provider, reply, ..)| {
+        let client = hostile::client(&stand_in, provider, name);
+        client.always(reply);
+        hostile::credential(&space, &stand_in, &client, provider, name).await;
+    })
+    .await;
+    hostile::wait_for_all(&space, "every token", rows().len(), is_settled).await;
+    for (name, provider, _, lifetime, event) in rows() {
+        let status = hostile::status(&space.credential(name).await);
+        let told = status.token.expect("a Ready credential tells of its token");
+        // The clock may go on by a second between the request and its answer.
+        let fits = match (told.lifetime_seconds, lifetime) {
+            (Some(told), Some(meant)) => (meant - 5..=meant + 5).contains(&told),
+            (told, meant) => told == meant,
+        };
+        assert!(fits, "{name}: {:?} s, not {lifetime:?}", told.lifetime_seconds);
+        assert_eq!(told.type_, "Bearer", "{name}");
+        let secret = space.secret(&format!("{name}-token")).await.unwrap();
+        let ends = annotation(&secret, "expires-at").unwrap();
+        assert_eq!(ends == "never", lifetime.is_none(), "{name}: {ends}");
+        if provider == Qontak {
+            assert_eq!(value(&secret, "token").as_deref(), Some(hostile::TOKEN), "{name}");
+        }
+        let reason = async || {
+            let events = space.events_of(name).await;
+            events.first().map(|(_, reason, _)| reason.clone())
+        };
+        assert_eq!(space.wait_for("its event", reason).await, event, "{name}");
+    }
+    space.assert_no_leaks(&hostile::sentinels()).await;
+}

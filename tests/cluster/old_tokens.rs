@@ -1,0 +1,144 @@
+//! Tokens that are older than a test can wait for, or younger than the clock allows: the times beside a stored token
+//! are moved, with a fingerprint that fits them, while no operator runs.
+
+use apicredential_operator::deliver::fingerprint::Fingerprint;
+use apicredential_operator::endpoint::AllowedEndpoints;
+use apicredential_operator::observe::source;
+use apicredential_operator::plan::Plan;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::life::{Scene, content, seconds};
+use crate::support::operator::{Operator, Settings};
+use crate::support::provider::{Client, Reply};
+use crate::support::space::{self, DEADLINE, annotation, condition, value};
+
+const HOUR: i64 = 3600;
+
+#[tokio::test]
+async fn a_token_of_its_maximal_age_is_renewed_once_though_it_lives_longer() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let user = scene.qontak_user("a").await;
+    user.lifetime(29_823_918.0);
+    let operator = aged(&scene, &settings, "10m", -HOUR).await;
+    scene.space.wait_until("a", "a second token", |it| it.status.as_ref().unwrap().revision == Some(2)).await;
+    let due = r#"apicredential_renewals_total{provider="Qontak",cause="due"}"#;
+    assert_eq!(operator.metric(due).await, Some(1.0));
+    assert_eq!(value(&scene.target("a").await, "token"), user.last_token());
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!((user.count(), user.tokens().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_token_without_end_that_comes_again_is_asked_for_one_maximal_age_later() {
+    let scene = Scene::new().await;
+    // The longest transient delay is a minute, and does not cut the ten minutes short.
+    let settings = scene.operator().quick();
+    let user = scene.qontak_user("a").await;
+    user.always(Reply::token().without_expiry()).reuse_tokens(true);
+    let operator = aged(&scene, &settings, "10m", -HOUR).await;
+    let kept = scene.space.wait_condition("a", "Renewed", "False/TokenNotExtended").await;
+    assert_eq!(condition(&kept, "Ready").as_deref(), Some("True/TokenValid"));
+    let status = kept.status.unwrap();
+    let (asked, next) = (status.last_attempt.unwrap().time.0, status.next_attempt_time.clone().unwrap().0);
+    assert!((600..=605).contains(&(next.as_second() - asked.as_second())), "{asked} {next}");
+    let secret = scene.target("a").await;
+    scene.make_it_look("a", 2).await;
+    end(&operator).await;
+    let _operator = settings.start().await;
+    scene.make_it_look("a", 2).await;
+    assert_eq!(user.count(), 2);
+    assert_eq!(value(&scene.target("a").await, "token"), value(&secret, "token"));
+    assert_eq!(scene.space.credential("a").await.status.unwrap().next_attempt_time, status.next_attempt_time);
+}
+
+#[tokio::test]
+async fn a_token_from_the_future_counts_from_now_and_costs_no_exchange() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let client = scene.welkin_client("a").await;
+    // Ahead by less than the margin, a third of the lifetime.
+    let _operator = shifted(&scene, &settings, &client, 3600.0, HOUR / 6).await;
+    let secret = scene.target("a").await;
+    scene.make_it_look("a", 1).await;
+    let credential = scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let token = credential.status.unwrap().token.unwrap();
+    let left = token.expiration_time.unwrap().0.duration_since(apicredential_operator::clock::now()).as_secs();
+    assert!((HOUR - 60..=HOUR).contains(&left), "{left}");
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!(client.count(), 1);
+    assert_eq!(content(&scene.target("a").await), content(&secret));
+}
+
+#[tokio::test]
+async fn a_token_from_the_far_future_is_replaced_before_it_can_have_expired() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().quick();
+    let client = scene.welkin_client("a").await;
+    let _operator = shifted(&scene, &settings, &client, 20.0, HOUR).await;
+    let present = async || {
+        let secret = scene.target("a").await;
+        (seconds(&secret, "issued-at") <= apicredential_operator::clock::now().as_second()).then_some(secret)
+    };
+    let secret = scene.space.wait_for("a token of the present", present).await;
+    assert_eq!(value(&secret, "token"), client.last_token());
+    let ready = scene.space.wait_condition("a", "Renewed", "True/Issued").await;
+    let since = &ready.status.unwrap().conditions[0].last_transition_time;
+    let created = ready.metadata.creation_timestamp.unwrap();
+    assert!(since.0 <= created.0.checked_add(SignedDuration::from_secs(10)).unwrap(), "Ready without a gap");
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!(client.count(), 2);
+}
+
+/// A Qontak credential with this maximal age, whose stored token is moved in time; then the operator that finds it.
+async fn aged(scene: &Scene, settings: &Settings, max_age: &str, by: i64) -> Operator {
+    let mut manifest = space::qontak("a", &scene.stand_in);
+    manifest["spec"]["renewal"] = json!({ "maxAge": max_age });
+    let operator = settings.start().await;
+    scene.space.apply(&manifest).await;
+    scene.space.wait_ready("a").await;
+    end(&operator).await;
+    shift(scene, "a", by).await;
+    settings.start().await
+}
+
+/// A Welkin credential whose stored token of that lifetime is moved in time; then the operator that finds it.
+async fn shifted(scene: &Scene, settings: &Settings, client: &Client, lifetime: f64, by: i64) -> Operator {
+    client.next(Reply::token().lifetime(lifetime));
+    let operator = settings.start().await;
+    scene.apply_welkin("a", client).await;
+    scene.space.wait_ready("a").await;
+    end(&operator).await;
+    shift(scene, "a", by).await;
+    settings.start().await
+}
+
+/// Moves the times beside the stored token.
+async fn shift(scene: &Scene, name: &str, by: i64) {
+    let (credential, secret) = (scene.space.credential(name).await, scene.target(name).await);
+    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).expect("the spec is valid");
+    let source = scene.space.secret(&plan.source).await;
+    let Ok(values) = source::resolve(&scene.space.name, &plan, source.as_ref()) else { panic!("the source serves") };
+    let moved = |name| match annotation(&secret, name).expect("a time").as_str() {
+        "never" => "never".to_owned(),
+        time => {
+            let time: Timestamp = time.parse().expect("RFC 3339");
+            time.checked_add(SignedDuration::from_secs(by)).expect("a time of this century").to_string()
+        }
+    };
+    let (issued, expires) = (moved("issued-at"), moved("expires-at"));
+    let token = value(&secret, "token").expect("a token");
+    let fingerprint = Fingerprint::new(&token, &plan.request, &issued, &expires, &values.expose()).to_text();
+    let annotations = json!({
+        "apicredential.io/issued-at": issued,
+        "apicredential.io/expires-at": expires,
+        "apicredential.io/fingerprint": fingerprint,
+    });
+    scene.space.patch_secret(&format!("{name}-token"), &json!({"metadata": {"annotations": annotations}})).await;
+}
+
+async fn end(operator: &Operator) {
+    let ended = operator.terminate(DEADLINE).await;
+    assert!(ended.success(), "{ended}");
+}

@@ -1,0 +1,77 @@
+//! The API server goes away for longer than the lease: the operator stands by, and goes on in the same process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::support::control_plane::{Content, ControlPlane};
+use crate::support::operator::{Operator, Settings};
+use crate::support::provider::StandIn;
+use crate::support::space::{self, Space};
+
+/// From SIGTERM to the end of the process, as promised.
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged() {
+    let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
+    let (space, stand_in) = (Space::on(Arc::clone(&plane)).await, StandIn::start());
+    let [resting, due] = ["resting", "due"].map(|name| stand_in.welkin(&space.unique(name)));
+    due.lifetime(40.0);
+    let settings = Settings::new(&space, &stand_in).quick().flag("--resync", "1h");
+    let operator = settings.flag("--lease-duration", "22s").flag("--provider-timeout", "1s").start().await;
+    for client in [&resting, &due] {
+        add(&space, &stand_in, client.name().split('-').next().unwrap()).await;
+    }
+    space.wait_ready("resting").await;
+    let planned = space.wait_ready("due").await.status.unwrap().renewal_time.unwrap().0;
+    let lease = transitions(&space).await;
+    due.lifetime(3600.0);
+
+    plane.stop_api_server();
+    says(&operator, "standing by").await;
+    let passed = async || (Timestamp::now() > planned).then_some(());
+    space::poll(space::DEADLINE, passed).await.expect("the renewal is planned for soon");
+    assert_eq!((resting.count(), due.count()), (1, 1), "without an API server there is nothing to ask for");
+    plane.start_api_server().await;
+    says(&operator, "leading").await;
+    space.wait_until("due", "renewed", |due| due.status.as_ref().and_then(|status| status.revision) == Some(2)).await;
+    space.wait_ready("due").await;
+    add(&space, &stand_in, "later").await;
+    space.wait_ready("later").await;
+    assert_eq!((resting.count(), due.count(), due.max_in_flight()), (1, 2, 1));
+    assert_eq!(transitions(&space).await, lease, "nobody else wanted the lease");
+
+    // The same with a server that is there and silent.
+    plane.pause_api_server();
+    says(&operator, "standing by").await;
+    plane.resume_api_server();
+    says(&operator, "leading").await;
+    add(&space, &stand_in, "last").await;
+    space.wait_ready("last").await;
+    assert_eq!((resting.count(), due.count()), (1, 2));
+    assert!(operator.is_running(), "one process went through all of it");
+
+    // Told to stop while nobody answers, the leader gives up giving the lease up.
+    plane.pause_api_server();
+    let ended = operator.terminate(STOPS_WITHIN).await;
+    assert_eq!(ended.code(), Some(0), "{}", operator.output());
+    plane.resume_api_server();
+}
+
+async fn add(space: &Space, stand_in: &StandIn, name: &str) {
+    space.source_welkin(&format!("{name}-source"), "a secret").await;
+    space.apply(&space::welkin(name, &stand_in.welkin(&space.unique(name)), stand_in)).await;
+}
+
+/// Waits for the beginning of what `/readyz` says.
+async fn says(operator: &Operator, text: &str) {
+    let probe = async || operator.get("/readyz").await?.1.starts_with(text).then_some(());
+    let said = space::poll(space::DEADLINE, probe).await;
+    assert!(said.is_some(), "the operator never says {text:?}");
+}
+
+async fn transitions(space: &Space) -> Option<i32> {
+    space.leases.get("apicredential-operator").await.unwrap().spec.unwrap().lease_transitions
+}

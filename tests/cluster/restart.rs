@@ -1,0 +1,173 @@
+//! A new process, or one whose status was lost, asks the provider for nothing that the Secret already holds.
+
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use crate::life::{Scene, status};
+use crate::support::operator::Operator;
+use crate::support::provider::Reply;
+use crate::support::space::{DEADLINE, condition};
+
+#[tokio::test]
+async fn a_restart_with_nothing_due_asks_and_writes_nothing() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let operator = settings.start().await;
+    let client = scene.welkin_client("a").await;
+    let user = scene.qontak_user("b").await;
+    user.always(Reply::token().without_expiry());
+    scene.apply_welkin("a", &client).await;
+    scene.apply_qontak("b").await;
+    for name in ["a", "b"] {
+        scene.space.wait_ready(name).await;
+        let event = async || scene.space.events_of(name).await.pop();
+        scene.space.wait_for("the event, the last of the first sync", event).await;
+    }
+    end(&operator).await;
+    let (before_a, before_b) = (scene.calls("a").await, scene.calls("b").await);
+
+    let operator = settings.start().await;
+    scene.a_later_one_is_ready("later").await;
+    let (after_a, after_b) = (scene.calls("a").await.since(&before_a), scene.calls("b").await.since(&before_b));
+    assert_eq!((client.count(), user.count()), (1, 1));
+    assert!(after_a.calls().is_empty() && after_b.calls().is_empty(), "{after_a}{after_b}");
+    // It is not that the operator does not know them.
+    for name in ["a", "b"] {
+        let ready = format!("apicredential_ready{{namespace=\"{}\",name=\"{name}\"}}", scene.space.name);
+        assert_eq!(operator.metric(&ready).await, Some(1.0), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_does_not_shorten_the_backoff_of_a_failing_credential() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let operator = settings.start().await;
+    // One that never had a token, one whose token is still valid.
+    let (never, once) = (scene.welkin_client("never").await, scene.welkin_client("once").await);
+    never.always(Reply::error(401));
+    scene.apply_welkin("never", &never).await;
+    scene.apply_welkin("once", &once).await;
+    scene.space.wait_ready("once").await;
+    once.always(Reply::error(503));
+    scene.space.source_welkin("once-source", "another secret").await;
+    let never_before = scene.space.wait_condition("never", "Ready", "False/CredentialsRejected").await;
+    let once_before = scene.space.wait_condition("once", "Ready", "True/RenewalFailing").await;
+    assert_eq!(once_before.status.as_ref().unwrap().failed_attempts, Some(1));
+    assert!(never_before.status.as_ref().unwrap().next_attempt_time.is_some());
+    end(&operator).await;
+
+    for restart in 0..2 {
+        let operator = settings.start().await;
+        scene.a_later_one_is_ready(&format!("later{restart}")).await;
+        assert_eq!((never.count(), once.count()), (1, 2));
+        end(&operator).await;
+    }
+    for (name, before) in [("never", never_before), ("once", once_before)] {
+        assert_eq!(status(&scene.space.credential(name).await), status(&before), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_absurd_next_attempt_is_brought_back_to_the_longest_delay() {
+    let scene = Scene::new().await;
+    // The longest transient delay is 60 times the base.
+    let settings = scene.operator().flag("--retry-base", "50ms");
+    let client = scene.welkin_client("a").await;
+    client.always(Reply::error(503));
+    let operator = settings.start().await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_condition("a", "Ready", "False/ProviderUnavailable").await;
+    end(&operator).await;
+    scene.patch_status("a", &json!({"nextAttemptTime": "2100-01-01T00:00:00Z"})).await;
+    client.always(Reply::token());
+    let before = client.count();
+
+    let _operator = settings.start().await;
+    scene.space.wait_ready("a").await;
+    assert_eq!(client.count(), before + 1);
+}
+
+#[tokio::test]
+async fn a_lost_status_is_written_again_without_an_exchange() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let operator = settings.start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    let secret = scene.target("a").await;
+    end(&operator).await;
+    scene.wipe_status("a").await;
+    assert_eq!(scene.space.credential("a").await.status.unwrap().observed_generation, Some(-1));
+
+    let _operator = settings.start().await;
+    let credential = scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(condition(&credential, "Renewed").as_deref(), Some("True/Adopted"));
+    assert_eq!(condition(&credential, "SourceResolved").as_deref(), Some("True/SourceResolved"));
+    let status = credential.status.unwrap();
+    let version = format!("{}/{}", secret.uid().unwrap(), secret.resource_version().unwrap());
+    assert_eq!(status.target.unwrap().version, version);
+    assert!(status.token.is_some() && status.renewal_time.is_some());
+    let adopted = async || scene.space.events_of("a").await.into_iter().find(|(_, reason, _)| reason == "Adopted");
+    let (type_, ..) = scene.space.wait_for("the event", adopted).await;
+    assert_eq!(type_, "Normal");
+    assert_eq!(client.count(), 1);
+    assert_eq!(scene.target("a").await, secret);
+}
+
+#[tokio::test]
+async fn a_status_that_somebody_edits_is_said_again_and_believed_by_nobody() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().flag("--resync", "1s").flag("--retry-base", "5m").start().await;
+    let (good, bad) = (scene.welkin_client("good").await, scene.welkin_client("bad").await);
+    bad.always(Reply::error(401));
+    scene.apply_welkin("good", &good).await;
+    scene.apply_welkin("bad", &bad).await;
+    let before = [
+        scene.space.wait_condition("good", "Ready", "True/TokenValid").await,
+        scene.space.wait_condition("bad", "Ready", "False/CredentialsRejected").await,
+    ];
+    // Lost; or an attempt that is called for at once, and words that are not ours.
+    for (good, bad) in [
+        (json!(null), json!(null)),
+        (
+            json!({"nextAttemptTime": "2020-01-01T00:00:00Z"}),
+            json!({"nextAttemptTime": null, "lastHandledRenewRequest": "x"}),
+        ),
+    ] {
+        scene.patch_status("good", &good).await;
+        scene.patch_status("bad", &bad).await;
+        for before in &before {
+            let again = |it: &_| status(it) == status(before);
+            scene.space.wait_until(&before.name_any(), "the status of before", again).await;
+        }
+    }
+    assert_eq!((good.count(), bad.count()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_token_that_came_due_while_nobody_ran_is_renewed_once() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().quick();
+    let operator = settings.start().await;
+    let client = scene.welkin_client("a").await;
+    client.next(Reply::token().lifetime(4.0));
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    operator.kill();
+    let dead = async || (!client.tokens()[0].is_alive()).then_some(());
+    scene.space.wait_for("the token expires", dead).await;
+
+    // A lease that nobody released must expire first; without an election there is none.
+    let _operator = settings.flag("--leader-election", "false").start().await;
+    scene.space.wait_until("a", "the second token", |it| it.status.as_ref().unwrap().revision >= Some(2)).await;
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!(client.tokens().len(), client.count());
+    assert_eq!(client.count(), 2);
+}
+
+async fn end(operator: &Operator) {
+    let ended = operator.terminate(DEADLINE).await;
+    assert!(ended.success(), "{ended}");
+}

@@ -1,0 +1,198 @@
+//! A source Secret that cannot be used: each problem has its reason, costs no request, and is noticed when it is gone.
+
+use serde_json::{Value, json};
+
+use crate::support::operator::Settings;
+use crate::support::provider::StandIn;
+use crate::support::space::{self, Space, condition, message};
+
+const SECRET: &str = "the-right-secret";
+
+/// What is wrong with a source, how that is called, and how somebody mends it.
+struct Case {
+    name: &'static str,
+    source: Option<Value>,
+    reason: &'static str,
+    says: &'static str,
+    mend: Mend,
+}
+
+enum Mend {
+    /// By changing the Secret.
+    Patch(Value),
+    /// By a new Secret: a type cannot be changed.
+    Replace,
+    /// By the kubectl line of the message.
+    Follow,
+}
+
+fn source(name: &str, label: Option<&str>, type_: &str, data: &Value) -> Value {
+    let labels = label.map_or(json!({}), |label| json!({"apicredential.io/source": label}));
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": type_,
+        "metadata": {"name": format!("{name}-source"), "labels": labels},
+        "stringData": data,
+    })
+}
+
+fn good(name: &str) -> Value {
+    source(name, Some("welkin"), "Opaque", &json!({"secret": SECRET}))
+}
+
+fn cases() -> Vec<Case> {
+    let case = |name, source, reason, says, mend| Case { name, source, reason, says, mend };
+    let data = |name, reason, says, wrong: &Value| {
+        let mend = Mend::Patch(json!({"stringData": {"secret": SECRET}}));
+        case(name, Some(source(name, Some("welkin"), "Opaque", wrong)), reason, says, mend)
+    };
+    let typed = |name, type_, mut data: Value| {
+        data["secret"] = json!(SECRET);
+        let wrong = source(name, Some("welkin"), type_, &data);
+        case(name, Some(wrong), "SourceTypeForbidden", "type", Mend::Replace)
+    };
+    let label = |name, label| {
+        let wrong = source(name, label, "Opaque", &json!({"secret": SECRET}));
+        case(name, Some(wrong), "SourceNotPermitted", "permit", Mend::Follow)
+    };
+    let mut not_utf8 = source("not-utf8", Some("welkin"), "Opaque", &json!({}));
+    not_utf8["data"] = json!({"secret": "//79"});
+    let mut ours = good("ours");
+    ours["metadata"]["labels"]["apicredential.io/managed"] = json!("true");
+    let too_large = "x".repeat(4097);
+    vec![
+        case("missing", None, "SourceSecretNotFound", "\"missing-source\"", Mend::Replace),
+        data("key-missing", "SourceKeyMissing", "\"secret\"", &json!({"password": SECRET})),
+        data("empty", "SourceKeyEmpty", "\"secret\"", &json!({"secret": ""})),
+        data("newline", "SourceHasWhitespace", "trailing newline", &json!({"secret": format!("{SECRET}\n")})),
+        data("space", "SourceHasWhitespace", "whitespace", &json!({"secret": format!(" {SECRET}")})),
+        data("large", "SourceTooLarge", "4096 bytes", &json!({"secret": too_large})),
+        case(
+            "not-utf8",
+            Some(not_utf8),
+            "SourceNotUtf8",
+            "UTF-8",
+            Mend::Patch(json!({"stringData": {"secret": SECRET}})),
+        ),
+        label("unlabelled", None),
+        label("mislabelled", Some("qontak")),
+        label("wrong-case", Some("Welkin")),
+        typed("tls", "kubernetes.io/tls", json!({"tls.crt": "", "tls.key": ""})),
+        typed("ssh", "kubernetes.io/ssh-auth", json!({"ssh-privatekey": "k"})),
+        typed("bootstrap", "bootstrap.kubernetes.io/token", json!({})),
+        typed("helm", "helm.sh/release.v1", json!({})),
+        case("ours", Some(ours), "SourceTypeForbidden", "", Mend::Replace),
+    ]
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once_it_is_mended() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let cases = cases();
+    let client = |case: &Case| stand_in.welkin(&space.unique(case.name));
+    for case in &cases {
+        client(case).accept(SECRET);
+        if let Some(source) = &case.source {
+            space.apply_secret(source).await;
+        }
+        space.apply(&space::welkin(case.name, &client(case), &stand_in)).await;
+    }
+    for case in &cases {
+        let told = space.wait_condition(case.name, "Ready", &format!("False/{}", case.reason)).await;
+        for type_ in ["SourceResolved", "Renewed"] {
+            assert_eq!(condition(&told, type_), Some(format!("False/{}", case.reason)), "{}: {type_}", case.name);
+        }
+        assert_eq!(condition(&told, "Stalled"), Some(format!("True/{}", case.reason)), "{}", case.name);
+        let says = message(&told, "SourceResolved").unwrap();
+        assert!(says.contains(case.says), "{}: {says}", case.name);
+        let events = space.events_of(case.name).await;
+        assert_eq!(events, [("Warning".to_owned(), case.reason.to_owned(), says)], "{}", case.name);
+    }
+    assert_eq!(stand_in.total(), 0);
+    assert_eq!(space.event_writes().await, cases.len(), "one event each, told once");
+
+    for case in &cases {
+        let name = format!("{}-source", case.name);
+        match &case.mend {
+            Mend::Patch(patch) => drop(space.patch_secret(&name, patch).await),
+            Mend::Replace => {
+                if case.source.is_some() {
+                    space.delete_secret(&name).await;
+                }
+                space.apply_secret(&good(case.name)).await;
+            }
+            Mend::Follow => {
+                let told = space.credential(case.name).await;
+                space.follow_kubectl(&message(&told, "SourceResolved").unwrap()).await;
+            }
+        }
+    }
+    for case in &cases {
+        let told = space.wait_condition(case.name, "Ready", "True/TokenValid").await;
+        assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("True/SourceResolved"), "{}", case.name);
+        assert_eq!(condition(&told, "Stalled"), None, "{}", case.name);
+        assert_eq!(client(case).count(), 1, "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn a_basic_auth_secret_can_be_a_source() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let user = stand_in.qontak(&space.unique("u"));
+    user.accept("a-password");
+    let data = json!({"username": user.name(), "password": "a-password"});
+    space.apply_secret(&source("q", Some("qontak"), "kubernetes.io/basic-auth", &data)).await;
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    space.apply(&space::qontak("q", &stand_in)).await;
+    space.wait_condition("q", "Ready", "True/TokenValid").await;
+    assert_eq!(user.count(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_that_consents_to_one_vendor_is_never_shown_to_the_other() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (client, user) = (stand_in.welkin(&space.unique("c")), stand_in.qontak(&space.unique("u")));
+    let both = [("secret", "one-secret"), ("username", user.name()), ("password", "one-secret")];
+    space.source("w-source", Some("qontak"), &both).await;
+    space.source("q-source", Some("welkin"), &both).await;
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    space.apply(&space::welkin("w", &client, &stand_in)).await;
+    space.apply(&space::qontak("q", &stand_in)).await;
+    for (name, vendor) in [("w", "Welkin"), ("q", "Qontak")] {
+        let told = space.wait_condition(name, "Ready", "False/SourceNotPermitted").await;
+        let says = message(&told, "Ready").unwrap();
+        assert!(says.contains(vendor), "{says}");
+    }
+    assert_eq!(stand_in.total(), 0);
+}
+
+#[tokio::test]
+async fn refusals_come_in_their_order_target_first_then_consent_type_and_keys() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let client = stand_in.welkin(&space.unique("a"));
+    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    space.apply_secret(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a-token"}})).await;
+    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    // The target is foreign, and there is no source either.
+    let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
+    assert_eq!(condition(&told, "SourceResolved"), None, "it was not looked at");
+    space.delete_secret("a-token").await;
+    space.wait_condition("a", "Ready", "False/SourceSecretNotFound").await;
+    // No consent, a wrong type and no key.
+    let helm = source("a", None, "helm.sh/release.v1", &json!({}));
+    space.apply_secret(&helm).await;
+    let told = space.wait_condition("a", "Ready", "False/SourceNotPermitted").await;
+    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
+    space.wait_condition("a", "Ready", "False/SourceTypeForbidden").await;
+    space.delete_secret("a-source").await;
+    space.apply_secret(&source("a", Some("welkin"), "Opaque", &json!({}))).await;
+    space.wait_condition("a", "Ready", "False/SourceKeyMissing").await;
+    assert_eq!(stand_in.total(), 0);
+    space.patch_secret("a-source", &json!({"stringData": {"secret": "any"}})).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(client.count(), 1);
+    let reasons: Vec<String> = space.events_of("a").await.into_iter().map(|(_, reason, _)| reason).collect();
+    for reason in ["TargetNotOwned", "SourceNotPermitted", "SourceTypeForbidden", "SourceKeyMissing", "Issued"] {
+        assert_eq!(reasons.iter().filter(|known| *known == reason).count(), 1, "{reason} in {reasons:?}");
+    }
+}

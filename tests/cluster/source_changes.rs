@@ -1,0 +1,152 @@
+//! A source Secret that changes while its token is in use: one exchange for new values, none for anything else.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::support::operator::Settings;
+use crate::support::provider::{Reply, StandIn};
+use crate::support::space::{self, Space, annotation, condition, value};
+
+#[tokio::test]
+async fn new_values_in_the_source_cost_one_exchange_at_once_and_ready_does_not_flicker() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    let before = space.credential("a").await;
+    let first = client.last_token();
+
+    client.accept("the-second-secret");
+    let changed = Instant::now();
+    let source = space.source_welkin("a-source", "the-second-secret").await;
+    let secret = space
+        .wait_for("the token of the new secret", async || {
+            let secret = space.secret("a-token").await?;
+            (value(&secret, "token") != first).then_some(secret)
+        })
+        .await;
+    println!("a changed source was answered with a new token after {:?}", changed.elapsed());
+    assert_eq!(value(&secret, "token"), client.last_token());
+    assert_eq!(client.requests().last().unwrap().secret, "the-second-secret");
+    let version = format!("{}/{}", source.metadata.uid.unwrap(), source.metadata.resource_version.unwrap());
+    assert_eq!(annotation(&secret, "source-version"), Some(version));
+    let after = space
+        .wait_until("a", "the second token is told of", |credential| {
+            credential.status.as_ref().is_some_and(|status| status.revision == Some(2))
+        })
+        .await;
+    let since = |credential: &apicredential_operator::credential::ApiCredential| {
+        let ready = credential.status.as_ref().unwrap().conditions.iter().find(|it| it.type_ == "Ready").unwrap();
+        (ready.status.clone(), ready.last_transition_time.clone())
+    };
+    assert_eq!(since(&before), since(&after));
+    assert_eq!(client.count(), 2);
+}
+
+#[tokio::test]
+async fn a_source_that_is_rewritten_with_the_same_values_costs_no_exchange_and_no_write() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    let token = space.secret("a-token").await.unwrap();
+    let stored = async || space.audit().await.by("operator").without("leases").only(|call| !call.dry_run).writes();
+    let before = stored().await;
+
+    // First other metadata, then another key, then another Secret with the same value.
+    let reads = async || space.audit().await.by("operator").only(|call| call.name == "a-source").gets();
+    for step in 0..3 {
+        let read = reads().await;
+        match step {
+            0 => drop(space.patch_secret("a-source", &json!({"metadata": {"annotations": {"note": "seen"}}})).await),
+            1 => drop(space.patch_secret("a-source", &json!({"stringData": {"unused": "value"}})).await),
+            _ => {
+                space.delete_secret("a-source").await;
+                space.source_welkin("a-source", "the-first-secret").await;
+            }
+        }
+        space.wait_for("a look at the source", async || (reads().await > read).then_some(())).await;
+    }
+    space
+        .wait_until("a", "all is well", |credential| {
+            condition(credential, "SourceResolved").as_deref() == Some("True/SourceResolved")
+                && condition(credential, "Ready").as_deref() == Some("True/TokenValid")
+        })
+        .await;
+    assert_eq!(client.count(), 1);
+    assert_eq!(space.secret("a-token").await.unwrap(), token, "not even an annotation");
+    // The Secret was away for a moment, which may have been told and taken back, with one event.
+    let since = stored().await - before;
+    assert!(since <= 3, "{since} writes for nothing");
+}
+
+#[tokio::test]
+async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_until_it_ends() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).quick().start().await;
+    let client = stand_in.welkin(&space.unique("a"));
+    client.lifetime(15.0);
+    space.source_welkin("a-source", "the-first-secret").await;
+    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let first = client.last_token();
+
+    client.always(Reply::error(503));
+    space.source_welkin("a-source", "the-second-secret").await;
+    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&told, "Renewed").as_deref(), Some("False/ProviderUnavailable"));
+    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("True/SourceResolved"));
+    assert_eq!(condition(&told, "Reconciling"), None);
+    assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), first);
+
+    let told = space.wait_condition("a", "Ready", "False/TokenExpired").await;
+    let status = told.status.clone().unwrap();
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    let expiry = status.token.unwrap().expiration_time.unwrap();
+    assert!(ready.last_transition_time >= expiry, "it was ready until its token ended");
+    assert_eq!(condition(&told, "Reconciling").as_deref(), Some("True/ProviderUnavailable"));
+    assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), first, "an expired token is not removed");
+
+    client.lifetime(3600.0);
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(client.requests().last().unwrap().secret, "the-second-secret");
+    assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), client.last_token());
+}
+
+#[tokio::test]
+async fn a_source_that_vanishes_under_a_valid_token_is_told_of_and_its_return_costs_nothing() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    let events = space.event_writes().await;
+
+    space.delete_secret("a-source").await;
+    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("False/SourceSecretNotFound"));
+    assert_eq!(condition(&told, "Renewed").as_deref(), Some("False/SourceSecretNotFound"));
+    assert_eq!(condition(&told, "Stalled"), None, "it is usable");
+
+    space.source_welkin("a-source", "the-first-secret").await;
+    let told = space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("True/SourceResolved"));
+    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Issued"));
+    assert_eq!(client.count(), 1);
+    assert_eq!(space.event_writes().await, events + 1, "one event for the refusal, none for its end");
+}
+
+#[tokio::test]
+async fn consent_that_is_withdrawn_ends_the_use_of_the_source_and_not_of_the_token() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    space.patch_secret("a-source", &json!({"metadata": {"labels": {"apicredential.io/source": null}}})).await;
+    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("False/SourceNotPermitted"));
+    // A renewal that somebody asks for has to be refused, too.
+    space.patch("a", &json!({"metadata": {"annotations": {"apicredential.io/renew-requested-at": "now"}}})).await;
+    space.delete_secret("a-token").await;
+    space.wait_condition("a", "Ready", "False/SourceNotPermitted").await;
+    assert_eq!(client.count(), 1);
+    space.source_welkin("a-source", "the-first-secret").await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(client.count(), 2);
+}

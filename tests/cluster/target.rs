@@ -1,0 +1,158 @@
+//! The target Secret under other people's hands: what is put right, what costs an exchange, and what is left alone.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::support::operator::Settings;
+use crate::support::provider::{Reply, StandIn};
+use crate::support::space::{self, Space, condition, value};
+
+/// Long enough for a status to be seen while the exchange is under way.
+const WHILE: Duration = Duration::from_secs(3);
+
+/// What counts of a Secret: everything but the bookkeeping of the API server.
+fn content(secret: &Secret) -> Value {
+    json!([secret.data, secret.labels(), secret.annotations(), secret.owner_references(), secret.type_])
+}
+
+#[tokio::test]
+async fn a_deleted_target_comes_back_with_one_exchange() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    client.next(Reply::token().latency(WHILE));
+    let before = space.audit().await.by("operator").to("secrets");
+
+    let deleted = Instant::now();
+    space.delete_secret("a-token").await;
+    let told = space.wait_condition("a", "Ready", "False/Pending").await;
+    assert_eq!(condition(&told, "Reconciling").as_deref(), Some("True/Pending"));
+    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Issued"), "unchanged");
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    println!("a deleted target was back after {:?}, {WHILE:?} of which the provider took", deleted.elapsed());
+    assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), client.last_token());
+    assert_eq!(client.count(), 2);
+    let since = space.audit().await.by("operator").to("secrets").since(&before);
+    let creates: Vec<bool> =
+        since.calls().iter().filter(|call| call.verb == "create").map(|call| call.dry_run).collect();
+    assert_eq!(creates, [true, false], "asked first whether it could be created: {since}");
+}
+
+#[tokio::test]
+async fn an_edited_token_or_expiry_or_a_lost_fingerprint_costs_one_exchange_each() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    for (number, edit) in [
+        json!({"stringData": {"token": "put-there-by-hand"}}),
+        json!({"data": {"token": null}}),
+        json!({"metadata": {"annotations": {"apicredential.io/expires-at": "2999-01-01T00:00:00Z"}}}),
+        json!({"metadata": {"annotations": {"apicredential.io/expires-at": "tomorrow"}}}),
+        json!({"metadata": {"annotations": {"apicredential.io/issued-at": "2001-01-01T00:00:00Z"}}}),
+        json!({"metadata": {"annotations": {"apicredential.io/fingerprint": null}}}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        client.next(Reply::token().latency(Duration::from_secs(2)));
+        space.patch_secret("a-token", &edit).await;
+        space.wait_condition("a", "Ready", "False/Pending").await;
+        space.wait_condition("a", "Ready", "True/TokenValid").await;
+        assert_eq!(client.count(), number + 2, "{edit}");
+        let secret = space.secret("a-token").await.unwrap();
+        assert_eq!(value(&secret, "token"), client.last_token(), "{edit}");
+        let status = space.credential("a").await.status.unwrap();
+        let expiry = status.token.unwrap().expiration_time.unwrap().0.to_string();
+        assert_eq!(space::annotation(&secret, "expires-at"), Some(expiry), "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn what_others_add_to_the_target_stays_over_renewals() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).quick().start().await;
+    let client = stand_in.welkin(&space.unique("a"));
+    client.lifetime(4.0);
+    space.source_welkin("a-source", "the-first-secret").await;
+    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.wait_ready("a").await;
+    let foreign = json!({
+        "metadata": {"labels": {"team": "care"}, "annotations": {"example.com/note": "keep", "apicredential.io/allow": "b"}},
+        "stringData": {"extra": "of somebody else"},
+    });
+    space.patch_secret("a-token", &foreign).await;
+    let before = client.count();
+    space.wait_for("two renewals", async || (client.count() >= before + 2).then_some(())).await;
+    let token = client.tokens()[before].text.clone();
+    let secret = space
+        .wait_for("a renewed Secret", async || {
+            let secret = space.secret("a-token").await?;
+            (value(&secret, "token") != Some(token.clone())).then_some(secret)
+        })
+        .await;
+    assert_eq!(value(&secret, "extra").as_deref(), Some("of somebody else"));
+    assert_eq!(secret.labels().get("team").map(String::as_str), Some("care"));
+    assert_eq!(secret.annotations().get("example.com/note").map(String::as_str), Some("keep"));
+    assert_eq!(secret.annotations().get("apicredential.io/allow").map(String::as_str), Some("b"));
+}
+
+#[tokio::test]
+async fn our_part_of_the_target_is_put_right_without_an_exchange() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let client = stand_in.welkin(&space.unique("a"));
+    space.source_welkin("a-source", "the-first-secret").await;
+    let mut manifest = space::welkin("a", &client, &stand_in);
+    manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
+    manifest["spec"]["target"]["metadata"] = json!({"labels": {"team": "care"}, "annotations": {"example.com/a": "b"}});
+    space.apply(&manifest).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let written = space.secret("a-token").await.unwrap();
+    for edit in [
+        json!({"stringData": {"authorization": "Basic abc"}}),
+        json!({"data": {"authorization": null}}),
+        json!({"metadata": {"labels": {"team": "other"}}}),
+        json!({"metadata": {"labels": {"apicredential.io/managed": null}}}),
+        json!({"metadata": {"annotations": {"example.com/a": null}}}),
+        json!({"metadata": {"annotations": {"apicredential.io/owner": "somebody"}}}),
+        json!({"metadata": {"annotations": {"apicredential.io/owner-uid": null, "apicredential.io/keys": null}}}),
+    ] {
+        space.patch_secret("a-token", &edit).await;
+        space
+            .wait_for(&format!("the Secret is right again after {edit}"), async || {
+                let secret = space.secret("a-token").await?;
+                (content(&secret) == content(&written)).then_some(())
+            })
+            .await;
+    }
+    assert_eq!(client.count(), 1);
+    let told = space.credential("a").await;
+    assert_eq!(condition(&told, "Ready").as_deref(), Some("True/TokenValid"));
+    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Issued"));
+}
+
+#[tokio::test]
+async fn an_immutable_target_of_ours_is_told_of_and_neither_deleted_nor_paid_for() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let client = space.first_token("a", &stand_in).await;
+    space.patch_secret("a-token", &json!({"immutable": true})).await;
+    let frozen = space.secret("a-token").await.unwrap();
+    client.accept("the-second-secret");
+    space.source_welkin("a-source", "the-second-secret").await;
+    space
+        .wait_until("a", "TargetImmutable is said, and the token still counts", |credential| {
+            condition(credential, "Ready").as_deref() == Some("True/RenewalFailing")
+                && condition(credential, "Renewed").as_deref() == Some("False/TargetImmutable")
+        })
+        .await;
+    space.looks_at("a-token", 3).await;
+    assert_eq!(client.count(), 1);
+    assert_eq!(space.secret("a-token").await.unwrap(), frozen);
+    space.delete_secret("a-token").await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(client.count(), 2);
+}

@@ -1,0 +1,172 @@
+//! 429 and its kin: how long the pause is, whom it binds, and that a restart keeps it.
+
+use std::time::Duration;
+
+use apicredential_operator::clock;
+use apicredential_operator::credential::Provider::{Qontak, Welkin};
+use jiff::SignedDuration;
+
+use crate::hostile::{self, FIRST, SECOND, THIRD};
+use crate::support::operator::{Operator, Settings};
+use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::space::{self, Space, value};
+
+fn limited(status: u16, retry_after: Option<&str>) -> Reply {
+    let reply = Reply::error_with(status, hostile::TOKEN, hostile::BODY);
+    retry_after.map_or(reply.clone(), |value| reply.header("retry-after", value))
+}
+
+/// Status, Retry-After, and the bounds of the delay in seconds; each on an endpoint of its own, since all of it pauses.
+fn pauses() -> Vec<(&'static str, Reply, (i64, i64))> {
+    let date = |seconds| {
+        let time = clock::now() + SignedDuration::from_secs(seconds);
+        httpdate::fmt_http_date(std::time::SystemTime::from(time))
+    };
+    // A busy machine may take its time between the answer and the count.
+    let about = |seconds: i64| (seconds - 30, seconds + 30);
+    // As transient: half of the base of 300 s, and its jitter.
+    let unreadable = (150, 330);
+    vec![
+        ("seconds", limited(429, Some("600")), about(600)),
+        ("date", limited(429, Some(&date(600))), (500, 630)),
+        ("for-ages", limited(429, Some("99999999999999999999999")), about(900)),
+        ("date-in-ages", limited(429, Some("Fri, 31 Dec 9999 23:59:59 GMT")), about(900)),
+        ("negative", limited(429, Some("-1")), unreadable),
+        ("float", limited(429, Some("1e9")), unreadable),
+        ("word", limited(429, Some("soon")), unreadable),
+        ("none", limited(429, None), unreadable),
+        ("unavailable", limited(503, Some("600")), about(600)),
+    ]
+}
+
+#[tokio::test]
+async fn the_pause_is_the_headers_time_within_its_bounds() {
+    let space = Space::new().await;
+    let rows: Vec<_> =
+        pauses().into_iter().map(|(name, reply, bounds)| (name, reply, bounds, StandIn::start())).collect();
+    let stand_ins: Vec<&StandIn> = rows.iter().map(|(.., stand_in)| stand_in).collect();
+    let _operator = hostile::patient(&space, stand_ins[0]).endpoints(&stand_ins, &[]).start().await;
+    for (name, reply, _, stand_in) in &rows {
+        let client = hostile::client(stand_in, Qontak, name);
+        client.always(reply.clone());
+        hostile::credential(&space, stand_in, &client, Qontak, name).await;
+    }
+    for (name, _, (least, most), stand_in) in &rows {
+        let credential = space.wait_condition(name, "Ready", "False/RateLimited").await;
+        assert_eq!(space::condition(&credential, "Reconciling").as_deref(), Some("True/RateLimited"), "{name}");
+        let (last, next) = hostile::last_and_next(&credential);
+        let delay = next.as_second() - last.as_second();
+        assert!((*least..=*most).contains(&delay), "{name}: the next attempt comes after {delay} s");
+        assert_eq!(stand_in.total(), 1, "{name}");
+    }
+    space.assert_no_leaks(&hostile::sentinels()).await;
+}
+
+#[tokio::test]
+async fn a_pause_of_nothing_is_one_second_long() {
+    let space = Space::new().await;
+    let (zero, past) = (StandIn::start(), StandIn::start());
+    let _operator = hostile::patient(&space, &zero).endpoints(&[&zero, &past], &[]).start().await;
+    for (name, stand_in, header) in [("zero", &zero, "0"), ("past", &past, "Sun, 06 Nov 1994 08:49:37 GMT")] {
+        let client = hostile::client(stand_in, Welkin, name);
+        client.next(limited(429, Some(header)));
+        hostile::credential(&space, stand_in, &client, Welkin, name).await;
+        // With a base of 5 min, only the header's time can bring it back.
+        space.wait_condition(name, "Ready", "True/TokenValid").await;
+        let times: Vec<_> = client.requests().into_iter().map(|request| request.at).collect();
+        assert_eq!(times.len(), 2, "{name}");
+        assert!(times[1].duration_since(times[0]) >= SignedDuration::from_secs(1), "{name}: {times:?}");
+    }
+}
+
+/// The credentials of one endpoint and one of another, after the first endpoint asked to pause.
+struct Paused {
+    space: Space,
+    busy: StandIn,
+    free: StandIn,
+    clients: [Client; 4],
+}
+
+impl Paused {
+    async fn new(retry_after: &str) -> (Self, Settings, Operator) {
+        let (space, busy, free) = (Space::new().await, StandIn::start(), StandIn::start());
+        let settings = hostile::patient(&space, &busy).endpoints(&[&busy, &free], &[]);
+        let operator = settings.start().await;
+        let clients = [
+            hostile::client(&busy, Welkin, "limited"),
+            hostile::client(&busy, Welkin, "bystander"),
+            hostile::client(&busy, Qontak, "late"),
+            hostile::client(&free, Welkin, "free"),
+        ];
+        let paused = Self { space, busy, free, clients };
+        let [limited_client, bystander, _, free_client] = &paused.clients;
+        hostile::credential(&paused.space, &paused.busy, limited_client, Welkin, "limited").await;
+        hostile::credential(&paused.space, &paused.busy, bystander, Welkin, "bystander").await;
+        hostile::credential(&paused.space, &paused.free, free_client, Welkin, "free").await;
+        hostile::wait_for_all(&paused.space, "the first tokens", 3, hostile::is_settled).await;
+        limited_client.next(limited(429, Some(retry_after)));
+        hostile::source(&paused.space, Welkin, "limited", SECOND).await;
+        paused.space.wait_condition("limited", "Renewed", "False/RateLimited").await;
+        (paused, settings, operator)
+    }
+
+    fn counts(&self) -> Vec<usize> {
+        self.clients.iter().map(Client::count).collect()
+    }
+
+    /// A change on the free endpoint and a new credential there went through: those that came before had their chance.
+    async fn free_goes_on(&self, secret: &str, newcomer: &str) {
+        hostile::source(&self.space, Welkin, "free", secret).await;
+        let client = &self.clients[3];
+        self.space
+            .wait_for("the free endpoint's new token", async || {
+                let sent = client.requests().last()?.secret.clone();
+                let written = value(&self.space.secret("free-token").await?, "token");
+                (sent == secret && written == client.last_token()).then_some(())
+            })
+            .await;
+        let client = hostile::client(&self.free, Welkin, newcomer);
+        hostile::credential(&self.space, &self.free, &client, Welkin, newcomer).await;
+        self.space.wait_condition(newcomer, "Ready", "True/TokenValid").await;
+    }
+}
+
+#[tokio::test]
+async fn a_pause_binds_the_whole_endpoint_and_no_other_also_after_a_restart() {
+    let (paused, settings, operator) = Paused::new("600").await;
+    let space = &paused.space;
+    assert_eq!(paused.counts(), [2, 1, 0, 1]);
+    // New values, values new again, and a newcomer: none of them goes through a pause.
+    hostile::source(space, Welkin, "bystander", SECOND).await;
+    hostile::source(space, Welkin, "limited", THIRD).await;
+    hostile::credential(space, &paused.busy, &paused.clients[2], Qontak, "late").await;
+    paused.free_goes_on(SECOND, "newcomer").await;
+    assert_eq!(paused.counts(), [2, 1, 0, 2]);
+
+    operator.terminate(Duration::from_secs(25)).await;
+    // One at a time: whoever is looked at first must not ask before the one that knows of the pause was looked at.
+    let operator = settings.flag("--concurrency", "1").start().await;
+    paused.free_goes_on(THIRD, "newcomer-after-the-restart").await;
+    assert_eq!(paused.counts(), [2, 1, 0, 3], "the restart forgot the pause");
+    for name in ["limited", "bystander"] {
+        let ready = space::condition(&space.credential(name).await, "Ready").unwrap();
+        assert!(ready.starts_with("True/"), "{name}: {ready}");
+    }
+    drop(operator);
+    space.assert_no_leaks(&hostile::sentinels()).await;
+}
+
+#[tokio::test]
+async fn when_the_pause_ends_everybody_goes_on_with_one_request_each() {
+    let (paused, _settings, _operator) = Paused::new("6").await;
+    hostile::source(&paused.space, Welkin, "bystander", SECOND).await;
+    hostile::credential(&paused.space, &paused.busy, &paused.clients[2], Qontak, "late").await;
+    hostile::wait_for_all(&paused.space, "all tokens", 4, hostile::is_settled).await;
+    let told = paused.clients[0].requests()[1].at;
+    for client in &paused.clients[..3] {
+        let last = client.requests().last().unwrap().at;
+        assert!(last.duration_since(told) >= SignedDuration::from_secs(6), "{} did not wait", client.name());
+    }
+    assert_eq!(paused.counts(), [3, 2, 1, 1]);
+    assert_eq!(paused.clients[2].requests()[0].secret, FIRST);
+}

@@ -1,0 +1,81 @@
+//! Providers that cannot be reached, or not safely: no connection, no name, bad certificates.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use apicredential_operator::credential::Provider::Welkin;
+use serde_json::json;
+
+use crate::hostile::{self, FIRST, SECOND};
+use crate::support::provider::{Front, StandIn};
+use crate::support::space::{self, Space};
+
+/// A port of loopback that nobody listens at.
+fn closed_port() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    format!("https://localhost:{}", listener.local_addr().unwrap().port())
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached_safely_is_told_apart_and_sent_no_secret() {
+    let space = Space::new().await;
+    let fronts = [
+        ("self-signed", Front::SelfSigned, "TlsFailed", "Stalled"),
+        ("wrong-host", Front::WrongHost, "TlsFailed", "Stalled"),
+        ("expired", Front::Expired, "TlsFailed", "Stalled"),
+        ("cut", Front::Cut, "ConnectionFailed", "Reconciling"),
+    ];
+    let fronts = fronts.map(|(name, front, reason, trouble)| (name, StandIn::with_front(front), reason, trouble));
+    let stand_ins: Vec<&StandIn> = fronts.iter().map(|(_, stand_in, ..)| stand_in).collect();
+    let closed = closed_port();
+    let unknown = "https://name.invalid".to_owned();
+    let settings = hostile::patient(&space, stand_ins[0]).endpoints(&stand_ins, &[&closed, &unknown]);
+    let _operator = settings.start().await;
+
+    let mut cases: Vec<_> =
+        fronts.iter().map(|(name, stand_in, reason, trouble)| (*name, stand_in.origin(), *reason, *trouble)).collect();
+    cases.push(("closed", closed, "ConnectionFailed", "Reconciling"));
+    cases.push(("unknown", unknown, "DnsFailed", "Reconciling"));
+    for (name, origin, ..) in &cases {
+        hostile::source(&space, Welkin, name, FIRST).await;
+        let mut manifest = space::welkin(name, &stand_ins[0].welkin(name), stand_ins[0]);
+        manifest["spec"]["provider"]["welkin"]["endpoint"] = json!(origin);
+        space.apply(&manifest).await;
+    }
+    for (name, _, reason, trouble) in cases {
+        let credential = space.wait_condition(name, "Ready", &format!("False/{reason}")).await;
+        assert_eq!(space::condition(&credential, trouble), Some(format!("True/{reason}")), "{name}");
+        assert_eq!(hostile::status(&credential).failed_attempts, Some(1), "{name}");
+        let (last, next) = hostile::last_and_next(&credential);
+        let full = if reason == "TlsFailed" { 12 * 300 } else { 300 };
+        let delay = next.as_second() - last.as_second();
+        assert!((full / 2..=full + 60).contains(&delay), "{name}: the next attempt comes after {delay} s");
+        assert!(space.secret(&format!("{name}-token")).await.is_none());
+    }
+    for (name, stand_in, ..) in &fronts {
+        assert_eq!(stand_in.total(), 0, "{name} was sent a request");
+        assert!(stand_in.connections() > 0, "{name} was not even tried");
+    }
+    space.assert_no_leaks(&hostile::sentinels()).await;
+}
+
+#[tokio::test]
+async fn the_last_good_token_outlives_a_provider_that_goes_away_and_comes_back_as_another() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let address = stand_in.origin().replace("https://localhost", "127.0.0.1").parse().unwrap();
+    let _operator = hostile::patient(&space, &stand_in).start().await;
+    let client = hostile::client(&stand_in, Welkin, "a");
+    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let before = space.secret("a-token").await;
+
+    drop(stand_in);
+    hostile::source(&space, Welkin, "a", SECOND).await;
+    space.wait_condition("a", "Renewed", "False/ConnectionFailed").await;
+    let impostor = StandIn::listen(address, Front::SelfSigned).unwrap();
+    hostile::source(&space, Welkin, "a", hostile::THIRD).await;
+    let credential = space.wait_condition("a", "Renewed", "False/TlsFailed").await;
+    assert_eq!(space::condition(&credential, "Ready").as_deref(), Some("True/RenewalFailing"));
+    assert_eq!(space.secret("a-token").await, before);
+    assert_eq!(impostor.total(), 0, "a stranger was sent a request");
+    space.assert_no_leaks(&hostile::sentinels()).await;
+}
