@@ -1,0 +1,103 @@
+//! The lease: renewed by its holder, taken by the other one through the real rules of the election.
+//!
+//! A candidate is taken to see each renewal at once: one that sees it later only takes the lease later, and the
+//! schedule may let it.
+
+use apicredential_operator::leader::rules::{Candidate, Step, give_up_after};
+use k8s_openapi::api::coordination::v1::{Lease as Record, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::protocol::{Action, Protocol};
+use crate::world::{Holder, LEASE, Lease, Replica, Task, World, between};
+
+pub fn actions(protocol: &Protocol, world: &World, index: usize) -> Vec<Action> {
+    let replica = &world.replicas[index];
+    let mut actions = Vec::new();
+    let may_stand = replica.task.pair().is_none() || !protocol.guards.term;
+    let age = between(world.lease.renewed, world.now);
+    if world.lease.holder == Holder::Replica(index) {
+        if age >= LEASE / 6 && (age < give_up_after(LEASE) || may_stand) {
+            actions.push(Action::Renew(index));
+        }
+    } else if may_stand && judge(world, index) == Step::Take {
+        actions.push(Action::Take(index));
+    }
+    let fresh = replica.renewed.is_none() && replica.task == Task::Idle;
+    if world.budget.ends > 0 && !fresh {
+        actions.push(Action::Crash(index));
+        // With a pair in flight the lease is left to expire.
+        if world.lease.holder == Holder::Replica(index) && replica.task.pair().is_none() {
+            actions.push(Action::Release(index));
+        }
+    }
+    actions
+}
+
+/// What the real candidate makes of the record, which it has seen since it was last renewed.
+fn judge(world: &World, index: usize) -> Step {
+    let mut candidate = Candidate::new(identity(index), LEASE);
+    let record = record(&world.lease);
+    let (since, now) = (between(0, world.lease.renewed), between(0, world.now));
+    candidate.judge(Some(&record), since, since);
+    candidate.judge(Some(&record), now, now)
+}
+
+fn record(lease: &Lease) -> Record {
+    let holder = match lease.holder {
+        Holder::Nobody => String::new(),
+        Holder::Gone => "gone".to_owned(),
+        Holder::Replica(index) => identity(index),
+    };
+    Record {
+        metadata: ObjectMeta { resource_version: Some(lease.renewed.to_string()), ..ObjectMeta::default() },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(holder),
+            lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
+            ..LeaseSpec::default()
+        }),
+    }
+}
+
+fn identity(index: usize) -> String {
+    format!("replica-{index}")
+}
+
+/// A holder that could not renew for too long has ended its term, and begins another.
+pub fn renew(world: &mut World, index: usize) {
+    if between(world.lease.renewed, world.now) >= give_up_after(LEASE) {
+        begin_term(&mut world.replicas[index]);
+    }
+    world.lease.renewed = world.now;
+    world.replicas[index].renewed = Some(world.now);
+}
+
+/// From here on the others must not store what they asked for: the new leader asks, too.
+pub fn take(world: &mut World, index: usize) {
+    world.lease = Lease { holder: Holder::Replica(index), renewed: world.now };
+    begin_term(&mut world.replicas[index]);
+    world.replicas[index].renewed = Some(world.now);
+    for other in (0..world.replicas.len()).filter(|other| *other != index) {
+        if let Some(pair) = world.replicas[other].task.pair() {
+            world.ledger.lost(pair.token.number);
+        }
+    }
+}
+
+/// The end of a term ends what runs under its controller; a pair runs on.
+fn begin_term(replica: &mut Replica) {
+    if replica.task.pair().is_none() {
+        replica.task = Task::Idle;
+    }
+}
+
+/// The end of a process, and the begin of another that knows nothing.
+pub fn end(world: &mut World, index: usize, holder: Holder) {
+    world.budget.ends -= 1;
+    if let Some(pair) = world.replicas[index].task.pair() {
+        world.ledger.lost(pair.token.number);
+    }
+    world.replicas[index] = Replica { renewed: None, task: Task::Idle };
+    if world.lease.holder == Holder::Replica(index) {
+        world.lease.holder = holder;
+    }
+}

@@ -1,0 +1,58 @@
+//! What a look sees, as the facts that the real `decide` takes.
+
+use apicredential_operator::decide::{Attempts, Facts, Fit, OpenFailure, Source, Target, Token as Known};
+use apicredential_operator::reason::Reason;
+
+use crate::world::{Secret, Status, Token, World, at};
+
+/// The target as it is looked at: the Secret itself, or (a mistake) what the status says of it.
+pub fn target(world: &World, truth: bool) -> Option<Secret> {
+    if truth {
+        return world.target;
+    }
+    let token = world.credential.status.token?;
+    let version = world.target.map_or(0, |secret| secret.version);
+    Some(Secret { version, token: Some(token), drift: false })
+}
+
+/// The facts about a target, as of this spec and source.
+pub fn facts(target: Option<Secret>, spec: u8, source: u8, status: &Status) -> Facts {
+    let token = target.and_then(|secret| secret.token);
+    let source_found = match token {
+        Some(token) if token.source == source => Source::Unchanged,
+        _ => Source::Resolved { changed: token.is_some() },
+    };
+    Facts {
+        suspended: false,
+        spec: None,
+        target: match target {
+            None => Target::Absent,
+            Some(Secret { token: None, .. }) => Target::Refused(Reason::TargetNotOwned.into()),
+            Some(Secret { token: Some(token), drift, .. }) => Target::Ours { token: Some(known(&token, spec)), drift },
+        },
+        blocked: None,
+        source: source_found,
+        renew_requested: false,
+        attempts: attempts(status, token, spec, source),
+    }
+}
+
+fn known(token: &Token, spec: u8) -> Known {
+    let fit = match token {
+        Token { edited: true, .. } => Fit::Edited,
+        Token { spec: asked, .. } if *asked != spec => Fit::OtherSpec,
+        Token { .. } => Fit::Fits,
+    };
+    Known { life: token.life(), fit, renewal: token.renewal() }
+}
+
+fn attempts(status: &Status, token: Option<Token>, spec: u8, source: u8) -> Attempts {
+    let Some(last) = status.last else { return Attempts::default() };
+    let mended = token.is_some_and(|token| token.issued > last.sent);
+    let open = status.next.filter(|_| !mended);
+    Attempts {
+        open: open.map(|next| OpenFailure { reason: Reason::ConnectionFailed, next: at(next) }),
+        fresh: last.spec != spec || last.source != source,
+        last_sent: Some(at(last.sent)),
+    }
+}

@@ -1,0 +1,206 @@
+//! The actions of the model: which may come next, and what each does.
+
+use apicredential_operator::leader::rules;
+use stateright::{Model, Property};
+
+use crate::election;
+use crate::hand::{self, Hand};
+use crate::ledger::{self, Ledger};
+use crate::replica;
+use crate::world::{Budget, Credential, Holder, Lease, Replica, Status, Task, Tick, World, between};
+
+/// The model: how far it looks, and what it may leave out.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol {
+    pub bound: Bound,
+    pub guards: Guards,
+}
+
+/// How far it looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The clock stops here.
+    pub horizon: Tick,
+    /// How long a token lives.
+    pub life: Tick,
+    pub budget: Budget,
+}
+
+/// Rules that the model can leave out, to show what each is for. The product has no such switches.
+#[derive(Clone, Copy, Debug)]
+pub struct Guards {
+    /// No write starts later than half a lease after the request was sent.
+    pub deadline: bool,
+    /// A write names the version it was decided on.
+    pub version: bool,
+    /// A write asks whether the lease may still be ours.
+    pub leader: bool,
+    /// A replica that lost its lease stands for election again only when its pair has ended.
+    pub term: bool,
+    /// The token's end is looked at right before the write.
+    pub expiry: bool,
+    /// The Secret is asked what there is, not the status.
+    pub truth: bool,
+    /// Ready is judged anew when a status is written for the second time.
+    pub anew: bool,
+}
+
+impl Guards {
+    pub const ALL: Self =
+        Self { deadline: true, version: true, leader: true, term: true, expiry: true, truth: true, anew: true };
+}
+
+/// What may come next. A number is a replica, or a place on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Five seconds pass.
+    Tick,
+    /// The holder renews its lease.
+    Renew(usize),
+    /// A candidate takes it.
+    Take(usize),
+    /// The process ends, and another is started.
+    Crash(usize),
+    /// The same in order: the lease is given up.
+    Release(usize),
+    /// Look and decide.
+    Look(usize),
+    /// Send the request.
+    Send(usize),
+    /// The provider's answer arrives.
+    Answer(usize),
+    /// The provider's answer is lost.
+    LoseAnswer(usize),
+    /// Ask whether the credential still wants the token.
+    Confirm(usize),
+    /// Send the write.
+    Write(usize),
+    /// The API server handles a write and replies.
+    Handle(usize),
+    /// A replica waits no longer for the reply to its write, which is lost or still under way.
+    LoseReply(usize),
+    /// Look at the Secret after a conflict or a lost reply.
+    LookAgain(usize),
+    /// Write the status.
+    Tell(usize),
+    /// A user does something.
+    User(Hand),
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        let replica = || Replica { renewed: None, task: Task::Idle };
+        vec![World {
+            now: 0,
+            lease: Lease { holder: Holder::Replica(0), renewed: 0 },
+            credential: Credential { spec: 0, source: 0, version: 0, status: Status::default() },
+            target: None,
+            version: 0,
+            replicas: [Replica { renewed: Some(0), ..replica() }, replica()],
+            wire: Vec::new(),
+            budget: self.bound.budget,
+            ledger: Ledger::new(),
+        }]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if world.now < self.bound.horizon {
+            actions.push(Action::Tick);
+        }
+        for index in 0..world.replicas.len() {
+            actions.extend(election::actions(self, world, index));
+            actions.extend(replica_actions(world, index));
+        }
+        actions.extend((0..world.wire.len()).map(Action::Handle));
+        if world.budget.hands > 0 {
+            actions.extend(hand::possible(world).into_iter().map(Action::User));
+        }
+    }
+
+    fn next_state(&self, last: &World, action: Action) -> Option<World> {
+        let mut world = last.clone();
+        match action {
+            Action::Tick => tick(&mut world),
+            Action::Renew(index) => election::renew(&mut world, index),
+            Action::Take(index) => election::take(&mut world, index),
+            Action::Crash(index) => election::end(&mut world, index, Holder::Gone),
+            Action::Release(index) => election::end(&mut world, index, Holder::Nobody),
+            Action::Handle(place) => crate::server::handle(self, &mut world, place),
+            Action::User(hand) => hand::act(&mut world, hand),
+            Action::LoseAnswer(index) | Action::LoseReply(index) => {
+                world.budget.losses -= 1;
+                replica::step(self, &mut world, index, action);
+            }
+            Action::Look(index)
+            | Action::Send(index)
+            | Action::Answer(index)
+            | Action::Confirm(index)
+            | Action::Write(index)
+            | Action::LookAgain(index)
+            | Action::Tell(index) => replica::step(self, &mut world, index, action),
+        }
+        // An action that changes nothing is none.
+        (world != *last).then_some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        ledger::properties()
+    }
+}
+
+fn replica_actions(world: &World, index: usize) -> Vec<Action> {
+    let replica = &world.replicas[index];
+    let lossy = world.budget.losses > 0;
+    match replica.task {
+        // The controller runs only during a term.
+        Task::Idle if replica.renewed.is_some() => vec![Action::Look(index)],
+        Task::Idle => vec![],
+        Task::Deciding(_) => vec![Action::Send(index)],
+        Task::Asked(_) if lossy => vec![Action::Answer(index), Action::LoseAnswer(index)],
+        Task::Asked(_) => vec![Action::Answer(index)],
+        Task::Holding(_) => vec![Action::Confirm(index)],
+        Task::Confirmed(_) => vec![Action::Write(index)],
+        Task::Writing(_) if lossy => vec![Action::LoseReply(index)],
+        Task::Writing(_) => vec![],
+        Task::Unsure(_) => vec![Action::LookAgain(index)],
+        Task::Telling(_) => vec![Action::Tell(index)],
+    }
+}
+
+/// No write outlives a tick: the API server gives it up, and so does its sender. What a network may hold back for
+/// longer than that is beyond every client.
+fn tick(world: &mut World) {
+    world.now += 1;
+    world.wire.clear();
+    for replica in &mut world.replicas {
+        if let Task::Writing(pair) = replica.task {
+            replica.task = Task::Unsure(pair);
+        }
+    }
+    note_due(world);
+}
+
+/// Tells the observer when the stored token's renewal has come.
+pub fn note_due(world: &mut World) {
+    let token = world.target.and_then(|secret| secret.token);
+    if let Some(token) = token.filter(|token| token.renewal().is_some_and(|time| time <= crate::world::at(world.now))) {
+        world.ledger.due(token.number);
+    }
+}
+
+/// Whether a replica's own belief lets it write.
+pub fn may_write(world: &World, index: usize) -> bool {
+    believes(world, index, rules::may_write)
+}
+
+/// Whether a replica's own belief lets it start something.
+pub fn may_start(world: &World, index: usize) -> bool {
+    believes(world, index, rules::may_start)
+}
+
+fn believes(world: &World, index: usize, rule: fn(std::time::Duration, std::time::Duration) -> bool) -> bool {
+    world.replicas[index].renewed.is_some_and(|sent| rule(between(sent, world.now), crate::world::LEASE))
+}
