@@ -1,0 +1,239 @@
+//! Files in the repository that a program writes are what that program writes today, and the README says what is so.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a file that cannot be read or parsed fails the test, with its reason"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use apicredential_operator::args::Args;
+use apicredential_operator::credential::crd_yaml;
+use apicredential_operator::reason::{Class, Reason};
+use apicredential_operator::rest::{self, Expiry, Life, Margin, Pace, Policy};
+use clap::CommandFactory as _;
+use jiff::Timestamp;
+
+#[test]
+fn the_definition_in_crds_is_the_one_the_types_describe() {
+    let written = read("crds/apicredentials.yaml");
+    assert!(written == crd_yaml(), "crds/apicredentials.yaml is not what the types describe; run: make generate");
+}
+
+/// A block is what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+#[test]
+fn the_blocks_of_the_readme_are_what_the_code_and_the_examples_say() {
+    let before = read("README.md");
+    let mut after = before.clone();
+    for (name, content) in [
+        ("reasons", reasons()),
+        ("renewal times", renewal_times()),
+        ("flags", flags()),
+        ("deploy/examples/welkin.yaml", example("deploy/examples/welkin.yaml")),
+        ("deploy/examples/qontak.yaml", example("deploy/examples/qontak.yaml")),
+        ("deploy/examples/pod.yaml", example("deploy/examples/pod.yaml")),
+    ] {
+        after = with_block(&after, name, &content);
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(path("README.md"), &after).unwrap();
+    } else if let Some((line, expected)) = first_difference(&before, &after) {
+        panic!("README.md, line {line}, is not what the code says; run: make generate\nexpected: {expected}");
+    }
+}
+
+#[test]
+fn the_readme_names_files_and_make_targets_that_exist() {
+    let (readme, makefile) = (read("README.md"), read("Makefile"));
+    for word in code_words(&readme) {
+        if ["crds/", "deploy/", "src/", "tests/", ".ci/"].iter().any(|folder| word.starts_with(folder)) {
+            assert!(path(word).exists(), "README.md names {word}");
+        }
+    }
+    for target in readme.split("`make ").skip(1).filter_map(|rest| rest.split(['`', ' ']).next()) {
+        assert!(makefile.contains(&format!("\n{target}: ")), "README.md names `make {target}`");
+    }
+}
+
+/// A new reason needs a place in one of these groups; each begins with the reason that it names.
+const GROUPS: [(&str, Reason); 6] = [
+    ("Token", Reason::TokenValid),
+    ("Source Secret", Reason::SourceResolved),
+    ("Target Secret", Reason::TargetNotFound),
+    ("Spec", Reason::InvalidSpec),
+    ("Provider", Reason::CredentialsRejected),
+    ("Cluster", Reason::Forbidden),
+];
+
+fn reasons() -> String {
+    let mut text = String::new();
+    for reason in Reason::ALL {
+        if let Some((title, _)) = GROUPS.iter().find(|(_, first)| first == reason) {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            write!(text, "{gap}| {title} | Class | Meaning |\n|---|---|---|\n").unwrap();
+        }
+        writeln!(text, "| `{reason}` | {} | {} |", class_word(*reason), reason.message()).unwrap();
+    }
+    text
+}
+
+fn class_word(reason: Reason) -> &'static str {
+    match reason.class() {
+        Class::Fine => "–",
+        Class::Transient => "transient",
+        Class::Throttled => "throttled",
+        Class::Unusable => "unusable",
+        Class::Rejected => "rejected",
+        Class::Local => "local",
+    }
+}
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// What the README says of one token, in seconds after its issue.
+struct Row {
+    token: &'static str,
+    settings: &'static str,
+    lifetime: Option<i64>,
+    margin: Margin,
+    max_age: Option<i64>,
+    renewed: Option<(i64, i64)>,
+}
+
+fn rows() -> Vec<Row> {
+    let row = |token, settings, lifetime, renewed| Row {
+        token,
+        settings,
+        lifetime,
+        margin: Margin::Default,
+        max_age: None,
+        renewed,
+    };
+    let (hour, year) = (Some(HOUR), Some(29_823_918));
+    vec![
+        row("1 h", "none", hour, Some((34 * 60, 40 * 60))),
+        Row { margin: Margin::Seconds(600), ..row("1 h", "`renewBefore: 10m`", hour, Some((44 * 60, 50 * 60))) },
+        Row {
+            margin: Margin::Seconds(2700),
+            ..row("1 h", "`renewBefore: 45m` (counts as 30m: half of the lifetime)", hour, Some((24 * 60, 30 * 60)))
+        },
+        Row {
+            margin: Margin::Percent(20),
+            ..row("1 h", "`renewBeforePercentage: 20`", hour, Some((42 * 60, 48 * 60)))
+        },
+        row("60 s", "none", Some(60), Some((34, 40))),
+        row("345 d", "none", year, Some((16_900_221, 19_882_612))),
+        Row { max_age: Some(DAY), ..row("345 d", "`maxAge: 24h`", year, Some((DAY - DAY / 10, DAY))) },
+        Row { max_age: Some(DAY), ..row("no end", "`maxAge: 24h`", None, Some((DAY - DAY / 10, DAY))) },
+        row("no end", "none", None, None),
+    ]
+}
+
+fn renewal_times() -> String {
+    let mut text = "| Token lives | `spec.renewal` | Renewed after |\n|---|---|---|\n".to_owned();
+    for row in rows() {
+        let claim = match row.renewed {
+            Some((earliest, latest)) => format!("{} to {}", human(earliest), human(latest)),
+            None => "not renewed".to_owned(),
+        };
+        writeln!(text, "| {} | {} | {claim} |", row.token, row.settings).unwrap();
+    }
+    text
+}
+
+#[test]
+fn tokens_are_renewed_when_the_readme_says() {
+    let pace = Pace {
+        retry_base: Duration::from_secs(5),
+        min_renewal_interval: Duration::from_secs(30),
+        resync: Duration::from_secs(600),
+    };
+    let issued = Timestamp::from_second(1_700_000_000).unwrap();
+    for row in rows() {
+        let expiry = row.lifetime.map_or(Expiry::Never, |seconds| Expiry::At(rest::later(issued, seconds)));
+        let policy = Policy { margin: row.margin, max_age: row.max_age, assumed_lifetime: HOUR };
+        let after = |uid: i32| {
+            let time = rest::renewal_time(&Life { issued, expiry }, &policy, &uid.to_string(), &pace)?;
+            Some(time.as_second() - issued.as_second())
+        };
+        let times: Option<Vec<i64>> = (0..4000).map(after).collect();
+        let Some((earliest, latest)) = row.renewed else {
+            assert_eq!(times, None, "{} {}", row.token, row.settings);
+            continue;
+        };
+        let times = times.expect("there is a renewal");
+        let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
+        // Of 4000 credentials some come close to each end.
+        let near = (latest - earliest) / 100 + 1;
+        assert!((earliest..=earliest + near).contains(&first), "{} {}: {first}", row.token, row.settings);
+        assert!((latest - near..=latest).contains(&last), "{} {}: {last}", row.token, row.settings);
+    }
+}
+
+fn human(seconds: i64) -> String {
+    let (hours, minutes) = (seconds / HOUR, seconds % HOUR / 60);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..HOUR => format!("{minutes} min"),
+        HOUR..=DAY if minutes == 0 => format!("{hours} h"),
+        HOUR..=DAY => format!("{hours} h {minutes} min"),
+        _ => format!("{} d", (seconds + DAY / 2) / DAY),
+    }
+}
+
+fn flags() -> String {
+    let mut text = "| Flag | Default | What it sets |\n|---|---|---|\n".to_owned();
+    let mut command = Args::command();
+    let run = command.find_subcommand_mut("run").unwrap();
+    for flag in run.get_arguments().filter(|flag| flag.get_id() != "help") {
+        let defaults: Vec<_> = flag.get_default_values().iter().filter_map(|value| value.to_str()).collect();
+        let default = match defaults.concat() {
+            none if none.is_empty() => "–".to_owned(),
+            // A cell breaks only at a space.
+            some => some.split(',').map(|part| format!("`{part}`")).collect::<Vec<_>>().join(", "),
+        };
+        let help = flag.get_help().expect("every flag has a help").to_string();
+        writeln!(text, "| `--{}` | {default} | {help} |", flag.get_long().unwrap()).unwrap();
+    }
+    text
+}
+
+/// A manifest without the comment at its head, as a YAML block.
+fn example(file: &str) -> String {
+    let text = read(file);
+    let lines: Vec<&str> = text.lines().skip_while(|line| line.starts_with('#')).collect();
+    format!("```yaml\n{}\n```\n", lines.join("\n"))
+}
+
+fn with_block(text: &str, name: &str, content: &str) -> String {
+    let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
+    let (head, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("README.md lacks {begin}"));
+    let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
+    format!("{head}{begin}{content}{end}{tail}")
+}
+
+fn first_difference(before: &str, after: &str) -> Option<(usize, String)> {
+    let mut lines = before.lines();
+    let wrong = |(number, line): (usize, &str)| (lines.next() != Some(line)).then(|| (number + 1, line.to_owned()));
+    let found = after.lines().enumerate().find_map(wrong);
+    found.or_else(|| (before != after).then(|| (after.lines().count(), "no more lines".to_owned())))
+}
+
+/// What stands in backquotes, the first word of it.
+fn code_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next())
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
