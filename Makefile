@@ -1,0 +1,46 @@
+# Rust, Go, make and a shell are all that is needed. Everything runs on this machine, on loopback.
+
+CARGO ?= cargo
+# More than there are cores: cluster tests wait for a server far more than they compute.
+TEST_THREADS ?= 6
+# For `make provider` and `make control-plane`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build test demo provider control-plane generate check-generated lint fmt clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the operator
+	$(CARGO) build --locked
+
+test: ## Run all tests, those on a real API server included; the first run builds that server
+	@echo "The programs of the control plane: found, or built once from tests/control-plane/go.mod"
+	@tests/control-plane/build.sh
+	$(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+
+demo: ## See it work on a real API server with stand-in providers; HOLD=1 keeps it up
+	@tests/demo/run.sh
+
+provider: ## Run the stand-in for both providers by hand; ARGS=--help
+	$(CARGO) run --locked --quiet --example provider -- $(ARGS)
+
+control-plane: ## Run the local control plane by hand; ARGS=--help
+	$(CARGO) run --locked --quiet --example control-plane -- $(ARGS)
+
+generate: ## Write crds/ and the tables of README.md anew
+	crd=$$($(CARGO) run --locked --quiet -- crd) && printf '%s\n' "$$crd" > crds/apicredentials.yaml
+	UPDATE_GOLDEN=1 $(CARGO) test --locked --quiet --test generated
+
+check-generated: ## Fail if crds/, README.md or Cargo.lock do not fit the code
+	$(CARGO) test --locked --test generated
+
+lint: ## Run clippy; a warning is an error
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+clean: ## Remove what was built here; the control plane's programs stay in their cache
+	$(CARGO) clean
