@@ -105,7 +105,7 @@ async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once
         assert_eq!(condition(&told, "Stalled"), Some(format!("True/{}", case.reason)), "{}", case.name);
         let says = message(&told, "SourceResolved").unwrap();
         assert!(says.contains(case.says), "{}: {says}", case.name);
-        let events = space.events_of(case.name).await;
+        let events = space.wait_events(case.name, 1).await;
         assert_eq!(events, [("Warning".to_owned(), case.reason.to_owned(), says)], "{}", case.name);
     }
     assert_eq!(stand_in.total(), 0);
@@ -191,6 +191,8 @@ async fn refusals_come_in_their_order_target_first_then_consent_type_and_keys() 
     space.patch_secret("a-source", &json!({"stringData": {"secret": "any"}})).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 1);
+    let issued = async || space.events_of("a").await.iter().any(|(_, reason, _)| reason == "Issued").then_some(());
+    space.wait_for("the last event", issued).await;
     let reasons: Vec<String> = space.events_of("a").await.into_iter().map(|(_, reason, _)| reason).collect();
     for reason in ["TargetNotOwned", "SourceNotPermitted", "SourceTypeForbidden", "SourceKeyMissing", "Issued"] {
         assert_eq!(reasons.iter().filter(|known| *known == reason).count(), 1, "{reason} in {reasons:?}");

@@ -156,6 +156,14 @@ impl Space {
         events.into_iter().filter(about).map(parts).collect()
     }
 
+    /// The events about a credential, once there are so many: they are published after the status is written.
+    pub async fn wait_events(&self, name: &str, count: usize) -> Vec<(String, String, String)> {
+        self.wait_for(&format!("{count} events about {name}"), async || {
+            Some(self.events_of(name).await).filter(|events| events.len() >= count)
+        })
+        .await
+    }
+
     /// Waits until the probe gives something; the panic after [`DEADLINE`] tells what the namespace looked like.
     pub async fn wait_for<T>(&self, what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
         match poll(DEADLINE, probe).await {
