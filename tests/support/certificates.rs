@@ -1,9 +1,14 @@
 //! Certificates for loopback servers, made afresh in each process.
 
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate authority that nobody trusts but who is told to.
 pub struct Authority {
@@ -64,6 +69,21 @@ pub fn self_signed(names: &[&str]) -> Leaf {
 pub fn key_pair() -> (String, String) {
     let key = KeyPair::generate().expect("a key can be generated");
     (key.serialize_pem(), key.public_key_pem())
+}
+
+/// What a server that shows this certificate speaks: HTTP/1.1.
+pub fn server_config(leaf: &Leaf) -> ServerConfig {
+    let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).expect("a PEM certificate");
+    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a PEM key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring knows TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("the key fits the certificate");
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
 }
 
 fn server(names: &[&str]) -> CertificateParams {

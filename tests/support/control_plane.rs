@@ -123,6 +123,11 @@ impl ControlPlane {
         self.files.write_kubeconfig(name, token).expect("a kubeconfig can be written")
     }
 
+    /// The operator's kubeconfig, but by way of another server, with this URL and authority.
+    pub fn kubeconfig_by_way_of(&self, url: &str, authority: &str) -> PathBuf {
+        self.files.write_kubeconfig_by_way_of(url, authority).expect("a kubeconfig can be written")
+    }
+
     /// A kubeconfig with a token that the API server issues to a service account, as it does for a pod.
     pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> PathBuf {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);

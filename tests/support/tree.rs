@@ -5,6 +5,7 @@ pub mod audit;
 pub mod certificates;
 pub mod control_plane;
 pub mod endpoints;
+pub mod gate;
 pub mod leaks;
 pub mod operator;
 pub mod process;

@@ -1,5 +1,6 @@
 //! The files a control plane starts from: keys, tokens, kubeconfigs, the audit policy.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -36,6 +37,7 @@ pub struct Files {
     directory: PathBuf,
     url: String,
     authority: String,
+    tokens: BTreeMap<&'static str, String>,
 }
 
 impl Files {
@@ -50,6 +52,7 @@ impl Files {
             directory,
             url: format!("https://127.0.0.1:{api_server_port}"),
             authority: authority.pem().to_owned(),
+            tokens: USERS.iter().map(|&(user, _)| (user, random::base64url::<32>())).collect(),
         };
         files.put("ca.crt", authority.pem())?;
         files.put("serving.crt", &serving.certificate)?;
@@ -59,9 +62,9 @@ impl Files {
         files.put("audit-policy.yaml", AUDIT_POLICY)?;
         let mut tokens = String::new();
         for (user, group) in USERS {
-            let token = random::base64url::<32>();
+            let token = &files.tokens[user];
             tokens.push_str(&format!("{token},{user},{user},{group}\n"));
-            files.write_kubeconfig(user, &token)?;
+            files.write_kubeconfig(user, token)?;
         }
         files.put("tokens.csv", &tokens)?;
         Ok(files)
@@ -87,20 +90,37 @@ impl Files {
         self.path("audit.log")
     }
 
-    /// JSON is YAML, so a kubeconfig may be JSON.
+    /// A kubeconfig for this user's token.
     pub fn write_kubeconfig(&self, user: &str, token: &str) -> io::Result<PathBuf> {
+        self.write_kubeconfig_to(user, user, token, (&self.url, &self.authority))
+    }
+
+    /// The operator's, by way of a server with this URL and authority.
+    pub fn write_kubeconfig_by_way_of(&self, url: &str, authority: &str) -> io::Result<PathBuf> {
+        let token = self.tokens.get("operator").cloned().unwrap_or_default();
+        self.write_kubeconfig_to(&format!("operator-{}", random::suffix()), "operator", &token, (url, authority))
+    }
+
+    /// JSON is YAML, so a kubeconfig may be JSON.
+    fn write_kubeconfig_to(
+        &self,
+        name: &str,
+        user: &str,
+        token: &str,
+        (url, authority): (&str, &str),
+    ) -> io::Result<PathBuf> {
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "local",
             "clusters": [{"name": "local", "cluster": {
-                "server": self.url,
-                "certificate-authority-data": BASE64_STANDARD.encode(&self.authority),
+                "server": url,
+                "certificate-authority-data": BASE64_STANDARD.encode(authority),
             }}],
             "users": [{"name": user, "user": {"token": token}}],
             "contexts": [{"name": "local", "context": {"cluster": "local", "user": user, "namespace": "default"}}],
         });
-        let name = format!("{user}.kubeconfig");
+        let name = format!("{name}.kubeconfig");
         self.put(&name, &kubeconfig.to_string())?;
         Ok(self.path(&name))
     }

@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::serve::Listener;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::super::certificates::{Authority, Leaf, self_signed};
+use super::super::certificates::{Authority, Leaf, self_signed, server_config};
 use super::books::Books;
 
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
@@ -92,18 +89,4 @@ impl Listener for TlsListener {
     fn local_addr(&self) -> std::io::Result<Self::Addr> {
         Ok(self.address)
     }
-}
-
-fn server_config(leaf: &Leaf) -> ServerConfig {
-    let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).expect("a PEM certificate");
-    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a PEM key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring knows TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .expect("the key fits the certificate");
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
 }

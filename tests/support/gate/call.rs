@@ -1,0 +1,128 @@
+//! One request to the API server, as the gate saw it.
+
+use apicredential_operator::clock;
+use http::Method;
+use http::request::Parts;
+use jiff::Timestamp;
+use reqwest::Url;
+use serde_json::Value;
+
+/// One request to the API server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The replica that sent it, from 0.
+    pub replica: usize,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
+    pub verb: String,
+    /// Plural, with the subresource: `apicredentials/status`. Events are `events`, whatever their group.
+    pub resource: String,
+    /// The object's name, also of one that is created. Of a list or watch its label selector; of an event nothing.
+    pub name: String,
+    /// Nothing was to be stored (`dryRun=All`).
+    pub dry_run: bool,
+    /// What was sent; null if nothing.
+    pub body: Value,
+    /// When it had been read in full.
+    pub received: Timestamp,
+    /// When it was passed on; none if it never was.
+    pub forwarded: Option<Timestamp>,
+    /// When the API server had answered; a watch when it began.
+    pub committed: Option<Timestamp>,
+    /// What the API server answered.
+    pub status: Option<u16>,
+    /// The object or the `Status` that it answered with; null for lists and watches.
+    pub answer: Value,
+    /// What the client was told.
+    pub told: Told,
+}
+
+/// What the client of a request was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing: it hung up, was cut off, or is still waiting.
+    Nothing,
+    /// What the API server answered.
+    Truth,
+    /// Something else: this status, or a body that is none.
+    Otherwise(u16),
+}
+
+impl Call {
+    /// Reads a request's head and body.
+    pub fn read(replica: usize, head: &Parts, body: &[u8]) -> Self {
+        let path = Path::parse(head.uri.path());
+        let query = |name: &str| {
+            let url = Url::parse(&format!("https://api-server{}", head.uri)).ok()?;
+            url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let watches = query("watch").is_some_and(|value| value == "true" || value == "1");
+        let verb = match (&head.method, path.name.is_empty()) {
+            (&Method::GET, false) => "get",
+            (&Method::GET, true) if watches => "watch",
+            (&Method::GET, true) => "list",
+            (&Method::POST, _) => "create",
+            (&Method::PUT, _) => "update",
+            (&Method::PATCH, _) => "patch",
+            (&Method::DELETE, _) => "delete",
+            _ => "other",
+        };
+        let name = match (verb, path.resource.as_str()) {
+            (_, "events") => String::new(),
+            ("list" | "watch", _) => query("labelSelector").unwrap_or_default(),
+            ("create", _) => body["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            _ => path.name,
+        };
+        Self {
+            replica,
+            verb: verb.to_owned(),
+            resource: path.resource,
+            name,
+            dry_run: query("dryRun").is_some(),
+            body,
+            received: clock::now(),
+            forwarded: None,
+            committed: None,
+            status: None,
+            answer: Value::Null,
+            told: Told::Nothing,
+        }
+    }
+
+    /// Verb, resource and name: what a fault's site counts.
+    pub fn kind(&self) -> (&str, &str, &str) {
+        (&self.verb, &self.resource, &self.name)
+    }
+
+    /// Whether it would change something, if it is passed on.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch") && !self.dry_run
+    }
+
+    /// Whether it changed something.
+    pub fn took_effect(&self) -> bool {
+        self.is_write() && self.status.is_some_and(|status| status < 300)
+    }
+}
+
+/// The parts of a resource's path.
+struct Path {
+    resource: String,
+    name: String,
+}
+
+impl Path {
+    /// `/api/v1/…` or `/apis/<group>/<version>/…`, then perhaps `namespaces/<ns>`, then the resource.
+    fn parse(path: &str) -> Self {
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        let skip = if parts.next() == Some("api") { 1 } else { 2 };
+        let rest: Vec<&str> = parts.skip(skip).collect();
+        let rest = match rest[..] {
+            ["namespaces", _, ref below @ ..] if !below.is_empty() => below,
+            ref all => all,
+        };
+        let part = |place: usize| rest.get(place).copied().unwrap_or_default();
+        let slash = if rest.len() > 2 { "/" } else { "" };
+        Self { resource: format!("{}{slash}{}", part(0), part(2)), name: part(1).to_owned() }
+    }
+}

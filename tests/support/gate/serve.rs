@@ -1,0 +1,298 @@
+//! The way of one request through the gate.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apicredential_operator::clock;
+use axum::body::{Body, Bytes};
+use futures::stream;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use super::super::certificates::{Leaf, server_config};
+use super::{Act, Call, Fault, Log, Told, When};
+
+/// Less than the shortest limit of the operator's calls, 5 s, and more than a renewal of the shortest lease takes.
+const DELAY: Duration = Duration::from_secs(3);
+/// How long watches say nothing.
+const SILENCE: Duration = Duration::from_secs(8);
+
+/// The real API server.
+#[derive(Clone)]
+pub struct Upstream {
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Upstream {
+    pub fn new(url: &str, authority: &str) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let authority = reqwest::Certificate::from_pem(authority.as_bytes()).expect("an authority is a certificate");
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build();
+        Self { url: url.to_owned(), client: client.expect("a client can be made") }
+    }
+}
+
+/// Serves until told to stop.
+pub fn serve(
+    listener: TcpListener,
+    leaf: &Leaf,
+    upstream: Upstream,
+    log: Log,
+    replica: usize,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(leaf)));
+    runtime.block_on(async {
+        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime is running");
+        let accepting = async {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { continue };
+                let (acceptor, upstream, log) = (acceptor.clone(), upstream.clone(), log.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let pass = |request| {
+                        let passage = Passage { upstream: upstream.clone(), log: log.clone(), replica };
+                        async move { passage.pass(request).await }
+                    };
+                    let connection = hyper::server::conn::http1::Builder::new();
+                    // An error is a client that went, or that was cut off.
+                    let _ended = connection.serve_connection(TokioIo::new(stream), service_fn(pass)).await;
+                });
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            // An error means that the handle was dropped, which is how it is told.
+            _ = stopped => {}
+        }
+    });
+    runtime.shutdown_background();
+}
+
+/// One request on its way. When its client hangs up, the future that carries it is dropped.
+struct Passage {
+    upstream: Upstream,
+    log: Log,
+    replica: usize,
+}
+
+/// The connection is to be reset.
+fn broken() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
+}
+
+/// What the API server answered: a watch goes on.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Result<Bytes, reqwest::Response>,
+}
+
+impl Passage {
+    async fn pass(self, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
+        let (head, body) = request.into_parts();
+        let body = axum::body::to_bytes(Body::new(body), usize::MAX).await.map_err(|_| broken())?;
+        let call = Call::read(self.replica, &head, &body);
+        let watches = call.verb == "watch";
+        let (number, fault) = self.log.receive(call);
+        let at = |when: When| fault.as_ref().filter(|fault: &&Fault| fault.when == when).map(|fault| fault.act);
+        if let Some(act) = at(When::Before)
+            && let Some(answer) = self.act(act, number, None).await?
+        {
+            return Ok(answer);
+        }
+        let answer = self.forward(number, head, body, watches).await?;
+        let answer = match at(When::After) {
+            None => answer,
+            Some(act) => {
+                let mut answer = Some(answer);
+                if let Some(otherwise) = self.act(act, number, answer.as_mut()).await? {
+                    return Ok(otherwise);
+                }
+                answer.ok_or_else(broken)?
+            }
+        };
+        self.log.with_call(number, |call| call.told = Told::Truth);
+        let mut response = Response::new(match answer.body {
+            Ok(whole) => Body::from(whole),
+            Err(watch) => self.watch(watch),
+        });
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        Ok(response)
+    }
+
+    /// Passes it on. From here on it is no longer the client's to take back: a task of its own ends it.
+    async fn forward(&self, number: usize, head: Parts, body: Bytes, watches: bool) -> Result<Answer, io::Error> {
+        let url = format!("{}{}", self.upstream.url, head.uri);
+        let mut headers = head.headers;
+        headers.remove(HOST);
+        let request = self.upstream.client.request(head.method, url).headers(headers).body(body);
+        self.log.with_call(number, |call| call.forwarded = Some(clock::now()));
+        let log = self.log.clone();
+        let answering = tokio::spawn(async move {
+            let response = request.send().await.map_err(|_| broken())?;
+            let (status, mut headers) = (response.status(), response.headers().clone());
+            headers.remove(TRANSFER_ENCODING);
+            headers.remove(CONTENT_LENGTH);
+            let body = if watches && status.is_success() {
+                Err(response)
+            } else {
+                Ok(response.bytes().await.map_err(|_| broken())?)
+            };
+            log.with_call(number, |call| {
+                call.committed = Some(clock::now());
+                call.status = Some(status.as_u16());
+                if let (Ok(body), true) = (&body, call.verb != "list") {
+                    call.answer = serde_json::from_slice(body).unwrap_or_default();
+                }
+            });
+            Ok(Answer { status, headers, body })
+        });
+        answering.await.map_err(|_| broken())?
+    }
+
+    /// Does what the fault says; an answer, if the client is to have another one than the API server's.
+    async fn act(
+        &self,
+        act: Act,
+        number: usize,
+        truth: Option<&mut Answer>,
+    ) -> Result<Option<Response<Body>>, io::Error> {
+        let told = |status: u16| self.log.with_call(number, |call| call.told = Told::Otherwise(status));
+        match act {
+            Act::Delay => tokio::time::sleep(DELAY).await,
+            Act::Hold => {
+                // The sender is in the log that this holds.
+                let _ = self.log.0.released.subscribe().wait_for(|released| *released).await;
+            }
+            Act::Reset => return Err(broken()),
+            Act::Answer(status) => {
+                told(status);
+                return Ok(Some(refusal(status)));
+            }
+            Act::Truncated => {
+                told(200);
+                return Ok(Some(truncated(truth)));
+            }
+            Act::WrongShape => {
+                told(200);
+                return Ok(Some(json_answer(
+                    StatusCode::OK,
+                    &json!({"kind": "Surprise", "metadata": [7], "items": 7}),
+                )));
+            }
+            Act::CutWatches => self.log.cut_watches(),
+            Act::Silence => self.silence(),
+            Act::Kill => {
+                (self.log.0.hand)(self.replica, act);
+                // What it had sent is not passed on, and nobody is left to be answered.
+                std::future::pending::<Infallible>().await;
+            }
+            Act::Terminate | Act::Pause => (self.log.0.hand)(self.replica, act),
+        }
+        Ok(None)
+    }
+
+    fn silence(&self) {
+        self.log.silence_watches(true);
+        let log = self.log.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SILENCE).await;
+            // First the end, so that nothing of what was held back is said.
+            log.cut_watches();
+            log.silence_watches(false);
+        });
+    }
+
+    /// The lines of a watch, until it is cut.
+    fn watch(&self, response: reqwest::Response) -> Body {
+        let (cuts, silence) = (self.log.0.cuts.subscribe(), self.log.0.silence.subscribe());
+        let lines = stream::unfold(Some((response, cuts, silence)), |state| async move {
+            let (mut response, mut cuts, mut silence) = state?;
+            let line = async {
+                let chunk = response.chunk().await.map_err(|_| broken())?;
+                let _ = silence.wait_for(|silent| !*silent).await;
+                Ok(chunk)
+            };
+            let line = tokio::select! {
+                biased;
+                _ = cuts.changed() => Err(broken()),
+                line = line => line,
+            };
+            match line {
+                Ok(Some(chunk)) => Some((Ok(chunk), Some((response, cuts, silence)))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Body::from_stream(lines)
+    }
+}
+
+fn refusal(status: u16) -> Response<Body> {
+    let reason = match status {
+        403 => "Forbidden",
+        409 => "Conflict",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "InternalError",
+    };
+    let text = "the gate was told to answer so";
+    // As RBAC says it.
+    let message =
+        if status == 403 { format!("secrets is forbidden: User \"operator\": {text}") } else { text.to_owned() };
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "code": status, "reason": reason, "message": message,
+    });
+    let mut response = json_answer(StatusCode::from_u16(status).expect("a status code"), &body);
+    if status == 429 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The first half of what was to be said, and then the end of the connection.
+fn truncated(truth: Option<&mut Answer>) -> Response<Body> {
+    let whole = match truth {
+        Some(Answer { body: Ok(whole), .. }) => whole.clone(),
+        _ => Bytes::from_static(br#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"#),
+    };
+    let half = whole.slice(..whole.len() / 2);
+    let pieces = stream::unfold(Some(half), |half| async {
+        match half {
+            Some(half) if !half.is_empty() => Some((Ok(half), None)),
+            _ => {
+                // Or else the end would overtake the bytes.
+                pin!(tokio::time::sleep(Duration::from_millis(20))).await;
+                Some((Err(broken()), None))
+            }
+        }
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
