@@ -42,6 +42,8 @@ pub struct Findings {
     pub refusal: Option<Refusal>,
     /// The attempt that ended in this round.
     pub attempt: Option<Attempt>,
+    /// The token of the last attempt is in the Secret, although its write was answered as a failure.
+    pub delivered_after_all: bool,
     /// The Secret of our write in this round, or of the token that was taken over.
     pub target: Option<TargetStatus>,
 }
@@ -145,8 +147,8 @@ fn note_token(next: &mut ApiCredentialStatus, findings: &Findings) {
     match (findings.standing, findings.life) {
         (Standing::Valid | Standing::Expired, Some(life)) => {
             let newer = next.last_attempt.as_ref().is_none_or(|attempt| attempt.time.0 < life.issued);
-            if newer && findings.attempt.is_none() {
-                // Somebody wrote a token after our last attempt: what failed then is mended.
+            if (newer || findings.delivered_after_all) && findings.attempt.is_none() {
+                // There is a token of our last attempt, or of a later one: what failed then is mended.
                 next.failed_attempts = next.failed_attempts.map(|_| 0);
                 next.next_attempt_time = None;
             }

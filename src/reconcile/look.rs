@@ -263,7 +263,7 @@ impl Round {
     fn open_failure(&self, status: &ApiCredentialStatus, minted: Option<&Minted>) -> Option<OpenFailure> {
         let reason = report::open_failure(status)?;
         let last = status.last_attempt.as_ref()?.time.0;
-        if minted.is_some_and(|minted| minted.issued_at > last) {
+        if minted.is_some_and(|minted| minted.issued_at > last || is_of_last_attempt(minted, status)) {
             return None;
         }
         let next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
@@ -309,6 +309,7 @@ pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialSt
         target_refusal: None,
         refusal: None,
         attempt: None,
+        delivered_after_all: false,
         target: None,
     }
 }
@@ -317,6 +318,16 @@ pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialSt
 fn broken() -> Token {
     let life = Life { issued: Timestamp::UNIX_EPOCH, expiry: rest::Expiry::Never };
     Token { life, fit: Fit::Edited, renewal: None }
+}
+
+/// Whether the stored token is that of the last attempt, although its write was answered as a failure. The exchange
+/// itself cannot have failed then, so that no token of the same second is mistaken for it.
+pub(super) fn is_of_last_attempt(minted: &Minted, status: &ApiCredentialStatus) -> bool {
+    status.last_attempt.as_ref().is_some_and(|last| {
+        let undelivered = Reason::parse(&last.reason)
+            .is_some_and(|reason| reason == Reason::TargetWriteRejected || reason.class() == Class::Local);
+        undelivered && minted.issued_at == last.time.0 && minted.source_version == last.source_version
+    })
 }
 
 fn is_made_from(minted: &Minted, values: &Values) -> bool {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
-use super::look::Round;
+use super::look::{Round, is_of_last_attempt};
 use crate::clock;
 use crate::credential::TargetStatus;
 use crate::decide::{self, Facts, Fit, Source, Target};
@@ -64,6 +64,7 @@ impl Sight {
             },
             refusal: None,
             attempt: None,
+            delivered_after_all: self.minted.as_ref().is_some_and(|minted| is_of_last_attempt(minted, &round.status())),
             target: self.target(round),
         }
     }

@@ -186,6 +186,7 @@ fn unreadable(generation: i64) -> Findings {
         target_refusal: None,
         refusal: None,
         attempt: None,
+        delivered_after_all: false,
         target: None,
     }
 }

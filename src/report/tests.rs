@@ -22,6 +22,7 @@ pub(super) fn nothing() -> Findings {
         target_refusal: None,
         refusal: None,
         attempt: None,
+        delivered_after_all: false,
         target: None,
     }
 }
@@ -139,6 +140,18 @@ fn an_answered_request_and_a_success_are_written_down() {
     assert_eq!((mended.revision, mended.failed_attempts, &mended.next_attempt_time), (Some(2), Some(0), &None));
     assert_eq!(open_failure(&mended), None);
     assert_eq!(mended.token.unwrap().issued_time, Time(at(2460)));
+}
+
+#[test]
+fn a_token_that_was_written_although_its_write_was_answered_as_a_failure_mends_it() {
+    let refused = Findings { attempt: attempt(2400, Err(Reason::Forbidden), 1), ..holding(0, Standing::Valid) };
+    let failed = status(&ApiCredentialStatus::default(), &refused, at(2401));
+    let same_second = Findings { delivered_after_all: false, ..holding(2400, Standing::Valid) };
+    assert_eq!(open_failure(&status(&failed, &same_second, at(2402))), Some(Reason::Forbidden));
+    let found = Findings { delivered_after_all: true, ..holding(2400, Standing::Valid) };
+    let mended = status(&failed, &found, at(2402));
+    assert_eq!((open_failure(&mended), mended.failed_attempts, &mended.next_attempt_time), (None, Some(0), &None));
+    assert!(is_ready(&mended) && is_renewed(&mended));
 }
 
 #[test]
