@@ -157,7 +157,7 @@ impl Gate {
         let upstream = serve::Upstream::new(&plane.url(), &authority_of(&plane.admin_kubeconfig()));
         let (stop, stopped) = oneshot::channel();
         let log = log.clone();
-        let thread = std::thread::spawn(move || serve::serve(listener, &leaf, upstream, log, replica, stopped));
+        let thread = std::thread::spawn(move || serve::serve(listener, &leaf, &upstream, &log, replica, stopped));
         Self { kubeconfig, stop: Some(stop), thread: Some(thread) }
     }
 

@@ -69,14 +69,20 @@ impl Sentinels {
 }
 
 impl Space {
-    /// Fails if a sentinel is in an operator's output or metrics, or in an event, a credential, or the metadata of a
-    /// Secret or lease of this namespace.
+    /// Fails if there are any [`Space::leaks`].
     pub async fn assert_no_leaks(&self, sentinels: &Sentinels) {
+        let leaks = self.leaks(sentinels).await;
+        assert!(leaks.is_empty(), "leaked: {leaks:#?}");
+    }
+
+    /// Which sentinel is in an operator's output or metrics, or in an event, a credential, or the metadata of a Secret
+    /// or lease of this namespace.
+    pub async fn leaks(&self, sentinels: &Sentinels) -> Vec<String> {
         let mut leaks = Vec::new();
         for (place, text) in self.public_texts().await {
             leaks.extend(sentinels.found_in(&text).into_iter().map(|name| format!("{name} in {place}")));
         }
-        assert!(leaks.is_empty(), "leaked: {leaks:#?}");
+        leaks
     }
 
     async fn public_texts(&self) -> Vec<(String, String)> {

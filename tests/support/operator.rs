@@ -157,6 +157,11 @@ impl Operator {
         self.output.get(path).await
     }
 
+    /// What it writes, and its pages; for when this handle may not be held.
+    pub fn shared_output(&self) -> Arc<Output> {
+        Arc::clone(&self.output)
+    }
+
     /// SIGKILL; returns when it is gone.
     pub fn kill(&self) -> ExitStatus {
         let status = self.process.kill();

@@ -14,22 +14,29 @@ mod qontak;
 mod script;
 mod welkin;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use apicredential_operator::credential::Provider;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Request as HttpRequest, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::sync::oneshot;
 
 use self::books::Books;
 pub use self::books::{QONTAK_CLIENT_ID, QONTAK_CLIENT_SECRET, Request, Token};
 pub use self::client::Client;
+use self::exchange::Reset;
 pub use self::front::Front;
-use self::front::TlsListener;
-pub use self::script::Reply;
+pub use self::script::{Disturbance, Point, Reply};
 use super::certificates::{Authority, Leaf};
 use super::{random, undertaker};
 
@@ -55,7 +62,7 @@ impl StandIn {
     }
 
     /// Starts one on a given address.
-    pub fn listen(address: SocketAddr, front: Front) -> std::io::Result<Self> {
+    pub fn listen(address: SocketAddr, front: Front) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let authority = Authority::new("provider stand-in");
@@ -127,16 +134,36 @@ impl Drop for StandIn {
 fn serve(listener: TcpListener, front: Front, leaf: &Leaf, books: &Books, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(async {
-        let listener = TlsListener::start(listener, front, leaf, books.clone());
-        let server = axum::serve(listener, routes(books.clone()));
+        let mut connections = front::connections(listener, front, leaf, books.clone());
+        let router = routes(books.clone());
+        let serving = async {
+            while let Some(stream) = connections.recv().await {
+                let answer = service_fn({
+                    let router = router.clone();
+                    move |request| answer(router.clone(), request)
+                });
+                // An error is a client that went, or that was to be cut off.
+                tokio::spawn(async move {
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await.ok();
+                });
+            }
+        };
         tokio::select! {
-            _ = server.into_future() => {}
+            () = serving => {}
             // An error means that the handle was dropped, which is how it is told.
             _ = stopped => {}
         }
     });
     // Requests that hang would be waited for.
     runtime.shutdown_background();
+}
+
+async fn answer(router: Router, request: HttpRequest<Incoming>) -> io::Result<Response<Body>> {
+    let Ok(response) = TowerToHyperService::new(router).call(request.map(Body::new)).await;
+    if response.extensions().get::<Reset>().is_some() {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    Ok(response)
 }
 
 fn routes(books: Books) -> Router {

@@ -33,7 +33,8 @@ pub enum When {
 pub enum Act {
     /// It takes 3 s longer: less than any limit of the client.
     Delay,
-    /// Before: it is held until the client hangs up, and then not passed on. After: its reply never comes.
+    /// It is held until the client hangs up, or until the gate is told, or for 15 s and then reset. Before: only if it
+    /// is told it is passed on. After: the reply is what is held.
     Hold,
     /// The connection is reset.
     Reset,

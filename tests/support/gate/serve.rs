@@ -27,6 +27,8 @@ use super::{Act, Call, Fault, Log, Told, When};
 const DELAY: Duration = Duration::from_secs(3);
 /// How long watches say nothing.
 const SILENCE: Duration = Duration::from_secs(8);
+/// How long something is held: more than any limit of a call, and less than a watch's.
+const HOLD: Duration = Duration::from_secs(15);
 
 /// The real API server.
 #[derive(Clone)]
@@ -48,8 +50,8 @@ impl Upstream {
 pub fn serve(
     listener: TcpListener,
     leaf: &Leaf,
-    upstream: Upstream,
-    log: Log,
+    upstream: &Upstream,
+    log: &Log,
     replica: usize,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -119,11 +121,10 @@ impl Passage {
         let answer = match at(When::After) {
             None => answer,
             Some(act) => {
-                let mut answer = Some(answer);
-                if let Some(otherwise) = self.act(act, number, answer.as_mut()).await? {
+                if let Some(otherwise) = self.act(act, number, Some(&answer)).await? {
                     return Ok(otherwise);
                 }
-                answer.ok_or_else(broken)?
+                answer
             }
         };
         self.log.with_call(number, |call| call.told = Told::Truth);
@@ -167,18 +168,16 @@ impl Passage {
     }
 
     /// Does what the fault says; an answer, if the client is to have another one than the API server's.
-    async fn act(
-        &self,
-        act: Act,
-        number: usize,
-        truth: Option<&mut Answer>,
-    ) -> Result<Option<Response<Body>>, io::Error> {
+    async fn act(&self, act: Act, number: usize, truth: Option<&Answer>) -> Result<Option<Response<Body>>, io::Error> {
         let told = |status: u16| self.log.with_call(number, |call| call.told = Told::Otherwise(status));
         match act {
             Act::Delay => tokio::time::sleep(DELAY).await,
             Act::Hold => {
-                // The sender is in the log that this holds.
-                let _ = self.log.0.released.subscribe().wait_for(|released| *released).await;
+                let mut released = self.log.0.released.subscribe();
+                let told = tokio::time::timeout(HOLD, released.wait_for(|released| *released)).await;
+                if told.is_err() {
+                    return Err(broken());
+                }
             }
             Act::Reset => return Err(broken()),
             Act::Answer(status) => {
@@ -276,7 +275,7 @@ fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
 }
 
 /// The first half of what was to be said, and then the end of the connection.
-fn truncated(truth: Option<&mut Answer>) -> Response<Body> {
+fn truncated(truth: Option<&Answer>) -> Response<Body> {
     let whole = match truth {
         Some(Answer { body: Ok(whole), .. }) => whole.clone(),
         _ => Bytes::from_static(br#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"#),

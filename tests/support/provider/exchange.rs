@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use futures::stream::{self, Stream, StreamExt};
 
 use super::books::{Account, Books, InFlight, Key, Request};
-use super::script::{Content, Flow, Reply};
+use super::script::{Content, Disturbance, Flow, Point, Reply};
 use super::{qontak, welkin};
 
 /// The credentials of one request, as sent.
@@ -39,10 +39,38 @@ pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<B
     if matches!(reply.flow, Flow::Hang) {
         std::future::pending::<()>().await;
     }
+    if let Some(response) = disturb(&reply, Point::Arrived).await {
+        return response;
+    }
     let drawn = books.with(&key, |account| draw(&key, account, &presented, &reply, in_flight.number()));
     in_flight.answered(drawn.status, drawn.token.clone());
+    if let Some(response) = disturb(&reply, Point::Issued).await {
+        return response;
+    }
     respond(key.0, drawn, &reply, in_flight)
 }
+
+/// Does what the script says about this point; a response, if there is none.
+async fn disturb(reply: &Reply, here: Point) -> Option<Response<Body>> {
+    let (point, disturbance) = reply.disturbance.as_ref()?;
+    if *point != here {
+        return None;
+    }
+    match disturbance {
+        Disturbance::Reset => {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(Reset);
+            return Some(response);
+        }
+        Disturbance::Silence => std::future::pending().await,
+        Disturbance::Deed(deed) => deed(),
+    }
+    None
+}
+
+/// In place of a response: the connection is to be reset.
+#[derive(Clone, Copy)]
+pub struct Reset;
 
 fn request(presented: &Presented) -> Request {
     let header = |(name, value): (&HeaderName, &HeaderValue)| {
@@ -112,6 +140,10 @@ fn respond(provider: Provider, drawn: Drawn, reply: &Reply, in_flight: InFlight)
         let name: HeaderName = name.parse().expect("a header name");
         headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
     }
+    if let Some((Point::Halfway, disturbance)) = &reply.disturbance {
+        *response.body_mut() = halved(drawn.body, disturbance.clone(), in_flight);
+        return response;
+    }
     *response.body_mut() = match reply.body {
         Content::Filler(bytes) => body(filler(bytes), reply.flow, in_flight),
         Content::GzipBomb => body(stream::repeat(gzip_member()).take(1024), reply.flow, in_flight),
@@ -142,6 +174,26 @@ fn body(chunks: impl Stream<Item = Bytes> + Send + 'static, flow: Flow, in_fligh
             Body::from_stream(whole.map(held).map(Ok).chain(end))
         }
     }
+}
+
+/// Half of the body, then what the script says, then perhaps the rest.
+fn halved(body: Vec<u8>, disturbance: Disturbance, in_flight: InFlight) -> Body {
+    let whole = Bytes::from(body);
+    let (half, rest) = (whole.slice(..whole.len() / 2), whole.slice(whole.len() / 2..));
+    let second = stream::once(async move {
+        let _in_flight = in_flight;
+        // Or else it would overtake the bytes.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        match disturbance {
+            Disturbance::Reset => Err(io::Error::other("reset")),
+            Disturbance::Silence => std::future::pending().await,
+            Disturbance::Deed(deed) => {
+                deed();
+                Ok(rest)
+            }
+        }
+    });
+    Body::from_stream(stream::iter([Ok(half)]).chain(second))
 }
 
 async fn paused(piece: Bytes, pause: Duration) -> Bytes {

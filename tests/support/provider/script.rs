@@ -1,5 +1,7 @@
 //! What a client of the stand-in is answered: a reply is data, made with a builder, and may be used many times.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,6 +17,39 @@ pub struct Reply {
     pub(super) lifetime: Option<f64>,
     pub(super) fields: Vec<(String, Option<String>)>,
     pub(super) claims: Vec<(String, Option<String>)>,
+    pub(super) disturbance: Option<(Point, Disturbance)>,
+}
+
+/// Where in an exchange something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The request was read, and nothing was done about it.
+    Arrived,
+    /// The token was issued, and not a byte of the answer was sent.
+    Issued,
+    /// Half of the answer's body was sent.
+    Halfway,
+}
+
+/// What happens there.
+#[derive(Clone)]
+pub enum Disturbance {
+    /// The connection is reset.
+    Reset,
+    /// Nothing more is sent.
+    Silence,
+    /// Something outside, and then it goes on.
+    Deed(Arc<dyn Fn() + Send + Sync>),
+}
+
+impl fmt::Debug for Disturbance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reset => "Reset",
+            Self::Silence => "Silence",
+            Self::Deed(_) => "Deed",
+        })
+    }
 }
 
 /// What the body holds.
@@ -57,6 +92,7 @@ impl Reply {
             lifetime: Some(3600.0),
             fields: Vec::new(),
             claims: Vec::new(),
+            disturbance: None,
         }
     }
 
@@ -158,6 +194,12 @@ impl Reply {
     /// Leaves a claim out.
     pub fn without_claim(mut self, name: &str) -> Self {
         self.claims.push((name.to_owned(), None));
+        self
+    }
+
+    /// Something happens at that point.
+    pub fn disturbed(mut self, point: Point, disturbance: Disturbance) -> Self {
+        self.disturbance = Some((point, disturbance));
         self
     }
 

@@ -1,0 +1,93 @@
+//! Every fault at every step: runs in which one thing goes wrong, written down in full and judged afterwards.
+
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "test support: a broken set-up fails the test, with its reason"
+)]
+
+mod history;
+mod oracles;
+mod plans;
+mod recorder;
+mod results;
+mod runs;
+mod scenarios;
+mod stage;
+#[path = "../support/tree.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use plans::{pair, sample, single};
+use results::Results;
+use runs::Plan;
+use scenarios::Scenario;
+
+/// How many plans the smoke tier runs.
+const SMOKE: usize = 24;
+
+/// Plans that failed once, one JSON object a line.
+const REGRESSIONS: &str = include_str!("regressions.jsonl");
+
+#[test]
+fn a_run_without_faults_keeps_every_promise_and_a_sample_of_single_faults_does_too() {
+    let plans = all_single_faults();
+    println!("{} single faults", plans.len());
+    let mut chosen: Vec<Plan> = regressions();
+    chosen.extend(sample(&plans, SMOKE));
+    assert_all_pass("smoke", &chosen);
+}
+
+#[test]
+#[ignore = "torture: about an hour"]
+fn every_single_fault_at_every_request_keeps_every_promise() {
+    assert_all_pass("single", &all_single_faults());
+}
+
+#[test]
+#[ignore = "torture: as long as it is told"]
+fn random_pairs_of_faults_keep_every_promise() {
+    let minutes = number("PAIRS_MINUTES", 10);
+    let first = number("PAIRS_SEED", u64::from_le_bytes(support::random::bytes()) >> 16);
+    let until = Instant::now() + Duration::from_secs(60 * minutes);
+    println!("pairs of seeds from {first}: PAIRS_SEED={first} does them again");
+    let plans = all_single_faults();
+    let pairs: Vec<Plan> = (0..200 * minutes).map(|step| pair(&plans, first + step)).collect();
+    let table = Results::open("pairs").run(&pairs, Some(until));
+    table.print("pairs");
+    assert!(table.failed.is_empty(), "{:#?}", table.failed);
+}
+
+/// From the requests that runs without faults make, which are judged, too.
+fn all_single_faults() -> Vec<Plan> {
+    let calm =
+        Scenario::ALL.map(|scenario| std::thread::spawn(move || (scenario, results::run(&Plan::calm(scenario)))));
+    let calm = calm.map(|run| run.join().expect("a panic is a result"));
+    let plans = calm.into_iter().flat_map(|(scenario, run)| {
+        let run = run.unwrap_or_else(|panic| panic!("{scenario:?} without a fault: {panic}"));
+        let report = oracles::judge(&run.history);
+        assert!(report.violations.is_empty(), "{scenario:?} without a fault: {:#?}", report.violations);
+        assert!(run.leaks.is_empty(), "{scenario:?} without a fault: {:#?}", run.leaks);
+        single(scenario, &run.sites)
+    });
+    plans.collect()
+}
+
+fn assert_all_pass(tier: &str, plans: &[Plan]) {
+    let table = Results::open(tier).run(plans, None);
+    table.print(tier);
+    assert!(table.failed.is_empty(), "{:#?}", table.failed);
+}
+
+fn regressions() -> Vec<Plan> {
+    REGRESSIONS.lines().map(|line| serde_json::from_str(line).expect("a plan a line")).collect()
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,89 @@
+//! Which plans there are: every kind of fault at every request that a run without faults makes.
+
+use std::collections::BTreeMap;
+
+use crate::runs::{Place, Plan, Run, Trouble};
+use crate::scenarios::Scenario;
+use crate::support::gate::{Act, Fault, Site, When};
+
+/// Periodic requests are the same each time: the lease's renewals after the first three are left out.
+const MOST_OF_ONE_KIND: usize = 3;
+
+/// Every single fault in a scenario whose run without faults met these sites.
+pub fn single(scenario: Scenario, sites: &[Site]) -> Vec<Plan> {
+    let plan = |trouble| Plan { scenario, troubles: vec![trouble] };
+    let sites = sites.iter().filter(|site| site.nth <= MOST_OF_ONE_KIND);
+    let api = sites.flat_map(|site| {
+        let kinds = Fault::kinds().into_iter().filter(|&(when, act)| is_sensible(site, when, act));
+        kinds.map(|(when, act)| Trouble::Api(Fault { site: site.clone(), when, act }))
+    });
+    api.chain(at_the_provider()).map(plan).collect()
+}
+
+fn at_the_provider() -> impl Iterator<Item = Trouble> {
+    let acts = [Act::Reset, Act::Hold, Act::CutWatches, Act::Kill, Act::Terminate, Act::Pause];
+    let places = [Place::Arrived, Place::Issued, Place::Halfway];
+    places.into_iter().flat_map(move |place| acts.map(|act| Trouble::Provider(place, act)))
+}
+
+/// A list or a watch has no effect, so that before and after differ only where the answer does.
+fn is_sensible(site: &Site, when: When, act: Act) -> bool {
+    let answers = matches!(act, Act::Answer(_) | Act::WrongShape | Act::CutWatches | Act::Silence);
+    let reads = matches!(site.verb.as_str(), "get" | "list" | "watch");
+    // What the client is told is the same, and nothing was changed.
+    !(reads && when == When::After && answers)
+}
+
+/// A part of the plans in which each kind of fault and each kind of request of each scenario has its turn as evenly
+/// as the size allows; the same part each time.
+pub fn sample(plans: &[Plan], size: usize) -> Vec<Plan> {
+    let mut used: BTreeMap<String, usize> = BTreeMap::new();
+    let mut rest: Vec<&Plan> = plans.iter().collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < size && !rest.is_empty() {
+        let cost =
+            |plan: &&Plan| -> usize { marks(plan).iter().map(|mark| used.get(mark).copied().unwrap_or(0)).sum() };
+        let (place, _) =
+            rest.iter().enumerate().min_by_key(|(place, plan)| (cost(plan), *place)).expect("some are left");
+        let plan = rest.remove(place);
+        for mark in marks(plan) {
+            *used.entry(mark).or_default() += 1;
+        }
+        chosen.push(plan.clone());
+    }
+    chosen
+}
+
+/// What a plan is an example of.
+fn marks(plan: &Plan) -> Vec<String> {
+    let mut marks = vec![format!("{:?}", plan.scenario)];
+    for trouble in &plan.troubles {
+        match trouble {
+            Trouble::Api(Fault { site, when, act }) => {
+                marks.push(format!("{when:?} {act:?}"));
+                marks.push(format!("{} {}", site.verb, site.resource));
+            }
+            Trouble::Provider(place, act) => marks.push(format!("{place:?} {act:?}")),
+        }
+    }
+    marks
+}
+
+/// Two faults of one scenario, chosen by a seed.
+pub fn pair(plans: &[Plan], seed: u64) -> Plan {
+    let mut state = seed;
+    let first = &plans[below(&mut state, plans.len())];
+    let same: Vec<&Plan> = plans.iter().filter(|plan| plan.scenario == first.scenario).collect();
+    let second = same[below(&mut state, same.len())];
+    Plan { scenario: first.scenario, troubles: [first.troubles.clone(), second.troubles.clone()].concat() }
+}
+
+/// A number below `bound` (SplitMix64): the same for the same seed on every machine.
+fn below(state: &mut u64, bound: usize) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    usize::try_from(mixed % bound as u64).expect("it is less than a usize")
+}

@@ -1,0 +1,166 @@
+//! One run: prepare, arm, act, wait until all is well again, see that nothing is written then, judge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::{History, What};
+use crate::scenarios::Scenario;
+use crate::stage::Stage;
+use crate::support::gate::{Act, Fault, Site};
+use crate::support::provider::{Disturbance, Point};
+use crate::support::space::poll;
+
+/// From the end of the faults to the state that was asked for: the lease, the longest delay of a transient failure
+/// (60 × 250 ms), a watch that was held for 15 s, and room for a busy machine.
+const CONVERGES_WITHIN: Duration = Duration::from_secs(120);
+/// How long a fault's turn is waited for.
+const FIRES_WITHIN: Duration = Duration::from_secs(6);
+/// How long nothing may be written once all is well.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What goes wrong in a run, and in which.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Plan {
+    pub scenario: Scenario,
+    pub troubles: Vec<Trouble>,
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Trouble {
+    /// At a request to the API server.
+    Api(Fault),
+    /// At the first exchange.
+    Provider(Place, Act),
+}
+
+/// A [`Point`] of an exchange, as data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Place {
+    Arrived,
+    Issued,
+    Halfway,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The faults had their turn; else the run never came to their request.
+    pub fired: bool,
+    /// Nothing is wrong if it is empty.
+    pub violations: Vec<String>,
+    /// CREATEs that were held on the wire and took effect after a newer token.
+    pub late_creates: usize,
+    /// Requests to the API server, and exchanges.
+    pub calls: usize,
+    pub exchanges: usize,
+}
+
+/// A run that went well so far, and the requests that it made since it was armed.
+pub struct Run {
+    pub history: History,
+    pub sites: Vec<Site>,
+    pub fired: bool,
+    pub leaks: Vec<String>,
+}
+
+impl Plan {
+    /// Nothing goes wrong.
+    pub fn calm(scenario: Scenario) -> Self {
+        Self { scenario, troubles: Vec::new() }
+    }
+
+    /// Does it. Panics with a report if it does not converge.
+    pub async fn run(&self) -> Run {
+        let stage = Stage::new(self.scenario.replicas(), self.scenario.pause()).await;
+        self.scenario.prepare(&stage).await;
+        self.arm(&stage);
+        self.scenario.act(&stage).await;
+        stage.supervise();
+        let fired = self.wait_for_the_faults(&stage).await;
+        stage.note(What::Calm);
+        self.wait_until_all_is_well(&stage).await;
+        stage.note(What::Converged);
+        let writes = || stage.log.calls().iter().filter(|call| call.is_write() && call.resource != "leases").count();
+        let before = writes();
+        tokio::time::sleep(QUIET).await;
+        assert_eq!(writes(), before, "something was written although all is well");
+        self.scenario.clear_away(&stage).await;
+        let (sites, leaks) = (stage.log.sites(), stage.leaks().await);
+        Run { history: stage.end().await, sites, fired, leaks }
+    }
+
+    fn arm(&self, stage: &Stage) {
+        let mut faults = Vec::new();
+        let mut reply = self.scenario.reply();
+        for trouble in &self.troubles {
+            match trouble {
+                Trouble::Api(fault) => faults.push(fault.clone()),
+                Trouble::Provider(place, act) => reply = reply.disturbed(place.point(), disturbance(*act, stage)),
+            }
+        }
+        if self.scenario != Scenario::FirstSync {
+            stage.client.next(reply);
+        } else if self.troubles.iter().any(|trouble| matches!(trouble, Trouble::Provider(..))) {
+            stage.client.clear_queue().next(reply);
+        }
+        stage.log.arm(faults);
+    }
+
+    /// Whether all of them had their turn.
+    async fn wait_for_the_faults(&self, stage: &Stage) -> bool {
+        let planned = self.troubles.iter().filter(|trouble| matches!(trouble, Trouble::Api(_))).count();
+        // A renewal comes in its own time.
+        let within = FIRES_WITHIN + if self.scenario == Scenario::Renewal { FIRES_WITHIN } else { Duration::ZERO };
+        poll(within, async || (stage.log.fired().len() >= planned).then_some(())).await.is_some()
+    }
+
+    async fn wait_until_all_is_well(&self, stage: &Stage) {
+        let mut missing = None;
+        let well = poll(CONVERGES_WITHIN, async || {
+            missing = self.scenario.unfinished(stage).await;
+            missing.is_none().then_some(())
+        });
+        let Some(()) = well.await else {
+            let missing = missing.unwrap_or_default();
+            panic!("not within {CONVERGES_WITHIN:?}: {missing}\n{}", stage.space.report().await)
+        };
+        // The event follows the status.
+        let calls = || stage.log.calls().iter().filter(|call| call.is_write() && call.resource != "leases").count();
+        let mut seen = calls();
+        poll(CONVERGES_WITHIN, async || {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let now = calls();
+            (std::mem::replace(&mut seen, now) == now).then_some(())
+        })
+        .await
+        .expect("the writes end");
+    }
+}
+
+impl Place {
+    fn point(self) -> Point {
+        match self {
+            Self::Arrived => Point::Arrived,
+            Self::Issued => Point::Issued,
+            Self::Halfway => Point::Halfway,
+        }
+    }
+}
+
+fn disturbance(act: Act, stage: &Stage) -> Disturbance {
+    match act {
+        Act::Reset => Disturbance::Reset,
+        Act::Hold => Disturbance::Silence,
+        Act::CutWatches => {
+            let log = stage.log.clone();
+            Disturbance::Deed(Arc::new(move || log.cut_watches()))
+        }
+        act => {
+            let hand = stage.hand();
+            Disturbance::Deed(Arc::new(move || hand(0, act)))
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What is done in a run, and when it has converged.
+
+use std::time::Duration;
+
+use apicredential_operator::clock;
+use apicredential_operator::credential::ApiCredential;
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::history::What;
+use crate::stage::{LEASE, NAME, Stage};
+use crate::support::provider::Reply;
+use crate::support::space::{condition, observed, value};
+
+/// What is done in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scenario {
+    /// The operator starts and finds a credential without a token.
+    FirstSync,
+    /// A token of 10 s is renewed.
+    Renewal,
+    /// The source Secret gets other values.
+    SourceChanged,
+    /// The target Secret is deleted.
+    TargetDeleted,
+    /// The credential is deleted while an exchange is in flight.
+    CredentialDeleted,
+    /// The leader of two replicas is told to end just when a source changes.
+    HandOver,
+}
+
+/// The lifetime of a token that nothing renews within a run, in seconds.
+const LONG: f64 = 3600.0;
+/// The lifetime of the token that is renewed, in seconds.
+const SHORT: f64 = 10.0;
+
+impl Scenario {
+    pub const ALL: [Self; 6] = [
+        Self::FirstSync,
+        Self::Renewal,
+        Self::SourceChanged,
+        Self::TargetDeleted,
+        Self::CredentialDeleted,
+        Self::HandOver,
+    ];
+
+    /// How many operators take part.
+    pub fn replicas(self) -> usize {
+        if self == Self::HandOver { 2 } else { 1 }
+    }
+
+    /// How long an operator that is paused stands still: past the moment from which it may not write, or past its
+    /// lease, so that the other one takes over.
+    pub fn pause(self) -> Duration {
+        if self == Self::HandOver { LEASE + Duration::from_secs(3) } else { Duration::from_secs(9) }
+    }
+
+    /// Everything before the first request that may meet a fault.
+    pub async fn prepare(self, stage: &Stage) {
+        let lifetime = if self == Self::Renewal { SHORT } else { LONG };
+        stage.client.lifetime(LONG);
+        stage.client.next(Reply::token().lifetime(lifetime));
+        stage.source(&stage.new_secret()).await;
+        stage.credential().await;
+        if self == Self::FirstSync {
+            return;
+        }
+        stage.start(0);
+        stage.says(0, "leading").await;
+        for replica in 1..self.replicas() {
+            stage.start(replica);
+            stage.says(replica, "standing by").await;
+        }
+        stage.space.wait_ready(NAME).await;
+    }
+
+    /// What the run is about; the faults are armed.
+    pub async fn act(self, stage: &Stage) {
+        match self {
+            Self::FirstSync => stage.start(0),
+            Self::Renewal => {}
+            Self::SourceChanged => stage.source(&stage.new_secret()).await,
+            Self::TargetDeleted => {
+                stage.note(What::Target { credential: NAME.to_owned() });
+                stage.space.delete_secret(&target()).await;
+            }
+            Self::CredentialDeleted => {
+                let before = stage.client.count();
+                stage.source(&stage.new_secret()).await;
+                let asked = async || (stage.client.count() > before).then_some(());
+                stage.space.wait_for("an exchange is under way", asked).await;
+                stage.note(What::Deleted { credential: NAME.to_owned() });
+                stage.space.delete(NAME).await;
+            }
+            Self::HandOver => {
+                stage.source(&stage.new_secret()).await;
+                stage.tell_to_end(0);
+            }
+        }
+    }
+
+    /// What the first exchange after the preparation is answered.
+    pub fn reply(self) -> Reply {
+        // In flight for long enough to be overtaken by the deletion.
+        let latency = if self == Self::CredentialDeleted { 500 } else { 0 };
+        Reply::token().lifetime(LONG).latency(Duration::from_millis(latency))
+    }
+
+    /// Whether everything is as it should be; if not, what is not.
+    pub async fn unfinished(self, stage: &Stage) -> Option<String> {
+        if !stage.all_run() {
+            return Some("all replicas run".to_owned());
+        }
+        let secret = stage.space.secret(&target()).await;
+        let Some(credential) = stage.space.credentials.get_opt(NAME).await.ok()? else {
+            return secret.map(|_| "the Secret of a credential that is gone is collected".to_owned());
+        };
+        if self == Self::CredentialDeleted {
+            return Some("the credential is gone".to_owned());
+        }
+        if !is_settled(&credential) {
+            return Some("the status says that all is well".to_owned());
+        }
+        let token = secret.as_ref().and_then(|secret| value(secret, "token"));
+        let wanted = stage.client.requests().into_iter().rev().find(|request| request.token == token)?;
+        let good = stage.client.tokens().into_iter().find(|it| Some(&it.text) == token.as_ref())?;
+        let accepted = stage.space.secret(&format!("{NAME}-source")).await.and_then(|source| value(&source, "secret"));
+        if Some(&wanted.secret) != accepted.as_ref() {
+            return Some("the token is of the source as it is".to_owned());
+        }
+        let long = good.remaining().is_some_and(|seconds| seconds > SHORT * 2.0);
+        (!long).then(|| "the token is renewed".to_owned())
+    }
+
+    /// What has to end at last, in every run: the credential is deleted, and its Secret is collected.
+    pub async fn clear_away(self, stage: &Stage) {
+        if self == Self::CredentialDeleted {
+            return;
+        }
+        stage.note(What::Deleted { credential: NAME.to_owned() });
+        stage.space.delete(NAME).await;
+        let gone = async || stage.space.secret(&target()).await.is_none().then_some(());
+        stage.space.wait_for("the Secret is collected", gone).await;
+    }
+}
+
+fn target() -> String {
+    format!("{NAME}-token")
+}
+
+fn is_settled(credential: &ApiCredential) -> bool {
+    let failed = credential.status.as_ref().and_then(|status| status.failed_attempts).unwrap_or(0);
+    observed(credential)
+        && failed == 0
+        && condition(credential, "Ready").as_deref() == Some("True/TokenValid")
+        && condition(credential, "Renewed").is_some_and(|renewed| renewed.starts_with("True/"))
+}

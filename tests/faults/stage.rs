@@ -1,0 +1,291 @@
+//! The world of one run: a namespace, a provider, one or two replicas behind gates, and a log of everything.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use apicredential_operator::clock;
+use serde_json::json;
+
+use crate::history::{Deed, Exchange, History, Terms, What};
+use crate::recorder::Recorder;
+use crate::support::gate::{Act, Gate, Log};
+use crate::support::leaks::Sentinels;
+use crate::support::operator::{Operator, Settings};
+use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::random;
+use crate::support::space::{self, Space};
+
+/// The smallest legal lease, and what fits into it.
+pub const LEASE: Duration = Duration::from_secs(22);
+const RETRY_BASE: Duration = Duration::from_millis(250);
+/// As a kubelet does, if quicker: how often it is looked whether a replica has ended.
+const RESTART: Duration = Duration::from_millis(100);
+
+/// The credential of every run.
+pub const NAME: &str = "a";
+
+/// The world of one run.
+pub struct Stage {
+    pub space: Space,
+    pub stand_in: StandIn,
+    /// The credential's client at the provider.
+    pub client: Client,
+    pub log: Log,
+    replicas: Replicas,
+    recorder: Recorder,
+    sentinels: Mutex<Vec<String>>,
+    supervisor: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    _gates: Vec<Gate>,
+}
+
+/// The replicas, and what was done to them.
+#[derive(Clone)]
+struct Replicas(Arc<Mutex<Inner>>);
+
+struct Inner {
+    settings: Vec<Settings>,
+    running: Vec<Option<Operator>>,
+    deeds: Vec<Deed>,
+    /// How long a pause lasts.
+    pause: Duration,
+}
+
+impl Stage {
+    /// An empty namespace, and so many replicas that are not started yet.
+    pub async fn new(replicas: usize, pause: Duration) -> Self {
+        let (space, stand_in) = (Space::new().await, StandIn::start());
+        let recorder = Recorder::start(&space.client, &space.name).await;
+        let client = stand_in.welkin(&space.unique(NAME));
+        let hands = Replicas(Arc::new(Mutex::new(Inner {
+            settings: Vec::new(),
+            running: (0..replicas).map(|_| None).collect(),
+            deeds: Vec::new(),
+            pause,
+        })));
+        let log = Log::new({
+            let hands = hands.clone();
+            move |replica, act| hands.lay_on(replica, act)
+        });
+        let gates: Vec<Gate> = (0..replicas).map(|replica| Gate::start(&space.plane, &log, replica)).collect();
+        hands.open().settings =
+            gates.iter().map(|gate| settings(&space, &stand_in).kubeconfig(gate.kubeconfig())).collect();
+        Self {
+            space,
+            stand_in,
+            client,
+            log,
+            replicas: hands,
+            recorder,
+            sentinels: Mutex::default(),
+            supervisor: Mutex::default(),
+            _gates: gates,
+        }
+    }
+
+    /// Writes down what somebody does now.
+    pub fn note(&self, what: What) {
+        self.replicas.note(what);
+    }
+
+    /// Does to a replica what a fault says.
+    pub fn hand(&self) -> impl Fn(usize, Act) + Send + Sync + 'static {
+        let replicas = self.replicas.clone();
+        move |replica, act| replicas.lay_on(replica, act)
+    }
+
+    /// A secret that nobody else has, and that must turn up nowhere.
+    pub fn new_secret(&self) -> String {
+        let secret = format!("sentinel {}", random::suffix());
+        self.sentinels.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
+        secret
+    }
+
+    /// Gives the credential's source this secret, which the provider accepts from now on.
+    pub async fn source(&self, secret: &str) {
+        self.client.accept(secret);
+        self.note(What::Source { credential: NAME.to_owned() });
+        self.space.source_welkin(&format!("{NAME}-source"), secret).await;
+    }
+
+    /// Creates the credential.
+    pub async fn credential(&self) {
+        self.note(What::Spec { credential: NAME.to_owned(), request: true });
+        self.space.apply(&space::welkin(NAME, &self.client, &self.stand_in)).await;
+    }
+
+    /// Starts a replica without waiting for it.
+    pub fn start(&self, replica: usize) {
+        self.replicas.start(replica);
+    }
+
+    /// From now on replicas that have ended are started again.
+    pub fn supervise(&self) {
+        let replicas = self.replicas.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                replicas.restart_the_ended();
+                tokio::time::sleep(RESTART).await;
+            }
+        });
+        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
+    }
+
+    /// Waits until a replica's `/readyz` says this.
+    pub async fn says(&self, replica: usize, text: &str) {
+        let output = || self.replicas.open().running[replica].as_ref().map(Operator::shared_output);
+        self.space
+            .wait_for(&format!("replica {replica} says {text:?}"), async || {
+                let (_, said) = output()?.get("/readyz").await?;
+                said.starts_with(text).then_some(())
+            })
+            .await;
+    }
+
+    /// SIGTERM.
+    pub fn tell_to_end(&self, replica: usize) {
+        self.replicas.lay_on(replica, Act::Terminate);
+    }
+
+    /// Whether all replicas run and none stands still.
+    pub fn all_run(&self) -> bool {
+        let inner = self.replicas.open();
+        let paused = inner.deeds.iter().filter(|deed| matches!(deed.what, What::Paused { .. })).count();
+        let resumed = inner.deeds.iter().filter(|deed| matches!(deed.what, What::Resumed { .. })).count();
+        paused == resumed && inner.running.iter().flatten().all(Operator::is_running)
+    }
+
+    /// Ends the replicas, and gives the whole story.
+    pub async fn end(&self) -> History {
+        if let Some(task) = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+        self.replicas.open().running.iter_mut().for_each(|operator| drop(operator.take()));
+        self.history()
+    }
+
+    /// What is known so far.
+    pub fn history(&self) -> History {
+        let tokens = self.client.tokens();
+        let expires = |text: &Option<String>| tokens.iter().find(|token| Some(&token.text) == text.as_ref())?.expires;
+        let exchanges = self.client.requests().into_iter().map(|request| Exchange {
+            at: request.at,
+            client: self.client.name().to_owned(),
+            expires: expires(&request.token),
+            answered: request.status.is_some(),
+            tenant: request.tenant,
+            secret: request.secret,
+            status: request.status,
+            token: request.token,
+        });
+        History {
+            terms: Terms {
+                retry_base: RETRY_BASE,
+                min_renewal_interval: Duration::from_secs(1),
+                lease_duration: LEASE,
+                provider_rate: 10.0,
+                provider_burst: 20,
+            },
+            calls: self.log.calls(),
+            versions: self.recorder.versions(),
+            exchanges: exchanges.collect(),
+            deeds: self.deeds(),
+            ended: clock::now(),
+        }
+    }
+
+    /// What people did, and the faults that had their turn.
+    fn deeds(&self) -> Vec<Deed> {
+        let (mut deeds, calls) = (self.replicas.open().deeds.clone(), self.log.calls());
+        deeds.extend(
+            self.log.fired().into_iter().map(|(number, fault)| Deed {
+                at: calls[number].received,
+                what: What::Fault { name: fault.to_string() },
+            }),
+        );
+        deeds.sort_by_key(|deed| deed.at);
+        deeds
+    }
+
+    /// Which secrets and tokens turned up where they must not.
+    pub async fn leaks(&self) -> Vec<String> {
+        let secrets = self.sentinels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tokens = self.client.tokens();
+        let all = secrets.iter().map(|secret| ("a source's secret", secret.as_str()));
+        let all = all.chain(tokens.iter().map(|token| ("a token", token.text.as_str())));
+        self.space.leaks(&Sentinels::new(all)).await
+    }
+}
+
+fn settings(space: &Space, stand_in: &StandIn) -> Settings {
+    Settings::new(space, stand_in)
+        .flag("--retry-base", "250ms")
+        .flag("--min-renewal-interval", "1s")
+        .flag("--provider-timeout", "1s")
+        .flag("--lease-duration", "22s")
+}
+
+impl Replicas {
+    fn open(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, what: What) {
+        self.open().deeds.push(Deed { at: clock::now(), what });
+    }
+
+    fn start(&self, replica: usize) {
+        let mut inner = self.open();
+        let operator = inner.settings[replica].spawn();
+        inner.running[replica] = Some(operator);
+        inner.deeds.push(Deed { at: clock::now(), what: What::Started { replica } });
+    }
+
+    fn restart_the_ended(&self) {
+        let ended: Vec<usize> = {
+            let inner = self.open();
+            let ended = |operator: &Option<Operator>| operator.as_ref().is_some_and(|it| !it.is_running());
+            (0..inner.running.len()).filter(|&replica| ended(&inner.running[replica])).collect()
+        };
+        for replica in ended {
+            let noted = self.open().deeds.iter().rev().find_map(|deed| match deed.what {
+                What::Started { replica: it } if it == replica => Some(false),
+                What::Ended { replica: it } if it == replica => Some(true),
+                _ => None,
+            });
+            if noted != Some(true) {
+                self.note(What::Ended { replica });
+            }
+            self.start(replica);
+        }
+    }
+
+    /// Kills, tells or pauses a replica that runs.
+    fn lay_on(&self, replica: usize, act: Act) {
+        let mut inner = self.open();
+        let what = match act {
+            Act::Kill => What::Ended { replica },
+            Act::Terminate => What::Told { replica },
+            _ => What::Paused { replica },
+        };
+        inner.deeds.push(Deed { at: clock::now(), what });
+        let pause = inner.pause;
+        let Some(operator) = inner.running[replica].as_ref() else { return };
+        match act {
+            Act::Kill => drop(operator.kill()),
+            Act::Terminate => operator.ask_to_end(),
+            _ => {
+                operator.pause();
+                let replicas = self.clone();
+                std::thread::spawn(move || {
+                    std::thread::sleep(pause);
+                    let mut inner = replicas.open();
+                    if let Some(operator) = inner.running[replica].as_ref() {
+                        operator.resume();
+                    }
+                    inner.deeds.push(Deed { at: clock::now(), what: What::Resumed { replica } });
+                });
+            }
+        }
+    }
+}
