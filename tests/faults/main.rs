@@ -10,6 +10,7 @@
     reason = "test support: a broken set-up fails the test, with its reason"
 )]
 
+mod gate_works;
 mod history;
 mod oracles;
 mod plans;

@@ -34,6 +34,8 @@ pub struct Call {
     pub answer: Value,
     /// What the client was told.
     pub told: Told,
+    /// The client hung up before it was told anything.
+    pub hung_up: bool,
 }
 
 /// What the client of a request was told.
@@ -86,6 +88,7 @@ impl Call {
             status: None,
             answer: Value::Null,
             told: Told::Nothing,
+            hung_up: false,
         }
     }
 

@@ -92,6 +92,25 @@ struct Passage {
     replica: usize,
 }
 
+/// Notices that the client has hung up: then this is dropped before its end.
+struct Presence<'a> {
+    log: &'a Log,
+    number: usize,
+    answered: bool,
+}
+
+impl Presence<'_> {
+    fn ends(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.log.with_call(self.number, |call| call.hung_up = !self.answered);
+    }
+}
+
 /// The connection is to be reset.
 fn broken() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
@@ -111,6 +130,20 @@ impl Passage {
         let call = Call::read(self.replica, &head, &body);
         let watches = call.verb == "watch";
         let (number, fault) = self.log.receive(call);
+        let presence = Presence { log: &self.log, number, answered: false };
+        let answer = self.answer(number, fault, head, body, watches).await;
+        presence.ends();
+        answer
+    }
+
+    async fn answer(
+        &self,
+        number: usize,
+        fault: Option<Fault>,
+        head: Parts,
+        body: Bytes,
+        watches: bool,
+    ) -> Result<Response<Body>, io::Error> {
         let at = |when: When| fault.as_ref().filter(|fault: &&Fault| fault.when == when).map(|fault| fault.act);
         if let Some(act) = at(When::Before)
             && let Some(answer) = self.act(act, number, None).await?

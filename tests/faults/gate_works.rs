@@ -1,0 +1,140 @@
+//! The gate itself: what it passes on, what it writes down, and that each fault is what it says.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PostParams, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::gate::{Act, Call, Fault, Gate, Log, Site, Told, When};
+use crate::support::space::{DEADLINE, Space};
+
+/// Far less than the gate holds a request.
+const IMPATIENT: Duration = Duration::from_millis(500);
+
+#[tokio::test]
+async fn what_is_passed_on_is_written_down_with_its_answer() {
+    let scene = Scene::new(&[]).await;
+    let created = scene.create("a").await.unwrap();
+    let call = scene.last();
+    assert_eq!(call.kind(), ("create", "secrets", "a"));
+    assert_eq!((call.status, call.told, call.replica), (Some(201), Told::Truth, 0));
+    assert_eq!(call.answer["metadata"]["uid"].as_str(), created.metadata.uid.as_deref());
+    assert!(call.took_effect() && call.received <= call.forwarded.unwrap() && call.forwarded <= call.committed);
+    scene.secrets.get_opt("none").await.unwrap();
+    assert_eq!((scene.last().status, scene.last().is_write()), (Some(404), false));
+}
+
+#[tokio::test]
+async fn a_request_whose_client_has_hung_up_is_not_passed_on() {
+    let scene = Scene::new(&[("create", "a", 1, When::Before, Act::Hold)]).await;
+    assert!(timeout(IMPATIENT, scene.create("a")).await.is_err());
+    let noticed = async || scene.log.calls()[0].hung_up.then_some(());
+    scene.space.wait_for("the gate notices", noticed).await;
+    // Only after the end of the hold could it have been passed on.
+    scene.log.release();
+    scene.create("b").await.unwrap();
+    let first = scene.log.calls().into_iter().find(|call| call.name == "a").unwrap();
+    assert_eq!((first.forwarded, first.told), (None, Told::Nothing));
+    assert_eq!(scene.space.secret("a").await, None);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_held_or_reset_leaves_the_write_done() {
+    for act in [Act::Hold, Act::Reset, Act::Truncated, Act::WrongShape, Act::Answer(504)] {
+        let scene = Scene::new(&[("create", "a", 1, When::After, act)]).await;
+        let heard = timeout(IMPATIENT * 4, scene.create("a")).await;
+        assert!(!matches!(heard, Ok(Ok(_))), "{act:?}");
+        assert!(scene.space.secret("a").await.is_some(), "{act:?}");
+        assert_eq!(scene.log.calls()[0].status, Some(201), "{act:?}");
+        assert_ne!(scene.log.calls()[0].told, Told::Truth, "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_answered_before_it_was_passed_on_changes_nothing() {
+    for act in [Act::Reset, Act::Truncated, Act::WrongShape, Act::Answer(403), Act::Answer(409)] {
+        let scene = Scene::new(&[("create", "a", 1, When::Before, act)]).await;
+        assert!(scene.create("a").await.is_err(), "{act:?}");
+        assert_eq!(scene.space.secret("a").await, None, "{act:?}");
+        assert_eq!(scene.log.calls()[0].forwarded, None, "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_has_its_turn_at_the_nth_request_of_its_kind_and_once() {
+    let scene = Scene::new(&[("create", "a", 2, When::Before, Act::Answer(503))]).await;
+    scene.create("b").await.unwrap();
+    scene.create("a").await.unwrap();
+    assert!(scene.log.fired().is_empty());
+    let refused = scene.create("a").await.unwrap_err();
+    assert!(matches!(refused, kube::Error::Api(status) if status.code == 503));
+    let exists = scene.create("a").await.unwrap_err();
+    assert!(matches!(exists, kube::Error::Api(status) if status.code == 409));
+    assert_eq!(scene.log.fired().len(), 1);
+    let nths: Vec<usize> = scene.log.sites().into_iter().filter(|site| site.name == "a").map(|site| site.nth).collect();
+    assert_eq!(nths, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn watches_can_be_cut_and_can_be_made_to_say_nothing() {
+    let scene = Scene::new(&[("create", "b", 1, When::Before, Act::Silence)]).await;
+    let quiet = WatchParams::default().disable_bookmarks();
+    let mut watch = scene.secrets.watch(&quiet, "0").await.unwrap().boxed();
+    scene.create("a").await.unwrap();
+    assert_eq!(told_of(watch.next().await).as_deref(), Some("a"));
+    scene.create("b").await.unwrap();
+    // What comes next is the end, not b.
+    assert_eq!(told_of(watch.next().await), None);
+    let mut watch = scene.secrets.watch(&quiet, "0").await.unwrap().boxed();
+    assert!(told_of(watch.next().await).is_some(), "a new one speaks");
+    scene.log.cut_watches();
+    let rest = timeout(DEADLINE, watch.collect::<Vec<_>>()).await;
+    assert!(rest.is_ok(), "it goes on");
+}
+
+fn told_of(event: Option<kube::Result<WatchEvent<Secret>>>) -> Option<String> {
+    match event {
+        Some(Ok(WatchEvent::Added(secret))) => secret.metadata.name,
+        _ => None,
+    }
+}
+
+/// A namespace, and a client that reaches it by way of a gate.
+struct Scene {
+    space: Space,
+    log: Log,
+    secrets: Api<Secret>,
+    _gate: Gate,
+}
+
+impl Scene {
+    async fn new(faults: &[(&str, &str, usize, When, Act)]) -> Self {
+        let space = Space::new().await;
+        let log = Log::new(|_, _| {});
+        let gate = Gate::start(&space.plane, &log, 0);
+        let kubeconfig = Kubeconfig::read_from(gate.kubeconfig()).unwrap();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        config.default_retry = false;
+        let client = Client::try_from(config).unwrap();
+        let fault = |&(verb, name, nth, when, act): &(&str, &str, usize, When, Act)| {
+            let (verb, name) = (verb.to_owned(), name.to_owned());
+            Fault { site: Site { verb, resource: "secrets".to_owned(), name, nth }, when, act }
+        };
+        log.arm(faults.iter().map(fault).collect());
+        Self { secrets: Api::namespaced(client, &space.name), space, log, _gate: gate }
+    }
+
+    async fn create(&self, name: &str) -> kube::Result<Secret> {
+        let secret = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        self.secrets.create(&PostParams::default(), &secret).await
+    }
+
+    fn last(&self) -> Call {
+        self.log.calls().last().cloned().unwrap()
+    }
+}
