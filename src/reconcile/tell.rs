@@ -16,6 +16,10 @@ use crate::watch::{Guarded, Key};
 impl Round {
     /// Writes the status if it changed, and the event if there is one.
     pub(super) async fn tell(&mut self, findings: Findings) {
+        if !self.context.courier.watch.index.lives(&self.key, &self.uid) {
+            // It went while it was looked at: nobody is left to be told.
+            return;
+        }
         let prior = self.status();
         let now = clock::now_seconds();
         let next = report::status(&prior, &findings, now);

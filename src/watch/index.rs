@@ -169,6 +169,11 @@ impl Index {
         self.lock().credentials.get(key).is_some_and(|entry| entry.uid == uid)
     }
 
+    /// Whether this very credential exists and is not being deleted.
+    pub fn lives(&self, key: &Key, uid: &str) -> bool {
+        self.lock().credentials.get(key).is_some_and(|entry| entry.uid == uid && !entry.deleting)
+    }
+
     /// Claims a target for a credential until [`Index::release`]; false if another one holds it.
     pub fn claim(&self, target: &Key, uid: &str) -> bool {
         let mut inner = self.lock();

@@ -48,6 +48,19 @@ async fn nothing_is_written_for_a_credential_that_was_deleted() {
 }
 
 #[tokio::test]
+async fn nothing_is_said_of_a_credential_that_was_deleted_while_its_exchange_failed() {
+    let scene = Scene::in_flight_to(Reply::error(500).latency(LATENCY)).await;
+    scene.space.delete("a").await;
+    scene.answered().await;
+    scene.another_becomes_ready().await;
+    scene.space.wait_events("b", 1).await;
+    let audit = scene.space.audit().await.by("operator").without("leases");
+    let about_a = audit.only(|call| call.is_write() && call.name.starts_with('a'));
+    assert_eq!(about_a.calls(), [], "{audit}");
+    assert_eq!((scene.space.event_writes().await, scene.client.count()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_credential_that_was_recreated_gets_a_token_of_its_own() {
     let scene = Scene::in_flight().await;
     scene.space.delete("a").await;
@@ -135,8 +148,13 @@ impl Scene {
 
     /// The first exchange of `a` is in flight.
     async fn in_flight() -> Self {
+        Self::in_flight_to(Reply::token().latency(LATENCY)).await
+    }
+
+    /// The same, and this is what it will be answered.
+    async fn in_flight_to(reply: Reply) -> Self {
         let scene = Self::empty().await;
-        scene.client.next(Reply::token().latency(LATENCY));
+        scene.client.next(reply);
         scene.space.apply(&space::welkin("a", &scene.client, &scene.stand_in)).await;
         scene.arrived(1).await;
         scene
