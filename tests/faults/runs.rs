@@ -77,8 +77,8 @@ impl Plan {
         let stage = Stage::new(self.scenario.replicas(), self.scenario.pause()).await;
         self.scenario.prepare(&stage).await;
         self.arm(&stage);
-        self.scenario.act(&stage).await;
         stage.supervise();
+        self.scenario.act(&stage).await;
         let fired = self.wait_for_the_faults(&stage).await;
         stage.note(What::Calm);
         self.wait_until_all_is_well(&stage).await;

@@ -112,6 +112,9 @@ impl Scenario {
         if !stage.all_run() {
             return Some("all replicas run".to_owned());
         }
+        if stage.client.in_flight() > 0 {
+            return Some("no exchange is in flight".to_owned());
+        }
         let secret = stage.space.secret(&target()).await;
         let Some(credential) = stage.space.credentials.get_opt(NAME).await.ok()? else {
             return secret.map(|_| "the Secret of a credential that is gone is collected".to_owned());
