@@ -109,18 +109,23 @@ pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Ac
         context.gates.forget(&key);
         return Ok(Action::await_change());
     }
-    let look = look_at(Arc::clone(&object), Arc::clone(&context));
-    let wake = match AssertUnwindSafe(look).catch_unwind().await {
-        Ok(wake) => wake,
-        Err(_panic) => {
+    // Boxed: its state is large.
+    let look = Box::pin(look_at(Arc::clone(&object), Arc::clone(&context)));
+    let wake = match unless_it_panics(look).await {
+        Some(wake) => wake,
+        None => {
             tracing::error!(namespace = key.namespace, name = key.name, reason = %Reason::UnexpectedPanic, "a look at this credential panicked");
             let refusal = Reason::UnexpectedPanic.into();
-            let told = tell::refused(&object, &context, &refusal);
-            let _ = AssertUnwindSafe(told).catch_unwind().await;
+            let _ = unless_it_panics(tell::refused(&object, &context, &refusal)).await;
             rest::after(clock::now(), context.operator.pace.retry_base * 12)
         }
     };
     Ok(Action::requeue(rest::until(wake, clock::now()).max(Duration::from_millis(1))))
+}
+
+/// A panic ends one look, and not the process; its text is not looked at, for it may quote what was worked on.
+async fn unless_it_panics<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
 /// The controller asks what to do after an error; there are none.
@@ -233,5 +238,24 @@ impl Round {
         self.glance_is_void();
         self.tell(sight.findings(self).refused(fault.reason().into())).await;
         Some(self.after_failed_write())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_look_and_nothing_else() {
+        assert_eq!(unless_it_panics(async { 7 }).await, Some(7));
+        assert_eq!(unless_it_panics(async { panic!("in the look") }).await, None::<i32>);
+        // An exchange runs in a task of its own, and hands its panic on.
+        let exchange = async {
+            match tokio::spawn(async { panic!("in the exchange") }).await {
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                ended => ended.is_ok(),
+            }
+        };
+        assert_eq!(unless_it_panics(exchange).await, None);
     }
 }
