@@ -56,7 +56,7 @@ fn the_operator_has_the_rights_it_needs_and_no_more() {
     assert_eq!(named("ClusterRole")["rules"], expected);
 
     let lease = |verbs: &[&str]| rule("coordination.k8s.io", "leases", verbs);
-    let mut own = lease(&["get", "update", "patch"]);
+    let mut own = lease(&["get", "update"]);
     own["resourceNames"] = json!(["apicredential-operator"]);
     assert_eq!(named("Role")["rules"], json!([lease(&["create"]), own]));
 
@@ -170,7 +170,7 @@ async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_
     let operator = settings.kubeconfig(&kubeconfig).quick().start().await;
     let client = stand_in.welkin(&space.unique("a"));
     client.lifetime(6.0);
-    space.source_welkin("a-source", "any").await;
+    space.source_welkin("a-source", "any secret at all").await;
     space.apply(&space::welkin("a", &client, &stand_in)).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     space.wait_for("a renewal", async || (client.count() >= 2).then_some(())).await;
