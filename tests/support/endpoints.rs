@@ -7,6 +7,7 @@ use super::{random, undertaker};
 impl Settings {
     /// May ask all of these stand-ins, as either provider, and the other origins, which need not exist.
     pub fn endpoints(self, stand_ins: &[&StandIn], others: &[&str]) -> Self {
+        stand_ins.iter().for_each(|stand_in| self.witnessed_by(stand_in));
         let bundle: String = stand_ins.iter().map(|stand_in| stand_in.ca_pem()).collect();
         let file = undertaker::directory().join(format!("provider-cas-{}.pem", random::suffix()));
         std::fs::write(&file, bundle).expect("the bundle can be written");

@@ -1,14 +1,23 @@
 //! Looks for secrets where none may be, also in the forms that logs and errors give them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use aho_corasick::AhoCorasick;
+use apicredential_operator::credential::ApiCredential;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use kube::ResourceExt;
-use kube::api::ListParams;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
 use serde_json::Value;
 
+use super::operator::Output;
+use super::provider::Witness;
 use super::space::Space;
 
 /// Shorter texts turn up by chance.
@@ -20,14 +29,27 @@ const PART: usize = 24;
 pub struct Sentinels {
     /// What to search for → how to call it in a failure, which must not repeat the secret.
     forms: BTreeMap<String, String>,
+    /// Finds all of them in one pass: a log at TRACE is long, and there may be hundreds of tokens.
+    searcher: OnceLock<AhoCorasick>,
 }
 
 impl Sentinels {
     /// Secrets, passwords and tokens, by the name to call them.
     pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut sentinels = Self { forms: BTreeMap::new() };
+        let mut sentinels = Self { forms: BTreeMap::new(), searcher: OnceLock::new() };
         for (name, secret) in secrets {
             sentinels.add(name, secret);
+        }
+        sentinels
+    }
+
+    /// What was shown to these providers and what they issued, where it is long enough.
+    pub fn of_providers(witnesses: &[Witness]) -> Self {
+        let mut sentinels = Self::new([]);
+        for (name, secret) in witnesses.iter().flat_map(|witness| witness()) {
+            if secret.len() >= SHORTEST {
+                sentinels.add(name, &secret);
+            }
         }
         sentinels
     }
@@ -35,6 +57,7 @@ impl Sentinels {
     /// Adds one.
     pub fn add(&mut self, name: &str, secret: &str) {
         assert!(secret.len() >= SHORTEST, "{name}: a sentinel must be of {SHORTEST} bytes or more");
+        self.searcher = OnceLock::new();
         self.add_forms(name, secret);
         if secret.len() >= 2 * PART && secret.is_ascii() {
             self.add_forms(&format!("the beginning of {name}"), &secret[..PART]);
@@ -44,7 +67,11 @@ impl Sentinels {
 
     /// How the sentinels that are in the text are called.
     pub fn found_in(&self, text: &str) -> Vec<&str> {
-        self.forms.iter().filter(|(form, _)| text.contains(form.as_str())).map(|(_, name)| name.as_str()).collect()
+        let searcher = self.searcher.get_or_init(|| AhoCorasick::new(self.forms.keys()).expect("the forms fit"));
+        let names: Vec<&str> = self.forms.values().map(String::as_str).collect();
+        let found: BTreeSet<usize> =
+            searcher.find_overlapping_iter(text).map(|found| found.pattern().as_usize()).collect();
+        found.into_iter().map(|form| names[form]).collect()
     }
 
     fn add_forms(&mut self, name: &str, secret: &str) {
@@ -78,36 +105,44 @@ impl Space {
     /// Which sentinel is in an operator's output or metrics, or in an event, a credential, or the metadata of a Secret
     /// or lease of this namespace.
     pub async fn leaks(&self, sentinels: &Sentinels) -> Vec<String> {
-        let mut leaks = Vec::new();
-        for (place, text) in self.public_texts().await {
-            leaks.extend(sentinels.found_in(&text).into_iter().map(|name| format!("{name} in {place}")));
-        }
-        leaks
+        find(&self.client, &self.name, &self.operator_outputs(), sentinels).await
     }
+}
 
-    async fn public_texts(&self) -> Vec<(String, String)> {
-        let all = ListParams::default();
-        let mut texts = Vec::new();
-        for output in self.operator_outputs() {
-            texts.push(("the operator's output".to_owned(), output.text()));
-            if let Some((_, metrics)) = output.get("/metrics").await {
-                texts.push(("the metrics".to_owned(), metrics));
-            }
+/// See [`Space::leaks`]. An API server that does not answer has nothing to show.
+pub async fn find(client: &Client, namespace: &str, outputs: &[Arc<Output>], sentinels: &Sentinels) -> Vec<String> {
+    let mut texts = Vec::new();
+    for output in outputs {
+        texts.push(("the operator's output".to_owned(), output.text()));
+        if let Some((_, metrics)) = output.get("/metrics").await {
+            texts.push(("the metrics".to_owned(), metrics));
         }
-        for event in self.events.list(&all).await.expect("events can be listed") {
-            texts.push((format!("event {}", event.name_any()), text(&event)));
-        }
-        for credential in self.credentials.list(&all).await.expect("credentials can be listed") {
-            texts.push((format!("credential {}", credential.name_any()), text(&credential)));
-        }
-        for secret in self.secrets.list_metadata(&all).await.expect("Secrets can be listed") {
-            texts.push((format!("metadata of Secret {}", secret.name_any()), text(&secret.metadata)));
-        }
-        for lease in self.leases.list(&all).await.expect("leases can be listed") {
-            texts.push((format!("lease {}", lease.name_any()), text(&lease)));
-        }
-        texts
     }
+    let objects = tokio::time::timeout(Duration::from_secs(10), public_objects(client, namespace)).await;
+    texts.extend(objects.ok().and_then(Result::ok).unwrap_or_default());
+    let mut leaks = Vec::new();
+    for (place, text) in texts {
+        leaks.extend(sentinels.found_in(&text).into_iter().map(|name| format!("{name} in {place}")));
+    }
+    leaks
+}
+
+async fn public_objects(client: &Client, namespace: &str) -> kube::Result<Vec<(String, String)>> {
+    let all = ListParams::default();
+    let mut texts = Vec::new();
+    for event in Api::<Event>::namespaced(client.clone(), namespace).list(&all).await? {
+        texts.push((format!("event {}", event.name_any()), text(&event)));
+    }
+    for credential in Api::<ApiCredential>::namespaced(client.clone(), namespace).list(&all).await? {
+        texts.push((format!("credential {}", credential.name_any()), text(&credential)));
+    }
+    for secret in Api::<Secret>::namespaced(client.clone(), namespace).list_metadata(&all).await? {
+        texts.push((format!("metadata of Secret {}", secret.name_any()), text(&secret.metadata)));
+    }
+    for lease in Api::<Lease>::namespaced(client.clone(), namespace).list(&all).await? {
+        texts.push((format!("lease {}", lease.name_any()), text(&lease)));
+    }
+    Ok(texts)
 }
 
 fn text(object: &impl serde::Serialize) -> String {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::process::Process;
-use super::provider::StandIn;
+use super::provider::{StandIn, Witness};
 use super::random;
 use super::space::{Space, poll};
 
@@ -25,6 +25,7 @@ pub struct Settings {
     kubeconfig: PathBuf,
     log: PathBuf,
     space_outputs: Arc<Mutex<Vec<Arc<Output>>>>,
+    pub(super) space_witnesses: Arc<Mutex<Vec<Witness>>>,
 }
 
 /// A running operator; killed when dropped.
@@ -49,7 +50,9 @@ impl Settings {
             kubeconfig: space.plane.operator_kubeconfig(),
             log: log_path(namespace),
             space_outputs: Arc::clone(&space.outputs),
+            space_witnesses: Arc::clone(&space.witnesses),
         };
+        settings.witnessed_by(stand_in);
         settings
             .flag("--namespaces", namespace)
             .flag("--lease-namespace", namespace)
@@ -58,6 +61,11 @@ impl Settings {
             .flag("--allowed-endpoints", &format!("welkin={origin},qontak={origin}"))
             .flag("--log-format", "json")
             .flag("--log", "trace")
+    }
+
+    /// What this stand-in is shown and issues must turn up nowhere: looked for at the end of the test's namespace.
+    pub(super) fn witnessed_by(&self, stand_in: &StandIn) {
+        self.space_witnesses.lock().unwrap_or_else(PoisonError::into_inner).push(stand_in.witness());
     }
 
     /// Sets a flag: `.flag("--resync", "1h")`.

@@ -30,6 +30,11 @@ impl Process {
         &self.name
     }
 
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// The piped standard output and standard error; once.
     pub fn take_output(&self) -> (Option<ChildStdout>, Option<ChildStderr>) {
         let mut child = self.child();

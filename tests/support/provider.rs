@@ -40,6 +40,9 @@ pub use self::script::{Disturbance, Point, Reply};
 use super::certificates::{Authority, Leaf};
 use super::{random, undertaker};
 
+/// Tells what a provider was shown and what it issued so far, and how to call it.
+pub type Witness = Box<dyn Fn() -> Vec<(&'static str, String)> + Send + Sync>;
+
 /// A running stand-in; ended when dropped.
 pub struct StandIn {
     address: SocketAddr,
@@ -109,6 +112,18 @@ impl StandIn {
         let inner = self.books.open();
         let known: usize = inner.accounts.values().map(|account| account.requests.len()).sum();
         known + inner.strangers.len() + inner.uses.len()
+    }
+
+    /// Tells what it was shown and what it issued, also after its end.
+    pub fn witness(&self) -> Witness {
+        let books = self.books.clone();
+        Box::new(move || {
+            let inner = books.open();
+            let accounts = || inner.accounts.values();
+            let shown = accounts().flat_map(|account| &account.requests).map(|it| ("a secret", it.secret.clone()));
+            let issued = accounts().flat_map(|account| &account.tokens).map(|it| ("a token", it.text.clone()));
+            shown.chain(issued).collect()
+        })
     }
 
     /// Requests to clients and paths that are not known, as text.

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 
 use super::audit::{self, Audit};
 use super::control_plane::{self, ControlPlane};
+use super::leaks::{self, Sentinels};
 use super::operator::Output;
+use super::provider::Witness;
 use super::random;
 
 pub use self::manifests::{qontak, welkin};
@@ -40,6 +42,7 @@ pub struct Space {
     pub events: Api<Event>,
     pub leases: Api<Lease>,
     pub(super) outputs: Arc<Mutex<Vec<Arc<Output>>>>,
+    pub(super) witnesses: Arc<Mutex<Vec<Witness>>>,
 }
 
 impl Space {
@@ -64,6 +67,7 @@ impl Space {
             plane,
             client,
             outputs: Arc::default(),
+            witnesses: Arc::default(),
         }
     }
 
@@ -243,18 +247,28 @@ impl Space {
 }
 
 impl Drop for Space {
-    /// Nobody waits for it: the control plane goes with the process anyway, this only spares it the ballast.
+    /// Whatever the test was about, no secret and no token may have turned up anywhere. The namespace's end is not
+    /// waited for: the control plane goes with the process anyway, deleting it only spares it the ballast.
     fn drop(&mut self) {
-        let (plane, name) = (Arc::clone(&self.plane), self.name.clone());
-        std::thread::spawn(move || {
+        let failing = std::thread::panicking();
+        let (plane, name, outputs) = (Arc::clone(&self.plane), self.name.clone(), self.operator_outputs());
+        let sentinels = Sentinels::of_providers(&self.witnesses.lock().unwrap_or_else(PoisonError::into_inner));
+        let parting = async move {
+            let client = plane.client().await;
+            let leaks = if failing { Vec::new() } else { leaks::find(&client, &name, &outputs, &sentinels).await };
+            let namespaces: Api<Namespace> = Api::all(client);
+            let delete = async { namespaces.delete(&name, &DeleteParams::background()).await };
+            tokio::time::timeout(Duration::from_secs(10), delete).await.ok();
+            leaks
+        };
+        let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let Ok(runtime) = runtime else { return };
-            runtime.block_on(async {
-                let namespaces: Api<Namespace> = Api::all(plane.client().await);
-                let delete = async { namespaces.delete(&name, &DeleteParams::background()).await };
-                tokio::time::timeout(Duration::from_secs(10), delete).await.ok();
-            });
+            runtime.expect("a runtime can be made").block_on(parting)
         });
+        if !failing {
+            let leaks = thread.join().expect("looking for leaks does not fail");
+            assert!(leaks.is_empty(), "leaked: {leaks:#?}");
+        }
     }
 }
 
