@@ -135,6 +135,25 @@ fn every_reason_has_its_class_and_its_delays() {
 }
 
 #[test]
+fn what_is_refused_here_is_local_and_waits_for_a_flat_delay() {
+    use Reason::*;
+    let after_an_exchange = &TABLE[TABLE.len() - 1].reasons;
+    for reason in *after_an_exchange {
+        // These three follow an exchange, and only an exchange.
+        let follows = matches!(reason, TargetWriteRejected | TokenNotExtended | TokenExpired);
+        assert_eq!(reason.class(), if follows { Class::Transient } else { Class::Local }, "{reason}");
+    }
+    for (failed, token_valid) in [(1, true), (2, false), (9, true)] {
+        assert_eq!(delay(Class::Local, failed, &pace(30), token_valid, "a"), BASE * 12);
+    }
+    for row in &TABLE[..TABLE.len() - 1] {
+        for reason in row.reasons {
+            assert_eq!(reason.class(), row.class, "{reason}");
+        }
+    }
+}
+
+#[test]
 fn the_table_holds_every_reason_that_an_attempt_can_end_with() {
     let listed: Vec<Reason> = TABLE.iter().flat_map(|row| row.reasons).copied().collect();
     for reason in Reason::ALL {

@@ -12,8 +12,8 @@ use crate::support::space::{self, Space, condition};
 async fn an_endpoint_that_is_not_allowed_for_this_provider_gets_no_request() {
     let (space, stand_in, other) = (Space::new().await, StandIn::start(), StandIn::start());
     let (client, user) = (stand_in.welkin(&space.unique("w")), stand_in.qontak(&space.unique("u")));
-    space.source_welkin("w-source", "any").await;
-    space.source_qontak("q-source", user.name(), "any").await;
+    space.source_welkin("w-source", "any secret at all").await;
+    space.source_qontak("q-source", user.name(), "any secret at all").await;
     // The other is allowed to Qontak only, and Qontak only there.
     let allowed = format!("welkin={},qontak={}", stand_in.origin(), other.origin());
     let _operator = Settings::new(&space, &stand_in).eager().flag("--allowed-endpoints", &allowed).start().await;
@@ -22,7 +22,7 @@ async fn an_endpoint_that_is_not_allowed_for_this_provider_gets_no_request() {
     // Nor is the default, where none is named.
     let mut default = space::welkin("d", &client, &stand_in);
     default["spec"]["provider"]["welkin"].as_object_mut().unwrap().remove("endpoint");
-    space.source_welkin("d-source", "any").await;
+    space.source_welkin("d-source", "any secret at all").await;
     space.apply(&default).await;
     for name in ["w", "q", "d"] {
         let told = space.wait_condition(name, "Ready", "False/EndpointNotAllowed").await;

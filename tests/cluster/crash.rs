@@ -19,7 +19,7 @@ async fn a_kill_during_the_first_sync_costs_at_most_the_exchange_in_flight() {
     for round in 0..10_u64 {
         let name = format!("a{round}");
         let client = scene.client(&name);
-        scene.space.source_welkin(&format!("{name}-source"), "a secret").await;
+        scene.space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
         scene.space.apply(&space::welkin(&name, &client, &scene.stand_in)).await;
         operator = scene.kill_after_request(operator, &client, 1, round).await;
         scene.space.wait_ready(&name).await;
@@ -39,7 +39,7 @@ async fn a_kill_during_a_renewal_costs_at_most_the_exchange_in_flight() {
     for round in 0..5_u64 {
         let name = format!("a{round}");
         let client = scene.client(&name);
-        scene.space.source_welkin(&format!("{name}-source"), "a secret").await;
+        scene.space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
         scene.space.apply(&space::welkin(&name, &client, &scene.stand_in)).await;
         scene.space.wait_ready(&name).await;
         let before = scene.token(&name).await;
@@ -60,7 +60,7 @@ async fn a_token_whose_status_was_never_written_is_adopted() {
     let rules = operator_rules_without("apicredentials/status", &["patch"]);
     let mute = scene.space.account("mute", &rules).await;
     let operator = scene.settings().kubeconfig(&mute.kubeconfig).start().await;
-    scene.space.source_welkin("a-source", "a secret").await;
+    scene.space.source_welkin("a-source", "a secret of a source").await;
     scene.space.apply(&space::welkin("a", &client, &scene.stand_in)).await;
     let written = scene.space.wait_for("the Secret is written", async || scene.space.secret("a-token").await).await;
     operator.kill();

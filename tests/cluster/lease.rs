@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 
 use crate::support::account::{Account, operator_rules};
@@ -86,6 +87,7 @@ async fn after_a_kill_the_other_takes_over_and_exchanges_only_what_is_due() {
     scene.leads(&second).await;
     let after = scene.lease().await;
     assert_eq!(after.lease_transitions, before.lease_transitions.map(|count| count + 1));
+    assert!(after.acquire_time.unwrap().0 >= end_of(&before), "it was taken before its time was over");
     scene.add("b").await;
     scene.space.wait_ready("b").await;
     assert_eq!((scene.client("a").count(), scene.client("b").count()), (1, 1));
@@ -155,7 +157,7 @@ impl Scene {
     }
 
     async fn add(&self, name: &str) {
-        self.space.source_welkin(&format!("{name}-source"), "a secret").await;
+        self.space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
         self.space.apply(&space::welkin(name, &self.client(name), &self.stand_in)).await;
     }
 
@@ -174,8 +176,11 @@ impl Scene {
         let after = self.lease().await;
         assert_ne!(after.holder_identity, before.holder_identity);
         assert_eq!(after.lease_transitions, before.lease_transitions.map(|count| count + 1));
-        let renewed = before.renew_time.as_ref().unwrap().0;
-        let end = renewed + Duration::from_secs(before.lease_duration_seconds.unwrap().try_into().unwrap());
-        assert!(after.acquire_time.unwrap().0 < end, "it waited for the end of the lease");
+        assert!(after.acquire_time.unwrap().0 < end_of(before), "it waited for the end of the lease");
     }
+}
+
+fn end_of(lease: &LeaseSpec) -> Timestamp {
+    let renewed = lease.renew_time.as_ref().unwrap().0;
+    renewed + Duration::from_secs(lease.lease_duration_seconds.unwrap().try_into().unwrap())
 }

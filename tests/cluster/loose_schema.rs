@@ -106,7 +106,7 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
     assert_eq!((client.count(), good.count()), (0, 1));
 
     // Mended, it is served without a restart.
-    space.source_welkin("wrong-type-source", "any").await;
+    space.source_welkin("wrong-type-source", "any secret at all").await;
     space.patch("wrong-type", &json!({"spec": {"suspend": null}})).await;
     space.wait_condition("wrong-type", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 1);
@@ -117,7 +117,7 @@ async fn what_the_definition_refuses_the_code_refuses_again_before_any_request()
     let (space, stand_in) = (loose_space().await, StandIn::start());
     let client = stand_in.welkin(&space.unique("x"));
     let _operator = Settings::new(&space, &stand_in).eager().start().await;
-    space.source_welkin("source", "any").await;
+    space.source_welkin("source", "any secret at all").await;
     let segments = ["gh/x", "..", ".", "%2e%2e", "a?b", "a#b", "a b", "a\n", "\u{fc}", ""];
     let mut cases = Vec::new();
     for (number, segment) in segments.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! A renewal that somebody asks for by annotation: once per new text, and not more often than every 30 s.
 
+use apicredential_operator::clock;
 use jiff::SignedDuration;
 
 use crate::life::{Scene, content, status};
@@ -9,7 +10,7 @@ use crate::support::space::{annotation, condition};
 #[tokio::test]
 async fn a_request_is_answered_once_and_a_text_that_is_too_long_never() {
     let scene = Scene::new().await;
-    let _operator = scene.operator().patient().start().await;
+    let operator = scene.operator().patient().start().await;
     // The longest text that counts, a longer one, and one that is replaced while it waits.
     let texts = [("fits", "f".repeat(128)), ("long", "l".repeat(129)), ("twice", "first".to_owned())];
     let mut clients = Vec::new();
@@ -37,6 +38,35 @@ async fn a_request_is_answered_once_and_a_text_that_is_too_long_never() {
     let answered = scene.space.wait_until("fits", "two revisions", |it| status(it)["revision"] == 2).await;
     assert_eq!(condition(&answered, "Ready").as_deref(), Some("True/TokenValid"));
     assert_eq!(annotation(&scene.target("long").await, "renew-request"), None);
+
+    // A new text after one that was answered is a new request.
+    scene.ask_to_renew("fits", "once more").await;
+    scene.wait_answered("fits", "once more").await;
+    scene.a_later_one_is_ready("last").await;
+    assert_eq!(clients.iter().map(|client| client.count()).collect::<Vec<_>>(), [3, 1, 2]);
+    let series = r#"apicredential_renewals_total{provider="Welkin",cause="requested"}"#;
+    assert_eq!(operator.metric(series).await.map(f64::to_bits), Some(3.0_f64.to_bits()));
+}
+
+#[tokio::test]
+async fn a_request_does_not_go_through_the_pause_of_its_endpoint() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().quick().start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    let first = scene.space.wait_ready("a").await;
+    // Somebody else of this endpoint is told to slow down.
+    let other = scene.welkin_client("b").await;
+    other.always(Reply::error(429).header("retry-after", "600"));
+    scene.apply_welkin("b", &other).await;
+    scene.space.wait_condition("b", "Ready", "False/RateLimited").await;
+    scene.ask_to_renew("a", "now").await;
+    // Past the 30 s within which no request is answered anyway.
+    let sent = first.status.unwrap().last_attempt.unwrap().time.0;
+    let past = async || (clock::now().duration_since(sent) > SignedDuration::from_secs(32)).then_some(());
+    scene.space.wait_for("the request may be answered", past).await;
+    scene.make_it_look("a", 3).await;
+    assert_eq!((client.count(), other.count()), (1, 1));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const ALLOW: &str = "apicredential.io/allow";
 /// A source, and a credential that merges into `<name>-token`.
 async fn merging(space: &Space, name: &str, stand_in: &StandIn) -> (Client, Value) {
     let client = stand_in.welkin(&space.unique(name));
-    space.source_welkin(&format!("{name}-source"), "any").await;
+    space.source_welkin(&format!("{name}-source"), "any secret at all").await;
     let mut manifest = space::welkin(name, &client, stand_in);
     manifest["spec"]["target"]["creationPolicy"] = json!("Merge");
     (client, manifest)

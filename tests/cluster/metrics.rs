@@ -1,9 +1,12 @@
 //! What a scrape and the probes say.
 
+use apicredential_operator::clock;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::life::{Scene, seconds};
 use crate::support::provider::Reply;
+use crate::support::space::{DEADLINE, poll};
 
 #[tokio::test]
 async fn the_series_tell_what_happened_and_go_with_their_credential() {
@@ -62,6 +65,19 @@ async fn the_series_tell_what_happened_and_go_with_their_credential() {
     }
     let gone = async || (!operator.metrics().await.contains("namespace=")).then_some(());
     scene.space.wait_for("the credentials' series go", gone).await;
+}
+
+#[tokio::test]
+async fn the_loop_of_an_idle_leader_turns() {
+    let scene = Scene::new().await;
+    let operator = scene.operator().patient().start().await;
+    let ready = clock::now();
+    // Becoming the leader counts as a turn, and counts for 60 s.
+    let past = async || {
+        assert_eq!(operator.get("/livez").await.map(|(status, _)| status), Some(200));
+        (clock::now().duration_since(ready) > SignedDuration::from_secs(65)).then_some(())
+    };
+    assert!(poll(2 * DEADLINE, past).await.is_some());
 }
 
 #[tokio::test]

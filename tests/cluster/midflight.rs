@@ -139,7 +139,7 @@ impl Scene {
     async fn empty() -> Self {
         let (space, stand_in) = (Space::new().await, StandIn::start());
         let client = stand_in.welkin(&space.unique("a"));
-        space.source_welkin("a-source", "a secret").await;
+        space.source_welkin("a-source", "a secret of a source").await;
         // A short delay after what could not be written, no resync.
         let settings = Settings::new(&space, &stand_in).flag("--resync", "1h").flag("--retry-base", "1s");
         let operator = settings.start().await;
@@ -179,7 +179,7 @@ impl Scene {
 
     /// Whatever was to be done for `a` had its chance.
     async fn another_becomes_ready(&self) {
-        self.space.source_welkin("b-source", "a secret").await;
+        self.space.source_welkin("b-source", "a secret of a source").await;
         let client = self.stand_in.welkin(&self.space.unique("b"));
         self.space.apply(&space::welkin("b", &client, &self.stand_in)).await;
         self.space.wait_ready("b").await;

@@ -12,6 +12,8 @@ use crate::support::space::{self, Space};
 
 /// From SIGTERM to the end of the process, as promised.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
+/// The lease of this test is 22 s.
+const LONGER_THAN_THE_LEASE: Duration = Duration::from_secs(23);
 
 #[tokio::test]
 async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged() {
@@ -30,9 +32,9 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
     due.lifetime(3600.0);
 
     plane.stop_api_server();
+    let stopped = Timestamp::now();
     says(&operator, "standing by").await;
-    let passed = async || (Timestamp::now() > planned).then_some(());
-    space::poll(space::DEADLINE, passed).await.expect("the renewal is planned for soon");
+    until(planned.max(stopped + LONGER_THAN_THE_LEASE)).await;
     assert_eq!((resting.count(), due.count()), (1, 1), "without an API server there is nothing to ask for");
     plane.start_api_server().await;
     says(&operator, "leading").await;
@@ -45,7 +47,9 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
 
     // The same with a server that is there and silent.
     plane.pause_api_server();
+    let paused = Timestamp::now();
     says(&operator, "standing by").await;
+    until(paused + LONGER_THAN_THE_LEASE).await;
     plane.resume_api_server();
     says(&operator, "leading").await;
     add(&space, &stand_in, "last").await;
@@ -60,8 +64,13 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
     plane.resume_api_server();
 }
 
+async fn until(time: Timestamp) {
+    let passed = async || (Timestamp::now() > time).then_some(());
+    space::poll(space::DEADLINE, passed).await.expect("it is soon");
+}
+
 async fn add(space: &Space, stand_in: &StandIn, name: &str) {
-    space.source_welkin(&format!("{name}-source"), "a secret").await;
+    space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
     space.apply(&space::welkin(name, &stand_in.welkin(&space.unique(name)), stand_in)).await;
 }
 

@@ -12,7 +12,7 @@ use crate::support::space::{self, Space, condition, value};
 async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_costs_no_exchange() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let client = stand_in.welkin(&space.unique("a"));
-    space.source_welkin("a-source", "any").await;
+    space.source_welkin("a-source", "any secret at all").await;
     let foreign = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": "a-token", "annotations": {
@@ -45,7 +45,7 @@ async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_
 async fn a_secret_of_another_owner_is_not_taken_over() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let client = stand_in.welkin(&space.unique("a"));
-    let source = space.source_welkin("a-source", "any").await;
+    let source = space.source_welkin("a-source", "any secret at all").await;
     // Its owner exists, so that no garbage collector removes it; and the label is a lie.
     let owned = json!({
         "apiVersion": "v1", "kind": "Secret",
@@ -94,7 +94,7 @@ async fn settled(space: &Space, names: [&str; 2]) -> [usize; 2] {
 #[tokio::test]
 async fn two_credentials_made_at_one_instant_for_one_secret_cost_one_exchange_and_the_loser_takes_over() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
-    space.source_welkin("source", "any").await;
+    space.source_welkin("source", "any secret at all").await;
     let _operator = Settings::new(&space, &stand_in).patient().start().await;
     for round in 0..5 {
         let [one, two] = rivals(&space, &stand_in, round);
@@ -116,7 +116,7 @@ async fn two_credentials_made_at_one_instant_for_one_secret_cost_one_exchange_an
 #[tokio::test]
 async fn of_those_that_are_there_when_the_operator_starts_the_oldest_gets_the_secret() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
-    space.source_welkin("source", "any").await;
+    space.source_welkin("source", "any secret at all").await;
     let rounds: Vec<_> = (0..4).map(|round| rivals(&space, &stand_in, round)).collect();
     let mut oldest = Vec::new();
     for [one, two] in &rounds {

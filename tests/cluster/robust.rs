@@ -119,7 +119,7 @@ async fn who_waits_for_a_target_gets_it_when_the_credential_before_it_goes() {
         manifest["spec"]["target"]["name"] = "shared".into();
         manifest
     });
-    space.source_welkin("second-source", "a secret").await;
+    space.source_welkin("second-source", "a secret of a source").await;
     let _operator = Settings::new(&space, &stand_in).patient().start().await;
     // The older one has no source: the Secret that both name is never made, so only the end of the older one tells.
     space.apply(&first).await;
@@ -138,7 +138,7 @@ async fn who_waits_for_a_target_gets_it_when_the_credential_before_it_goes() {
 
 async fn add(space: &Space, stand_in: &StandIn, name: &str) -> Client {
     let client = stand_in.welkin(&space.unique(name));
-    space.source_welkin(&format!("{name}-source"), "a secret").await;
+    space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
     space.apply(&space::welkin(name, &client, stand_in)).await;
     client
 }

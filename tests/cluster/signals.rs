@@ -19,7 +19,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 async fn told_to_stop_while_idle_it_gives_the_lease_up_and_ends_well() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let client = stand_in.welkin(&space.unique("c"));
-    space.source_welkin("a-source", "a secret").await;
+    space.source_welkin("a-source", "a secret of a source").await;
     let operator = Settings::new(&space, &stand_in).patient().start().await;
     space.apply(&space::welkin("a", &client, &stand_in)).await;
     space.wait_ready("a").await;

@@ -149,10 +149,35 @@ async fn a_basic_auth_secret_can_be_a_source() {
 }
 
 #[tokio::test]
+async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let user = stand_in.qontak(&space.unique("u"));
+    user.accept("a-password-of-theirs").accept_oauth_client("an-id-of-theirs", "a-client-secret-of-theirs");
+    let values =
+        [("user", user.name()), ("pass", "a-password-of-theirs"), ("id", ""), ("sec", "a-client-secret-of-theirs")];
+    space.source("q-source", Some("qontak"), &values).await;
+    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let mut manifest = space::qontak("q", &stand_in);
+    manifest["spec"]["provider"]["qontak"]["keys"] =
+        json!({"username": "user", "password": "secret", "clientId": "id", "clientSecret": "sec"});
+    space.apply(&manifest).await;
+    let told = space.wait_condition("q", "Ready", "False/SourceKeyMissing").await;
+    assert!(message(&told, "Ready").unwrap().contains("\"secret\""));
+    manifest["spec"]["provider"]["qontak"]["keys"]["password"] = json!("pass");
+    space.apply(&manifest).await;
+    let told = space.wait_condition("q", "Ready", "False/SourceKeyEmpty").await;
+    assert!(message(&told, "Ready").unwrap().contains("\"id\""));
+    assert_eq!(user.count(), 0);
+    space.patch_secret("q-source", &json!({"stringData": {"id": "an-id-of-theirs"}})).await;
+    space.wait_condition("q", "Ready", "True/TokenValid").await;
+    assert_eq!(user.count(), 1);
+}
+
+#[tokio::test]
 async fn a_secret_that_consents_to_one_vendor_is_never_shown_to_the_other() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let (client, user) = (stand_in.welkin(&space.unique("c")), stand_in.qontak(&space.unique("u")));
-    let both = [("secret", "one-secret"), ("username", user.name()), ("password", "one-secret")];
+    let both = [("secret", "the-one-secret"), ("username", user.name()), ("password", "the-one-secret")];
     space.source("w-source", Some("qontak"), &both).await;
     space.source("q-source", Some("welkin"), &both).await;
     let _operator = Settings::new(&space, &stand_in).patient().start().await;
@@ -188,7 +213,7 @@ async fn refusals_come_in_their_order_target_first_then_consent_type_and_keys() 
     space.apply_secret(&source("a", Some("welkin"), "Opaque", &json!({}))).await;
     space.wait_condition("a", "Ready", "False/SourceKeyMissing").await;
     assert_eq!(stand_in.total(), 0);
-    space.patch_secret("a-source", &json!({"stringData": {"secret": "any"}})).await;
+    space.patch_secret("a-source", &json!({"stringData": {"secret": "any secret at all"}})).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 1);
     let issued = async || space.events_of("a").await.iter().any(|(_, reason, _)| reason == "Issued").then_some(());

@@ -1,5 +1,7 @@
 //! The control plane and the helpers: a test that leans on them is worth no more than they are.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +13,17 @@ use serde_json::json;
 
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::leaks::Sentinels;
+use crate::support::process::Process;
 use crate::support::provider::StandIn;
 use crate::support::space::{self, Space, observed, value};
+use crate::support::undertaker;
 
 #[tokio::test]
 async fn a_secret_can_be_created_on_the_real_api_server_and_the_audit_log_tells_of_it() {
     let space = Space::new().await;
-    space.source_welkin("client", "a secret").await;
+    space.source_welkin("client", "a secret of a source").await;
     let secret = space.secret("client").await.unwrap();
-    assert_eq!(value(&secret, "secret").as_deref(), Some("a secret"));
+    assert_eq!(value(&secret, "secret").as_deref(), Some("a secret of a source"));
     let audit = space.audit().await.by("admin").to("secrets");
     assert_eq!((audit.writes(), audit.gets()), (1, 1), "{audit}");
     assert_eq!(audit.by_object().get("secrets/client"), Some(&(1, 1)), "{audit}");
@@ -28,7 +32,7 @@ async fn a_secret_can_be_created_on_the_real_api_server_and_the_audit_log_tells_
 #[tokio::test]
 async fn the_user_operator_has_the_operators_rights_and_no_more() {
     let space = Space::new().await;
-    space.source_welkin("client", "a secret").await;
+    space.source_welkin("client", "a secret of a source").await;
     let client = control_plane::client(&space.plane.operator_kubeconfig()).await;
     let secrets: Api<Secret> = Api::namespaced(client, &space.name);
     secrets.get("client").await.unwrap();
@@ -79,7 +83,7 @@ async fn credentials_are_accepted_and_their_owned_secrets_are_collected() {
 async fn an_api_server_of_ones_own_can_be_away_and_come_back() {
     let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
     let space = Space::on(Arc::clone(&plane)).await;
-    space.source_welkin("client", "a secret").await;
+    space.source_welkin("client", "a secret of a source").await;
     let answers = async || {
         let answer = tokio::time::timeout(Duration::from_secs(5), space.secrets.get("client")).await;
         answer.is_ok_and(|answer| answer.is_ok())
@@ -92,6 +96,34 @@ async fn an_api_server_of_ones_own_can_be_away_and_come_back() {
     assert!(!answers().await);
     plane.start_api_server().await;
     space.wait_for("an answer after the stop", async || answers().await.then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_a_test_process_started_ends_with_it_even_if_it_is_killed() {
+    let exe = std::env::current_exe().unwrap();
+    let mut command = std::process::Command::new(exe);
+    command.args(["--exact", "support_works::starts_a_process_and_waits", "--ignored", "--nocapture"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let doomed = Process::start("a test process", &mut command).unwrap();
+    let mut lines = BufReader::new(doomed.take_output().0.unwrap()).lines().map_while(Result::ok);
+    let mut told = |what: &str| lines.find_map(|line| line.split_once(what).map(|(_, rest)| rest.to_owned())).unwrap();
+    let (pid, directory) = (told("its pid: "), told("its directory: "));
+    assert!(Path::new("/proc").join(&pid).exists() && Path::new(&directory).exists());
+    doomed.kill();
+    let gone = async || {
+        let all = !Path::new("/proc").join(&pid).exists() && !Path::new(&directory).exists();
+        all.then_some(())
+    };
+    assert!(space::poll(space::DEADLINE, gone).await.is_some(), "{pid} or {directory} is still there");
+}
+
+#[test]
+#[ignore = "a part of the test above, which runs it in a process of its own"]
+fn starts_a_process_and_waits() {
+    let child = Process::start("sleep", std::process::Command::new("sleep").arg("600")).unwrap();
+    println!("its pid: {}", child.pid());
+    println!("its directory: {}", undertaker::directory().display());
+    std::thread::sleep(Duration::from_secs(600));
 }
 
 #[test]

@@ -104,9 +104,11 @@ impl Paused {
         hostile::credential(&paused.space, &paused.busy, bystander, Welkin, "bystander").await;
         hostile::credential(&paused.space, &paused.free, free_client, Welkin, "free").await;
         hostile::wait_for_all(&paused.space, "the first tokens", 3, hostile::is_settled).await;
+        let before = paused.space.secret("limited-token").await;
         limited_client.next(limited(429, Some(retry_after)));
         hostile::source(&paused.space, Welkin, "limited", SECOND).await;
         paused.space.wait_condition("limited", "Renewed", "False/RateLimited").await;
+        assert_eq!(paused.space.secret("limited-token").await, before, "the good token is left alone");
         (paused, settings, operator)
     }
 

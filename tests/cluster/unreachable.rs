@@ -77,5 +77,13 @@ async fn the_last_good_token_outlives_a_provider_that_goes_away_and_comes_back_a
     assert_eq!(space::condition(&credential, "Ready").as_deref(), Some("True/RenewalFailing"));
     assert_eq!(space.secret("a-token").await, before);
     assert_eq!(impostor.total(), 0, "a stranger was sent a request");
+    drop(impostor);
+    let impostor = StandIn::listen(address, Front::WrongHost).unwrap();
+    hostile::source(&space, Welkin, "a", SECOND).await;
+    let asked = async || (impostor.connections() > 0).then_some(());
+    space.wait_for("the next try", asked).await;
+    space.wait_condition("a", "Renewed", "False/TlsFailed").await;
+    assert_eq!(space.secret("a-token").await, before);
+    assert_eq!(impostor.total(), 0, "a stranger was sent a request");
     space.assert_no_leaks(&hostile::sentinels()).await;
 }

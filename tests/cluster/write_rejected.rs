@@ -44,7 +44,7 @@ async fn more_rehearsals(space: &Space, count: usize) {
 async fn a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_was_there_before() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let client = stand_in.welkin(&space.unique("a"));
-    space.source_welkin("a-source", "any").await;
+    space.source_welkin("a-source", "any secret at all").await;
     let quotas = forbid_secrets(&space).await;
     let _operator = Settings::new(&space, &stand_in).eager().start().await;
     space.apply(&space::welkin("a", &client, &stand_in)).await;

@@ -82,6 +82,9 @@ look() {
   show_secret welkin-token
   say "The Welkin token is a JWT: its length, and the times in its claims"
   token_of welkin-token | hand times | indent
+  say "The status, as kubectl describe shows it"
+  kubectl describe apicred welkin | sed -n '/^Status:/,/^Events:/p' | sed '$d' | indent
+
   say "The events"
   kubectl get events.events.k8s.io -o custom-columns=TYPE:.type,REASON:.reason,REGARDING:.regarding.name,NOTE:.note | indent
 }

@@ -27,6 +27,8 @@ fn every_status_has_its_reason() {
         (302, Reason::UnexpectedRedirect),
         (303, Reason::UnexpectedRedirect),
         (304, Reason::UnexpectedRedirect),
+        (305, Reason::UnexpectedRedirect),
+        (306, Reason::UnexpectedRedirect),
         (307, Reason::UnexpectedRedirect),
         (308, Reason::UnexpectedRedirect),
         (400, Reason::CredentialsRejected),

@@ -61,7 +61,7 @@ async fn a_chunked_answer_is_read() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let second = Server::answering(json("200 OK", "", TOKEN)).await;
-    for status in [301, 302, 303, 307, 308] {
+    for status in [301, 302, 303, 304, 305, 306, 307, 308] {
         let location = format!("location: https://{}/\r\n", second.address);
         let first = Server::answering(json(&format!("{status} Moved"), &location, "")).await;
         assert_eq!(first.reason().await, Reason::UnexpectedRedirect);

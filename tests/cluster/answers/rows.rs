@@ -67,6 +67,7 @@ fn redirects(elsewhere: &StandIn) -> Vec<Row> {
         row("redirect-303", Welkin, redirect(303), Reason::UnexpectedRedirect),
         row("redirect-304", Qontak, redirect(304), Reason::UnexpectedRedirect),
         row("redirect-305", Welkin, redirect(305), Reason::UnexpectedRedirect),
+        row("redirect-306", Qontak, redirect(306), Reason::UnexpectedRedirect),
         row("redirect-307", Welkin, redirect(307), Reason::UnexpectedRedirect),
         row("redirect-308", Qontak, redirect(308), Reason::UnexpectedRedirect),
     ]
