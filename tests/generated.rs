@@ -60,6 +60,13 @@ fn the_readme_names_files_and_make_targets_that_exist() {
     }
 }
 
+#[test]
+fn the_image_that_is_installed_has_this_version() {
+    let image = concat!("apicredential-operator:", env!("CARGO_PKG_VERSION"));
+    assert!(read("deploy/install.yaml").contains(&format!("image: {image}\n")), "deploy/install.yaml");
+    assert_eq!(read("README.md").matches(image).count(), 2, "README.md");
+}
+
 /// A new reason needs a place in one of these groups; each begins with the reason that it names.
 const GROUPS: [(&str, Reason); 6] = [
     ("Token", Reason::TokenValid),
