@@ -71,6 +71,9 @@ fn all_single_faults() -> Vec<Plan> {
         let run = run.unwrap_or_else(|panic| panic!("{scenario:?} without a fault: {panic}"));
         let report = oracles::judge(&run.history);
         assert!(report.violations.is_empty(), "{scenario:?} without a fault: {:#?}", report.violations);
+        for promise in ["I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9"] {
+            assert!(report.looked_at.contains_key(promise), "{scenario:?}: nothing was held against {promise}");
+        }
         assert!(run.leaks.is_empty(), "{scenario:?} without a fault: {:#?}", run.leaks);
         single(scenario, &run.sites)
     });

@@ -98,7 +98,10 @@ impl Plan {
         for trouble in &self.troubles {
             match trouble {
                 Trouble::Api(fault) => faults.push(fault.clone()),
-                Trouble::Provider(place, act) => reply = reply.disturbed(place.point(), disturbance(*act, stage)),
+                Trouble::Provider(place, act) => {
+                    stage.note(What::Fault { name: format!("the provider: {place:?} {act:?}") });
+                    reply = reply.disturbed(place.point(), disturbance(*act, stage));
+                }
             }
         }
         if self.scenario != Scenario::FirstSync {
