@@ -116,7 +116,10 @@ impl Scenario {
             return Some("no exchange is in flight".to_owned());
         }
         let secret = stage.space.secret(&target()).await;
-        let Some(credential) = stage.space.credentials.get_opt(NAME).await.ok()? else {
+        let Ok(credential) = stage.space.credentials.get_opt(NAME).await else {
+            return Some("the API server answers".to_owned());
+        };
+        let Some(credential) = credential else {
             return secret.map(|_| "the Secret of a credential that is gone is collected".to_owned());
         };
         if self == Self::CredentialDeleted {
@@ -125,15 +128,17 @@ impl Scenario {
         if !is_settled(&credential) {
             return Some("the status says that all is well".to_owned());
         }
-        let token = secret.as_ref().and_then(|secret| value(secret, "token"));
-        let wanted = stage.client.requests().into_iter().rev().find(|request| request.token == token)?;
-        let good = stage.client.tokens().into_iter().find(|it| Some(&it.text) == token.as_ref())?;
-        let accepted = stage.space.secret(&format!("{NAME}-source")).await.and_then(|source| value(&source, "secret"));
-        if Some(&wanted.secret) != accepted.as_ref() {
+        let Some(token) = secret.as_ref().and_then(|secret| value(secret, "token")) else {
+            return Some("the Secret holds a token".to_owned());
+        };
+        let source = stage.space.secret(&format!("{NAME}-source")).await.and_then(|source| value(&source, "secret"));
+        let asked = stage.client.requests().into_iter().find(|request| request.token.as_ref() == Some(&token));
+        if asked.is_none_or(|asked| Some(asked.secret) != source) {
             return Some("the token is of the source as it is".to_owned());
         }
-        let long = good.remaining().is_some_and(|seconds| seconds > SHORT * 2.0);
-        (!long).then(|| "the token is renewed".to_owned())
+        let issued = stage.client.tokens().into_iter().find(|issued| issued.text == token);
+        let lives_on = issued.and_then(|issued| issued.remaining()).is_some_and(|seconds| seconds > 2.0 * SHORT);
+        (!lives_on).then(|| "the token is renewed".to_owned())
     }
 
     /// What has to end at last, in every run: the credential is deleted, and its Secret is collected.
