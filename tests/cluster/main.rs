@@ -41,6 +41,7 @@ mod same_token;
 mod signals;
 mod source;
 mod source_changes;
+mod spec_walk;
 mod stand_in_works;
 #[path = "../support/tree.rs"]
 mod support;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::runs::{Place, Plan, Run, Trouble};
 use crate::scenarios::Scenario;
 use crate::support::gate::{Act, Fault, Site, When};
+use crate::support::random::Dice;
 
 /// Periodic requests are the same each time: the lease's renewals after the first three are left out.
 const MOST_OF_ONE_KIND: usize = 3;
@@ -71,19 +72,9 @@ fn marks(plan: &Plan) -> Vec<String> {
 
 /// Two faults of one scenario, chosen by a seed.
 pub fn pair(plans: &[Plan], seed: u64) -> Plan {
-    let mut state = seed;
-    let first = &plans[below(&mut state, plans.len())];
+    let mut dice = Dice::new(seed);
+    let first = &plans[dice.below(plans.len())];
     let same: Vec<&Plan> = plans.iter().filter(|plan| plan.scenario == first.scenario).collect();
-    let second = same[below(&mut state, same.len())];
+    let second = same[dice.below(same.len())];
     Plan { scenario: first.scenario, troubles: [first.troubles.clone(), second.troubles.clone()].concat() }
-}
-
-/// A number below `bound` (SplitMix64): the same for the same seed on every machine.
-fn below(state: &mut u64, bound: usize) -> usize {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    usize::try_from(mixed % bound as u64).expect("it is less than a usize")
 }

@@ -1,4 +1,4 @@
-//! Random names and tokens.
+//! Random names and tokens, and dice that fall the same for the same seed.
 
 use std::fmt::Write;
 
@@ -25,4 +25,23 @@ pub fn suffix() -> String {
         let _written = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Numbers that are the same for the same seed on every machine (SplitMix64).
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        usize::try_from(mixed % bound as u64).expect("it is less than a usize")
+    }
 }
