@@ -123,13 +123,17 @@ impl Elector {
         (elector, leadership)
     }
 
-    /// Returns once the lease is ours. May be dropped at any time and called again, also after [`Elector::lost`].
-    pub async fn acquired(&mut self) {
+    /// Returns once the lease is ours; `stands_by` hears each time that somebody else was seen to hold it. May be dropped
+    /// at any time and called again, also after [`Elector::lost`].
+    pub async fn acquired(&mut self, stands_by: impl Fn()) {
         loop {
             let began = clock::steady();
             let pause = match self.try_to_acquire().await {
                 Ok(None) => return self.journal.became_leader(&self.settings),
-                Ok(Some(wait)) => wait.min(self.settings.period()),
+                Ok(Some(wait)) => {
+                    stands_by();
+                    wait.min(self.settings.period())
+                }
                 Err(failure) => self.after(failure),
             };
             sleep(pause.saturating_sub(clock::steady().saturating_sub(began))).await;

@@ -173,9 +173,10 @@ impl Process {
             self.lead(leadership, stopped(&mut stop)).await;
             return self.ended();
         };
-        self.operator.health.set_ready(Readiness::StandingBy);
+        // Who is the only one goes straight from starting to leading: ready means that somebody acts.
+        let stands_by = || self.operator.health.set_ready(Readiness::StandingBy);
         tokio::select! {
-            () = elector.acquired() => {}
+            () = elector.acquired(stands_by) => {}
             () = stopped(&mut stop) => return Term::Stopped,
         }
         self.operator.health.set_ready(Readiness::Starting);

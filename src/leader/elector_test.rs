@@ -115,20 +115,20 @@ async fn the_first_candidate_leads_and_a_second_stands_by_until_it_is_released()
     let ((mut first, first_leads), (mut second, second_leads)) =
         (elector(&client, "first"), elector(&client, "second"));
     assert!(!leads(&first_leads));
-    soon(first.acquired()).await;
+    soon(first.acquired(|| {})).await;
     assert!(leads(&first_leads));
     assert_eq!(server.spec("holderIdentity"), json!("first"));
 
     tokio::select! {
         () = first.lost() => panic!("renewals succeed"),
-        () = second.acquired() => panic!("the first holds it"),
+        () = second.acquired(|| {}) => panic!("the first holds it"),
         () = sleep(LEASE + LEASE / 3) => {}
     }
     first.release().await;
     assert!(!leads(&first_leads));
     assert_eq!(server.spec("holderIdentity"), json!(""));
 
-    assert!(soon(second.acquired()).await < LEASE / 2, "an empty holder is free at once");
+    assert!(soon(second.acquired(|| {})).await < LEASE / 2, "an empty holder is free at once");
     assert!(leads(&second_leads));
     assert_eq!(server.spec("leaseTransitions"), json!(1));
     first.release().await;
@@ -139,7 +139,7 @@ async fn the_first_candidate_leads_and_a_second_stands_by_until_it_is_released()
 async fn a_silent_holder_is_replaced_after_its_whole_duration_and_not_before() {
     let (server, client) = LeaseServer::start().await;
     server.replace("dead");
-    let waited = soon(elector(&client, "heir").0.acquired()).await;
+    let waited = soon(elector(&client, "heir").0.acquired(|| {})).await;
     assert!(waited >= LEASE && waited < LEASE * 2, "{waited:?}");
     assert_eq!(server.spec("leaseTransitions"), json!(2));
 }
@@ -148,12 +148,12 @@ async fn a_silent_holder_is_replaced_after_its_whole_duration_and_not_before() {
 async fn a_lease_that_another_took_is_lost_and_may_be_won_again() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, leadership) = elector(&client, "me");
-    soon(elector.acquired()).await;
+    soon(elector.acquired(|| {})).await;
     server.replace("thief");
     assert!(soon(elector.lost()).await < LEASE / 2);
     assert!(!leads(&leadership));
     server.replace("");
-    soon(elector.acquired()).await;
+    soon(elector.acquired(|| {})).await;
     assert!(leads(&leadership));
 }
 
@@ -162,7 +162,7 @@ async fn a_lease_that_cannot_be_renewed_is_lost_after_two_thirds() {
     for outage in [Some(StatusCode::INTERNAL_SERVER_ERROR), Some(StatusCode::FORBIDDEN), None] {
         let (server, client) = LeaseServer::start().await;
         let (mut elector, leadership) = elector(&client, "me");
-        soon(elector.acquired()).await;
+        soon(elector.acquired(|| {})).await;
         server.change(|record| (record.outage, record.mute) = (outage, outage.is_none()));
         let held = soon(elector.lost()).await;
         assert!(held > LEASE / 2 && held < LEASE * 5 / 6, "{outage:?} {held:?}");
@@ -174,7 +174,7 @@ async fn a_lease_that_cannot_be_renewed_is_lost_after_two_thirds() {
 async fn a_short_outage_and_a_foreign_edit_of_the_lease_are_survived() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, _) = elector(&client, "me");
-    soon(elector.acquired()).await;
+    soon(elector.acquired(|| {})).await;
     let trouble = async {
         server.change(|record| record.outage = Some(StatusCode::SERVICE_UNAVAILABLE));
         sleep(LEASE / 3).await;
@@ -196,7 +196,7 @@ async fn a_short_outage_and_a_foreign_edit_of_the_lease_are_survived() {
 async fn a_renewal_that_was_cut_short_does_not_keep_the_lease_from_being_released() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, _) = elector(&client, "me");
-    soon(elector.acquired()).await;
+    soon(elector.acquired(|| {})).await;
     server.change(|record| record.mute = true);
     // The renewal after one sixth reaches the server, its answer never comes back, and the wait is given up.
     tokio::select! {
@@ -212,7 +212,7 @@ async fn a_renewal_that_was_cut_short_does_not_keep_the_lease_from_being_release
 async fn renewals_come_every_sixth_of_the_lease() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, _) = elector(&client, "me");
-    soon(elector.acquired()).await;
+    soon(elector.acquired(|| {})).await;
     tokio::select! {
         () = elector.lost() => panic!("renewals succeed"),
         () = sleep(LEASE + LEASE / 12) => {}

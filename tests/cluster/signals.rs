@@ -64,9 +64,10 @@ async fn told_to_stop_before_its_caches_are_filled_it_gives_the_lease_up_and_end
     let rules = operator_rules_without("apicredentials", &["list", "watch"]);
     let account = space.account("blind", &rules).await;
     let operator = Settings::new(&space, &stand_in).kubeconfig(&account.kubeconfig).spawn();
-    let starting = async || (operator.get("/readyz").await? == (503, "starting\n".to_owned())).then_some(());
-    space.wait_for("the operator leads without caches", starting).await;
+    let leads = async || space.leases.get_opt("apicredential-operator").await.ok().flatten();
+    space.wait_for("the operator leads", leads).await;
     assert_ne!(holder(&space).await, "");
+    assert_eq!(operator.get("/readyz").await, Some((503, "starting\n".to_owned())), "without caches it is not ready");
     assert_eq!(operator.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", operator.output());
     assert_eq!(holder(&space).await, "");
     assert!(!operator.output().contains("has not ended"), "nothing was in flight: {}", operator.output());
