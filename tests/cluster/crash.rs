@@ -50,6 +50,9 @@ async fn a_kill_during_a_renewal_costs_at_most_the_exchange_in_flight() {
         scene.space.wait_condition(&name, "Ready", "True/TokenValid").await;
         scene.assert_nothing_spent(&name, 1).await;
     }
+    for round in 0..5 {
+        scene.assert_nothing_spent(&format!("a{round}"), 1).await;
+    }
     assert!(operator.is_running());
 }
 
@@ -71,7 +74,8 @@ async fn a_token_whose_status_was_never_written_is_adopted() {
     assert_eq!(client.count(), 1);
     let adopted =
         |(type_, reason, _): &(String, String, String)| (type_.as_str(), reason.as_str()) == ("Normal", "Adopted");
-    assert!(scene.space.events_of("a").await.iter().any(adopted));
+    let told = async || scene.space.events_of("a").await.iter().any(adopted).then_some(());
+    scene.space.wait_for("the event of the adoption", told).await;
 }
 
 struct Scene {

@@ -64,9 +64,7 @@ async fn delete_namespace(space: &Space) {
     let namespaces: Api<Namespace> = Api::all(space.client.clone());
     drop(namespaces.delete(&space.name, &DeleteParams::background()).await.unwrap());
     space
-        .wait_for("the namespace is gone", async || {
-            namespaces.get_opt(&space.name).await.unwrap().is_none().then_some(())
-        })
+        .wait_for("the namespace is gone", async || namespaces.get_opt(&space.name).await.ok()?.is_none().then_some(()))
         .await;
 }
 
@@ -89,6 +87,8 @@ async fn a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no
     for name in ["a", "b", "c", "d", "e"] {
         clients.push(space.first_token(name, &stand_in).await);
     }
+    let events = async || (space.event_writes().await >= 5).then_some(());
+    space.wait_for("an event each, the last of the first sync", events).await;
     let before = space.audit().await.by("operator");
     delete_namespace(&space).await;
     home.first_token("later", &stand_in).await;

@@ -54,7 +54,7 @@ pub fn token(provider: Provider) -> Reply {
 /// An operator that does nothing but what a watch event asks for, and bounds a provider's time to some seconds.
 pub fn patient(space: &Space, stand_in: &StandIn) -> Settings {
     let settings = Settings::new(space, stand_in).patient();
-    settings.flag("--provider-rate", "0").flag("--provider-timeout", "5s").flag("--lease-duration", "30s")
+    settings.flag("--provider-rate", "0").flag("--provider-timeout", "10s").flag("--lease-duration", "40s")
 }
 
 /// The client that a credential of this name asks with; from now on it answers well until told otherwise.

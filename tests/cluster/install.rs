@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::support::control_plane::{Content, ControlPlane};
+use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
 use crate::support::provider::StandIn;
 use crate::support::space::{self, Space, condition};
@@ -166,6 +166,8 @@ async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_
     let plane = installed_plane().await;
     let (space, stand_in) = (Space::on(Arc::clone(&plane)).await, StandIn::start());
     let kubeconfig = plane.kubeconfig_for_service_account(OWN, OWN).await;
+    let rights: Api<Lease> = Api::namespaced(control_plane::client(&kubeconfig).await, OWN);
+    space.wait_for("the rights count", async || rights.get_opt(OWN).await.ok().map(drop)).await;
     let settings = Settings::new(&space, &stand_in).without_flag("--namespaces").flag("--lease-namespace", OWN);
     let operator = settings.kubeconfig(&kubeconfig).quick().start().await;
     let client = stand_in.welkin(&space.unique("a"));
@@ -194,11 +196,12 @@ async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_
     let lease = leases.get(OWN).await.unwrap().spec.unwrap();
     assert!(lease.holder_identity.is_some_and(|holder| !holder.is_empty()));
     operator.terminate(Duration::from_secs(30)).await;
-    space.audit().await;
-    let log = fs::read_to_string(plane.audit_log()).unwrap();
     let user = format!("system:serviceaccount:{OWN}:{OWN}");
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let own: Vec<Value> = lines.filter(|line| line["user"]["username"] == user.as_str()).collect();
+    let requests = || {
+        let log = fs::read_to_string(plane.audit_log()).unwrap();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["user"]["username"] == user.as_str()).collect::<Vec<_>>()
+    };
     for (verb, resource) in [
         ("create", "secrets"),
         ("patch", "secrets"),
@@ -208,10 +211,12 @@ async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_
         ("create", "events"),
         ("create", "leases"),
     ] {
-        let seen = own.iter().any(|line| line["verb"] == verb && line["objectRef"]["resource"] == resource);
-        assert!(seen, "it never did {verb} {resource}: this test does not see its requests");
+        let is = |line: &Value| line["verb"] == verb && line["objectRef"]["resource"] == resource;
+        // A watch is written down when the server has noticed its end.
+        let seen = async || requests().iter().any(is).then_some(());
+        space.wait_for(&format!("{verb} {resource} in the audit log"), seen).await;
     }
-    let forbidden: Vec<&Value> = own.iter().filter(|line| line["responseStatus"]["code"] == 403).collect();
+    let forbidden: Vec<Value> = requests().into_iter().filter(|it| it["responseStatus"]["code"] == 403).collect();
     assert!(forbidden.is_empty(), "{forbidden:#?}");
 }
 

@@ -47,7 +47,7 @@ async fn a_leader_told_to_stop_hands_over_without_waiting_for_the_lease_to_expir
 async fn a_leader_told_to_stop_ends_its_exchange_before_another_one_takes_over() {
     let (scene, [first, second]) = Scene::of_two(&[LONG]).await;
     let client = scene.client("a");
-    client.next(Reply::token().latency(Duration::from_secs(3)));
+    client.next(Reply::token().latency(Duration::from_secs(6)));
     scene.add("a").await;
     scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
     let before = scene.lease().await;
@@ -64,7 +64,7 @@ async fn a_leader_told_to_stop_ends_its_exchange_before_another_one_takes_over()
 
 #[tokio::test]
 async fn a_leader_told_to_stop_keeps_the_lease_while_an_exchange_does_not_end() {
-    let (scene, [first, second]) = Scene::of_two(&[("--provider-timeout", "20s")]).await;
+    let (scene, [first, second]) = Scene::of_two(&[LONG, ("--provider-timeout", "50s")]).await;
     let client = scene.client("a");
     client.always(Reply::hang());
     scene.add("a").await;
@@ -100,7 +100,7 @@ async fn after_a_kill_the_other_takes_over_and_exchanges_only_what_is_due() {
 async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
     let (scene, [first, second]) = Scene::of_two(&SHORT).await;
     let client = scene.client("a");
-    client.next(Reply::token().latency(Duration::from_millis(2500)));
+    client.next(Reply::token().latency(Duration::from_secs(6)));
     scene.add("a").await;
     scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
     first.pause();
@@ -124,7 +124,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
 }
 
 /// A short lease, and an exchange that fits into half of it.
-const SHORT: [(&str, &str); 2] = [("--lease-duration", "26s"), ("--provider-timeout", "3s")];
+const SHORT: [(&str, &str); 2] = [("--lease-duration", "40s"), ("--provider-timeout", "10s")];
 
 /// A namespace with a stand-in and two accounts, so that the audit log tells the operators apart.
 struct Scene {

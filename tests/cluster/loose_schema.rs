@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::Method;
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -43,7 +44,10 @@ async fn loose() -> Arc<ControlPlane> {
 /// A namespace on it, once its definition is served.
 async fn loose_space() -> Space {
     let space = Space::on(loose().await).await;
-    space.wait_for("the definition is served", async || space.credentials.get_opt("none").await.ok()).await;
+    // A list, because a path that is not served yet looks like an object that is not there.
+    let one = ListParams::default().limit(1);
+    let served = async || space.credentials.list_metadata(&one).await.ok().map(drop);
+    space.wait_for("the definition is served", served).await;
     space
 }
 

@@ -134,7 +134,7 @@ async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_
     let secret = space.secret("a-token").await.unwrap();
     assert_eq!(value(&secret, "token"), value(&left, "token"));
     assert_eq!(annotation(&secret, "owner-uid"), again.uid());
-    let events: Vec<String> = space.events_of("a").await.into_iter().map(|(_, reason, _)| reason).collect();
+    let events: Vec<String> = space.wait_events("a", 2).await.into_iter().map(|(_, reason, _)| reason).collect();
     assert_eq!(events.iter().filter(|reason| *reason == "Adopted").count(), 1, "{events:?}");
 }
 

@@ -53,7 +53,8 @@ async fn nothing_is_said_of_a_credential_that_was_deleted_while_its_exchange_fai
     scene.space.delete("a").await;
     scene.answered().await;
     scene.another_becomes_ready().await;
-    scene.space.wait_events("b", 1).await;
+    let told = async || (scene.space.event_writes().await >= 1).then_some(());
+    scene.space.wait_for("the event of b", told).await;
     let audit = scene.space.audit().await.by("operator").without("leases");
     let about_a = audit.only(|call| call.is_write() && call.name.starts_with('a'));
     assert_eq!(about_a.calls(), [], "{audit}");
@@ -103,6 +104,7 @@ async fn a_foreign_key_that_is_added_to_the_target_stays_and_the_token_is_writte
     scene.space.patch_secret("a-token", &json!({"stringData": {"foreign": "stays"}})).await;
     let wait = async || (scene.token().await == Some(scene.client.tokens().get(1)?.text.clone())).then_some(());
     scene.space.wait_for("the second token is written", wait).await;
+    scene.space.wait_until("a", "told", |it| it.status.as_ref().unwrap().revision == Some(2)).await;
     let secret = scene.space.secret("a-token").await.unwrap();
     assert_eq!(value(&secret, "foreign").as_deref(), Some("stays"));
     assert_eq!(scene.client.count(), 2);
@@ -125,7 +127,7 @@ async fn a_target_that_is_deleted_is_created_again_with_the_token_in_flight() {
 }
 
 /// Long enough to change something meanwhile on a busy machine.
-const LATENCY: Duration = Duration::from_secs(3);
+const LATENCY: Duration = Duration::from_secs(6);
 
 /// One credential `a`, and nothing but the watch to tell of changes.
 struct Scene {

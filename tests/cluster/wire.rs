@@ -86,5 +86,7 @@ pub async fn send(
     let warnings = response.headers().get_all("warning").iter();
     let warnings = warnings.map(|value| value.to_str().unwrap_or_default().to_owned()).collect();
     let bytes = response.into_body().collect_bytes().await.expect("the answer is complete");
-    Answer { status, warnings, body: serde_json::from_slice(&bytes).expect("the answer is JSON") }
+    // What is not served yet is answered in plain text.
+    let text = || Value::from(String::from_utf8_lossy(&bytes).into_owned());
+    Answer { status, warnings, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 
 use serde::Deserialize;
 
@@ -115,7 +117,10 @@ pub async fn read(space: &Space) -> Audit {
     let marker = format!("audit-marker-{}", random::suffix());
     space.secrets.get_opt(&marker).await.expect("Secrets can be read");
     let probe = async || {
-        let log = std::fs::read_to_string(space.plane.audit_log()).ok()?;
+        let mut file = File::open(space.plane.audit_log()).ok()?;
+        file.seek(SeekFrom::Start(space.audit_from)).ok()?;
+        let mut log = String::new();
+        file.read_to_string(&mut log).ok()?;
         log.contains(&marker).then_some(log)
     };
     let log = poll(super::space::DEADLINE, probe).await.expect("the audit log holds every request");

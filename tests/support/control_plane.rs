@@ -24,7 +24,7 @@ use super::process::Process;
 use super::{random, undertaker};
 
 /// From spawning the API server to its `/readyz`; about 5 s where nothing else runs.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_secs(300);
 
 /// A free port may be taken between finding and using it.
 const TRIES: usize = 5;

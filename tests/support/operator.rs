@@ -16,7 +16,7 @@ use super::random;
 use super::space::{Space, poll};
 
 /// For the address in the log, and for `/readyz`.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_secs(180);
 
 /// How to start an operator. Later values of the same flag replace earlier ones.
 #[derive(Clone)]
@@ -151,7 +151,8 @@ impl Operator {
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> String {
-        self.get("/metrics").await.expect("the operator serves /metrics").1
+        let text = poll(START_WITHIN, async || self.get("/metrics").await).await;
+        text.expect("the operator serves /metrics").1
     }
 
     /// The value of one series, written as in the text: `apicredential_ready{namespace="a",name="b"}`.

@@ -27,7 +27,7 @@ pub use self::manifests::{qontak, welkin};
 pub use self::views::{annotation, condition, message, observed, value};
 
 /// How long a test waits for what it expects; generous, because only a failing test uses it up.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A fresh namespace on a control plane; deletes itself when dropped, as well as it can.
 pub struct Space {
@@ -41,6 +41,8 @@ pub struct Space {
     pub credentials: Api<ApiCredential>,
     pub events: Api<Event>,
     pub leases: Api<Lease>,
+    /// How long the audit log was before the first request here.
+    pub(super) audit_from: u64,
     pub(super) outputs: Arc<Mutex<Vec<Arc<Output>>>>,
     pub(super) witnesses: Arc<Mutex<Vec<Witness>>>,
 }
@@ -54,6 +56,7 @@ impl Space {
     /// A namespace on this control plane.
     pub async fn on(plane: Arc<ControlPlane>) -> Self {
         let client = plane.client().await;
+        let audit_from = std::fs::metadata(plane.audit_log()).map_or(0, |log| log.len());
         let name = format!("test-{}", random::suffix());
         let namespace = serde_json::from_value::<Namespace>(json!({"metadata": {"name": name}})).expect("a namespace");
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -66,6 +69,7 @@ impl Space {
             name,
             plane,
             client,
+            audit_from,
             outputs: Arc::default(),
             witnesses: Arc::default(),
         }

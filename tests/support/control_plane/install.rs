@@ -17,7 +17,7 @@ const CRD: &str = "crds/apicredentials.yaml";
 const INSTALL: &str = "deploy/install.yaml";
 /// The name of the ClusterRole and the Role that the operator's service account is bound to.
 const OPERATOR: &str = "apicredential-operator";
-const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
+const ESTABLISHED_WITHIN: Duration = Duration::from_secs(120);
 
 /// The CRD, then the rights; a file that does not exist (yet) is left out.
 pub async fn everything(client: &Client) -> Result<(), String> {

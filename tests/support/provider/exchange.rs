@@ -1,6 +1,7 @@
 //! From a request for a token to its answer: the same steps for both providers, whose shapes are in their modules.
 
 use std::io::{self, Write};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use apicredential_operator::clock;
@@ -146,7 +147,7 @@ fn respond(provider: Provider, drawn: Drawn, reply: &Reply, in_flight: InFlight)
     }
     *response.body_mut() = match reply.body {
         Content::Filler(bytes) => body(filler(bytes), reply.flow, in_flight),
-        Content::GzipBomb => body(stream::repeat(gzip_member()).take(1024), reply.flow, in_flight),
+        Content::GzipBomb => body(stream::repeat_with(|| GZIP_MEMBER.clone()).take(1024), reply.flow, in_flight),
         _ => body(stream::iter([Bytes::from(drawn.body)]), reply.flow, in_flight),
     };
     response
@@ -221,8 +222,8 @@ fn filler(bytes: usize) -> impl Stream<Item = Bytes> + Send + 'static {
 }
 
 /// One MiB of zeros in about one KiB; members of a gzip stream may be strung together.
-fn gzip_member() -> Bytes {
+static GZIP_MEMBER: LazyLock<Bytes> = LazyLock::new(|| {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&vec![0; 1024 * 1024]).expect("a vector takes everything");
     encoder.finish().expect("a vector takes everything").into()
-}
+});
