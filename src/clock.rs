@@ -4,10 +4,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+#[cfg(feature = "simulated-clock")]
+mod simulated;
+#[cfg(all(feature = "simulated-clock", not(debug_assertions)))]
+compile_error!("a simulated clock is for tests and does not belong into a release");
+
 /// The wall clock, in UTC.
 #[expect(clippy::disallowed_methods, reason = "this is the one owner of the wall clock")]
 pub fn now() -> Timestamp {
-    Timestamp::now()
+    let now = Timestamp::now();
+    #[cfg(feature = "simulated-clock")]
+    let now = simulated::wall(now);
+    now
 }
 
 /// The wall clock cut to whole seconds, the grain of every stored time.
@@ -46,5 +54,8 @@ impl Mark {
 /// wall clock is set, so it is the one to ask before somebody *else* is declared late.
 pub fn steady() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    let time = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+    #[cfg(feature = "simulated-clock")]
+    let time = simulated::boot(time);
+    time
 }

@@ -23,6 +23,7 @@ const START_WITHIN: Duration = Duration::from_secs(180);
 pub struct Settings {
     flags: Vec<(String, String)>,
     kubeconfig: PathBuf,
+    variables: Vec<(String, PathBuf)>,
     log: PathBuf,
     space_outputs: Arc<Mutex<Vec<Arc<Output>>>>,
     pub(super) space_witnesses: Arc<Mutex<Vec<Witness>>>,
@@ -48,6 +49,7 @@ impl Settings {
         let settings = Self {
             flags: Vec::new(),
             kubeconfig: space.plane.operator_kubeconfig(),
+            variables: Vec::new(),
             log: log_path(namespace),
             space_outputs: Arc::clone(&space.outputs),
             space_witnesses: Arc::clone(&space.witnesses),
@@ -87,6 +89,12 @@ impl Settings {
         self
     }
 
+    /// Names a file to it by an environment variable.
+    pub fn variable(mut self, name: &str, path: &Path) -> Self {
+        self.variables.push((name.to_owned(), path.to_owned()));
+        self
+    }
+
     /// Short periods for tests in which a token of some seconds is renewed.
     pub fn quick(self) -> Self {
         self.flag("--min-renewal-interval", "1s").flag("--retry-base", "1s")
@@ -114,6 +122,7 @@ impl Settings {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apicredential-operator"));
         command.arg("run").args(self.flags.iter().flat_map(|(name, value)| [name, value]));
         command.env_clear().env("KUBECONFIG", &self.kubeconfig).env("RUST_BACKTRACE", "1").current_dir("/");
+        command.envs(self.variables.iter().map(|(name, path)| (name, path)));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let process = Process::start("apicredential-operator", &mut command).expect("the operator starts");
         let output = Arc::new(Output { text: Mutex::default(), log: self.log.clone() });

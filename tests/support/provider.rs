@@ -29,6 +29,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use jiff::SignedDuration;
 use tokio::sync::oneshot;
 
 use self::books::Books;
@@ -105,6 +106,11 @@ impl StandIn {
     /// The Qontak user of this name.
     pub fn qontak(&self, username: &str) -> Client {
         Client::new(self.books.clone(), Provider::Qontak, username)
+    }
+
+    /// Sets its clock so far ahead (or back) of this machine's: tokens are issued, live and die by it.
+    pub fn set_clock(&self, ahead: SignedDuration) {
+        self.books.open().ahead = ahead;
     }
 
     /// All requests to anything: known clients, strangers, uses of tokens, unknown paths.

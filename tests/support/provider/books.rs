@@ -41,13 +41,13 @@ pub struct Token {
 }
 
 impl Token {
-    pub fn is_alive(&self) -> bool {
-        !self.revoked && self.expires.is_none_or(|expires| expires > clock::now())
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        !self.revoked && self.expires.is_none_or(|expires| expires > now)
     }
 
     /// Seconds until it dies.
-    pub fn remaining(&self) -> Option<f64> {
-        self.expires.map(|expires| expires.duration_since(clock::now()).as_secs_f64())
+    pub fn remaining(&self, now: Timestamp) -> Option<f64> {
+        self.expires.map(|expires| expires.duration_since(now).as_secs_f64())
     }
 }
 
@@ -89,8 +89,7 @@ impl Account {
     }
 
     /// Writes down a token that is handed out now.
-    pub fn issue(&mut self, text: &str, lifetime: Option<f64>) {
-        let issued = clock::now();
+    pub fn issue(&mut self, text: &str, lifetime: Option<f64>, issued: Timestamp) {
         let lifetime = lifetime.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok());
         let expires = lifetime.and_then(|lifetime| issued.checked_add(lifetime).ok());
         self.tokens.push(Token { text: text.to_owned(), issued, expires, revoked: false });
@@ -112,11 +111,18 @@ pub struct Inner {
     /// Use of tokens: path and whether the token was good.
     pub uses: Vec<(String, bool)>,
     pub connections: usize,
+    /// How far this provider's clock is ahead.
+    pub ahead: SignedDuration,
 }
 
 impl Books {
     pub fn open(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this provider takes the time to be.
+    pub fn now(&self) -> Timestamp {
+        clock::now() + self.open().ahead
     }
 
     /// Opens an account, unless it is open.
@@ -132,9 +138,10 @@ impl Books {
 
     /// Whether some account holds this living token.
     pub fn token_is_alive(&self, provider: Provider, text: &str) -> bool {
+        let now = self.now();
         let inner = self.open();
         let mut accounts = inner.accounts.iter().filter(|(key, _)| key.0 == provider);
-        accounts.any(|(_, account)| account.tokens.iter().any(|token| token.text == text && token.is_alive()))
+        accounts.any(|(_, account)| account.tokens.iter().any(|token| token.text == text && token.is_alive(now)))
     }
 
     /// Notes that a request has come; dropping the answer notes that it has gone.

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use apicredential_operator::clock;
 use apicredential_operator::credential::Provider;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -12,6 +11,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::stream::{self, Stream, StreamExt};
+use jiff::Timestamp;
 
 use super::books::{Account, Books, InFlight, Key, Request};
 use super::script::{Content, Disturbance, Flow, Point, Reply};
@@ -34,7 +34,7 @@ struct Drawn {
 
 /// Answers a request of a known client.
 pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<Body> {
-    let in_flight = books.arrive(&key, request(&presented));
+    let in_flight = books.arrive(&key, request(&presented, books.now()));
     let reply = books.with(&key, |account| account.queue.pop_front().unwrap_or_else(|| account.usual.clone()));
     tokio::time::sleep(reply.latency).await;
     if matches!(reply.flow, Flow::Hang) {
@@ -43,7 +43,8 @@ pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<B
     if let Some(response) = disturb(&reply, Point::Arrived).await {
         return response;
     }
-    let drawn = books.with(&key, |account| draw(&key, account, &presented, &reply, in_flight.number()));
+    let (now, number) = (books.now(), in_flight.number());
+    let drawn = books.with(&key, |account| draw(&key, account, &presented, &reply, (number, now)));
     in_flight.answered(drawn.status, drawn.token.clone());
     if let Some(response) = disturb(&reply, Point::Issued).await {
         return response;
@@ -73,12 +74,12 @@ async fn disturb(reply: &Reply, here: Point) -> Option<Response<Body>> {
 #[derive(Clone, Copy)]
 pub struct Reset;
 
-fn request(presented: &Presented) -> Request {
+fn request(presented: &Presented, at: Timestamp) -> Request {
     let header = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     Request {
-        at: clock::now(),
+        at,
         tenant: presented.tenant.clone(),
         secret: presented.secret.clone(),
         headers: presented.headers.iter().map(header).collect(),
@@ -87,7 +88,13 @@ fn request(presented: &Presented) -> Request {
     }
 }
 
-fn draw(key: &Key, account: &mut Account, presented: &Presented, reply: &Reply, number: usize) -> Drawn {
+fn draw(
+    key: &Key,
+    account: &mut Account,
+    presented: &Presented,
+    reply: &Reply,
+    (number, now): (usize, Timestamp),
+) -> Drawn {
     let usual_status = if number.is_multiple_of(2) { 201 } else { 200 };
     let status = reply.status.unwrap_or(usual_status);
     match &reply.body {
@@ -96,8 +103,8 @@ fn draw(key: &Key, account: &mut Account, presented: &Presented, reply: &Reply, 
                 return drawn;
             }
             let (token, body) = match key.0 {
-                Provider::Welkin => welkin::token(&key.1, account, reply),
-                Provider::Qontak => qontak::token(account, reply),
+                Provider::Welkin => welkin::token(&key.1, account, reply, now),
+                Provider::Qontak => qontak::token(account, reply, now),
             };
             Drawn { status, token: Some(token), body: body.into() }
         }

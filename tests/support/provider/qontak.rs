@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::routing::{get, post};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::random;
@@ -54,14 +55,14 @@ fn refusal(status: StatusCode, body: &str) -> Response<Body> {
 }
 
 /// The token, and the body that carries it. With reuse, a living token comes back with what is left of it.
-pub fn token(account: &mut Account, reply: &Reply) -> (String, String) {
-    let living = account.tokens.last().filter(|token| account.reuse && token.is_alive()).cloned();
+pub fn token(account: &mut Account, reply: &Reply, now: Timestamp) -> (String, String) {
+    let living = account.tokens.last().filter(|token| account.reuse && token.is_alive(now)).cloned();
     let token = living.unwrap_or_else(|| {
-        account.issue(&random::base64url::<32>(), reply.lifetime);
+        account.issue(&random::base64url::<32>(), reply.lifetime, now);
         account.tokens.last().cloned().expect("a token was issued")
     });
     let mut fields = Fields::new().with("access_token", token.text.as_str()).with("token_type", "Bearer");
-    if let Some(remaining) = token.remaining() {
+    if let Some(remaining) = token.remaining(now) {
         fields = fields.with("expires_in", seconds(remaining, reply.lifetime));
     }
     let fields = fields.with("refresh_token", random::base64url::<32>()).with("created_at", token.issued.as_second());

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::routing::post;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::random;
@@ -47,9 +48,9 @@ fn refusal(status: StatusCode, code: &str, text: &str) -> Response<Body> {
 }
 
 /// The token, and the body that carries it.
-pub fn token(client: &str, account: &mut Account, reply: &Reply) -> (String, String) {
-    let token = jwt(reply);
-    account.issue(&token, reply.lifetime);
+pub fn token(client: &str, account: &mut Account, reply: &Reply, now: Timestamp) -> (String, String) {
+    let token = jwt(reply, now);
+    account.issue(&token, reply.lifetime, now);
     let fields = Fields::new().with("clientName", client).with("token", token.as_str()).with("enabled", true);
     (token, fields.edited(&reply.fields).into_text())
 }
@@ -68,8 +69,8 @@ pub fn load_balancer_cookies(headers: &mut HeaderMap) {
 }
 
 /// The claims of the vendor's sample; the signature is random bytes of RS256's length, since nobody here checks it.
-fn jwt(reply: &Reply) -> String {
-    let issued = clock::now_seconds().as_second();
+fn jwt(reply: &Reply, now: Timestamp) -> String {
+    let issued = clock::whole_seconds(now).as_second();
     let mut claims = Fields::new()
         .with("sub", random::suffix())
         .with("custom:type", "API_CLIENT")
