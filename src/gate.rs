@@ -2,13 +2,16 @@
 //!
 //! Nothing here waits. A key that may not send is told when to come back, or is sent to `wake` when its turn has come, so
 //! that waiting holds no reconcile slot and one hanging endpoint never starves the rest.
+//!
+//! Every time here is a reading of [`clock::steady`]: a wall clock that is set forward would end a pause and fill every
+//! bucket, and one that is set back would stretch them.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock;
@@ -20,9 +23,6 @@ mod rate;
 mod tests;
 
 use lane::{Lane, Verdict};
-
-/// The longest pause that a Retry-After can cause.
-const MAX_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 
 /// What each endpoint bears.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub enum Admission<K: Clone + Eq + Hash> {
     /// Send now, and drop the pass when the exchange has ended.
     Go(Pass<K>),
     /// Ask again at that time: a pause ends then, or a permit is reserved for then.
-    At(Timestamp),
+    At(Duration),
     /// Ask again when the key comes out of `wake`.
     Queued,
 }
@@ -52,18 +52,30 @@ pub struct Gates<K>(Arc<Shared<K>>);
 
 struct Shared<K> {
     limits: Limits,
+    state: Mutex<State<K>>,
+}
+
+struct State<K> {
     wake: UnboundedSender<K>,
-    lanes: Mutex<HashMap<Endpoint, Lane<K>>>,
+    lanes: HashMap<Endpoint, Lane<K>>,
 }
 
 impl<K: Clone + Eq + Hash> Gates<K> {
     /// Gates without anybody before them. Keys whose turn has come are sent to `wake`.
     pub fn new(limits: Limits, wake: UnboundedSender<K>) -> Self {
-        Self(Arc::new(Shared { limits, wake, lanes: Mutex::default() }))
+        Self(Arc::new(Shared { limits, state: Mutex::new(State { wake, lanes: HashMap::new() }) }))
+    }
+
+    /// Another term begins: nobody stands before the gates, and `wake` is new. What was sent is not forgotten, nor is a
+    /// pause: losing the lease and getting it back must not buy requests.
+    pub fn begin_term(&self, wake: UnboundedSender<K>) {
+        let mut state = self.0.lock();
+        state.wake = wake;
+        state.lanes.values_mut().for_each(|lane| drop(lane.empty()));
     }
 
     /// Asks to send now for `key` at `endpoint`. A place that the key held before another endpoint is given back.
-    pub fn admit(&self, endpoint: &Endpoint, key: &K, now: Timestamp) -> Admission<K> {
+    pub fn admit(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Admission<K> {
         let verdict = self.0.with(|lanes, limits| {
             let mut woken = leave(lanes, key, Some(endpoint), now);
             let (verdict, more) = lane(lanes, endpoint, limits).admit(key, now);
@@ -79,23 +91,23 @@ impl<K: Clone + Eq + Hash> Gates<K> {
 
     /// Nobody is admitted to the endpoint until then; of two pauses the later end wins. Grants that were not used are
     /// dropped and the queue is woken, to be told the end of the pause.
-    pub fn pause(&self, endpoint: &Endpoint, until: Timestamp) {
+    pub fn pause(&self, endpoint: &Endpoint, until: Duration) {
         self.0.with(|lanes, limits| ((), lane(lanes, endpoint, limits).pause(until)));
     }
 
     /// The end of the endpoint's pause, if there is one now.
-    pub fn paused_until(&self, endpoint: &Endpoint, now: Timestamp) -> Option<Timestamp> {
-        self.0.with(|lanes, _| (lanes.get_mut(endpoint).and_then(|lane| lane.paused_until(now)), Vec::new()))
+    pub fn paused_until(&self, endpoint: &Endpoint, now: Duration) -> Option<Duration> {
+        self.0.with(|lanes, _| (lanes.get(endpoint).and_then(|lane| lane.paused_until(now)), Vec::new()))
     }
 
     /// The object is gone or no longer wants to exchange: gives back its turn or its grant, wherever it is.
     /// (A pass is given back by dropping it.)
     pub fn forget(&self, key: &K) {
-        self.0.with(|lanes, _| ((), leave(lanes, key, None, clock::now())));
+        self.0.with(|lanes, _| ((), leave(lanes, key, None, clock::steady())));
     }
 
     /// Drops grants that nobody came for. Admissions and dropped passes do the same; without either, call this now and then.
-    pub fn sweep(&self, now: Timestamp) {
+    pub fn sweep(&self, now: Duration) {
         self.0.with(|lanes, _| ((), lanes.values_mut().flat_map(|lane| lane.sweep(now)).collect()));
     }
 }
@@ -112,7 +124,7 @@ fn leave<K: Clone + Eq + Hash>(
     lanes: &mut HashMap<Endpoint, Lane<K>>,
     key: &K,
     except: Option<&Endpoint>,
-    now: Timestamp,
+    now: Duration,
 ) -> Vec<K> {
     let others = lanes.iter_mut().filter(|(endpoint, _)| Some(*endpoint) != except);
     others.flat_map(|(_, lane)| lane.forget(key, now)).collect()
@@ -121,14 +133,18 @@ fn leave<K: Clone + Eq + Hash>(
 impl<K> Shared<K> {
     /// Does one step and wakes whom it says, in that order even when two steps are made at once.
     fn with<T>(&self, step: impl FnOnce(&mut HashMap<Endpoint, Lane<K>>, Limits) -> (T, Vec<K>)) -> T {
-        // A panic in a step leaves at worst a place too many or too few; refusing everybody for ever would be worse.
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (result, woken) = step(&mut lanes, self.limits);
+        let mut state = self.lock();
+        let (result, woken) = step(&mut state.lanes, self.limits);
         for key in woken {
             // Nobody listens any more: the operator is stopping.
-            let _ = self.wake.send(key);
+            let _ = state.wake.send(key);
         }
         result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        // A panic in a step leaves at worst a place too many or too few; refusing everybody for ever would be worse.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,7 +164,7 @@ pub struct Pass<K: Clone + Eq + Hash> {
 impl<K: Clone + Eq + Hash> Drop for Pass<K> {
     fn drop(&mut self) {
         self.shared.with(|lanes, _| {
-            ((), lanes.get_mut(&self.endpoint).map(|lane| lane.release(clock::now())).unwrap_or_default())
+            ((), lanes.get_mut(&self.endpoint).map(|lane| lane.release(clock::steady())).unwrap_or_default())
         });
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::{interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::args::Settings;
+use crate::clock;
 use crate::cluster::Cluster;
 use crate::deliver::Courier;
 use crate::exchange::Wire;
@@ -89,6 +90,8 @@ struct Process {
     wire: Arc<Wire>,
     identity: String,
     operator: Operator,
+    /// They outlive a term.
+    gates: Gates<Key>,
     stop: channel::Receiver<bool>,
 }
 
@@ -120,7 +123,14 @@ impl Process {
             session_key: Arc::new(session_key),
         };
         let stop = stop_signal().map_err(|_| "signals cannot be received")?;
-        let process = Self { settings, client, wire: Arc::new(wire), identity: identity(), operator, stop };
+        let limits = Limits {
+            in_flight: (settings.concurrency / 4).max(1),
+            rate_per_second: settings.provider.rate,
+            burst: settings.provider.burst,
+        };
+        // Nobody listens before the first term.
+        let gates = Gates::new(limits, mpsc::unbounded_channel().0);
+        let process = Self { settings, client, wire: Arc::new(wire), identity: identity(), operator, gates, stop };
         process.listen().await?;
         Ok(process)
     }
@@ -257,12 +267,8 @@ impl Process {
         let provider = &self.settings.provider;
         let (wake, woken) = mpsc::unbounded_channel::<Wake>();
         let (turn, turns) = mpsc::unbounded_channel::<Key>();
-        let limits = Limits {
-            in_flight: (self.settings.concurrency / 4).max(1),
-            rate_per_second: provider.rate,
-            burst: provider.burst,
-        };
-        let gates = Gates::new(limits, turn);
+        let gates = self.gates.clone();
+        gates.begin_term(turn);
         let memory = Arc::new(Memory::default());
         let (forget, metrics, places) = (Arc::clone(&memory), self.operator.metrics.clone(), gates.clone());
         let (pauses, allowed, pace) = (gates.clone(), provider.allowed_endpoints.clone(), self.settings.pace);
@@ -335,7 +341,7 @@ async fn pulse(mut turns: mpsc::UnboundedReceiver<Key>, wake: mpsc::UnboundedSen
                 None => return,
             },
             _ = tick.tick() => {
-                gates.sweep(crate::clock::now());
+                gates.sweep(clock::steady());
                 drop(wake.send(nobody.wake()));
             }
         }

@@ -7,16 +7,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
+use super::Limits;
 use super::rate::Rate;
-use super::{Limits, MAX_PAUSE};
 
 /// A grant that is not used this long after its time belongs to a key that vanished.
-const GRANT_LIFE: SignedDuration = SignedDuration::from_secs(10);
+const GRANT_LIFE: Duration = Duration::from_secs(10);
 /// A grant that is this late holds nobody back any more.
-const GRANT_GRACE: SignedDuration = SignedDuration::from_secs(1);
+const GRANT_GRACE: Duration = Duration::from_secs(1);
 
 /// The answer to one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub(super) enum Verdict {
     /// Send now; the place is taken until [`Lane::release`].
     Go,
     /// Come back then.
-    At(Timestamp),
+    At(Duration),
     /// Come back when woken.
     Queued,
 }
@@ -39,7 +38,7 @@ enum Place {
 #[derive(Debug)]
 struct Grant<K> {
     key: K,
-    due: Timestamp,
+    due: Duration,
 }
 
 /// The state of one endpoint. Each method that frees a place returns the keys to wake, in order.
@@ -48,7 +47,7 @@ pub(super) struct Lane<K> {
     in_flight_limit: usize,
     rate: Rate,
     in_flight: usize,
-    paused_until: Option<Timestamp>,
+    paused_until: Option<Duration>,
     next_turn: u64,
     line: Line<K>,
 }
@@ -74,7 +73,7 @@ impl<K: Clone + Eq + Hash> Lane<K> {
     }
 
     /// Asks to send now. The keys to wake never include `key`, which hears its own news in the verdict.
-    pub(super) fn admit(&mut self, key: &K, now: Timestamp) -> (Verdict, Vec<K>) {
+    pub(super) fn admit(&mut self, key: &K, now: Duration) -> (Verdict, Vec<K>) {
         self.drop_vanished(now, Some(key));
         if let Some(until) = self.paused_until(now) {
             return (Verdict::At(until), Vec::new());
@@ -100,41 +99,43 @@ impl<K: Clone + Eq + Hash> Lane<K> {
     }
 
     /// Gives back the place of a key that was told to go.
-    pub(super) fn release(&mut self, now: Timestamp) -> Vec<K> {
+    pub(super) fn release(&mut self, now: Duration) -> Vec<K> {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.sweep(now)
     }
 
     /// Takes the key out of the line.
-    pub(super) fn forget(&mut self, key: &K, now: Timestamp) -> Vec<K> {
+    pub(super) fn forget(&mut self, key: &K, now: Duration) -> Vec<K> {
         if self.line.remove(key) { self.fill(now) } else { Vec::new() }
     }
 
     /// Drops grants of keys that vanished, so that nobody waits for them.
-    pub(super) fn sweep(&mut self, now: Timestamp) -> Vec<K> {
+    pub(super) fn sweep(&mut self, now: Duration) -> Vec<K> {
         self.drop_vanished(now, None);
         self.fill(now)
     }
 
     /// Stops everybody until then. The whole line is sent away: those who wait for a wake get it now, to hear the time;
     /// those who hold a grant have a time of their own to come back at, and hear it then.
-    pub(super) fn pause(&mut self, until: Timestamp) -> Vec<K> {
+    pub(super) fn pause(&mut self, until: Duration) -> Vec<K> {
         self.paused_until = self.paused_until.max(Some(until));
+        self.empty().collect()
+    }
+
+    /// Sends the whole line away; who was waiting for a wake.
+    pub(super) fn empty(&mut self) -> impl Iterator<Item = K> + use<K> {
         self.line.places.clear();
         self.line.grants.clear();
-        std::mem::take(&mut self.line.queue).into_values().collect()
+        std::mem::take(&mut self.line.queue).into_values()
     }
 
     /// The end of the pause, if there is one now.
-    pub(super) fn paused_until(&mut self, now: Timestamp) -> Option<Timestamp> {
-        // Only a clock that was set back can leave the end further ahead than this.
-        let longest = now.saturating_add(MAX_PAUSE).unwrap_or(now);
-        self.paused_until = self.paused_until.filter(|until| *until > now).map(|until| until.min(longest));
-        self.paused_until
+    pub(super) fn paused_until(&self, now: Duration) -> Option<Duration> {
+        self.paused_until.filter(|until| *until > now)
     }
 
     /// Moves the head of the queue to free places.
-    fn fill(&mut self, now: Timestamp) -> Vec<K> {
+    fn fill(&mut self, now: Duration) -> Vec<K> {
         let mut woken = Vec::new();
         while self.in_flight + self.line.grants.len() < self.in_flight_limit {
             let Some((turn, key)) = self.line.queue.pop_first() else { break };
@@ -146,13 +147,13 @@ impl<K: Clone + Eq + Hash> Lane<K> {
     }
 
     /// When the grant of that turn can be used if those ahead of it use theirs.
-    fn due(&mut self, turn: u64, now: Timestamp) -> Timestamp {
+    fn due(&self, turn: u64, now: Duration) -> Duration {
         let ahead = self.line.grants.range(..turn).filter(|(_, grant)| !overdue(grant.due, GRANT_GRACE, now)).count();
         self.rate.permit(ahead, now)
     }
 
     /// Drops the grants whose keys did not come, except that of the key that just came after all.
-    fn drop_vanished(&mut self, now: Timestamp, present: Option<&K>) {
+    fn drop_vanished(&mut self, now: Duration, present: Option<&K>) {
         let gone = |grant: &&Grant<K>| overdue(grant.due, GRANT_LIFE, now) && Some(&grant.key) != present;
         let vanished: Vec<K> = self.line.grants.values().filter(gone).map(|grant| grant.key.clone()).collect();
         for key in &vanished {
@@ -167,12 +168,12 @@ impl<K: Clone + Eq + Hash> Line<K> {
         self.queue.insert(turn, key);
     }
 
-    fn grant(&mut self, turn: u64, key: K, due: Timestamp) {
+    fn grant(&mut self, turn: u64, key: K, due: Duration) {
         self.places.insert(key.clone(), Place::Granted(turn));
         self.grants.insert(turn, Grant { key, due });
     }
 
-    fn postpone(&mut self, turn: u64, due: Timestamp) {
+    fn postpone(&mut self, turn: u64, due: Duration) {
         if let Some(grant) = self.grants.get_mut(&turn) {
             grant.due = due;
         }
@@ -187,6 +188,6 @@ impl<K: Clone + Eq + Hash> Line<K> {
     }
 }
 
-fn overdue(due: Timestamp, by: SignedDuration, now: Timestamp) -> bool {
-    now.duration_since(due) > by
+fn overdue(due: Duration, by: Duration, now: Duration) -> bool {
+    now.saturating_sub(due) > by
 }

@@ -1,6 +1,6 @@
 //! At most `burst + rate × W` sends in every window `W`: the generic cell rate algorithm (ITU-T I.371), in whole nanoseconds.
 
-use jiff::Timestamp;
+use std::time::Duration;
 
 const NANOSECONDS: f64 = 1e9;
 /// The longest spacing that is kept apart from "practically never": 10 years.
@@ -25,19 +25,21 @@ impl Rate {
     }
 
     /// When the permit after the next `ahead` ones can be spent, if those are spent first. Never before `now`.
-    pub(super) fn permit(&mut self, ahead: usize, now: Timestamp) -> Timestamp {
-        let now = now.as_nanosecond();
-        // Only a clock that was set back can leave the schedule further ahead than this.
-        self.schedule = self.schedule.min(now.saturating_add(self.tolerance).saturating_add(self.spacing));
+    pub(super) fn permit(&self, ahead: usize, now: Duration) -> Duration {
+        let now = nanoseconds(now);
         let ahead = self.spacing.saturating_mul(i128::try_from(ahead).unwrap_or(i128::MAX));
         let permit = self.schedule.max(now).saturating_sub(self.tolerance).saturating_add(ahead).max(now);
-        Timestamp::from_nanosecond(permit).unwrap_or(Timestamp::MAX)
+        u64::try_from(permit).map_or(Duration::MAX, Duration::from_nanos)
     }
 
     /// Spends a permit.
-    pub(super) fn spend(&mut self, now: Timestamp) {
-        self.schedule = self.schedule.max(now.as_nanosecond()).saturating_add(self.spacing);
+    pub(super) fn spend(&mut self, now: Duration) {
+        self.schedule = self.schedule.max(nanoseconds(now)).saturating_add(self.spacing);
     }
+}
+
+fn nanoseconds(time: Duration) -> i128 {
+    i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SPACING, and a float's cast saturates anyway")]

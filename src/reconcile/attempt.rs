@@ -122,9 +122,10 @@ impl Round {
             // The next renewal of the lease may give leave again; if it does not, the term ends.
             return Err(rest::after(clock::now(), self.context.operator.pace.retry_base));
         }
-        match self.context.gates.admit(endpoint, &self.key, clock::now()) {
+        let now = clock::steady();
+        match self.context.gates.admit(endpoint, &self.key, now) {
             Admission::Go(pass) => Ok(pass),
-            Admission::At(time) => Err(time),
+            Admission::At(time) => Err(rest::after(clock::now(), time.saturating_sub(now))),
             Admission::Queued => Err(Timestamp::MAX),
         }
     }
@@ -285,8 +286,8 @@ impl Round {
     fn pause(&self, sight: &Sight, retry_after: Option<std::time::Duration>) {
         let Some(plan) = &sight.plan else { return };
         let (_, next) = self.backoff(sight, Reason::RateLimited);
-        let until = retry_after.map_or(next, |delay| rest::after(clock::now(), delay));
-        self.context.gates.pause(plan.request.endpoint(), until);
+        let delay = retry_after.unwrap_or_else(|| rest::until(next, clock::now()));
+        self.context.gates.pause(plan.request.endpoint(), clock::steady().saturating_add(delay));
     }
 
     /// Failed attempts of the same class in a row, and when the next one is made.
@@ -301,8 +302,9 @@ impl Round {
         }
         let (failed, mut next) = self.backoff(sight, reason);
         if let Some(plan) = sight.plan.as_ref().filter(|_| reason == Reason::RateLimited) {
-            let paused = self.context.gates.paused_until(plan.request.endpoint(), now);
-            next = paused.unwrap_or(next);
+            let steady = clock::steady();
+            let paused = self.context.gates.paused_until(plan.request.endpoint(), steady);
+            next = paused.map_or(next, |until| rest::after(now, until.saturating_sub(steady)));
         }
         if cause == Cause::Requested && valid {
             // The request is answered; what comes next is the planned renewal.

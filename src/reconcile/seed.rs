@@ -62,7 +62,8 @@ pub(crate) fn restore_pause(
     let plan = Plan::parse(&credential.spec, allowed).ok()?;
     let now = clock::now();
     let until = status.next_attempt_time.as_ref()?.0.min(latest_attempt(reason, now, pace)?);
-    (until > now).then(|| gates.pause(plan.request.endpoint(), until))?;
+    let end = clock::steady().saturating_add(rest::until(until, now));
+    (until > now).then(|| gates.pause(plan.request.endpoint(), end))?;
     Some(until)
 }
 

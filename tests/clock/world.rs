@@ -1,0 +1,187 @@
+//! One operator's world: its clocks, a provider whose clock goes along, and credentials with tokens of an hour.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use apicredential_operator::clock;
+use apicredential_operator::credential::ApiCredentialStatus;
+use jiff::{SignedDuration, Timestamp};
+use kube::api::ListParams;
+use serde_json::json;
+
+use crate::life::Scene;
+use crate::support::audit::{Audit, Call};
+use crate::support::operator::Settings;
+use crate::support::provider::Client;
+use crate::support::space::{self, condition};
+use crate::support::{random, undertaker};
+
+/// The lifetime of every token here, in seconds.
+pub const HOUR: i64 = 3600;
+pub const MINUTE: i64 = 60;
+
+/// The clocks that one operator sees, ahead of the machine's by so many seconds: the wall clock, and that of the boot.
+pub struct Clocks {
+    file: PathBuf,
+    ahead: Mutex<(i64, i64)>,
+}
+
+impl Clocks {
+    /// As the machine has them.
+    pub fn new() -> Self {
+        let file = undertaker::directory().join(format!("clock-{}", random::suffix()));
+        Self { file, ahead: Mutex::default() }
+    }
+
+    /// An operator that goes by them.
+    pub fn of(&self, settings: Settings) -> Settings {
+        settings.variable("SIMULATED_CLOCK", &self.file)
+    }
+
+    /// Sets the wall clock forward or back.
+    pub fn step(&self, seconds: i64) {
+        self.add(seconds, 0);
+    }
+
+    /// As if the machine had slept: both have gone on, and no timer has.
+    pub fn sleep(&self, seconds: i64) {
+        self.add(seconds, seconds);
+    }
+
+    /// How far the wall clock is ahead.
+    pub fn ahead(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.ahead.lock().unwrap().0)
+    }
+
+    /// What the wall clock says.
+    pub fn now(&self) -> Timestamp {
+        clock::now() + self.ahead()
+    }
+
+    fn add(&self, wall: i64, boot: i64) {
+        let mut ahead = self.ahead.lock().unwrap();
+        *ahead = (ahead.0 + wall, ahead.1 + boot);
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, format!("{} {}", ahead.0 * 1000, ahead.1 * 1000)).expect("the file can be written");
+        std::fs::rename(&new, &self.file).expect("the file can be replaced");
+    }
+}
+
+/// A namespace, a provider, and the clocks of both.
+pub struct World {
+    pub scene: Scene,
+    pub clocks: Clocks,
+}
+
+/// A credential, and the client that it asks with.
+pub struct Known {
+    pub name: String,
+    pub client: Client,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self { scene: Scene::new().await, clocks: Clocks::new() }
+    }
+
+    /// An operator without election, so that nothing but its resync tells it of a step. A refusal is looked at again
+    /// every 1.2 s, which is what [`World::turns`] counts.
+    pub fn operator(&self) -> Settings {
+        let settings = self.clocks.of(self.scene.operator()).flag("--leader-election", "false");
+        settings.flag("--resync", "1s").flag("--retry-base", "100ms")
+    }
+
+    /// The same with a lease, the shortest that is allowed: a step of more than two thirds of it ends the term.
+    pub fn elected_operator(&self) -> Settings {
+        let settings = self.operator().flag("--leader-election", "true");
+        settings.flag("--provider-timeout", "1s").flag("--lease-duration", "22s")
+    }
+
+    /// Steps the wall clock of the operator, and the provider's with it.
+    pub fn step(&self, seconds: i64) {
+        self.clocks.step(seconds);
+        self.scene.stand_in.set_clock(self.clocks.ahead());
+    }
+
+    /// Lets the machine sleep; the provider's time goes on.
+    pub fn sleep(&self, seconds: i64) {
+        self.clocks.sleep(seconds);
+        self.scene.stand_in.set_clock(self.clocks.ahead());
+    }
+
+    /// Credentials of that number, each with a token of an hour.
+    pub async fn ready(&self, count: usize) -> Vec<Known> {
+        let mut all = Vec::new();
+        for number in 0..count {
+            let name = format!("a{number:02}");
+            let client = self.scene.welkin_client(&name).await;
+            self.scene.apply_welkin(&name, &client).await;
+            all.push(Known { name, client });
+        }
+        self.all_are(&all, "ready, with one request", |_, status| status.revision == Some(1)).await;
+        all
+    }
+
+    /// Waits until each credential is Ready with nothing wrong, and fits.
+    pub async fn all_are(&self, all: &[Known], what: &str, fits: impl Fn(&Known, &ApiCredentialStatus) -> bool) {
+        self.scene
+            .space
+            .wait_for(what, async || {
+                let list = self.scene.space.credentials.list(&ListParams::default()).await.ok()?;
+                let fits = |known: &&Known| {
+                    let found = list.iter().find(|it| it.metadata.name.as_ref() == Some(&known.name));
+                    found.is_some_and(|it| {
+                        condition(it, "Ready").as_deref() == Some("True/TokenValid")
+                            && it.status.as_ref().is_some_and(|status| fits(known, status))
+                    })
+                };
+                (all.iter().filter(fits).count() == all.len()).then_some(())
+            })
+            .await;
+    }
+
+    /// Lets the operator's loop turn so many times: each time it has looked at every credential at least once. Counted
+    /// at one that has no source, which is looked at for ever and a little less often than the resync asks.
+    pub async fn turns(&self, times: usize) {
+        if self.scene.space.credentials.get_opt("turn").await.unwrap().is_none() {
+            let nobody = self.scene.stand_in.welkin(&self.scene.space.unique("turn"));
+            self.scene.apply_welkin("turn", &nobody).await;
+            self.scene.space.wait_condition("turn", "Ready", "False/SourceSecretNotFound").await;
+        }
+        self.scene.space.looks_at("turn-token", times).await;
+    }
+
+    /// What the operator asked of the API server, without lists and watches.
+    pub async fn audit(&self) -> Audit {
+        let audit = self.scene.space.audit().await.by("operator").without("leases");
+        audit.only(|call| !matches!(call.verb.as_str(), "list" | "watch"))
+    }
+
+    pub async fn status(&self, name: &str) -> ApiCredentialStatus {
+        self.scene.space.credential(name).await.status.expect("it has a status")
+    }
+}
+
+/// Whether this is a part of the look that [`World::turns`] counts.
+pub fn is_turn(call: &Call) -> bool {
+    call.name.starts_with("turn")
+}
+
+/// How many requests each has sent.
+pub fn counts(all: &[Known]) -> Vec<usize> {
+    all.iter().map(|known| known.client.count()).collect()
+}
+
+/// Fails if more requests came in some window than the burst and the rate allow; the times are the machine's own.
+pub fn assert_rate(mut times: Vec<Timestamp>, rate: f64, burst: f64) {
+    times.sort();
+    // What is bounded is the sending: a connection that is slow to open moves an arrival by so much.
+    let slack = SignedDuration::from_secs(1);
+    for (first, from) in times.iter().enumerate() {
+        for (last, to) in times.iter().enumerate().skip(first) {
+            let window = (to.duration_since(*from) + slack).as_secs_f64();
+            let count = u32::try_from(last - first + 1).unwrap();
+            assert!(f64::from(count) <= burst + rate * window, "{count} requests in {window} s: {times:?}");
+        }
+    }
+}
