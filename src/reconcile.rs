@@ -120,7 +120,9 @@ pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Ac
             rest::after(clock::now(), context.operator.pace.retry_base * 12)
         }
     };
-    Ok(Action::requeue(rest::until(wake, clock::now()).max(Duration::from_millis(1))))
+    // A timer knows nothing of the wall clock: if that was set back just now, the way to the wake time is too long.
+    let pause = rest::until(wake, clock::now()).min(context.operator.pace.resync);
+    Ok(Action::requeue(pause.max(Duration::from_millis(1))))
 }
 
 /// A panic ends one look, and not the process; its text is not looked at, for it may quote what was worked on.

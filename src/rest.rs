@@ -154,9 +154,10 @@ pub fn longest(class: Class, pace: &Pace) -> Duration {
     }
 }
 
-/// When a credential with nothing to do is looked at again, spread by its uid so that a fleet does not wake at once.
+/// When a credential with nothing to do is looked at again, spread by its uid so that a fleet does not wake at once:
+/// always sooner than the period, which is the longest time that a step of the clock or a lost event goes unnoticed.
 pub fn resync_time(now: Timestamp, uid: &str, pace: &Pace) -> Timestamp {
-    after(now, pace.resync.mul_f64(0.9 + 0.2 * share(&[uid, "resync"])))
+    after(now, pace.resync.mul_f64(1.0 - 0.2 * share(&[uid, "resync"])))
 }
 
 /// `time` + `duration`, saturating.
