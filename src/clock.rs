@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 #[cfg(feature = "simulated-clock")]
 mod simulated;
@@ -29,6 +29,9 @@ pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(second).unwrap_or(time)
 }
 
+/// A clock that is set back by less is not noticed: a leap second is not worth a look at every credential.
+const LEAST_STEP: SignedDuration = SignedDuration::from_secs(2);
+
 /// A moment from which elapsed time is counted even while the machine or the process sleeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -40,6 +43,13 @@ impl Mark {
     /// This moment.
     pub fn now() -> Self {
         Self { wall: now(), boot: steady() }
+    }
+
+    /// Whether the wall clock was set back since: whatever was planned by it then, lies further ahead now.
+    pub fn is_set_back(&self) -> bool {
+        let wall = now().duration_since(self.wall);
+        let steady = SignedDuration::try_from(steady().saturating_sub(self.boot)).unwrap_or(SignedDuration::MAX);
+        steady.saturating_sub(wall) > LEAST_STEP
     }
 
     /// Time since the mark: the larger of the wall clock's and `CLOCK_BOOTTIME`'s answer, so that neither a

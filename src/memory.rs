@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::clock::Mark;
 use crate::credential::{ApiCredential, ApiCredentialStatus};
 use crate::watch::index::{Glance, Seen};
 
@@ -15,6 +16,8 @@ use crate::watch::index::{Glance, Seen};
 pub struct Remembered {
     /// What the stores said when it was last decided on.
     pub glance: Option<Glance>,
+    /// When that look began.
+    pub looked: Option<Mark>,
     /// The target's version after our own write, which the store may not show yet.
     pub written: Option<String>,
     /// When something is due even if nothing changes.

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 
 use super::sight::Sight;
 use super::{Context, seed};
-use crate::clock;
+use crate::clock::{self, Mark};
 use crate::cluster::{Fault, READ};
 use crate::credential::{ApiCredential, ApiCredentialStatus};
 use crate::decide::{Attempts, Facts, Fit, OpenFailure, Source, Standing, Target, Token};
@@ -53,6 +53,7 @@ impl Round {
         if let Some(due) = memory.due
             && !memory.status_unsaved
             && due > clock::now()
+            && !memory.looked.is_some_and(|mark| mark.is_set_back())
             && memory.is_unchanged(&glance)
             && watch.healthy()
         {
@@ -60,7 +61,8 @@ impl Round {
             // A resync finds out that nothing changed, and sends nothing.
             return Err(due.min(rest::resync_time(clock::now(), &uid, &context.operator.pace)));
         }
-        let memory = Remembered { glance: Some(glance.clone()), ..memory };
+        // The beginning, so that a clock that is set back in the middle of a look counts as set back after it.
+        let memory = Remembered { glance: Some(glance.clone()), looked: Some(Mark::now()), ..memory };
         Ok(Self {
             credential,
             context,
@@ -227,7 +229,8 @@ impl Round {
         }
         // Issued in the future: one of the clocks is wrong, and no exchange would make that better.
         let first_seen = match self.memory.ahead {
-            Some((issued, first_seen)) if issued == stored.issued => first_seen,
+            // Unless the clock was set back since.
+            Some((issued, first_seen)) if issued == stored.issued && first_seen <= now => first_seen,
             _ => clock::whole_seconds(now),
         };
         self.memory.ahead = Some((stored.issued, first_seen));

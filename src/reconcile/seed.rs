@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Context;
-use crate::clock;
+use crate::clock::{self, Mark};
 use crate::credential::{ApiCredential, ApiCredentialStatus};
 use crate::decide::attempt_class;
 use crate::endpoint::AllowedEndpoints;
@@ -21,9 +21,9 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
     let status = credential.status.clone().unwrap_or_default();
     let mut memory = Remembered { target_known: status.revision.unwrap_or(0) > 0, ..Remembered::default() };
     let Ok(plan) = Plan::parse(&credential.spec, &context.allowed) else { return memory };
-    let (now, pace) = (clock::now(), &context.operator.pace);
+    let (mark, now, pace) = (Mark::now(), clock::now(), &context.operator.pace);
     memory.latest_attempt = report::open_failure(&status).and_then(|reason| latest_attempt(reason, now, pace));
-    if !is_proven(&status, glance, &plan) {
+    if !is_proven(&status, glance, &plan) || is_of_the_future(&status, now) {
         return memory;
     }
     let expiry = status.token.as_ref().and_then(|token| token.expiration_time.as_ref());
@@ -35,6 +35,7 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
     if due > now {
         memory.glance = Some(glance.clone());
         memory.due = Some(due);
+        memory.looked = Some(mark);
         memory.status = Some(status.clone());
         let key = Key::of(credential);
         context.operator.metrics.set_credential(&key.namespace, &key.name, true, expiry.map(|time| time.0));
@@ -65,6 +66,11 @@ pub(crate) fn restore_pause(
     let end = clock::steady().saturating_add(rest::until(until, now));
     (until > now).then(|| gates.pause(plan.request.endpoint(), end))?;
     Some(until)
+}
+
+/// The token was issued by a clock that was ahead of this one: its times have to be counted from now.
+fn is_of_the_future(status: &ApiCredentialStatus, now: Timestamp) -> bool {
+    status.token.as_ref().is_some_and(|token| token.issued_time.0 > now)
 }
 
 /// The target is as we left it, made from the source as it is, for the spec as it is, and all that was said.

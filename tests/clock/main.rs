@@ -13,6 +13,7 @@
     reason = "test support: a broken set-up fails the test, with its reason"
 )]
 
+mod back;
 mod forward;
 #[path = "../cluster/life.rs"]
 mod life;

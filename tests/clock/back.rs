@@ -1,0 +1,112 @@
+//! The wall clock is set back: what is of the future then counts from now, and what was put off is not put off longer.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::operator::Settings;
+use crate::support::provider::Reply;
+use crate::support::space::condition;
+use crate::world::{HOUR, Known, MINUTE, World, counts};
+
+#[tokio::test]
+async fn an_hour_back_every_token_is_due_within_a_tenth_of_its_life_and_exchanged_once() {
+    let world = World::new().await;
+    an_hour_back(&world, world.operator()).await;
+}
+
+#[tokio::test]
+async fn an_hour_back_a_new_process_plans_the_same() {
+    let world = World::new().await;
+    let settings = world.operator();
+    let operator = settings.start().await;
+    let all = world.ready(5).await;
+    assert!(operator.terminate(crate::support::space::DEADLINE).await.success());
+    world.step(-HOUR);
+    let back = world.clocks.now();
+    let _operator = settings.start().await;
+    count_from(&world, &all, back).await;
+    assert!(counts(&all).iter().all(|count| *count <= 2));
+}
+
+async fn an_hour_back(world: &World, settings: Settings) {
+    let _operator = settings.start().await;
+    let all = world.ready(20).await;
+    world.turns(2).await;
+
+    world.step(-HOUR);
+    let back = world.clocks.now();
+    let plans = count_from(world, &all, back).await;
+    let within = SignedDuration::from_secs(HOUR / 10 + MINUTE);
+    for (known, planned) in all.iter().zip(&plans) {
+        assert!(*planned <= back + within, "{} is due at {planned}, and it was set back at {back}", known.name);
+    }
+    let (first, last) = (plans.iter().min().unwrap(), plans.iter().max().unwrap());
+    assert!(last.duration_since(*first).as_secs() > HOUR / 10 / 2, "not spread: {plans:?}");
+    // The spread begins at once: one of them may have had its turn, and all but it wait for theirs.
+    let early = counts(&all).iter().filter(|count| **count > 1).count();
+    let passed = plans.iter().filter(|planned| **planned <= world.clocks.now()).count();
+    assert!(early <= passed, "{early} were exchanged, and the time of {passed} has come: {plans:?}");
+
+    // Past all of their times, and before the next ones.
+    world.step(HOUR / 10 + MINUTE);
+    world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
+    world.turns(3).await;
+    assert_eq!(counts(&all), [2; 20]);
+}
+
+#[tokio::test]
+async fn ten_minutes_back_every_token_counts_from_now_and_none_is_exchanged() {
+    let world = World::new().await;
+    let _operator = world.operator().start().await;
+    let all = world.ready(5).await;
+    world.turns(2).await;
+    world.step(-10 * MINUTE);
+    let back = world.clocks.now();
+    let plans = count_from(&world, &all, back).await;
+    let least = SignedDuration::from_secs(HOUR / 2);
+    assert!(plans.iter().all(|planned| *planned >= back + least), "set back at {back}: {plans:?}");
+    let before = world.audit().await;
+    world.turns(5).await;
+    assert_eq!(counts(&all), [1; 5]);
+    let after = world.audit().await.since(&before).only(|call| !crate::world::is_turn(call));
+    assert!(after.calls().is_empty(), "it is told once: {after}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_twice_counts_from_the_second_time() {
+    let world = World::new().await;
+    let _operator = world.operator().start().await;
+    let all = world.ready(3).await;
+    for _ in 0..2 {
+        world.step(-15 * MINUTE);
+        count_from(&world, &all, world.clocks.now()).await;
+    }
+    assert!(counts(&all).iter().all(|count| *count <= 2));
+}
+
+#[tokio::test]
+async fn a_refusal_is_looked_at_again_although_the_clock_was_set_back() {
+    let world = World::new().await;
+    let _operator = world.operator().start().await;
+    world.turns(1).await;
+    world.step(-HOUR);
+    world.turns(3).await;
+}
+
+/// Waits until the status of each says that its token counts from no later than now and no earlier than `back`, and
+/// gives the planned renewals.
+async fn count_from(world: &World, all: &[Known], back: Timestamp) -> Vec<Timestamp> {
+    let earliest = back - SignedDuration::from_secs(1);
+    world
+        .all_are(all, "told of a token that counts from now", |_, status| {
+            let token = status.token.as_ref().unwrap();
+            let end = token.expiration_time.as_ref().unwrap().0;
+            let now = world.clocks.now();
+            (earliest..=now).contains(&token.issued_time.0) && end <= now + SignedDuration::from_secs(HOUR)
+        })
+        .await;
+    let mut plans = Vec::new();
+    for known in all {
+        plans.push(world.status(&known.name).await.renewal_time.expect("a renewal is planned").0);
+    }
+    plans
+}
