@@ -179,7 +179,7 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
     }
     match cause(facts, now) {
         None => Decision::Rest(next_change(facts, now)),
-        Some(cause) => match not_before(facts, cause) {
+        Some(cause) => match not_before(facts, cause, now) {
             Some(time) if time > now && cause == Cause::Requested => before_request(facts, now, time),
             Some(time) if time > now => Decision::Wait(cause, time),
             _ => Decision::Exchange(cause),
@@ -252,10 +252,12 @@ fn due_time(facts: &Facts, token: &Token) -> Option<Timestamp> {
     [token.renewal, token.life.expiry.time()].into_iter().flatten().min()
 }
 
-fn not_before(facts: &Facts, cause: Cause) -> Option<Timestamp> {
+fn not_before(facts: &Facts, cause: Cause, now: Timestamp) -> Option<Timestamp> {
     let attempts = &facts.attempts;
     if cause == Cause::Requested {
-        return attempts.last_sent.map(|sent| rest::later(sent, REQUEST_INTERVAL));
+        // Further ahead than that, the time was taken from a clock that has been set back since, and says nothing.
+        let sent = attempts.last_sent.filter(|sent| *sent <= rest::later(now, REQUEST_INTERVAL));
+        return sent.map(|sent| rest::later(sent, REQUEST_INTERVAL));
     }
     if attempts.fresh {
         return None;

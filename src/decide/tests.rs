@@ -129,6 +129,8 @@ fn a_renew_request_waits_half_a_minute_since_the_last_request() {
     let facts = Facts { renew_requested: true, attempts, ..settled() };
     assert_eq!(decide(&facts, at(110)), Decision::Wait(Cause::Requested, at(130)));
     assert_eq!(decide(&facts, at(130)), Decision::Exchange(Cause::Requested));
+    assert_eq!(decide(&facts, at(70)), Decision::Wait(Cause::Requested, at(130)), "set back a little");
+    assert_eq!(decide(&facts, at(69)), Decision::Exchange(Cause::Requested), "set back by who knows how much");
     let failing = Facts {
         attempts: Attempts { open: failed(Reason::CredentialsRejected, 9999).open, ..facts.attempts.clone() },
         ..facts
