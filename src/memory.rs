@@ -30,7 +30,8 @@ pub struct Remembered {
     pub resource_version: Option<(String, String)>,
     /// What the last attempt was made with.
     pub attempted: Option<Attempted>,
-    /// The next attempt that the status of before a restart names counts at most until then.
+    /// The next attempt that the status names counts at most until then: it was written before a restart, or before
+    /// the clock was set back.
     pub latest_attempt: Option<Timestamp>,
     /// The target was ours once.
     pub target_known: bool,

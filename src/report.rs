@@ -26,7 +26,9 @@ pub struct Findings {
     pub provider: Option<Provider>,
     /// What the Secret is worth.
     pub standing: Standing,
-    /// The stored token's times, as stored.
+    /// When the stored token was issued, by what stands beside it.
+    pub issued: Option<Timestamp>,
+    /// From when to when it counts; not the same if it was issued in the future.
     pub life: Option<Life>,
     /// Its planned renewal.
     pub renewal: Option<Timestamp>,
@@ -106,7 +108,7 @@ pub fn is_refused(status: &ApiCredentialStatus, reason: Reason) -> bool {
 pub fn status(prior: &ApiCredentialStatus, findings: &Findings, now: Timestamp) -> ApiCredentialStatus {
     let mut next = prior.clone();
     note_attempt(&mut next, findings);
-    note_token(&mut next, findings);
+    note_token(&mut next, findings, now);
     let Some(conditions) = conditions::after(prior, &next, findings, now) else {
         // The first attempt has not ended: the default status stands.
         return prior.clone();
@@ -137,7 +139,7 @@ fn note_attempt(next: &mut ApiCredentialStatus, findings: &Findings) {
     }
 }
 
-fn note_token(next: &mut ApiCredentialStatus, findings: &Findings) {
+fn note_token(next: &mut ApiCredentialStatus, findings: &Findings, now: Timestamp) {
     if findings.target_refusal.is_some() {
         return;
     }
@@ -146,7 +148,9 @@ fn note_token(next: &mut ApiCredentialStatus, findings: &Findings) {
     }
     match (findings.standing, findings.life) {
         (Standing::Valid | Standing::Expired, Some(life)) => {
-            let newer = next.last_attempt.as_ref().is_none_or(|attempt| attempt.time.0 < life.issued);
+            let last = next.last_attempt.as_ref().map(|attempt| attempt.time.0);
+            // A time of issue in the future proves nothing.
+            let newer = findings.issued.is_some_and(|issued| issued <= now && last.is_none_or(|last| last < issued));
             if (newer || findings.delivered_after_all) && findings.attempt.is_none() {
                 // There is a token of our last attempt, or of a later one: what failed then is mended.
                 next.failed_attempts = next.failed_attempts.map(|_| 0);

@@ -134,6 +134,7 @@ impl Round {
         let soon = rest::after(clock::now(), self.context.operator.pace.retry_base);
         let Some((errand, mut sight)) = self.errand(sight, cause) else { return soon };
         let Some(pair) = self.context.operator.pairs.start() else { return Timestamp::MAX };
+        self.memory.latest_attempt = None;
         self.memory.attempted = sight.plan.as_ref().map(|plan| self.attempted(plan, Some(&errand.values)));
 
         let courier = self.context.courier.clone();

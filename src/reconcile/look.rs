@@ -202,6 +202,7 @@ impl Round {
         let renew_requested =
             request.is_some() && request != answered.as_ref() && request != status.last_handled_renew_request.as_ref();
         let (fresh, anew) = self.fresh(&plan, &status, values.as_ref());
+        let open = self.open_failure(&status, &target, minted.as_ref());
         let facts = Facts {
             suspended: self.credential.spec.suspend,
             spec: (!plan.endpoint_allowed).then(|| Reason::EndpointNotAllowed.into()),
@@ -209,11 +210,7 @@ impl Round {
             blocked,
             source,
             renew_requested,
-            attempts: Attempts {
-                open: self.open_failure(&status, minted.as_ref()),
-                fresh,
-                last_sent: status.last_attempt.as_ref().map(|attempt| attempt.time.0),
-            },
+            attempts: Attempts { open, fresh, last_sent: status.last_attempt.as_ref().map(|attempt| attempt.time.0) },
         };
         Sight { facts, plan: Some(plan), secret, minted, values, counts_anew: anew || renew_requested }
     }
@@ -263,15 +260,35 @@ impl Round {
         }
     }
 
-    fn open_failure(&self, status: &ApiCredentialStatus, minted: Option<&Minted>) -> Option<OpenFailure> {
+    fn open_failure(
+        &mut self,
+        status: &ApiCredentialStatus,
+        target: &Target,
+        minted: Option<&Minted>,
+    ) -> Option<OpenFailure> {
         let reason = report::open_failure(status)?;
-        let last = status.last_attempt.as_ref()?.time.0;
-        if minted.is_some_and(|minted| minted.issued_at > last || is_of_last_attempt(minted, status)) {
+        let (last, now) = (status.last_attempt.as_ref()?.time.0, clock::now());
+        // A time of issue in the future proves nothing.
+        let is_later = |minted: &Minted| minted.issued_at > last && minted.issued_at <= now;
+        if minted.is_some_and(|minted| is_later(minted) || is_of_last_attempt(minted, status)) {
             return None;
         }
         let next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
-        let bound = self.memory.latest_attempt.filter(|_| self.memory.attempted.is_none());
-        Some(OpenFailure { reason, next: next.min(bound.unwrap_or(next)) })
+        let expiry = match target {
+            Target::Ours { token: Some(token), .. } => token.life.expiry.time(),
+            _ => None,
+        };
+        let latest = seed::latest_attempt(reason, expiry, now, &self.context.operator.pace);
+        Some(OpenFailure { reason, next: self.bounded(next, latest) })
+    }
+
+    /// Only a clock that was set back can leave a try further ahead than the longest delay of its class. What it is
+    /// bounded to then stays, or else it would move along with the clock.
+    fn bounded(&mut self, next: Timestamp, latest: Option<Timestamp>) -> Timestamp {
+        let Some(latest) = latest else { return next };
+        let before = self.memory.latest_attempt.filter(|bound| *bound <= latest);
+        self.memory.latest_attempt = before.or((next > latest).then_some(latest));
+        next.min(self.memory.latest_attempt.unwrap_or(next))
     }
 
     /// The delay after a write, or a rehearsal of one, that failed without an exchange.
@@ -304,6 +321,7 @@ pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialSt
         generation: credential.metadata.generation.unwrap_or(0),
         provider: Some(credential.spec.provider.type_),
         standing,
+        issued: life.map(|life| life.issued),
         life,
         renewal: status.renewal_time.as_ref().map(|time| time.0),
         margin_capped: false,

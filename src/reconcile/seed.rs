@@ -22,7 +22,7 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
     let mut memory = Remembered { target_known: status.revision.unwrap_or(0) > 0, ..Remembered::default() };
     let Ok(plan) = Plan::parse(&credential.spec, &context.allowed) else { return memory };
     let (mark, now, pace) = (Mark::now(), clock::now(), &context.operator.pace);
-    memory.latest_attempt = report::open_failure(&status).and_then(|reason| latest_attempt(reason, now, pace));
+    memory.latest_attempt = report::open_failure(&status).and_then(|reason| latest_attempt(reason, None, now, pace));
     if !is_proven(&status, glance, &plan) || is_of_the_future(&status, now) {
         return memory;
     }
@@ -43,10 +43,20 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
     memory
 }
 
-/// How the longest delay of a failure's class bounds a time that is read back after a restart. A token that was not
-/// extended waits as long as it was told to.
-fn latest_attempt(reason: Reason, now: Timestamp, pace: &Pace) -> Option<Timestamp> {
-    (reason != Reason::TokenNotExtended).then(|| rest::after(now, rest::longest(attempt_class(reason), pace)))
+/// How the longest delay of a failure's class bounds the next attempt in a status, which was written before a restart or
+/// before the clock was set back. A token that was not extended waits as long as it was told to, which is to its end if
+/// that is known and to come.
+pub(super) fn latest_attempt(
+    reason: Reason,
+    expiry: Option<Timestamp>,
+    now: Timestamp,
+    pace: &Pace,
+) -> Option<Timestamp> {
+    let latest = rest::after(now, rest::longest(attempt_class(reason), pace));
+    match reason {
+        Reason::TokenNotExtended => expiry.map(|expiry| expiry.max(latest)),
+        _ => Some(latest),
+    }
 }
 
 /// Rebuilds the pause of an endpoint from a credential that was told to slow down. Done for all of them before the
@@ -62,7 +72,7 @@ pub(crate) fn restore_pause(
     let reason = report::open_failure(status).filter(|reason| *reason == Reason::RateLimited)?;
     let plan = Plan::parse(&credential.spec, allowed).ok()?;
     let now = clock::now();
-    let until = status.next_attempt_time.as_ref()?.0.min(latest_attempt(reason, now, pace)?);
+    let until = status.next_attempt_time.as_ref()?.0.min(latest_attempt(reason, None, now, pace)?);
     let end = clock::steady().saturating_add(rest::until(until, now));
     (until > now).then(|| gates.pause(plan.request.endpoint(), end))?;
     Some(until)

@@ -49,6 +49,7 @@ impl Sight {
             generation: round.credential.metadata.generation.unwrap_or(0),
             provider: Some(round.credential.spec.provider.type_),
             standing,
+            issued: life.and(self.minted.as_ref()).map(|minted| minted.issued_at),
             life,
             renewal: token.and_then(|token| token.renewal),
             margin_capped: capped,

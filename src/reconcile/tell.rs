@@ -182,6 +182,7 @@ fn unreadable(generation: i64) -> Findings {
         generation,
         provider: None,
         standing: Standing::None,
+        issued: None,
         life: None,
         renewal: None,
         margin_capped: false,

@@ -83,9 +83,10 @@ fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, findings: &F
         return Some(kept.unwrap_or_else(|| Says::no(reason.into())));
     }
     // Issued by our own last attempt, or found there.
-    let issued = next.last_attempt.as_ref().is_some_and(|attempt| {
-        attempt.reason == Reason::Issued.as_str() && findings.life.is_some_and(|life| life.issued == attempt.time.0)
-    });
+    let issued = next
+        .last_attempt
+        .as_ref()
+        .is_some_and(|attempt| attempt.reason == Reason::Issued.as_str() && findings.issued == Some(attempt.time.0));
     Some(Says::yes(if issued { Reason::Issued } else { Reason::Adopted }))
 }
 

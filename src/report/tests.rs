@@ -14,6 +14,7 @@ pub(super) fn nothing() -> Findings {
         generation: 3,
         provider: Some(Provider::Welkin),
         standing: Standing::None,
+        issued: None,
         life: None,
         renewal: None,
         margin_capped: false,
@@ -30,7 +31,7 @@ pub(super) fn nothing() -> Findings {
 /// A token issued at `issued` that lives an hour.
 pub(super) fn holding(issued: i64, standing: Standing) -> Findings {
     let life = Life { issued: at(issued), expiry: crate::rest::Expiry::At(at(issued + 3600)) };
-    Findings { standing, life: Some(life), renewal: Some(at(issued + 2400)), ..nothing() }
+    Findings { standing, issued: Some(at(issued)), life: Some(life), renewal: Some(at(issued + 2400)), ..nothing() }
 }
 
 pub(super) fn attempt(second: i64, outcome: Result<(), Reason>, failed: u32) -> Option<Attempt> {
@@ -74,6 +75,26 @@ fn transition_times_move_only_with_the_status() {
     assert_eq!(since(&second, RENEWED), at(2401), "True became False");
     assert_eq!(since(&third, RENEWED), at(2401), "False stayed False, though the reason changed");
     assert_eq!(condition(&third, RENEWED).unwrap().reason, "CredentialsRejected");
+}
+
+#[test]
+fn a_token_of_the_future_is_no_news_and_mends_nothing() {
+    let failing = Findings { attempt: attempt(2400, Err(Reason::DnsFailed), 3), ..holding(0, Standing::Valid) };
+    let failed = status(&issued(), &failing, at(2400));
+    // The clock is set back to before the token was issued, whose times count from then; the attempt was after it.
+    let back = Findings { issued: Some(at(0)), ..holding(-600, Standing::Valid) };
+    let told = status(&issued(), &back, at(-600));
+    assert_eq!(conditions_of(&told), conditions_of(&issued()), "it is the token that was issued");
+    assert!(event(&issued(), &told, &back).is_none());
+    let last = |second| ApiCredentialStatus {
+        last_attempt: failed.last_attempt.clone().map(|last| LastAttempt { time: Time(at(second)), ..last }),
+        ..failed.clone()
+    };
+    for second in [-500, 2400] {
+        let told = status(&last(second), &back, at(-400));
+        assert_eq!(open_failure(&told), Some(Reason::DnsFailed), "last at {second}");
+        assert_eq!((told.failed_attempts, &told.next_attempt_time), (Some(3), &failed.next_attempt_time));
+    }
 }
 
 #[test]

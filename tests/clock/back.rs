@@ -84,12 +84,65 @@ async fn a_clock_that_is_set_back_twice_counts_from_the_second_time() {
 }
 
 #[tokio::test]
+async fn a_failing_credential_is_not_put_off_by_what_the_clock_was_set_back() {
+    let world = World::new().await;
+    let _operator = world.operator().start().await;
+    let client = world.scene.welkin_client("a").await;
+    client.always(Reply::error(503));
+    world.scene.apply_welkin("a", &client).await;
+    world.scene.space.wait_condition("a", "Ready", "False/ProviderUnavailable").await;
+    world.step(-HOUR);
+    let before = client.count();
+    world.scene.space.wait_for("two more tries", async || (client.count() >= before + 2).then_some(())).await;
+    client.lifetime(3600.0);
+    world.scene.space.wait_ready("a").await;
+}
+
+#[tokio::test]
 async fn a_refusal_is_looked_at_again_although_the_clock_was_set_back() {
     let world = World::new().await;
     let _operator = world.operator().start().await;
     world.turns(1).await;
     world.step(-HOUR);
     world.turns(3).await;
+}
+
+#[tokio::test]
+async fn a_renew_request_is_not_put_off_by_what_the_clock_was_set_back() {
+    let world = World::new().await;
+    let _operator = world.operator().start().await;
+    let all = world.ready(1).await;
+    world.step(-10 * MINUTE);
+    world.scene.ask_to_renew("a00", "now").await;
+    world.scene.wait_answered("a00", "now").await;
+    world.turns(3).await;
+    assert_eq!(counts(&all), [2]);
+}
+
+#[tokio::test]
+async fn a_failed_renewal_of_a_token_from_the_future_is_not_tried_again_before_its_time() {
+    let world = World::new().await;
+    // The second try comes half an hour after the first, or a little later.
+    let settings = world.operator().flag("--retry-base", "10m");
+    let operator = settings.start().await;
+    let all = world.ready(1).await;
+    all[0].client.always(Reply::error(503));
+    world.step(-HOUR);
+    let space = &world.scene.space;
+    count_from(&world, &all, world.clocks.now()).await;
+    world.step(HOUR / 10 + 1);
+    let failing = space.wait_condition("a00", "Ready", "True/RenewalFailing").await.status.unwrap();
+    world.scene.make_it_look("a00", 3).await;
+    assert_eq!(all[0].client.count(), 2);
+    assert!(operator.terminate(crate::support::space::DEADLINE).await.success());
+    let _operator = settings.start().await;
+    world.scene.make_it_look("a00", 3).await;
+    assert_eq!(all[0].client.count(), 2);
+    let status = world.status("a00").await;
+    let open = |status: &apicredential_operator::credential::ApiCredentialStatus| {
+        (status.failed_attempts, status.next_attempt_time.clone(), status.last_attempt.clone())
+    };
+    assert_eq!(open(&status), open(&failing));
 }
 
 /// Waits until the status of each says that its token counts from no later than now and no earlier than `back`, and
