@@ -69,3 +69,23 @@ pub fn steady() -> Duration {
     let time = simulated::boot(time);
     time
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_is_noticed_and_makes_nothing_younger() {
+        let set_back = |seconds| Mark { wall: now() + SignedDuration::from_secs(seconds), boot: steady() };
+        assert!(!set_back(0).is_set_back());
+        assert!(!set_back(1).is_set_back(), "a leap second");
+        assert!(set_back(10).is_set_back());
+        assert!(!set_back(-3600).is_set_back());
+        assert!(
+            set_back(-3600).elapsed() >= Duration::from_secs(3600),
+            "set forward, or slept where nothing counts it"
+        );
+        let before = Mark { wall: now() + SignedDuration::from_secs(3600), boot: steady() - Duration::from_secs(9) };
+        assert!(before.elapsed() >= Duration::from_secs(9));
+    }
+}

@@ -104,3 +104,24 @@ fn is_proven(status: &ApiCredentialStatus, glance: &Glance, plan: &Plan) -> bool
         && plan.endpoint_allowed
         && answered
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rest::later;
+
+    #[test]
+    fn a_try_is_put_off_by_no_more_than_its_class_allows_and_a_kept_token_to_its_end() {
+        let second = Duration::from_secs(1);
+        let pace = Pace { retry_base: second, min_renewal_interval: second, resync: second };
+        let now = Timestamp::UNIX_EPOCH;
+        let latest = |reason, expiry| latest_attempt(reason, expiry, now, &pace);
+        assert_eq!(latest(Reason::DnsFailed, Some(later(now, 9999))), Some(later(now, 60)));
+        assert_eq!(latest(Reason::CredentialsRejected, None), Some(later(now, 720)));
+        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, 9999))), Some(later(now, 9999)));
+        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, -1))), Some(later(now, 60)));
+        assert_eq!(latest(Reason::TokenNotExtended, None), None, "it never ends");
+    }
+}

@@ -246,6 +246,27 @@ proptest! {
     }
 
     #[test]
+    fn a_token_issued_ahead_of_the_clock_is_renewed_within_what_is_left_of_it_whatever_the_step(
+        lifetime in 1_i64..100_000_000,
+        ahead in 1_i64..200_000_000,
+        margin in any_margin(),
+        max_age in prop::option::of(300_i64..1_000_000),
+        uid in "[a-f0-9]{8}",
+    ) {
+        let policy = policy(margin, max_age);
+        let stored = Life { issued: at(ahead), expiry: Expiry::At(at(ahead + lifetime)) };
+        let (counted, due) = ahead_of_clock(&stored, at(0), &policy, &uid);
+        prop_assert_eq!(counted, life(lifetime));
+        prop_assert!(counted.expiry.time() <= stored.expiry.time());
+        prop_assert_eq!(due.is_some(), ahead > policy.margin_of(lifetime).0);
+        if let Some(due) = due {
+            prop_assert!(at(0) <= due && due <= at(lifetime / 10));
+        }
+        let planned = renewal_time(&counted, &policy, &uid, &pace(0)).unwrap();
+        prop_assert!(due.unwrap_or(planned) <= at(lifetime));
+    }
+
+    #[test]
     fn delays_grow_up_to_their_cap_and_stay_there(class in any_class(), valid: bool, uid in "[a-f0-9]{8}") {
         let delays: Vec<Duration> = (1..40).map(|failed| delay(class, failed, &pace(30), valid, &uid)).collect();
         // The first five double in every class. The step to the cap is less than that, so jitter can outweigh it.
