@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::support::audit::Audit;
 use crate::support::operator::Settings;
-use crate::world::{HOUR, MINUTE, World, assert_rate, counts, is_turn};
+use crate::world::{HOUR, MINUTE, Way, World, assert_rate, counts, is_turn};
 
 const RATE: f64 = 1.0;
 const BURST: f64 = 8.0;
@@ -12,31 +12,32 @@ const BURST: f64 = 8.0;
 #[tokio::test]
 async fn an_hour_ahead_every_token_is_exchanged_once_at_the_rate_of_the_endpoint() {
     let world = World::new().await;
-    an_hour_ahead(&world, world.operator(), 3).await;
+    an_hour_passes(&world, world.operator(), Way::Step, 3).await;
 }
 
 #[tokio::test]
 async fn an_hour_ahead_a_leader_that_has_to_take_its_lease_again_keeps_to_the_rate() {
     let world = World::new().await;
     // It says nothing before the lease is surely its own again: a sixth of it, at most.
-    an_hour_ahead(&world, world.elected_operator(), 3 + 4).await;
+    an_hour_passes(&world, world.elected_operator(), Way::Step, 3 + 4).await;
 }
 
-async fn an_hour_ahead(world: &World, settings: Settings, patience: usize) {
+/// Twenty tokens of an hour, which passes in that way; within so many turns of the loop each is told of.
+pub async fn an_hour_passes(world: &World, settings: Settings, way: Way, patience: usize) {
     let _operator = settings.flag("--provider-rate", "1").flag("--provider-burst", "8").start().await;
     let all = world.ready(20).await;
     world.turns(2).await;
     let before = world.audit().await;
 
-    world.step(HOUR);
+    world.pass(way, HOUR);
     world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
     world.turns(3).await;
     assert_eq!(counts(&all), [2; 20]);
-    // Both in the machine's own time: to the provider, the hour did not pass.
-    let hour = SignedDuration::from_secs(HOUR);
+    // An hour that was only said to have passed buys nobody a request.
+    let unreal = SignedDuration::from_secs(if way == Way::Step { HOUR } else { 0 });
     let times = all.iter().flat_map(|known| {
         let requests = known.client.requests();
-        [requests[0].at, requests[1].at - hour]
+        [requests[0].at, requests[1].at - unreal]
     });
     assert_rate(times.collect(), RATE, BURST);
     let after = world.audit().await.since(&before);
@@ -57,22 +58,22 @@ fn turns_before(audit: &Audit, name: &str) -> usize {
 #[tokio::test]
 async fn ten_minutes_ahead_nothing_is_asked_and_nothing_written() {
     let world = World::new().await;
-    ten_minutes_ahead(&world, world.operator()).await;
+    ten_minutes_pass(&world, world.operator(), Way::Step).await;
 }
 
 #[tokio::test]
 async fn ten_minutes_ahead_a_leader_that_has_to_take_its_lease_again_asks_and_writes_nothing() {
     let world = World::new().await;
-    let settings = world.elected_operator();
-    ten_minutes_ahead(&world, settings).await;
+    ten_minutes_pass(&world, world.elected_operator(), Way::Step).await;
 }
 
-async fn ten_minutes_ahead(world: &World, settings: Settings) {
+/// Tokens of an hour, of which so much passes in that way.
+pub async fn ten_minutes_pass(world: &World, settings: Settings, way: Way) {
     let _operator = settings.start().await;
     let all = world.ready(5).await;
     world.turns(2).await;
     let before = world.audit().await;
-    world.step(10 * MINUTE);
+    world.pass(way, 10 * MINUTE);
     world.turns(5).await;
     assert_eq!(counts(&all), [1; 5]);
     let after = world.audit().await.since(&before).only(|call| !is_turn(call));

@@ -17,6 +17,8 @@ mod back;
 mod forward;
 #[path = "../cluster/life.rs"]
 mod life;
+mod replicas;
+mod sleep;
 #[path = "../support/tree.rs"]
 mod support;
 mod world;

@@ -67,6 +67,15 @@ impl Clocks {
     }
 }
 
+/// How time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The wall clocks of the operator and the provider are set, and it does not pass at all.
+    Step,
+    /// The machine sleeps.
+    Sleep,
+}
+
 /// A namespace, a provider, and the clocks of both.
 pub struct World {
     pub scene: Scene,
@@ -107,6 +116,13 @@ impl World {
     pub fn sleep(&self, seconds: i64) {
         self.clocks.sleep(seconds);
         self.scene.stand_in.set_clock(self.clocks.ahead());
+    }
+
+    pub fn pass(&self, way: Way, seconds: i64) {
+        match way {
+            Way::Step => self.step(seconds),
+            Way::Sleep => self.sleep(seconds),
+        }
     }
 
     /// Credentials of that number, each with a token of an hour.
@@ -172,7 +188,7 @@ pub fn counts(all: &[Known]) -> Vec<usize> {
     all.iter().map(|known| known.client.count()).collect()
 }
 
-/// Fails if more requests came in some window than the burst and the rate allow; the times are the machine's own.
+/// Fails if more requests came in some window than the burst and the rate allow.
 pub fn assert_rate(mut times: Vec<Timestamp>, rate: f64, burst: f64) {
     times.sort();
     // What is bounded is the sending: a connection that is slow to open moves an arrival by so much.
