@@ -19,6 +19,8 @@ test: ## Run all tests, those on a real API server included; the first run build
 	@echo "The programs of the control plane: found, or built once from tests/control-plane/go.mod"
 	@tests/control-plane/build.sh
 	$(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+	@echo "The tests of a clock that jumps: the operator is built with a clock that a test can set"
+	$(CARGO) test --locked --features simulated-clock --test clock -- --test-threads=$(TEST_THREADS)
 
 demo: ## See it work on a real API server with stand-in providers; HOLD=1 keeps it up
 	@tests/demo/run.sh

@@ -14,6 +14,21 @@ async fn an_hour_back_every_token_is_due_within_a_tenth_of_its_life_and_exchange
 }
 
 #[tokio::test]
+async fn an_hour_ahead_and_back_again_costs_each_token_one_exchange_each_time() {
+    let world = World::new().await;
+    let _operator = world.operator().start().await;
+    let all = world.ready(5).await;
+    world.step(HOUR);
+    world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
+    world.step(-HOUR);
+    count_from(&world, &all, world.clocks.now()).await;
+    world.step(HOUR / 10 + MINUTE);
+    world.all_are(&all, "a third token", |_, status| status.revision == Some(3)).await;
+    world.turns(3).await;
+    assert_eq!(counts(&all), [3; 5]);
+}
+
+#[tokio::test]
 async fn an_hour_back_a_new_process_plans_the_same() {
     let world = World::new().await;
     let settings = world.operator();

@@ -7,7 +7,7 @@ use crate::support::operator::Settings;
 use crate::world::{HOUR, MINUTE, Way, World, assert_rate, counts, is_turn};
 
 const RATE: f64 = 1.0;
-const BURST: f64 = 8.0;
+const BURST: f64 = 16.0;
 
 #[tokio::test]
 async fn an_hour_ahead_every_token_is_exchanged_once_at_the_rate_of_the_endpoint() {
@@ -24,7 +24,7 @@ async fn an_hour_ahead_a_leader_that_has_to_take_its_lease_again_keeps_to_the_ra
 
 /// Twenty tokens of an hour, which passes in that way; within so many turns of the loop each is told of.
 pub async fn an_hour_passes(world: &World, settings: Settings, way: Way, patience: usize) {
-    let _operator = settings.flag("--provider-rate", "1").flag("--provider-burst", "8").start().await;
+    let _operator = settings.flag("--provider-rate", "1").flag("--provider-burst", "16").start().await;
     let all = world.ready(20).await;
     world.turns(2).await;
     let before = world.audit().await;

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 12;
 pub struct Results {
     file: Mutex<File>,
     folder: PathBuf,
-    /// Tells builds of the operator apart: an old result says nothing of a new operator.
+    /// Tells builds of the operator and of its judges apart: an old result says nothing of a new one of either.
     build: String,
     known: Mutex<BTreeMap<Plan, Outcome>>,
 }
@@ -117,10 +117,12 @@ pub fn run(plan: &Plan) -> Result<Run, String> {
 }
 
 fn build() -> String {
-    let path = env!("CARGO_BIN_EXE_apicredential-operator");
-    let bytes = std::fs::read(path).expect("the operator is built");
-    let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    let judges = std::env::current_exe().expect("a process has a program");
+    for program in [env!("CARGO_BIN_EXE_apicredential-operator").into(), judges] {
+        hash.update(&std::fs::read(program).expect("both are built"));
+    }
+    hash.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What became of the plans.

@@ -137,7 +137,8 @@ impl Scenario {
             return Some("the token is of the source as it is".to_owned());
         }
         let issued = stage.client.tokens().into_iter().find(|issued| issued.text == token);
-        let lives_on = issued.and_then(|issued| issued.remaining()).is_some_and(|seconds| seconds > 2.0 * SHORT);
+        let lives_on =
+            issued.and_then(|issued| issued.remaining(clock::now())).is_some_and(|seconds| seconds > 2.0 * SHORT);
         (!lives_on).then(|| "the token is renewed".to_owned())
     }
 
