@@ -13,6 +13,7 @@
 pub mod args;
 pub mod clock;
 pub mod leader;
+pub mod process;
 pub mod run;
 pub mod telemetry;
 

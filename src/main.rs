@@ -1,10 +1,16 @@
 //! Start-up: flags, then either the CRD or the operator.
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use apicredential_operator::args::{Args, Command};
 use apicredential_operator::{credential, run};
 use clap::Parser as _;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Zeroes what is freed: libraries copy secrets, too, into buffers that nobody else would wipe.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     // Before anything else: both TLS clients ask for the process-wide provider.

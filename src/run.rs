@@ -25,6 +25,7 @@ use crate::gate::{Gates, Limits};
 use crate::leader::{Elector, Leadership, identity};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::process;
 use crate::reconcile::{self, Context, Operator, Pairs};
 use crate::serve::{Health, Readiness, serve};
 use crate::telemetry;
@@ -57,6 +58,7 @@ pub fn run(settings: Settings) -> ExitCode {
     if let Err(error) = telemetry::init(settings.log.format, &settings.log.filter) {
         return refuse(error);
     }
+    process::seal();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return refuse("the system gives no threads"),

@@ -26,6 +26,7 @@ mod lease;
 mod life;
 mod loose_schema;
 mod manual;
+mod memory;
 mod merge;
 mod metrics;
 mod midflight;

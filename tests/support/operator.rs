@@ -180,6 +180,11 @@ impl Operator {
         Arc::clone(&self.output)
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// SIGKILL; returns when it is gone.
     pub fn kill(&self) -> ExitStatus {
         let status = self.process.kill();
