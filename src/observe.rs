@@ -188,3 +188,59 @@ impl Values {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::endpoint::AllowedEndpoints;
+
+    /// Of these uids the credentials live, and none has a name.
+    struct Uids(&'static [&'static str]);
+
+    impl Living for Uids {
+        fn uid_lives(&self, _namespace: &str, uid: &str) -> bool {
+            self.0.contains(&uid)
+        }
+
+        fn name_lives(&self, _namespace: &str, _name: &str) -> bool {
+            false
+        }
+
+        fn is_oldest_for_target(&self, _credential: &ApiCredential) -> bool {
+            true
+        }
+    }
+
+    /// What the credential `a` with the uid `own` says of a Secret with this controller reference.
+    fn refusal(reference: &serde_json::Value, living: &Uids) -> Option<Reason> {
+        let credential: ApiCredential = serde_json::from_value(json!({
+            "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
+            "metadata": {"name": "a", "namespace": "ns", "uid": "own"},
+            "spec": {
+                "provider": {"type": "Qontak", "qontak": {"secretRef": {"name": "login"}}},
+                "target": {"name": "a-token"},
+            },
+        }))
+        .unwrap();
+        let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).unwrap();
+        let secret = json!({"metadata": {"name": "a-token", "ownerReferences": [reference]}});
+        match target(&credential, &plan, Some(serde_json::from_value(secret).unwrap()), living) {
+            Target::Refused(refusal) => Some(refusal.reason),
+            Target::Absent | Target::Ours { .. } => None,
+        }
+    }
+
+    #[test]
+    fn the_uid_says_whose_a_secret_is_and_never_the_name() {
+        let reference = |kind: &str, uid: &str, controller: bool| json!({"apiVersion": "apicredential.io/v1alpha1", "kind": kind, "name": "a", "uid": uid, "controller": controller});
+        let living = Uids(&["own", "other"]);
+        assert_eq!(refusal(&reference("ApiCredential", "own", true), &living), None);
+        assert_eq!(refusal(&reference("ApiCredential", "other", true), &living), Some(Reason::TargetOwnedByOther));
+        let dead = refusal(&reference("ApiCredential", "of the one before", true), &living);
+        assert_eq!(dead, Some(Reason::TargetTerminating), "the garbage collector is on its way");
+        assert_eq!(refusal(&reference("ApiCredential", "own", false), &living), Some(Reason::TargetNotOwned));
+        assert_eq!(refusal(&reference("Deployment", "own", true), &living), Some(Reason::TargetNotOwned));
+    }
+}

@@ -41,6 +41,22 @@ async fn rejected_credentials_are_tried_five_times_and_then_hardly_ever() {
 }
 
 #[tokio::test]
+async fn a_failing_attempt_says_the_same_each_time() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let client = hostile::client(&stand_in, Welkin, "a");
+    client.always(Reply::error(503));
+    let _operator = hasty(&space, &stand_in, "20ms").start().await;
+    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    let failed = |count| move |credential: &_| hostile::status(credential).failed_attempts >= Some(count);
+    let first = space.wait_until("a", "an attempt has failed", failed(1)).await;
+    let later = space.wait_until("a", "some more have failed", failed(4)).await;
+    for type_ in ["Ready", "Renewed", "Reconciling"] {
+        assert!(space::message(&first, type_).is_some());
+        assert_eq!(space::message(&first, type_), space::message(&later, type_), "{type_}");
+    }
+}
+
+#[tokio::test]
 async fn new_values_begin_to_count_anew() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let client = hostile::client(&stand_in, Welkin, "a");

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::life::{Scene, status};
 use crate::support::operator::Operator;
 use crate::support::provider::Reply;
-use crate::support::space::{DEADLINE, condition};
+use crate::support::space::{DEADLINE, condition, value};
 
 #[tokio::test]
 async fn a_restart_with_nothing_due_asks_and_writes_nothing() {
@@ -86,6 +86,22 @@ async fn an_absurd_next_attempt_is_brought_back_to_the_longest_delay() {
     let _operator = settings.start().await;
     scene.space.wait_ready("a").await;
     assert_eq!(client.count(), before + 1);
+}
+
+#[tokio::test]
+async fn a_target_that_was_changed_while_nobody_ran_is_looked_at_and_costs_one_exchange() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let operator = settings.start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    end(&operator).await;
+    scene.space.patch_secret("a-token", &json!({"stringData": {"token": "edited"}})).await;
+    let _operator = settings.start().await;
+    scene.space.wait_for("the second exchange", async || (client.count() == 2).then_some(())).await;
+    let renewed = async || (value(&scene.target("a").await, "token") == client.last_token()).then_some(());
+    scene.space.wait_for("its token", renewed).await;
 }
 
 #[tokio::test]

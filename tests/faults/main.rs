@@ -26,8 +26,9 @@ use std::time::{Duration, Instant};
 
 use plans::{pair, sample, single};
 use results::Results;
-use runs::Plan;
+use runs::{Plan, Trouble};
 use scenarios::Scenario;
+use support::gate::{Act, Fault, Site, When};
 
 /// How many plans the smoke tier runs.
 const SMOKE: usize = 24;
@@ -42,6 +43,19 @@ fn a_run_without_faults_keeps_every_promise_and_a_sample_of_single_faults_does_t
     let mut chosen: Vec<Plan> = regressions();
     chosen.extend(sample(&plans, SMOKE));
     assert_all_pass("smoke", &chosen, None);
+}
+
+#[test]
+fn a_write_that_was_turned_away_is_not_sent_again_before_somebody_has_looked() {
+    let site = Site { verb: "create".into(), resource: "secrets".into(), name: "a-token".into(), nth: 1 };
+    let fault = Fault { site, when: When::After, act: Act::Answer(503) };
+    let plan = Plan { scenario: Scenario::FirstSync, troubles: vec![Trouble::Api(fault)] };
+    let run = results::run(&plan).expect("it converges");
+    let of_target = run.history.calls.iter().filter(|call| call.resource == "secrets" && call.name == "a-token");
+    let verbs: Vec<&str> = of_target.map(|call| call.verb.as_str()).collect();
+    let first = verbs.iter().position(|verb| *verb == "create").expect("it was created");
+    assert_eq!(verbs.get(first + 1), Some(&"get"), "{verbs:?}");
+    assert_eq!(verbs.iter().filter(|verb| **verb == "create").count(), 1, "it was there already: {verbs:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use apicredential_operator::clock;
 use apicredential_operator::credential::ApiCredential;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, WatchEvent, WatchParams};
+use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,14 +25,13 @@ impl Recorder {
     /// beginning tells of each in order.
     pub async fn start(client: &Client, namespace: &str) -> Self {
         let versions = Arc::<Mutex<Vec<Version>>>::default();
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+        let credentials: Api<ApiCredential> = Api::namespaced(client.clone(), namespace);
+        // Where it begins is asked for here, and not by the tasks: they may begin late.
+        let (first, second) = (beginning(&secrets).await, beginning(&credentials).await);
         let watches = vec![
-            tokio::spawn(record::<Secret>(client.clone(), namespace.to_owned(), "secrets", Arc::clone(&versions))),
-            tokio::spawn(record::<ApiCredential>(
-                client.clone(),
-                namespace.to_owned(),
-                "apicredentials",
-                Arc::clone(&versions),
-            )),
+            tokio::spawn(record(secrets, first, "secrets", Arc::clone(&versions))),
+            tokio::spawn(record(credentials, second, "apicredentials", Arc::clone(&versions))),
         ];
         Self { versions, watches }
     }
@@ -52,31 +51,35 @@ impl Drop for Recorder {
     }
 }
 
-/// Watches until it is dropped; a watch that ends is continued where it ended.
-async fn record<K>(client: Client, namespace: String, resource: &'static str, versions: Arc<Mutex<Vec<Version>>>)
+/// The resourceVersion of a list, from which a watch goes on.
+async fn beginning<K>(api: &Api<K>) -> String
 where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-    K: Clone + std::fmt::Debug + DeserializeOwned + Serialize + Send + 'static,
+    K: Clone + std::fmt::Debug + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(client, &namespace);
-    let mut from =
-        api.list_metadata(&Default::default()).await.expect("objects can be listed").metadata.resource_version;
+    let list = api.list_metadata(&ListParams::default()).await.expect("objects can be listed");
+    list.metadata.resource_version.unwrap_or_default()
+}
+
+/// Watches until it is dropped; a watch that ends is continued where it ended.
+async fn record<K>(api: Api<K>, mut from: String, resource: &'static str, versions: Arc<Mutex<Vec<Version>>>)
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize + Send + 'static,
+{
     loop {
-        let version = from.clone().unwrap_or_default();
-        let mut watch = api.watch(&WatchParams::default(), &version).await.expect("objects can be watched").boxed();
+        let mut watch = api.watch(&WatchParams::default(), &from).await.expect("objects can be watched").boxed();
         while let Some(Ok(event)) = watch.next().await {
             let (object, deleted) = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
                 WatchEvent::Deleted(object) => (object, true),
                 WatchEvent::Bookmark(_) | WatchEvent::Error(_) => continue,
             };
-            from = object.resource_version();
+            from = object.resource_version().unwrap_or_default();
             versions.lock().unwrap_or_else(PoisonError::into_inner).push(Version {
                 seen: clock::now(),
                 resource: resource.to_owned(),
                 name: object.name_any(),
                 uid: object.uid().unwrap_or_default(),
-                version: from.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default(),
+                version: from.parse().unwrap_or_default(),
                 deleted,
                 object: serde_json::to_value(&object).expect("an API object is JSON"),
             });
