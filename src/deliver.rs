@@ -59,7 +59,7 @@ pub struct Errand {
     pub values: Values,
     /// The target as it was last read; none if it is to be created.
     pub target: Option<Secret>,
-    /// The stored token, if it is whole.
+    /// The stored token, if it is whole and not of the future.
     pub stored: Option<Minted>,
     /// The renew request that this exchange answers.
     pub renew_request: Option<String>,

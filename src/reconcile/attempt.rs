@@ -11,7 +11,6 @@ use crate::clock;
 use crate::cluster::Fault;
 use crate::credential::CreationPolicy;
 use crate::decide::{self, Cause, Decision, Standing, attempt_class, decide};
-use crate::deliver::render::Minted;
 use crate::deliver::{Delivery, Ending, Errand};
 use crate::gate::{Admission, Pass};
 use crate::observe;
@@ -169,12 +168,8 @@ impl Round {
             plan,
             values,
             target: sight.secret.clone(),
-            // With the end that counts: a token from the future would outlive every answer.
-            stored: sight
-                .minted
-                .clone()
-                .zip(token)
-                .map(|(stored, token)| Minted { expiry: token.life.expiry, ..stored }),
+            // A token from the future would outlive every answer, and its times are to be put right.
+            stored: sight.minted.clone().filter(|stored| token.is_some() && stored.issued_at <= clock::now()),
             renew_request: self.glance.renew_request.clone(),
         };
         Some((errand, sight))

@@ -58,6 +58,10 @@ fn forms(secret: &str) -> Vec<String> {
     vec![secret.to_owned(), BASE64_STANDARD.encode(secret)]
 }
 
+/// The stacks of Rust's threads are mappings of exactly this size. What a finished call leaves there stays until
+/// another one comes as deep.
+const THREAD_STACK: u64 = 2 * 1024 * 1024;
+
 /// Which of these texts are in the writable memory of the operator, stacks aside, and in which mapping.
 fn found(operator: &Operator, texts: &[String]) -> Vec<(usize, String)> {
     let searcher = aho_corasick::AhoCorasick::new(texts).unwrap();
@@ -67,6 +71,9 @@ fn found(operator: &Operator, texts: &[String]) -> Vec<(usize, String)> {
     for line in maps.lines().filter(|line| line.contains(" rw-p ") && !line.contains("[stack]")) {
         let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
         let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+        if to - from == THREAD_STACK {
+            continue;
+        }
         let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
         // A mapping may have gone since it was listed.
         if memory.seek(SeekFrom::Start(from)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
