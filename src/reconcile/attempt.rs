@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use tracing::{info, warn};
 
 use super::look::Round;
@@ -75,7 +76,13 @@ impl Round {
             return None;
         }
         let courier = &self.context.courier;
-        let fault = courier.rehearse(&self.credential, plan, sight.secret.as_ref()).await.err()?;
+        let Err(fault) = courier.rehearse(&self.credential, plan, sight.secret.as_ref()).await else {
+            let gone = vanished && self.is_gone().await;
+            return gone.then(|| {
+                self.glance_is_void();
+                rest::after(clock::now(), self.context.operator.pace.retry_base)
+            });
+        };
         let wake = self.after_failed_write();
         self.glance_is_void();
         if fault != Fault::NamespaceTerminating {
@@ -88,6 +95,15 @@ impl Round {
             self.tell(findings).await;
         }
         Some(wake)
+    }
+
+    /// A Secret that vanished may have gone with its credential, of whose end the watch has not told yet.
+    async fn is_gone(&self) -> bool {
+        match self.context.courier.cluster.credential(&self.key.namespace, &self.key.name).await {
+            Ok(Some(live)) => live.uid().as_ref() != Some(&self.uid) || live.metadata.deletion_timestamp.is_some(),
+            Ok(None) => true,
+            Err(_unclear) => false,
+        }
     }
 
     /// The target was ours once.
