@@ -7,7 +7,7 @@ TEST_THREADS ?= 6
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo provider control-plane generate check-generated lint fmt clean
+.PHONY: help build test torture mutants demo provider control-plane generate check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ test: ## Run all tests, those on a real API server included; the first run build
 	$(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
 	@echo "The tests of a clock that jumps: the operator is built with a clock that a test can set"
 	$(CARGO) test --locked --features simulated-clock --test clock -- --test-threads=$(TEST_THREADS)
+
+torture: ## Run what takes too long for `make test`, within TORTURE_MINUTES=120
+	@tests/torture.sh
+
+mutants: ## Show that seeded bugs are caught; ARGS='03 07' for some of them
+	@tests/mutants/run.sh $(ARGS)
 
 demo: ## See it work on a real API server with stand-in providers; HOLD=1 keeps it up
 	@tests/demo/run.sh

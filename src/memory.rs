@@ -26,6 +26,8 @@ pub struct Remembered {
     pub status: Option<ApiCredentialStatus>,
     /// That status could not be written yet.
     pub status_unsaved: bool,
+    /// The status as we last wrote it, until the store has it.
+    pub saved: Option<ApiCredentialStatus>,
     /// The credential's resourceVersion in the store when we last wrote the status, and after it.
     pub resource_version: Option<(String, String)>,
     /// What the last attempt was made with.

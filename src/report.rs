@@ -119,6 +119,19 @@ pub fn status(prior: &ApiCredentialStatus, findings: &Findings, now: Timestamp) 
     next
 }
 
+impl ApiCredentialStatus {
+    /// With the times of transition that a reader of `stored` expects: what was believed in between and could not be
+    /// written does not count.
+    pub(crate) fn transitions_since(mut self, stored: &Self) -> Self {
+        for now in &mut self.conditions {
+            if let Some(before) = condition(stored, &now.type_).filter(|before| before.status == now.status) {
+                now.last_transition_time.clone_from(&before.last_transition_time);
+            }
+        }
+        self
+    }
+}
+
 fn note_attempt(next: &mut ApiCredentialStatus, findings: &Findings) {
     let Some(attempt) = &findings.attempt else {
         return;

@@ -50,6 +50,10 @@ impl Round {
         let mut memory = context.memory.recall(&uid).unwrap_or_else(|| seed::seed(&credential, &glance, &context));
         // Said again, and not looked up: what was attempted must not depend on who edits a status.
         memory.status_unsaved |= memory.status_is_lost(&credential);
+        if !memory.status_lags(&credential) {
+            // The store has it.
+            memory.saved = None;
+        }
         if let Some(due) = memory.due
             && !memory.status_unsaved
             && due > clock::now()

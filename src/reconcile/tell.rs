@@ -22,7 +22,7 @@ impl Round {
         }
         let prior = self.status();
         let now = clock::now_seconds();
-        let next = report::status(&prior, &findings, now);
+        let next = report::status(&prior, &findings, now).transitions_since(&self.stored());
         let expires = next.token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
         let ready = report::is_ready(&next);
         self.context.operator.metrics.set_credential(&self.key.namespace, &self.key.name, ready, expires);
@@ -55,6 +55,13 @@ impl Round {
         } else {
             self.note_saved(outcome, seen);
         }
+    }
+
+    /// The status that everybody can read, which may be older than what we believe.
+    fn stored(&self) -> ApiCredentialStatus {
+        let lags = self.memory.status_lags(&self.credential);
+        let saved = self.memory.saved.as_ref().filter(|_| lags).or(self.credential.status.as_ref());
+        saved.cloned().unwrap_or_default()
     }
 
     /// Somebody wrote in between. A label or an annotation changes nothing; another spec is another look's matter.
@@ -103,6 +110,7 @@ impl Round {
         match outcome {
             Ok(written) => {
                 self.memory.status_unsaved = false;
+                self.memory.saved.clone_from(&self.memory.status);
                 self.memory.resource_version = Some((seen, written));
             }
             // Gone: nobody is left to be told.

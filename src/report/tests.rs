@@ -78,6 +78,19 @@ fn transition_times_move_only_with_the_status() {
 }
 
 #[test]
+fn what_could_not_be_written_moves_no_transition_time() {
+    let before = issued();
+    let expired = status(&before, &holding(0, Standing::Expired), at(3600));
+    assert_eq!(conditions_of(&expired)[0], "Ready=False/TokenExpired");
+    let renewed = Findings { attempt: attempt(3601, Ok(()), 0), ..holding(3601, Standing::Valid) };
+    let next = status(&expired, &renewed, at(3602));
+    assert_ne!(next.conditions[0].last_transition_time, before.conditions[0].last_transition_time);
+    let told = next.clone().transitions_since(&before);
+    assert_eq!(told.conditions[0].last_transition_time, before.conditions[0].last_transition_time);
+    assert_eq!(next.clone().transitions_since(&expired), next, "it was written");
+}
+
+#[test]
 fn a_token_of_the_future_is_no_news_and_mends_nothing() {
     let failing = Findings { attempt: attempt(2400, Err(Reason::DnsFailed), 3), ..holding(0, Standing::Valid) };
     let failed = status(&issued(), &failing, at(2400));

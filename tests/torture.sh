@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Everything that takes too long for `make test`, within TORTURE_MINUTES (120 by default), and one table at the end.
+#
+# Results of single faults are kept, so that a run which was ended goes on where it was.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+
+minutes=${TORTURE_MINUTES:-120}
+logs=target/torture
+mkdir -p "$logs"
+failed=0
+
+# The name of a part, the minutes at most, and its command; the output goes to a file of that name.
+part() {
+  local name=$1 most=$2 began=$SECONDS
+  shift 2
+  printf '%s, at most %d minutes: %s\n' "$name" "$most" "$*"
+  if timeout $((most * 60 + 300)) "$@" >"$logs/$name.log" 2>&1; then
+    printf '  passed in %d s\n' $((SECONDS - began))
+  else
+    printf '  FAILED in %d s, see %s\n' $((SECONDS - began)) "$logs/$name.log"
+    failed=$((failed + 1))
+  fi
+}
+
+lines() {
+  sed -nE "s/^($2)/  \\1/p" "$logs/$1.log" || true
+}
+
+tests/control-plane/build.sh >/dev/null
+cargo test --locked --no-run
+
+single=$((minutes * 4 / 10)) pairs=$((minutes * 3 / 10))
+export FAULTS_MINUTES=$single PAIRS_MINUTES=$pairs
+part single-faults "$single" cargo test --locked --test faults -- --ignored --nocapture every_single_fault
+part pairs-of-faults "$pairs" cargo test --locked --test faults -- --ignored --nocapture random_pairs
+MODEL_BOUND=large part model 15 cargo test --locked --test model -- --include-ignored --nocapture --test-threads 1
+part spec-walk 10 cargo test --locked --test cluster -- --ignored --nocapture spec_walk
+part memory 10 cargo test --locked --test cluster -- --ignored --nocapture memory
+
+printf '\n%s\n' "What came of it"
+lines single-faults 'single: .*'
+lines pairs-of-faults 'pairs.*'
+lines model 'model, .*states.*'
+lines spec-walk 'spec walk: .*'
+lines memory 'test memory::.*'
+printf '%d parts failed\n' "$failed"
+[ "$failed" -eq 0 ]
