@@ -22,7 +22,7 @@ use crate::gate::Gates;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::reason::{Reason, Refusal};
-use crate::reconcile::look::Round;
+use crate::reconcile::look::{Blind, Round};
 use crate::reconcile::sight::Sight;
 use crate::rest::{self, Pace};
 use crate::serve::Health;
@@ -168,7 +168,7 @@ impl Round {
         for _step in 0..STEPS {
             let sight = match self.look().await {
                 Ok(sight) => sight,
-                Err(fault) => return self.fault(fault).await,
+                Err(blind) => return self.blind(blind).await,
             };
             match decide(&sight.facts, clock::now()) {
                 Decision::Rest(time) => {
@@ -202,16 +202,17 @@ impl Round {
         rest::after(clock::now(), self.context.operator.pace.retry_base * 12).min(sight.expiry())
     }
 
-    /// The API server did not let us look: what the status says of the Secret may still be so.
-    async fn fault(&mut self, fault: Fault) -> Timestamp {
+    /// The API server did not let us look. Where the target was not seen, what the status says of it may still be so.
+    async fn blind(&mut self, Blind { fault, sight }: Blind) -> Timestamp {
         let retry = rest::after(clock::now(), self.context.operator.pace.retry_base * 12);
         self.glance_is_void();
         if fault == Fault::NamespaceTerminating {
             return retry;
         }
-        let findings = self.findings_from_status().refused(fault.reason().into());
-        self.tell(findings).await;
-        retry
+        let seen = sight.as_ref().map(|sight| sight.findings(self));
+        let findings = seen.unwrap_or_else(|| self.findings_from_status());
+        self.tell(findings.refused(fault.reason().into())).await;
+        sight.map_or(retry, |sight| retry.min(sight.expiry()))
     }
 
     /// Writes our part again; none means: look again at once.

@@ -39,6 +39,13 @@ pub(super) struct Round {
     pub(super) fresh_target: Option<Secret>,
 }
 
+/// The API server did not let us look.
+pub(super) struct Blind {
+    pub(super) fault: Fault,
+    /// What was seen of the target all the same, if it was the source that could not be read.
+    pub(super) sight: Option<Box<Sight>>,
+}
+
 impl Round {
     /// Begins a look, unless nothing changed and nothing is due: then, when something will be.
     pub(super) fn begin(credential: Arc<ApiCredential>, context: Arc<Context>) -> Result<Self, Timestamp> {
@@ -120,7 +127,7 @@ impl Round {
     }
 
     /// Looks at the target, and at the source where the watch does not vouch for it.
-    pub(super) async fn look(&mut self) -> Result<Sight, Fault> {
+    pub(super) async fn look(&mut self) -> Result<Sight, Blind> {
         let plan = match Plan::parse(&self.credential.spec, &self.context.allowed) {
             Ok(plan) => plan,
             Err(refusal) => return Ok(self.without_plan(refusal)),
@@ -128,14 +135,22 @@ impl Round {
         let namespace = &self.key.namespace;
         let secret = match self.fresh_target.take() {
             Some(secret) => Some(secret),
-            None => self.context.courier.cluster.secret(namespace, &plan.target.name, READ).await?,
+            None => {
+                let read = self.context.courier.cluster.secret(namespace, &plan.target.name, READ).await;
+                read.map_err(|fault| Blind { fault, sight: None })?
+            }
         };
         let target = observe::target(&self.credential, &plan, secret, &self.context.courier.watch.index);
         if matches!(target, observe::Target::Refused(_)) {
             return Ok(self.sight(plan, target, Source::Unknown, None));
         }
-        let (source, values) = self.look_at_source(&plan, &target).await?;
-        Ok(self.sight(plan, target, source, values))
+        match self.look_at_source(&plan, &target).await {
+            Ok((source, values)) => Ok(self.sight(plan, target, source, values)),
+            Err(fault) => {
+                let sight = self.sight(plan, target, Source::Unknown, None);
+                Err(Blind { fault, sight: Some(Box::new(sight)) })
+            }
+        }
     }
 
     fn without_plan(&self, refusal: Refusal) -> Sight {
