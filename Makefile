@@ -45,7 +45,7 @@ check-generated: ## Fail if crds/, README.md or Cargo.lock do not fit the code
 	$(CARGO) test --locked --test generated
 
 lint: ## Run clippy; a warning is an error
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 
 fmt: ## Format the code
 	$(CARGO) fmt

@@ -255,14 +255,21 @@ fn due_time(facts: &Facts, token: &Token) -> Option<Timestamp> {
 fn not_before(facts: &Facts, cause: Cause, now: Timestamp) -> Option<Timestamp> {
     let attempts = &facts.attempts;
     if cause == Cause::Requested {
-        // Further ahead than that, the time was taken from a clock that has been set back since, and says nothing.
-        let sent = attempts.last_sent.filter(|sent| *sent <= rest::later(now, REQUEST_INTERVAL));
-        return sent.map(|sent| rest::later(sent, REQUEST_INTERVAL));
+        return request_time(attempts, now);
     }
     if attempts.fresh {
         return None;
     }
-    attempts.open.as_ref().filter(|open| !open.not_extended()).map(|open| open.next)
+    let next = attempts.open.as_ref().filter(|open| !open.not_extended()).map(|open| open.next)?;
+    // Whatever the cause is, somebody who asks gets a try.
+    Some(if facts.renew_requested { next.min(request_time(attempts, now).unwrap_or(now)) } else { next })
+}
+
+/// From when on an annotation may ask for an exchange.
+fn request_time(attempts: &Attempts, now: Timestamp) -> Option<Timestamp> {
+    // Further ahead than that, the time was taken from a clock that has been set back since, and says nothing.
+    let sent = attempts.last_sent.filter(|sent| *sent <= rest::later(now, REQUEST_INTERVAL));
+    sent.map(|sent| rest::later(sent, REQUEST_INTERVAL))
 }
 
 /// The next time at which the facts alone make a difference.

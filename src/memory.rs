@@ -35,6 +35,8 @@ pub struct Remembered {
     /// The next attempt that the status names counts at most until then: it was written before a restart, or before
     /// the clock was set back.
     pub latest_attempt: Option<Timestamp>,
+    /// The generation of the spec that the source was last read for, and found to be what the token was made from.
+    pub source_read: Option<i64>,
     /// The target was ours once.
     pub target_known: bool,
     /// The last write was rejected or too late: ask the API server dry before spending an exchange.

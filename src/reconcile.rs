@@ -16,6 +16,7 @@ use crate::cluster::Fault;
 use crate::credential::ApiCredential;
 use crate::decide::{Decision, decide};
 use crate::deliver::Courier;
+use crate::deliver::render::render;
 use crate::deliver::write::WriteError;
 use crate::endpoint::AllowedEndpoints;
 use crate::gate::Gates;
@@ -104,7 +105,8 @@ impl Drop for Pair {
 pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Infallible> {
     context.courier.watch.ready().await;
     let key = Key::of(&*object);
-    if object.meta().deletion_timestamp.is_some() {
+    let uid = object.meta().uid.as_deref().unwrap_or_default();
+    if object.meta().deletion_timestamp.is_some() || !context.courier.watch.index.lives(&key, uid) {
         // Nothing more is done for it, and nothing holds it back: there is no finalizer.
         context.gates.forget(&key);
         return Ok(Action::await_change());
@@ -159,7 +161,11 @@ impl Round {
         if round.memory.status_unsaved {
             due = due.min(round.after_failed_write());
         }
-        let resync = rest::resync_time(clock::now(), &round.uid, &round.context.operator.pace);
+        let now = clock::now();
+        // Whatever it waits for, the end of its token has to be told of.
+        let ends = round.status().token.and_then(|token| token.expiration_time).map(|time| time.0);
+        let due = due.min(ends.filter(|ends| *ends > now).unwrap_or(Timestamp::MAX));
+        let resync = rest::resync_time(now, &round.uid, &round.context.operator.pace);
         round.end(due);
         due.min(resync)
     }
@@ -228,8 +234,13 @@ impl Round {
                     name = self.key.name,
                     "the Secret was put right from the token in it"
                 );
+                let failed = self.memory.failed_writes;
                 self.remember_write(&secret);
-                return None;
+                render(&self.credential, plan, stored).to_patch(&secret)?;
+                // Something in between changes what is written: putting it right again would go on for ever.
+                self.memory.failed_writes = failed;
+                self.tell(sight.findings(self).refused(Reason::TargetWriteRejected.into())).await;
+                return Some(self.after_failed_write());
             }
             Err(WriteError::Api(Fault::Conflict | Fault::NotFound)) => return None,
             Err(WriteError::Api(fault)) => fault,

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
@@ -56,11 +57,30 @@ impl Key {
     }
 }
 
-/// How long after its last error a watch counts as broken: a broken one repeats its error sooner than that.
-const ERROR_SHADOW: Duration = Duration::from_secs(45);
+/// How long after its last error a watch counts as broken: a broken one repeats its error sooner than that, after 30 s and
+/// as much again for the jitter.
+const ERROR_SHADOW: Duration = Duration::from_secs(90);
 /// How long the API server lets one watch request live.
 const WATCH_SECONDS: u32 = 200;
 const PAGE: u32 = 100;
+
+/// The library's own delays between errors, which grow from 0.8 s to 30 s. There every sign of life begins anew, and the
+/// announcement of a list that then fails is one: a list that is forbidden would be asked for every second, for ever. Two
+/// minutes without an error begin anew all the same.
+#[derive(Default)]
+struct Patience(watcher::DefaultBackoff);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next()
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
+}
 
 /// What became of one stream.
 #[derive(Default)]
@@ -163,7 +183,7 @@ impl Watch {
     ) -> BoxStream<'static, Result<Guarded, watcher::Error>> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
-            let stream = watcher(scoped::<Guarded>(client, *scope), config()).default_backoff();
+            let stream = watcher(scoped::<Guarded>(client, *scope), config()).backoff(Patience::default());
             all.push(changes(stream).map(move |change| (number, change)).boxed());
         }
         writer.apply_watcher_event(&watcher::Event::Init);
@@ -224,7 +244,7 @@ impl Watch {
         for (number, scope) in scopes.iter().enumerate() {
             for (offset, label) in [names::SOURCE, names::MANAGED].into_iter().enumerate() {
                 let api = scoped::<PartialObjectMeta<Secret>>(client, *scope);
-                let stream = watcher(api, config().labels(label)).default_backoff();
+                let stream = watcher(api, config().labels(label)).backoff(Patience::default());
                 let place = (number * 2 + offset, label == names::SOURCE);
                 all.push(changes(stream).map(move |change| (place, change)).boxed());
             }

@@ -136,6 +136,11 @@ fn a_renew_request_waits_half_a_minute_since_the_last_request() {
         ..facts
     };
     assert_eq!(decide(&failing, at(130)), Decision::Exchange(Cause::Requested), "a request is a fresh try");
+    let without = Facts { target: ours(None), ..failing };
+    assert_eq!(decide(&without, at(110)), Decision::Wait(Cause::Missing, at(130)), "also without a token");
+    assert_eq!(decide(&without, at(130)), Decision::Exchange(Cause::Missing));
+    let unasked = Facts { renew_requested: false, ..without };
+    assert_eq!(decide(&unasked, at(130)), Decision::Wait(Cause::Missing, at(9999)));
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
+use secrecy::ExposeSecret as _;
 
 use super::fingerprint::Fingerprint;
 use super::guard::{self, Halt, Moment};
-use super::render::{Found, Minted, render};
+use super::render::{self, Found, Minted, render};
 use super::{Courier, Ending, Errand};
 use crate::clock::{self, Mark};
 use crate::cluster::{Fault, WRITE};
@@ -35,7 +36,11 @@ impl Courier {
             };
             let written = self.write(&credential, &plan, &minted, target.as_ref(), mark).await;
             match written {
-                Ok(secret) => return Ending::Written { secret: Box::new(secret), assumed },
+                Ok(secret) if holds(&secret, &plan, &minted) => {
+                    return Ending::Written { secret: Box::new(secret), assumed };
+                }
+                // Something in between changed what was written. Another exchange would end no better.
+                Ok(_other) => return Ending::lost(Reason::TargetWriteRejected),
                 Err(WriteError::NotAllowed) | Err(WriteError::Api(Fault::NamespaceTerminating)) => {
                     return Ending::Discarded;
                 }
@@ -200,6 +205,14 @@ impl Courier {
             Err(fault) => Err(fault),
         }
     }
+}
+
+/// Whether a Secret holds this token and all that belongs to it.
+fn holds(secret: &Secret, plan: &Plan, minted: &Minted) -> bool {
+    let Found::Whole(stored) = render::read(secret, plan) else { return false };
+    stored.token.expose_secret() == minted.token.expose_secret()
+        && stored.fingerprint == minted.fingerprint
+        && (stored.issued_at, stored.expiry) == (minted.issued_at, minted.expiry)
 }
 
 /// Why a write did not happen.

@@ -204,7 +204,8 @@ impl Round {
                 // In a namespace that is being deleted the next exchange would be in vain, too: ask first.
                 self.memory.dry_run_first = true;
                 self.glance_is_void();
-                return rest::after(clock::now(), self.context.operator.pace.retry_base);
+                // A watch that lags would make us try over and over.
+                return self.after_failed_write();
             }
             Ending::NotExtended => Refusal::from(Reason::TokenNotExtended),
             Ending::Failed { refusal, retry_after, token_lost } => {
@@ -252,6 +253,7 @@ impl Round {
         }
         self.context.operator.metrics.renewed(self.credential.spec.provider.type_, cause.as_str());
         self.remember_write(&secret);
+        self.memory.source_read = self.credential.metadata.generation;
         self.fresh_target = None;
         self.memory.dry_run_first = false;
 
@@ -310,7 +312,7 @@ impl Round {
         if let (Reason::TokenNotExtended, true, Some((token, plan))) = (reason, valid, token.zip(sight.plan.as_ref()))
             && let Some(next) = decide::after_not_extended(&token.life, &plan.renewal, now)
         {
-            return (0, Some(next));
+            return (0, Some(whole_second_after(next)));
         }
         let (failed, mut next) = self.backoff(sight, reason);
         if let Some(plan) = sight.plan.as_ref().filter(|_| reason == Reason::RateLimited) {

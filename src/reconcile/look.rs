@@ -1,6 +1,7 @@
 //! One look: what the API server says now, turned into facts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -11,7 +12,7 @@ use super::{Context, seed};
 use crate::clock::{self, Mark};
 use crate::cluster::{Fault, READ};
 use crate::credential::{ApiCredential, ApiCredentialStatus};
-use crate::decide::{Attempts, Facts, Fit, OpenFailure, Source, Standing, Target, Token};
+use crate::decide::{self, Attempts, Facts, Fit, OpenFailure, Source, Standing, Target, Token};
 use crate::deliver::fingerprint;
 use crate::deliver::render::{Found, Minted, render};
 use crate::memory::{Attempted, Remembered};
@@ -170,14 +171,20 @@ impl Round {
         Sight { facts, plan: None, secret: None, minted: None, values: None, counts_anew: false }
     }
 
-    async fn look_at_source(&self, plan: &Plan, target: &observe::Target) -> Result<(Source, Option<Values>), Fault> {
+    async fn look_at_source(
+        &mut self,
+        plan: &Plan,
+        target: &observe::Target,
+    ) -> Result<(Source, Option<Values>), Fault> {
         let minted = match target {
             observe::Target::Ours { found: Found::Whole(minted), .. } => Some(minted),
             _ => None,
         };
         let seen = self.glance.source.as_ref().filter(|seen| seen.present && self.context.courier.watch.healthy());
+        // Which of its keys are meant may have changed with the spec.
+        let same_keys = self.memory.source_read == self.credential.metadata.generation;
         let vouched = seen.zip(minted).is_some_and(|(seen, minted)| seen.version == minted.source_version);
-        if vouched && !self.read_source {
+        if vouched && same_keys && !self.read_source {
             return Ok((Source::Unchanged, None));
         }
         let secret = self.context.courier.cluster.secret(&self.key.namespace, &plan.source, READ).await?;
@@ -185,6 +192,9 @@ impl Round {
             Err(refusal) => (Source::Refused(refusal), None),
             Ok(values) => {
                 let changed = minted.is_some_and(|minted| !is_made_from(minted, &values));
+                if !changed {
+                    self.memory.source_read = self.credential.metadata.generation;
+                }
                 (Source::Resolved { changed }, Some(values))
             }
         })
@@ -265,7 +275,8 @@ impl Round {
         // After a restart the values of the last attempt are not known: its Secret's version gives one try.
         let differs = status.last_attempt.as_ref().is_some_and(|last| {
             let generation = self.credential.metadata.generation.unwrap_or(0);
-            last.generation != generation || values.is_some_and(|values| values.version != last.source_version)
+            let other_spec = last.generation != generation && status.observed_generation != Some(generation);
+            other_spec || values.is_some_and(|values| values.version != last.source_version)
         });
         (differs, false)
     }
@@ -292,13 +303,28 @@ impl Round {
         if minted.is_some_and(|minted| is_later(minted) || is_of_last_attempt(minted, status)) {
             return None;
         }
-        let next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
+        let mut next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
+        if status.last_handled_renew_request.is_some() && status.last_handled_renew_request == self.glance.renew_request
+        {
+            // A request failed, and the plan stood. The plan binds no other cause than its own.
+            let failed = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0).max(1);
+            next = next.min(rest::after(last, self.longest_after(decide::attempt_class(reason), failed)));
+        }
         let expiry = match target {
             Target::Ours { token: Some(token), .. } => token.life.expiry.time(),
             _ => None,
         };
         let latest = seed::latest_attempt(reason, expiry, now, &self.context.operator.pace);
         Some(OpenFailure { reason, next: self.bounded(next, latest) })
+    }
+
+    /// The longest delay that so many failures of that class in a row can have led to.
+    fn longest_after(&self, class: Class, failed: u32) -> Duration {
+        let pace = &self.context.operator.pace;
+        match class {
+            Class::Throttled => rest::longest(class, pace),
+            _ => rest::delay(class, failed, pace, false, &self.uid),
+        }
     }
 
     /// Only a clock that was set back can leave a try further ahead than the longest delay of its class. What it is

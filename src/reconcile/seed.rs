@@ -37,6 +37,8 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
         memory.due = Some(due);
         memory.looked = Some(mark);
         memory.status = Some(status.clone());
+        // While an attempt failed, what the keys meant then is not known.
+        memory.source_read = status.observed_generation.filter(|_| report::open_failure(&status).is_none());
         let key = Key::of(credential);
         context.operator.metrics.set_credential(&key.namespace, &key.name, true, expiry.map(|time| time.0));
     }
@@ -72,7 +74,9 @@ pub(crate) fn restore_pause(
     let reason = report::open_failure(status).filter(|reason| *reason == Reason::RateLimited)?;
     let plan = Plan::parse(&credential.spec, allowed).ok()?;
     let now = clock::now();
-    let until = status.next_attempt_time.as_ref()?.0.min(latest_attempt(reason, None, now, pace)?);
+    // What the provider asked for cannot be longer than this; a renewal that is planned for later is no pause.
+    let asked = rest::after(status.last_attempt.as_ref()?.time.0, rest::longest(attempt_class(reason), pace));
+    let until = status.next_attempt_time.as_ref()?.0.min(asked).min(latest_attempt(reason, None, now, pace)?);
     let end = clock::steady().saturating_add(rest::until(until, now));
     (until > now).then(|| gates.pause(plan.request.endpoint(), end))?;
     Some(until)

@@ -179,6 +179,15 @@ fn a_token_of_an_hour_is_renewed_when_a_third_of_it_is_left() {
 }
 
 #[test]
+fn no_token_is_renewed_before_the_least_interval() {
+    for uid in ["a", "b", "c"] {
+        // Two thirds of 40 s, less the jitter, would be 22 to 26 s.
+        let renewal = renewal_time(&life(40), &policy(Margin::Default, None), uid, &pace(30));
+        assert_eq!(renewal, Some(at(30)));
+    }
+}
+
+#[test]
 fn a_token_that_never_expires_is_renewed_only_at_its_maximal_age() {
     let never = Life { issued: at(0), expiry: Expiry::Never };
     assert_eq!(renewal_time(&never, &policy(Margin::Default, None), "a", &pace(30)), None);

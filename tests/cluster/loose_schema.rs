@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use apicredential_operator::reason::Reason;
 use http::Method;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -100,6 +101,7 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
     space.apply(&space::welkin("clock", &client, &stand_in)).await;
     space.looks_at("clock-token", 6).await;
     for (name, before) in &told {
+        assert_eq!(before["message"], Reason::InvalidSpec.message(), "{name}: nothing of the object is repeated");
         assert_eq!(ready(&raw(&space, name).await).as_ref(), Some(before), "{name}: nothing moves");
         let audit = space.audit().await.by("operator").to("apicredentials/status");
         assert_eq!(audit.only(|call| call.name == *name).writes(), 1, "{name}: {audit}");

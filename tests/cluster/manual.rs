@@ -119,6 +119,49 @@ async fn a_request_that_fails_is_answered_too() {
 }
 
 #[tokio::test]
+async fn after_a_request_that_failed_a_secret_that_is_deleted_does_not_wait_for_the_plan() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().quick().start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    client.next(Reply::error(401));
+    scene.ask_to_renew("a", "now").await;
+    scene.space.wait_condition("a", "Renewed", "False/CredentialsRejected").await;
+    // The delay of a first rejection is at most 12 s here; the planned renewal is more than half an hour away.
+    scene.space.delete_secret("a-token").await;
+    scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(client.count(), 3);
+}
+
+#[tokio::test]
+async fn a_request_that_was_throttled_pauses_nobody_after_a_restart() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().quick().flag("--leader-election", "false");
+    let operator = settings.start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    client.next(Reply::error(429).header("retry-after", "1"));
+    scene.ask_to_renew("a", "now").await;
+    scene.space.wait_condition("a", "Renewed", "False/RateLimited").await;
+    operator.kill();
+    // What was asked for is over; the renewal that is planned for later is no pause.
+    patch_last_attempt(&scene, "a", -1800).await;
+    let _operator = settings.start().await;
+    scene.a_later_one_is_ready("later").await;
+    assert_eq!(client.count(), 2);
+}
+
+/// As if the last attempt had been made so many seconds from now.
+async fn patch_last_attempt(scene: &Scene, name: &str, seconds: i64) {
+    let mut status = status(&scene.space.credential(name).await);
+    let time = clock::now_seconds() + SignedDuration::from_secs(seconds);
+    status["lastAttempt"]["time"] = serde_json::json!(time);
+    scene.patch_status(name, &status).await;
+}
+
+#[tokio::test]
 async fn a_request_that_has_to_wait_does_not_hold_up_a_renewal_that_is_due() {
     let scene = Scene::new().await;
     let _operator = scene.operator().quick().start().await;

@@ -31,7 +31,7 @@ async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_
     assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/TargetNotOwned"));
     assert_eq!(space.secret("a-token").await.unwrap(), foreign);
     assert_eq!(stand_in.total(), 0);
-    assert_eq!(space.event_writes().await, 1, "told once");
+    assert_eq!(space.wait_event_writes(1).await, 1, "told once");
     let audit = space.audit().await.by("operator").to("secrets");
     assert_eq!(audit.writes(), 0, "not even dry: {audit}");
 

@@ -100,6 +100,7 @@ async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
         let audit: Audit = space.audit().await.by("operator");
         audit.only(|call| call.name.starts_with("a-") || call.name == "a")
     };
+    space.wait_event_writes(1).await;
     let before = about_a().await;
     // Another one lives fast; meanwhile the first is looked at again and again.
     let busy = stand_in.welkin(&space.unique("busy"));

@@ -83,7 +83,7 @@ async fn the_same_token_for_a_changed_source_is_written_with_the_new_source() {
 async fn a_token_that_expires_for_good_is_told_as_expired_and_comes_back() {
     let scene = Scene::new().await;
     let user = scene.qontak_user("a").await;
-    user.lifetime(6.0).reuse_tokens(true);
+    user.lifetime(20.0).reuse_tokens(true);
     let _operator = scene.operator().quick().start().await;
     scene.apply_qontak("a").await;
     scene.space.wait_condition("a", "Renewed", "False/TokenNotExtended").await;

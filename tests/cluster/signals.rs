@@ -67,6 +67,7 @@ async fn told_to_stop_before_its_caches_are_filled_it_gives_the_lease_up_and_end
     let leads = async || space.leases.get_opt("apicredential-operator").await.ok().flatten();
     space.wait_for("the operator leads", leads).await;
     assert_ne!(holder(&space).await, "");
+    serves(&space, &operator).await;
     assert_eq!(operator.get("/readyz").await, Some((503, "starting\n".to_owned())), "without caches it is not ready");
     assert_eq!(operator.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", operator.output());
     assert_eq!(holder(&space).await, "");

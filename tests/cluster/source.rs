@@ -109,7 +109,7 @@ async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once
         assert_eq!(events, [("Warning".to_owned(), case.reason.to_owned(), says)], "{}", case.name);
     }
     assert_eq!(stand_in.total(), 0);
-    assert_eq!(space.event_writes().await, cases.len(), "one event each, told once");
+    assert_eq!(space.wait_event_writes(cases.len()).await, cases.len(), "one event each, told once");
 
     for case in &cases {
         let name = format!("{}-source", case.name);

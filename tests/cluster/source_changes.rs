@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use crate::life::Scene;
 use crate::support::operator::Settings;
 use crate::support::provider::{Reply, StandIn};
 use crate::support::space::{self, Space, annotation, condition, value};
@@ -50,6 +51,7 @@ async fn a_source_that_is_rewritten_with_the_same_values_costs_no_exchange_and_n
     let client = space.first_token("a", &stand_in).await;
     let token = space.secret("a-token").await.unwrap();
     let stored = async || space.audit().await.by("operator").without("leases").only(|call| !call.dry_run).writes();
+    space.wait_event_writes(1).await;
     let before = stored().await;
 
     // First other metadata, then another key, then another Secret with the same value.
@@ -117,7 +119,7 @@ async fn a_source_that_vanishes_under_a_valid_token_is_told_of_and_its_return_co
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let _operator = Settings::new(&space, &stand_in).patient().start().await;
     let client = space.first_token("a", &stand_in).await;
-    let events = space.event_writes().await;
+    let events = space.wait_event_writes(1).await;
 
     space.delete_secret("a-source").await;
     let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
@@ -149,4 +151,27 @@ async fn consent_that_is_withdrawn_ends_the_use_of_the_source_and_not_of_the_tok
     space.source_welkin("a-source", "the-first-secret").await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 2);
+}
+
+#[tokio::test]
+async fn another_key_of_the_same_source_is_read_at_once() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().patient().start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    let key = async |name: &str| {
+        let secret_ref = json!({"name": "a-source", "key": name});
+        scene.space.patch("a", &json!({"spec": {"provider": {"welkin": {"secretRef": secret_ref}}}})).await;
+    };
+    key("none").await;
+    let told = scene.space.wait_condition("a", "SourceResolved", "False/SourceKeyMissing").await;
+    assert_eq!(condition(&told, "Ready").as_deref(), Some("True/RenewalFailing"));
+    let values = json!({"stringData": {"second": "another secret of a source"}});
+    scene.space.patch_secret("a-source", &values).await;
+    client.accept("another secret of a source");
+    key("second").await;
+    scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let secrets: Vec<String> = client.requests().into_iter().map(|request| request.secret).collect();
+    assert_eq!(secrets, ["sentinel-secret-of-a", "another secret of a source"]);
 }

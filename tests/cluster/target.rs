@@ -11,7 +11,7 @@ use crate::support::provider::{Reply, StandIn};
 use crate::support::space::{self, Space, condition, value};
 
 /// Long enough for a status to be seen while the exchange is under way.
-const WHILE: Duration = Duration::from_secs(3);
+const WHILE: Duration = Duration::from_secs(6);
 
 /// What counts of a Secret: everything but the bookkeeping of the API server.
 fn content(secret: &Secret) -> Value {
@@ -57,7 +57,7 @@ async fn an_edited_token_or_expiry_or_a_lost_fingerprint_costs_one_exchange_each
     .into_iter()
     .enumerate()
     {
-        client.next(Reply::token().latency(Duration::from_secs(2)));
+        client.next(Reply::token().latency(WHILE));
         space.patch_secret("a-token", &edit).await;
         space.wait_condition("a", "Ready", "False/Pending").await;
         space.wait_condition("a", "Ready", "True/TokenValid").await;

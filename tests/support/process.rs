@@ -56,9 +56,25 @@ impl Process {
         kill_process(pid, signal).expect("a child can be signalled");
     }
 
-    /// Stops it in its tracks (SIGSTOP), connections stay open.
+    /// Stops it in its tracks (SIGSTOP), connections stay open; returns when all its threads stand still.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        for _patience in 0..5000 {
+            if self.stands_still() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether each thread is stopped, or there is none any more.
+    fn stands_still(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows the name in parentheses.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']))
+        })
     }
 
     /// Lets it go on (SIGCONT).

@@ -60,6 +60,12 @@ impl Space {
         self.patch_secret(name, &json!({"metadata": {place: entry}})).await;
     }
 
+    /// Waits until the audit log holds so many writes of events; how many there are then.
+    pub async fn wait_event_writes(&self, count: usize) -> usize {
+        let enough = async || Some(self.event_writes().await).filter(|writes| *writes >= count);
+        self.wait_for(&format!("{count} writes of events"), enough).await
+    }
+
     /// How often the operator published an event about anything in this namespace, repetitions included.
     pub async fn event_writes(&self) -> usize {
         self.audit().await.by("operator").to("events").writes()
