@@ -1,129 +1,147 @@
 //! I2: every exchange has a cause, or is a try that the table of classes allows, or makes good for one whose outcome
-//! was lost.
+//! was lost; and without a fault every cause has its exchange.
 
-use std::time::Duration;
-
-use apicredential_operator::rest::{self, Expiry, Life, Pace};
 use jiff::Timestamp;
 
-use super::{Credential, Report, annotation, credentials, plan, token};
-use crate::history::{Exchange, History, Version, What};
+use super::causes::Causes;
+use super::excuses::Excuses;
+use super::outcomes::{Class, Outcome};
+use super::records::{Credential, LOOK, Records};
+use super::{Report, budget};
+use crate::history::What;
 
-/// The planned second is a whole one, and so is the second of sending.
-const ROUNDING: Duration = Duration::from_secs(1);
-
-pub fn judge(history: &History, report: &mut Report) {
-    for credential in credentials(history) {
-        let Some(client) = credential.client() else { continue };
-        let exchanges: Vec<&Exchange> = history.exchanges.iter().filter(|exchange| exchange.client == client).collect();
-        Account { history, credential, exchanges }.judge(report);
+pub fn judge(records: &Records<'_>, report: &mut Report) {
+    let credentials = records.credentials();
+    let mut names: Vec<&str> = credentials.iter().map(|credential| credential.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut known = vec![false; records.history.exchanges.len()];
+    for name in names {
+        let lives: Vec<&Credential<'_>> = credentials.iter().filter(|credential| credential.name == name).collect();
+        let asks_as = |client: &str| lives.iter().any(|life| records.asks_as(life, client));
+        let all = records.history.exchanges.iter().enumerate();
+        let own: Vec<usize> = all.filter(|(_, it)| asks_as(&it.client)).map(|(number, _)| number).collect();
+        own.iter().for_each(|number| known[*number] = true);
+        let causes = Causes::of(records, &lives);
+        budget::rejected(records, name, &own, &causes, report);
+        let excuses = Excuses::of(records, &lives, &causes);
+        Account { records, name, own, causes, excuses, failed: (None, 0) }.judge(report);
+    }
+    for number in (0..known.len()).filter(|number| !known[*number]) {
+        report.violated("I2", format!("exchange {number} is of no credential"));
     }
 }
 
 /// The exchanges of one credential.
 struct Account<'a> {
-    history: &'a History,
-    credential: Credential<'a>,
-    exchanges: Vec<&'a Exchange>,
+    records: &'a Records<'a>,
+    name: &'a str,
+    /// Their numbers, in order.
+    own: Vec<usize>,
+    causes: Causes<'a>,
+    excuses: Excuses,
+    /// The failures of one class in a row, as far as the operator surely remembers them.
+    failed: (Option<Class>, u32),
 }
 
 impl Account<'_> {
-    fn judge(&self, report: &mut Report) {
-        let mut lost = 0;
-        for (number, exchange) in self.exchanges.iter().enumerate() {
+    fn judge(mut self, report: &mut Report) {
+        for place in 0..self.own.len() {
             report.look("I2");
-            let earlier = number.checked_sub(1).map(|number| self.exchanges[number]);
-            match self.open_since(number) {
-                None => report.violated("I2", format!("an exchange without a cause: {}", exchange.at)),
-                Some(since) => {
-                    if let Some(earlier) = earlier.filter(|earlier| earlier.at >= since) {
-                        self.repeats(earlier, exchange, report);
-                    }
-                }
+            let number = self.own[place];
+            let mut wrong = self.lost(place);
+            let open = self.causes.open(self.at(number));
+            wrong = wrong.or(if open.is_empty() {
+                Some("it has no cause")
+            } else {
+                place.checked_sub(1).and_then(|before| self.repeats(self.own[before], number, &open))
+            });
+            if let Some(wrong) = wrong {
+                let at = self.at(number);
+                report.violated("I2", format!("exchange {number}, of {} at {at}: {wrong}", self.name));
             }
-            lost += usize::from(exchange.token.is_some() && self.stored(exchange).is_none());
+            self.count(place);
         }
-        let excuses = self.excuses();
-        if lost > excuses {
-            report
-                .violated("I2", format!("{lost} tokens never reached the Secret, and {excuses} things can explain it"));
+        self.every_cause_is_answered(report);
+    }
+
+    fn at(&self, number: usize) -> Timestamp {
+        self.records.history.exchanges[number].at
+    }
+
+    fn outcome(&self, number: usize) -> Outcome {
+        Outcome::of(number, self.records, &self.causes)
+    }
+
+    /// A token that never was in a Secret needs a reason between its exchange and the next one.
+    fn lost(&mut self, place: usize) -> Option<&'static str> {
+        let number = self.own[place];
+        if self.outcome(number) != Outcome::Lost {
+            return None;
+        }
+        let until = self.own.get(place + 1).map_or(self.records.history.ended, |next| self.at(*next));
+        let excused = self.excuses.take(self.at(number), until);
+        (!excused).then_some("its token never was in the Secret, and nothing explains that")
+    }
+
+    /// What is wrong with asking again so soon, or at all.
+    fn repeats(&mut self, before: usize, number: usize, open: &[Timestamp]) -> Option<&'static str> {
+        let (asked, at) = (self.at(before), self.at(number));
+        let terms = &self.records.history.terms;
+        match self.outcome(before) {
+            Outcome::Failed(class) => {
+                let least = asked + class.least_delay(self.failed.1, terms);
+                let allowed =
+                    at >= least || self.causes.inputs_between(asked, at) || self.excuses.take_disturbance(asked, at);
+                (!allowed).then_some("it comes sooner after a failure than its class allows")
+            }
+            Outcome::Kept(next) => {
+                let allowed = at >= next || open.iter().any(|since| *since > asked);
+                (!allowed).then_some("it comes too soon after a token that lived no longer")
+            }
+            // Whether there was a reason to lose it is asked where it was lost.
+            Outcome::Lost => None,
+            Outcome::Stored(stored) if stored > at => {
+                let allowed = self.excuses.take_disturbance(asked, at);
+                (!allowed).then_some("another one was under way for the same cause")
+            }
+            Outcome::Stored(_) => {
+                // It may have been under way already when the cause came.
+                let allowed = open.iter().any(|since| *since + LOOK > asked);
+                (!allowed).then_some("the token of the one before is for the same cause")
+            }
         }
     }
 
-    /// Since when the exchange of that number has a cause that no earlier one has closed.
-    fn open_since(&self, number: usize) -> Option<Timestamp> {
-        let at = self.exchanges[number].at;
-        let closing = self.exchanges[..number].iter().rev().find(|earlier| self.stored(earlier).is_some());
-        let closed = closing.map_or(Timestamp::MIN, |earlier| earlier.at);
-        let input = self.inputs().filter(|input| *input > closed && *input <= at).min();
-        let due = closing.and_then(|closing| self.due(self.stored(closing)?)).filter(|due| *due <= at + ROUNDING);
-        input.into_iter().chain(due).min()
-    }
-
-    /// When somebody asked for another token, or took the one that was there.
-    fn inputs(&self) -> impl Iterator<Item = Timestamp> {
-        let own = |credential: &String| credential == self.credential.name;
-        self.history.deeds.iter().filter_map(move |deed| match &deed.what {
-            What::Spec { credential, request: true } => own(credential).then_some(deed.at),
-            What::Source { credential } | What::Target { credential } | What::Renew { credential } => {
-                own(credential).then_some(deed.at)
-            }
+    /// Counts failures in a row. Who was disturbed may have lost count.
+    fn count(&mut self, place: usize) {
+        let number = self.own[place];
+        let since = place.checked_sub(1).map_or(self.at(number), |before| self.at(self.own[before]));
+        let class = match self.outcome(number) {
+            Outcome::Failed(class) => Some(class),
             _ => None,
-        })
-    }
-
-    /// When a stored token is to be renewed.
-    fn due(&self, stored: &Version) -> Option<Timestamp> {
-        let text = |name| annotation(&stored.object, name);
-        let issued = text("issued-at").parse().ok()?;
-        let expiry = text("expires-at").parse().map_or(Expiry::Never, Expiry::At);
-        let terms = &self.history.terms;
-        let pace = Pace {
-            retry_base: terms.retry_base,
-            min_renewal_interval: terms.min_renewal_interval,
-            resync: Duration::ZERO,
         };
-        let policy = plan(self.credential.spec)?.renewal;
-        rest::renewal_time(&Life { issued, expiry }, &policy, self.credential.uid, &pace)
+        let anew = self.causes.inputs_between(since, self.at(number))
+            || self.records.is_disturbed(since, self.at(number))
+            || class != self.failed.0;
+        self.failed = (class, if anew { 1 } else { self.failed.1 + 1 });
     }
 
-    /// Another try for the same cause: the earlier one failed and its delay is over, or its token was lost.
-    fn repeats(&self, earlier: &Exchange, exchange: &Exchange, report: &mut Report) {
-        let input_between = self.inputs().any(|input| input > earlier.at && input <= exchange.at);
-        if input_between || earlier.token.is_some() {
+    /// With no fault, as many exchanges as causes: fewer leave one without an answer.
+    fn every_cause_is_answered(&self, report: &mut Report) {
+        let deeds = &self.records.history.deeds;
+        let Some(end) = deeds.iter().find(|deed| deed.what == What::Converged).map(|deed| deed.at) else { return };
+        let says_ready = self.records.standing("apicredentials", self.name, end).is_some_and(|last| {
+            let conditions = last.object["status"]["conditions"].as_array();
+            let is_ready = conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True");
+            is_ready && last.object["spec"]["suspend"] != true
+        });
+        let faults = deeds.iter().any(|deed| deed.what.disturbs() && !matches!(deed.what, What::Started { .. }));
+        if faults || !says_ready {
             return;
         }
-        let multiple = match earlier.status {
-            Some(400..=499) if earlier.status != Some(408) => 12,
-            _ => 1,
-        };
-        // After a restart a delay is known to the second only.
-        let least = (self.history.terms.retry_base * multiple / 2).saturating_sub(Duration::from_millis(20));
-        let passed = exchange.at.duration_since(earlier.at);
-        if passed < jiff::SignedDuration::try_from(least).unwrap_or_default() {
-            report.violated("I2", format!("another try after {passed}, sooner than {least:?}: {}", exchange.at));
+        for kind in self.causes.unanswered(end) {
+            report.violated("I2", format!("a change of {}, {kind:?}, got no exchange", self.name));
         }
-    }
-
-    /// The first version that holds the token of an exchange.
-    fn stored(&self, exchange: &Exchange) -> Option<&Version> {
-        let token_of = exchange.token.as_ref()?;
-        let mut versions = self.history.versions_of("secrets", self.credential.target());
-        versions.find(|version| !version.deleted && token(&version.object).as_ref() == Some(token_of))
-    }
-
-    /// What can make a token useless before it is stored, or lose it on its way.
-    fn excuses(&self) -> usize {
-        let own = |credential: &String| usize::from(credential == self.credential.name);
-        let deeds = self.history.deeds.iter().take_while(|deed| deed.what != What::Converged);
-        let excuses = deeds.map(|deed| match &deed.what {
-            What::Fault { .. } | What::Ended { .. } | What::Told { .. } | What::Paused { .. } => 1,
-            What::Source { credential } | What::Spec { credential, .. } | What::Deleted { credential } => {
-                own(credential)
-            }
-            _ => 0,
-        });
-        // The first values and the first spec are no change.
-        excuses.sum::<usize>().saturating_sub(2)
     }
 }

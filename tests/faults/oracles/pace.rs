@@ -1,89 +1,103 @@
-//! I7 and I9: how often.
+//! I9: nothing turns in a circle. What a replica may send for an object is bounded by what there was to do: its
+//! exchanges, and what people and faults did.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Report;
-use crate::history::{Exchange, History, What};
+use super::records::Records;
+use crate::history::{Terms, What};
 
 /// In this window …
-const WINDOW: SignedDuration = SignedDuration::from_secs(10);
-/// … one object is written at most so often by the replicas: with a base of 250 ms there are at most eight attempts in
-/// it, each with one status before and one after it, and what a person does meanwhile.
-const WRITES: usize = 24;
-/// … and read at most so often.
-const READS: usize = 60;
-/// After so many rejected attempts the next one waits 720 times the base.
-const TRIES: usize = 5;
+const SOON: Duration = Duration::from_secs(10);
+/// … an object is written once before and once after an exchange, its event likewise, and each of them once more after
+/// a conflict or a lost answer …
+const WRITES_EACH: usize = 4;
+/// … and what was begun before the window may end in it. A minute is long enough for reads to be told from a watch
+/// that is gone.
+const MINUTE: Duration = Duration::from_secs(60);
+/// A look reads an object once, once more before a write, and once after a conflict or a lost answer; then there is the
+/// look that the write itself causes.
+const READS_EACH: usize = 4;
+/// A lease is renewed six times in its time.
+const RENEWALS: u32 = 6;
 
-pub fn judge(history: &History, report: &mut Report) {
-    rate(history, report);
-    rejected(history, report);
-    hot_loops(history, report);
-}
-
-/// At most `burst + rate × W` requests in every window W.
-fn rate(history: &History, report: &mut Report) {
-    let (rate, burst) = (history.terms.provider_rate, f64::from(history.terms.provider_burst));
-    if rate <= 0.0 {
-        return;
-    }
-    let times: Vec<Timestamp> = history.exchanges.iter().map(|exchange| exchange.at).collect();
-    for (first, from) in times.iter().enumerate() {
-        for (last, to) in times.iter().enumerate().skip(first) {
-            report.look("I7");
-            let window = to.duration_since(*from).as_secs_f64();
-            let allowed = burst + rate * window + 1.0;
-            if f64::from(u32::try_from(last - first + 1).unwrap_or(u32::MAX)) > allowed {
-                return report.violated("I7", format!("more requests than the rate allows from {from} to {to}"));
-            }
-        }
-    }
-}
-
-/// A credential that is rejected does not hammer: five tries, and then a long wait.
-fn rejected(history: &History, report: &mut Report) {
-    let mut in_a_row: BTreeMap<&str, Vec<&Exchange>> = BTreeMap::new();
-    for exchange in &history.exchanges {
-        let row = in_a_row.entry(&exchange.client).or_default();
-        let changed = row.last().is_some_and(|last| changed_between(history, last.at, exchange.at));
-        let is_rejected =
-            matches!(exchange.status, Some(status) if (400..500).contains(&status) && status != 408 && status != 429);
-        if changed || !is_rejected {
-            row.clear();
-        }
-        if !is_rejected {
+pub fn judge(records: &Records<'_>, report: &mut Report) {
+    let terms = &records.history.terms;
+    // What is told again and again is looked at again after 12 times the base, and may be told once more each time.
+    let looks = |window: Duration| usize::try_from(window.as_millis() / look_after(terms).as_millis()).unwrap_or(1);
+    let writes = Bound { window: SOON, always: 4 + looks(SOON), each: WRITES_EACH };
+    let reads = Bound { window: MINUTE, always: 4 + 2 * looks(MINUTE), each: READS_EACH };
+    let mut times: BTreeMap<(bool, &str, &str), Vec<Timestamp>> = BTreeMap::new();
+    for call in &records.history.calls {
+        if call.resource == "leases" || matches!(call.verb.as_str(), "list" | "watch") {
             continue;
         }
-        report.look("I7");
-        if row.len() >= TRIES {
-            let wait = SignedDuration::try_from(history.terms.retry_base * 360).unwrap_or_default();
-            let last = row[row.len() - 1].at;
-            if exchange.at.duration_since(last) < wait {
-                report.violated("I7", format!("a {}th try of rejected credentials at {}", row.len() + 1, exchange.at));
-            }
-        }
-        row.push(exchange);
+        times.entry((call.verb != "get", &call.resource, &call.name)).or_default().push(call.received);
     }
-}
-
-fn changed_between(history: &History, from: Timestamp, to: Timestamp) -> bool {
-    let changes = |what: &What| matches!(what, What::Source { .. } | What::Spec { .. } | What::Renew { .. });
-    history.deeds.iter().any(|deed| changes(&deed.what) && deed.at > from && deed.at <= to)
-}
-
-/// No object is written or read over and over.
-fn hot_loops(history: &History, report: &mut Report) {
-    let mut times: BTreeMap<(bool, &str, &str), Vec<Timestamp>> = BTreeMap::new();
-    for call in history.calls.iter().filter(|call| !matches!(call.verb.as_str(), "list" | "watch")) {
-        times.entry((call.is_write(), &call.resource, &call.name)).or_default().push(call.received);
-    }
-    for ((writes, resource, name), times) in times {
+    for ((is_write, resource, name), times) in times {
         report.look("I9");
-        let limit = if writes { WRITES } else { READS };
-        if times.windows(limit + 1).any(|window| window[limit].duration_since(window[0]) < WINDOW) {
-            report.violated("I9", format!("more than {limit} requests for {resource} {name} within {WINDOW}"));
+        let (bound, verb) = if is_write { (&writes, "written") } else { (&reads, "read") };
+        if let Some((count, from)) = bound.broken(&times, records) {
+            let window = bound.window;
+            report.violated("I9", format!("{resource} {name} is {verb} {count} times within {window:?} from {from}"));
+        }
+    }
+    leases(records, report);
+}
+
+fn look_after(terms: &Terms) -> Duration {
+    (terms.retry_base * 12).max(Duration::from_millis(1))
+}
+
+/// How many requests there may be in any such window: some always, and some for each thing that there was to do.
+struct Bound {
+    window: Duration,
+    always: usize,
+    each: usize,
+}
+
+impl Bound {
+    /// The first window with too many: how many, and from when.
+    fn broken(&self, times: &[Timestamp], records: &Records<'_>) -> Option<(usize, Timestamp)> {
+        times.iter().enumerate().find_map(|(first, from)| {
+            let count = times[first..].iter().take_while(|time| **time < *from + self.window).count();
+            let allowed = self.always + self.each * to_do(records, *from - self.window, *from + self.window);
+            (count > allowed).then_some((count, *from))
+        })
+    }
+}
+
+/// What there was to do in that time.
+fn to_do(records: &Records<'_>, from: Timestamp, to: Timestamp) -> usize {
+    let history = records.history;
+    let within = |at: Timestamp| from <= at && at <= to;
+    let exchanges = history.exchanges.iter().filter(|exchange| within(exchange.at)).count();
+    let deeds = history.deeds.iter().filter(|deed| !matches!(deed.what, What::Calm | What::Converged));
+    exchanges + deeds.filter(|deed| within(deed.at)).count()
+}
+
+/// A replica renews its lease every sixth of it. What is disturbed is taken, released or tried once more.
+fn leases(records: &Records<'_>, report: &mut Report) {
+    let lease = records.history.terms.lease_duration;
+    let mut times: BTreeMap<usize, Vec<Timestamp>> = BTreeMap::new();
+    for call in records.history.calls.iter().filter(|call| call.resource == "leases" && call.verb != "get") {
+        times.entry(call.replica).or_default().push(call.received);
+    }
+    for (replica, times) in times {
+        report.look("I9");
+        for (first, from) in times.iter().enumerate() {
+            let until = *from + lease;
+            let count = times[first..].iter().take_while(|time| **time < until).count();
+            let deeds = records.history.deeds.iter().filter(|deed| deed.what.disturbs());
+            let deeds = deeds.filter(|deed| deed.at + lease >= *from && deed.at <= until).count();
+            if count > usize::try_from(RENEWALS).unwrap_or(0) + 1 + 2 * deeds {
+                let wrong = format!("replica {replica} writes its lease {count} times within {lease:?} from {from}");
+                report.violated("I9", wrong);
+                break;
+            }
         }
     }
 }

@@ -1,91 +1,69 @@
-//! I3, I4 and I8: which token stands in a Secret, and what stands beside it.
-
-use std::collections::HashMap;
+//! I3 and I4: which token is written over which, and whether it lives. Judged by what stood when the gate received the
+//! write, for that is when it left the operator.
 
 use jiff::Timestamp;
 
-use super::{Report, annotation, named, token};
-use crate::history::{History, What};
+use super::records::{Records, annotation, version_in};
+use super::{Report, named};
+use crate::history::Version;
 use crate::support::gate::Call;
 
-/// A write that stored a token which the stand-in issued.
-struct Stored<'a> {
+pub fn judge(records: &Records<'_>, report: &mut Report) {
+    for (number, call) in records.history.calls.iter().enumerate() {
+        if call.resource != "secrets" || !call.took_effect() {
+            continue;
+        }
+        let Some(token) = records.token_in(&call.answer) else { continue };
+        let write = Write { records, call, number, token };
+        let late = write.never_goes_back(report);
+        let late = write.is_alive(report) || late;
+        report.late_creates += usize::from(late && call.verb == "create");
+    }
+}
+
+/// A write that took effect, and the order of the token that it left there.
+struct Write<'a> {
+    records: &'a Records<'a>,
     call: &'a Call,
-    /// The number of its exchange, in the order of their arrival.
-    exchange: usize,
+    number: usize,
+    token: usize,
 }
 
-pub fn judge(history: &History, report: &mut Report) {
-    let order = order(history);
-    let stored: Vec<Stored<'_>> = history
-        .calls
-        .iter()
-        .filter(|call| call.resource == "secrets" && call.took_effect())
-        .filter_map(|call| Some(Stored { call, exchange: *order.get(&token(&call.answer)?)? }))
-        .collect();
-    for write in &stored {
-        never_goes_back(write, &stored, report);
-        is_alive(write, report);
-    }
-    change_together(history, &order, report);
-}
-
-/// Each token that was issued, by the first exchange that it came from.
-fn order(history: &History) -> HashMap<String, usize> {
-    let mut order = HashMap::new();
-    for (number, exchange) in history.exchanges.iter().enumerate() {
-        if let Some(token) = &exchange.token {
-            order.entry(token.clone()).or_insert(number);
+impl<'a> Write<'a> {
+    /// Whether a newer token was stored while this one was on its way.
+    fn never_goes_back(&self, report: &mut Report) -> bool {
+        report.look("I3");
+        let result = version_in(&self.call.answer).unwrap_or_default();
+        let replaced = self.records.before(&self.call.name, result);
+        let replaced = replaced.filter(|_| self.call.verb != "create").and_then(|it| self.records.token_in(&it.object));
+        if replaced == Some(self.token) {
+            // The same one once more: whoever put it there.
+            return false;
         }
-    }
-    order
-}
-
-/// Judged when the gate received it: what was stored by then must not be newer. A CREATE that was held on its way and
-/// came later than a newer token is what no client can prevent; it is counted.
-fn never_goes_back(write: &Stored<'_>, all: &[Stored<'_>], report: &mut Report) {
-    report.look("I3");
-    let newer = all.iter().filter(|other| other.exchange > write.exchange && other.call.name == write.call.name);
-    for other in newer {
-        let Some(committed) = other.call.committed else { continue };
-        if committed <= write.call.received {
-            report.violated("I3", format!("an older token after a newer one: {}", named(write.call)));
-        } else if write.call.committed.is_some_and(|own| committed < own) {
-            if write.call.verb == "create" {
-                report.late_creates += 1;
-            } else {
-                report.violated("I3", format!("an older token over a newer one: {}", named(write.call)));
-            }
+        let newer = |it: &&Version| self.records.token_in(&it.object).is_some_and(|token| token > self.token);
+        let newer = self.records.history.versions_of("secrets", &self.call.name).filter(newer);
+        let newer: Vec<Timestamp> = newer.map(|version| self.records.stored_at(version)).collect();
+        let before = newer.iter().any(|stored| *stored <= self.call.received);
+        if before || replaced.is_some_and(|token| token > self.token) {
+            let what = "it wrote the token of an older exchange after that of a newer one";
+            report.violated("I3", format!("{}: {what}", named(self.number, self.call)));
+            return false;
         }
+        newer.iter().any(|stored| self.call.committed.is_some_and(|committed| *stored < committed))
     }
-}
 
-fn is_alive(write: &Stored<'_>, report: &mut Report) {
-    report.look("I4");
-    let ends: Option<Timestamp> = annotation(&write.call.answer, "expires-at").parse().ok();
-    if ends.is_some_and(|ends| ends <= write.call.received) {
-        report.violated("I4", format!("a token that had ended: {}", named(write.call)));
-    }
-}
-
-/// Whenever the same token stands there, the same times and the same fingerprint stand beside it, unless somebody
-/// edited them.
-fn change_together(history: &History, order: &HashMap<String, usize>, report: &mut Report) {
-    let edited = history.deeds.iter().any(|deed| matches!(deed.what, What::Target { .. }));
-    let mut beside: HashMap<String, [&str; 3]> = HashMap::new();
-    for version in history.versions.iter().filter(|version| version.resource == "secrets" && !version.deleted) {
-        let Some(token) = token(&version.object).filter(|token| order.contains_key(token)) else { continue };
-        report.look("I8");
-        let now = ["issued-at", "expires-at", "fingerprint"].map(|name| annotation(&version.object, name));
-        let first = beside.entry(token).or_insert(now);
-        if *first != now && !edited {
-            report.violated("I8", format!("a token beside the times of another: {} {}", version.name, version.version));
+    /// Whether the token ended while it was on its way.
+    fn is_alive(&self, report: &mut Report) -> bool {
+        report.look("I4");
+        // What the patch does not mention stands as it was, and so in the answer.
+        let ends = Some(annotation(&self.call.body, "expires-at")).filter(|text| !text.is_empty());
+        let ends: Option<Timestamp> = ends.unwrap_or(annotation(&self.call.answer, "expires-at")).parse().ok();
+        let Some(ends) = ends else { return false };
+        if ends <= self.call.received {
+            let what = format!("it wrote a token that had ended at {ends}");
+            report.violated("I4", format!("{}: {what}", named(self.number, self.call)));
+            return false;
         }
-    }
-    // Two tokens never have the same fingerprint: it is keyed by the token.
-    let mut prints: Vec<&str> = beside.values().map(|[.., print]| *print).collect();
-    prints.sort_unstable();
-    if prints.windows(2).any(|pair| pair[0] == pair[1]) && !edited {
-        report.violated("I8", "a token beside the fingerprint of another");
+        self.call.committed.is_some_and(|committed| ends <= committed)
     }
 }

@@ -1,87 +1,67 @@
 //! I1: what a replica writes is its own, at the very version that it names.
 
-use super::{Credential, Report, annotation, before, credentials, named, number_in};
-use crate::history::{History, Version};
+use serde_json::Value;
+
+use super::records::{Credential, Records, annotation, owner, version_in};
+use super::{Report, named};
 use crate::support::gate::Call;
 
-pub fn judge(history: &History, report: &mut Report) {
-    let credentials = credentials(history);
-    for call in history.calls.iter().filter(|call| call.took_effect()) {
-        match (call.resource.as_str(), call.verb.as_str()) {
-            ("secrets", "create") => created(history, call, &credentials, report),
-            ("secrets", "patch") => patched(history, call, &credentials, report),
-            ("apicredentials/status", "patch") => {
-                report.look("I1");
-                if !names_its_version(call) {
-                    report.violated("I1", format!("a status without uid and version: {}", named(call)));
-                }
+pub fn judge(records: &Records<'_>, report: &mut Report) {
+    let credentials = records.credentials();
+    let wrote = |call: &Call| !matches!(call.verb.as_str(), "get" | "list" | "watch");
+    for (number, call) in records.history.calls.iter().enumerate().filter(|(_, call)| wrote(call)) {
+        report.look("I1");
+        let wrong = match (call.resource.as_str(), call.verb.as_str()) {
+            ("secrets", "create") if call.took_effect() => created(records, call, &credentials),
+            ("secrets", "create") | ("leases", "create" | "update") | ("events", "create" | "patch") => None,
+            // Also of one that failed: that it did was not the operator's merit.
+            ("secrets" | "apicredentials/status", "patch") if !names_its_version(&call.body) => {
+                Some("it does not name the uid and the version that it is meant for")
             }
-            ("leases", "create" | "update") | ("events", "create" | "patch") => {}
-            _ => report.violated("I1", format!("a write that the operator has no business with: {}", named(call))),
+            ("secrets", "patch") if call.took_effect() => patched(records, call, &credentials),
+            ("secrets" | "apicredentials/status", "patch") => None,
+            _ => Some("the operator has no business with it"),
+        };
+        if let Some(wrong) = wrong {
+            report.violated("I1", format!("{}: {wrong}", named(number, call)));
         }
     }
 }
 
-fn names_its_version(call: &Call) -> bool {
-    let metadata = &call.body["metadata"];
-    ["uid", "resourceVersion"].iter().all(|name| metadata[*name].as_str().is_some_and(|text| !text.is_empty()))
+fn names_its_version(patch: &Value) -> bool {
+    let named = |name: &str| patch["metadata"][name].as_str().is_some_and(|text| !text.is_empty());
+    named("uid") && named("resourceVersion")
 }
 
-fn created(history: &History, call: &Call, credentials: &[Credential<'_>], report: &mut Report) {
-    report.look("I1");
-    let Some(number) = number_in(&call.answer) else { return };
-    if before(history, &call.name, number).is_some() {
-        report.violated("I1", format!("created over a Secret that was there: {}", named(call)));
+fn created<'a>(records: &Records<'a>, call: &'a Call, credentials: &[Credential<'_>]) -> Option<&'static str> {
+    let version = version_in(&call.answer)?;
+    if records.before(&call.name, version).is_some() {
+        return Some("there was a Secret of that name");
     }
-    let owner = owner(&call.answer);
-    let ours = |it: &&Credential<'_>| Some(it.uid) == owner && it.target() == call.name && !it.is_merge();
-    if credentials.iter().find(ours).is_none() {
-        report.violated("I1", format!("created for nobody who asked for it: {}", named(call)));
-    }
-}
-
-fn patched(history: &History, call: &Call, credentials: &[Credential<'_>], report: &mut Report) {
-    report.look("I1");
-    if !names_its_version(call) {
-        report.violated("I1", format!("a write without uid and version: {}", named(call)));
-    }
-    let Some(number) = number_in(&call.answer) else { return };
-    let (uid, over) = (call.body["metadata"]["uid"].as_str(), number_in(&call.body));
-    if over == Some(number) {
-        // It changed nothing.
-        return;
-    }
-    let Some(found) = before(history, &call.name, number) else {
-        return report.violated("I1", format!("a write over nothing: {}", named(call)));
+    let asks = |it: &&Credential<'_>| {
+        Some(it.uid) == owner(&call.answer)
+            && it.target() == call.name
+            && !it.is_merge()
+            && it.versions().next().is_some_and(|first| first.version < version)
+            && it.existed(call.received)
     };
-    if uid != Some(&found.uid) || over != Some(found.version) {
-        report.violated("I1", format!("a write over another version than it names: {}", named(call)));
-    }
-    if !credentials.iter().any(|credential| is_ours(credential, found, history)) {
-        report.violated("I1", format!("a write over a Secret that is not ours: {}", named(call)));
-    }
+    let Some(credential) = credentials.iter().find(asks) else { return Some("no credential asked for it") };
+    let named = annotation(&call.answer, "owner") == credential.name
+        && annotation(&call.answer, "owner-uid") == credential.uid
+        && call.answer["metadata"]["labels"]["apicredential.io/managed"] == "true";
+    (!named).then_some("it does not say whose it is")
 }
 
-/// Owner: by the controller reference's uid. Merge: by consent, and no other living credential writes it.
-fn is_ours(credential: &Credential<'_>, found: &Version, history: &History) -> bool {
-    if credential.target() != found.name {
-        return false;
+fn patched<'a>(records: &Records<'a>, call: &'a Call, credentials: &[Credential<'_>]) -> Option<&'static str> {
+    let (result, meant) = (version_in(&call.answer)?, version_in(&call.body)?);
+    // One that changes nothing is answered with the version that stands.
+    let over = records.before(&call.name, if result == meant { result + 1 } else { result });
+    let Some(found) = over else { return Some("there was no Secret of that name") };
+    if found.version != meant || call.body["metadata"]["uid"] != *found.uid {
+        return Some("it changed another version than it names");
     }
-    if !credential.is_merge() {
-        return owner(&found.object) == Some(credential.uid);
-    }
-    let allowed = annotation(&found.object, "allow").split(':').next() == Some(credential.name);
-    let writer = annotation(&found.object, "owner");
-    let lives = |name: &str| {
-        let last = history.versions_of("apicredentials", name).filter(|it| it.version < found.version).last();
-        last.is_some_and(|it| !it.deleted)
+    let ours = |it: &Credential<'_>| {
+        it.target() == call.name && it.existed(call.received) && it.owns(&found.object, credentials, call.received)
     };
-    allowed && (writer.is_empty() || writer == credential.name || !lives(writer))
-}
-
-/// The uid in the controller reference.
-pub fn owner(secret: &serde_json::Value) -> Option<&str> {
-    let references = secret["metadata"]["ownerReferences"].as_array()?;
-    let controller = references.iter().find(|it| it["controller"] == true && it["kind"] == "ApiCredential");
-    controller?["uid"].as_str()
+    (!credentials.iter().any(ours)).then_some("the Secret was not ours")
 }

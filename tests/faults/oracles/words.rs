@@ -1,0 +1,69 @@
+//! What of I9 is about words: a status and an event say nothing but what the table of reasons has, and the conditions
+//! do not contradict each other.
+
+use apicredential_operator::reason::Reason;
+use serde_json::Value;
+
+use super::records::Records;
+use super::{Report, named};
+use crate::support::gate::Call;
+
+pub fn judge(records: &Records<'_>, report: &mut Report) {
+    for (number, call) in records.history.calls.iter().enumerate().filter(|(_, call)| call.is_write()) {
+        let said = match call.resource.as_str() {
+            "apicredentials/status" => said(&call.body["status"]),
+            "events" => vec![&call.body["reason"]],
+            _ => continue,
+        };
+        report.look("I9");
+        let unknown = |reason: &&str| Reason::parse(reason).is_none();
+        if said.iter().filter_map(|reason| reason.as_str()).any(|reason| unknown(&reason)) {
+            report.violated("I9", format!("{}: it says a reason that is not of the table", named(number, call)));
+        }
+        if contradicts(call) {
+            report.violated("I9", format!("{}: it says Reconciling and Stalled at once", named(number, call)));
+        }
+    }
+    for credential in records.credentials() {
+        let versions: Vec<_> = credential.versions().collect();
+        for pair in versions.windows(2) {
+            if let Some(type_) = moves_alone(&pair[0].object, &pair[1].object) {
+                let which = format!("version {} of {}", pair[1].version, credential.name);
+                report.violated("I9", format!("{which}: the lastTransitionTime of {type_} moved, its status did not"));
+            }
+        }
+    }
+}
+
+/// A condition of a credential.
+pub fn condition<'a>(credential: &'a Value, type_: &str) -> Option<&'a Value> {
+    conditions(&credential["status"]).find(|condition| condition["type"] == type_)
+}
+
+fn conditions(status: &Value) -> impl Iterator<Item = &Value> {
+    status["conditions"].as_array().into_iter().flatten()
+}
+
+fn said(status: &Value) -> Vec<&Value> {
+    let attempt = &status["lastAttempt"]["reason"];
+    conditions(status).map(|condition| &condition["reason"]).chain([attempt]).collect()
+}
+
+/// Of what the patch says, and of what it came to.
+fn contradicts(call: &Call) -> bool {
+    let is_true = |status: &Value, type_: &str| {
+        conditions(status).any(|condition| condition["type"] == type_ && condition["status"] == "True")
+    };
+    let both = |status: &Value| is_true(status, "Reconciling") && is_true(status, "Stalled");
+    both(&call.body["status"]) || both(&call.answer["status"])
+}
+
+/// The condition whose transition time moved although its status did not.
+fn moves_alone<'a>(before: &Value, after: &'a Value) -> Option<&'a str> {
+    conditions(&after["status"]).find_map(|now| {
+        let type_ = now["type"].as_str()?;
+        let then = condition(before, type_)?;
+        let alone = then["status"] == now["status"] && then["lastTransitionTime"] != now["lastTransitionTime"];
+        alone.then_some(type_)
+    })
+}
