@@ -172,7 +172,7 @@ impl Stage {
             at: request.at,
             client: self.client.name().to_owned(),
             expires: expires(&request.token),
-            answered: request.status.is_some(),
+            answered: request.whole,
             tenant: request.tenant,
             secret: request.secret,
             status: request.status,

@@ -28,6 +28,8 @@ pub struct Request {
     pub status: Option<u16>,
     /// The token that was handed out.
     pub token: Option<String>,
+    /// The last byte of the answer was sent, and the connection was still open then.
+    pub whole: bool,
 }
 
 /// A token that was handed out, in order of issue.
@@ -171,6 +173,11 @@ impl InFlight {
             request.status = Some(status);
             request.token = token;
         });
+    }
+
+    /// Notes that the answer was sent to its end.
+    pub fn ended(&self) {
+        self.books.with(&self.key, |account| account.requests[self.number].whole = true);
     }
 
     /// How many requests came before.

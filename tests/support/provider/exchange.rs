@@ -84,6 +84,7 @@ fn request(presented: &Presented, at: Timestamp) -> Request {
         secret: presented.secret.clone(),
         headers: presented.headers.iter().map(header).collect(),
         status: None,
+        whole: false,
         token: None,
     }
 }
@@ -160,17 +161,13 @@ fn respond(provider: Provider, drawn: Drawn, reply: &Reply, in_flight: InFlight)
     response
 }
 
-/// A stream, so that it is sent chunked as the real services do; the request counts as in flight until its end.
+/// A stream, so that it is sent chunked as the real services do.
 fn body(chunks: impl Stream<Item = Bytes> + Send + 'static, flow: Flow, in_flight: InFlight) -> Body {
-    let held = move |chunk: Bytes| {
-        let _in_flight = &in_flight;
-        chunk
-    };
     match flow {
-        Flow::Whole | Flow::Hang => Body::from_stream(chunks.map(held).map(Ok::<_, io::Error>)),
+        Flow::Whole | Flow::Hang => accounted(chunks.map(Ok), in_flight),
         Flow::Drip { bytes, pause } => {
             let small = chunks.flat_map(move |chunk| stream::iter(pieces(&chunk, bytes)));
-            Body::from_stream(small.map(held).then(move |piece| paused(piece, pause)).map(Ok::<_, io::Error>))
+            accounted(small.then(move |piece| paused(piece, pause)).map(Ok), in_flight)
         }
         Flow::Cut { after } => {
             let whole = chunks.flat_map(|chunk| stream::iter(pieces(&chunk, 1))).take(after);
@@ -179,9 +176,15 @@ fn body(chunks: impl Stream<Item = Bytes> + Send + 'static, flow: Flow, in_fligh
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 Err(io::Error::other("cut"))
             });
-            Body::from_stream(whole.map(held).map(Ok).chain(end))
+            accounted(whole.map(Ok).chain(end), in_flight)
         }
     }
+}
+
+/// A body whose request is in flight until its end: nobody asks for more than the last byte once the connection is gone.
+fn accounted(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static, in_flight: InFlight) -> Body {
+    let end = stream::once(async move { in_flight.ended() }).filter_map(|()| async { None });
+    Body::from_stream(chunks.chain(end))
 }
 
 /// Half of the body, then what the script says, then perhaps the rest.
@@ -189,7 +192,6 @@ fn halved(body: Vec<u8>, disturbance: Disturbance, in_flight: InFlight) -> Body 
     let whole = Bytes::from(body);
     let (half, rest) = (whole.slice(..whole.len() / 2), whole.slice(whole.len() / 2..));
     let second = stream::once(async move {
-        let _in_flight = in_flight;
         // Or else it would overtake the bytes.
         tokio::time::sleep(Duration::from_millis(20)).await;
         match disturbance {
@@ -201,7 +203,7 @@ fn halved(body: Vec<u8>, disturbance: Disturbance, in_flight: InFlight) -> Body 
             }
         }
     });
-    Body::from_stream(stream::iter([Ok(half)]).chain(second))
+    accounted(stream::iter([Ok(half)]).chain(second), in_flight)
 }
 
 async fn paused(piece: Bytes, pause: Duration) -> Bytes {
