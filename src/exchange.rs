@@ -27,6 +27,7 @@ mod token;
 mod welkin;
 mod wire;
 
+pub use answer::judge;
 pub use qontak::{QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
 pub use wire::{Wire, WireError};
 
@@ -124,14 +125,21 @@ impl From<Reason> for Failure {
     }
 }
 
-/// One request, ready to send.
-struct Ask {
-    url: reqwest::Url,
-    body: bytes::Bytes,
+/// One request, ready to send. It has no `Debug`: the body is the credentials.
+pub struct Ask {
+    /// The endpoint and a path of fixed words and checked segments.
+    pub url: reqwest::Url,
+    /// JSON, wiped from memory with its last handle.
+    pub body: bytes::Bytes,
 }
 
+/// The two pure functions of each provider.
 impl Inputs {
-    fn ask(&self) -> Result<Ask, Reason> {
+    /// What to send.
+    ///
+    /// # Errors
+    /// `InvalidSpec`, if a URL parser makes anything else of the path than was meant.
+    pub fn ask(&self) -> Result<Ask, Reason> {
         match self {
             Self::Welkin { endpoint, tenant, client_name, secret } => {
                 welkin::ask(endpoint, tenant, client_name, secret)
@@ -142,8 +150,12 @@ impl Inputs {
         }
     }
 
-    /// Reads the body of an answer whose head was found good.
-    fn read(&self, body: &[u8], issued_at: Timestamp) -> Result<Issued, Reason> {
+    /// Reads the body of an answer whose head was found good by [`judge`]. `issued_at` is the wall clock just before
+    /// the request, in whole seconds.
+    ///
+    /// # Errors
+    /// What is wrong with the body, or what it says is wrong with the inputs.
+    pub fn read(&self, body: &[u8], issued_at: Timestamp) -> Result<Issued, Reason> {
         let fields = json::Fields::parse(body).ok_or(Reason::InvalidResponse)?;
         let (token, lifetime) = match self {
             Self::Welkin { client_name, .. } => welkin::read(&fields, client_name, issued_at),

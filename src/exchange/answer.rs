@@ -13,7 +13,10 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// Whether the body is worth reading, and if not, why.
-pub(super) fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), Failure> {
+///
+/// # Errors
+/// The reason that status, encoding or content type give, in this order.
+pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), Failure> {
     if let Some(reason) = refusal(status, headers) {
         let retry_after = if reason == Reason::RateLimited { retry_after(headers, now) } else { None };
         return Err(Failure { reason, retry_after });

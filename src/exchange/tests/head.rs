@@ -16,7 +16,7 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn head(status: u16, pairs: &[(&str, &str)]) -> Result<(), Failure> {
-    answer::judge(StatusCode::from_u16(status).unwrap(), &headers(pairs), now())
+    judge(StatusCode::from_u16(status).unwrap(), &headers(pairs), now())
 }
 
 #[test]
@@ -138,7 +138,7 @@ proptest! {
     ) {
         let mut headers = HeaderMap::new();
         headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(&value).unwrap());
-        if let Err(failure) = answer::judge(StatusCode::from_u16(status).unwrap(), &headers, now())
+        if let Err(failure) = judge(StatusCode::from_u16(status).unwrap(), &headers, now())
             && let Some(wait) = failure.retry_after
         {
             prop_assert!((1..=900).contains(&wait.as_secs()));
