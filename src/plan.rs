@@ -12,6 +12,7 @@ use crate::reason::{Reason, Refusal};
 use crate::rest::Policy;
 
 mod renewal;
+mod syntax;
 pub mod template;
 
 /// A checked spec.
@@ -110,6 +111,7 @@ impl Plan {
     /// `InvalidSpec` or `TargetIsSource`, with the field and the remedy in the message.
     pub fn parse(spec: &ApiCredentialSpec, allowed: &AllowedEndpoints) -> Result<Self, Refusal> {
         let (request, source) = parse_request(spec)?;
+        check_source(&request, &source)?;
         let target = parse_target(spec)?;
         if target.name == source {
             return Err(Refusal::new(
@@ -172,6 +174,18 @@ fn parse_request(spec: &ApiCredentialSpec) -> Result<(RequestPlan, String), Refu
     }
 }
 
+fn check_source(request: &RequestPlan, source: &str) -> Result<(), Refusal> {
+    let label = request.provider().label();
+    syntax::check_name(source, &format!("spec.provider.{label}.secretRef.name"))?;
+    match request {
+        RequestPlan::Welkin { key, .. } => syntax::check_key(key, "spec.provider.welkin.secretRef.key"),
+        RequestPlan::Qontak { keys, .. } => {
+            let keys = [&keys.username, &keys.password, &keys.client_id, &keys.client_secret];
+            keys.into_iter().try_for_each(|key| syntax::check_key(key, "each of spec.provider.qontak.keys"))
+        }
+    }
+}
+
 fn parse_endpoint(text: Option<&str>, provider: Provider) -> Result<Endpoint, Refusal> {
     let Some(text) = text else { return Ok(AllowedEndpoints::default_for(provider)) };
     Endpoint::parse(text).map_err(|_| {
@@ -189,8 +203,11 @@ fn parse_segment(text: &str, field: &str) -> Result<PathSegment, Refusal> {
 
 fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
     let target = &spec.target;
+    syntax::check_name(&target.name, "spec.target.name")?;
+    syntax::check_key(&target.token_key, "spec.target.tokenKey")?;
     let mut data = BTreeMap::new();
     for (key, text) in target.data.iter().flatten() {
+        syntax::check_key(key, "each name in spec.target.data")?;
         if *key == target.token_key {
             return Err(invalid("spec.target.data has the key that spec.target.tokenKey names; rename one of them."));
         }
@@ -203,6 +220,8 @@ fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
     }
     let TargetMetadata { labels, annotations } = target.metadata.clone().unwrap_or_default();
     let (labels, annotations) = (labels.unwrap_or_default(), annotations.unwrap_or_default());
+    labels.iter().try_for_each(|(name, value)| syntax::check_label(name, value))?;
+    annotations.keys().try_for_each(|name| syntax::check_annotation(name))?;
     if let Some(name) = labels.keys().chain(annotations.keys()).find(|name| is_reserved(name)) {
         return Err(invalid(format!("spec.target.metadata has the reserved name {name:?}; remove it.")));
     }
@@ -270,6 +289,30 @@ mod tests {
                 assert_eq!(refusal.reason, Reason::InvalidSpec, "{text:?}");
                 assert!(refusal.message.contains(field), "{text:?}: {}", refusal.message);
             }
+        }
+    }
+
+    #[test]
+    fn names_and_keys_that_no_secret_has_are_an_invalid_spec() {
+        let refused = |pointer: &str, text: &str| {
+            let mut spec = serde_json::json!({
+                "provider": {"type": "Qontak", "qontak": {"secretRef": {"name": "source"}, "keys": {"username": "u"}}},
+                "target": {"name": "token", "tokenKey": "t", "data": {}, "metadata": {"labels": {"a": "b"}}},
+            });
+            *spec.pointer_mut(pointer).unwrap() = serde_json::json!(text);
+            let refusal =
+                Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default()).unwrap_err();
+            assert_eq!(refusal.reason, Reason::InvalidSpec, "{pointer}");
+            refusal.message
+        };
+        for (pointer, text) in [
+            ("/provider/qontak/secretRef/name", "../../other/secrets/source"),
+            ("/provider/qontak/keys/username", "a/b"),
+            ("/target/name", "token?dryRun=All"),
+            ("/target/tokenKey", "a,b"),
+            ("/target/metadata/labels/a", "a b"),
+        ] {
+            assert!(!refused(pointer, text).contains(text), "{pointer}");
         }
     }
 }
