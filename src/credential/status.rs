@@ -2,49 +2,51 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Provider;
 
 /// What the operator knows and says about the token. Only a view: the truth is in the Secret, and a lost status is
 /// written again without asking the provider.
+// For the same reason a field that cannot be read is a lost one, and no reason to leave the credential alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ApiCredentialStatus {
     /// The generation of the spec that this status speaks of; -1 before the first look.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready (the Secret holds a token that is usable now), Renewed (how the last attempt ended) and SourceResolved (the
     /// credentials could be read); Reconciling (will be tried again by itself) or Stalled (somebody must act) only while
     /// true.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The provider that issued the stored token.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
     /// The stored token's times and type; never the token, nor a hash of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenStatus>,
     /// When the token will be renewed, jitter included; absent for a token that never expires and has no maxAge.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
     /// When the next attempt is made; only while failing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// The last request that was sent to the provider.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub last_attempt: Option<LastAttempt>,
     /// Failed attempts of the same class in a row.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<i32>,
     /// Successful exchanges for this object.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
     /// The renew request that was last answered with a failed attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub last_handled_renew_request: Option<String>,
     /// The Secret of our last write.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetStatus>,
 }
 
@@ -87,4 +89,25 @@ pub struct TargetStatus {
     pub name: String,
     /// Its uid and resourceVersion, a slash between.
     pub version: String,
+}
+
+/// The field's value, or nothing if it is not of that shape.
+fn readable<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_cannot_be_read_is_lost_and_the_others_are_not() {
+        let status = serde_json::json!({
+            "observedGeneration": "three", "conditions": [{"type": "Ready"}], "provider": "Acme", "failedAttempts": 1.5,
+            "token": {"issuedTime": "yesterday", "type": "Bearer"}, "renewalTime": "", "revision": 41,
+        });
+        let read: ApiCredentialStatus = serde_json::from_value(status).unwrap();
+        assert_eq!(read, ApiCredentialStatus { revision: Some(41), ..ApiCredentialStatus::default() });
+    }
 }

@@ -132,12 +132,11 @@ fn status_patch(
 ) -> serde_json::Value {
     let mut status = json!(next);
     for before in before {
-        let before = json!(before);
-        nullify(&mut status, &before);
-        // Within the token, too: a token that never expires follows one that does.
-        if let (Some(token), Some(before)) = (status.get_mut("token"), before.get("token")) {
-            nullify(token, before);
-        }
+        nullify(&mut status, &json!(before));
+    }
+    // Within the token, too: one that never expires may follow one that does, or one that could not be read.
+    if let Some(token) = status.get_mut("token") {
+        nullify(token, &json!({"expirationTime": null, "lifetimeSeconds": null}));
     }
     json!({ "metadata": { "uid": uid, "resourceVersion": version }, "status": status })
 }
