@@ -69,13 +69,19 @@ pub fn read(secret: &Secret, plan: &Plan) -> Found {
         return Found::Missing;
     }
     let whole = || {
+        let issued_at = text(names::ISSUED_AT)?.parse().ok()?;
+        let expiry = match text(names::EXPIRES_AT)? {
+            "never" => Expiry::Never,
+            time => Expiry::At(time.parse().ok()?),
+        };
+        if expiry.is_over(issued_at) {
+            // Never written by us, even if the fingerprint fits; and no status can say a lifetime below zero.
+            return None;
+        }
         Some(Minted {
             token: SecretString::from(String::from_utf8(bytes.0.clone()).ok()?),
-            issued_at: text(names::ISSUED_AT)?.parse().ok()?,
-            expiry: match text(names::EXPIRES_AT)? {
-                "never" => Expiry::Never,
-                time => Expiry::At(time.parse().ok()?),
-            },
+            issued_at,
+            expiry,
             source_version: text(names::SOURCE_VERSION).unwrap_or_default().to_owned(),
             fingerprint: Fingerprint::parse(text(names::FINGERPRINT)?)?,
             renew_request: text(names::RENEW_REQUEST).map(str::to_owned),

@@ -132,6 +132,10 @@ fn a_token_without_what_belongs_to_it_is_missing_or_broken() {
         assert!(matches!(read(&without(&[name]), &plan), Found::Broken), "{name}");
     }
     assert!(matches!(read(&without(&[names::KEYS, names::SOURCE_VERSION]), &plan), Found::Whole(_)));
+    let mut reversed = whole.clone();
+    let expires_at = ISSUED.to_string();
+    reversed.metadata.annotations.as_mut().unwrap().insert(names::EXPIRES_AT.to_owned(), expires_at);
+    assert!(matches!(read(&reversed, &plan), Found::Broken), "over when it was issued");
     let mut bytes = whole.clone();
     bytes.data.as_mut().unwrap().insert("token".to_owned(), ByteString(vec![0xff]));
     assert!(matches!(read(&bytes, &plan), Found::Broken));
