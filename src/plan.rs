@@ -239,7 +239,8 @@ fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
 const RESERVED: [&str; 4] = ["kubernetes.io", "k8s.io", "apicredential.io", "argoproj.io"];
 const PERMITTED: [&str; 5] = ["name", "instance", "component", "part-of", "version"];
 
-fn is_reserved(name: &str) -> bool {
+/// Whether `target.metadata` can never have this name, so that it is never ours.
+pub(crate) fn is_reserved(name: &str) -> bool {
     let Some((prefix, rest)) = name.split_once('/') else { return false };
     if prefix == "app.kubernetes.io" && PERMITTED.contains(&rest) {
         return false;

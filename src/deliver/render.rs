@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 use crate::credential::{ApiCredential, CreationPolicy};
 use crate::deliver::fingerprint::Fingerprint;
 use crate::names;
-use crate::plan::Plan;
 use crate::plan::template::Placeholder;
+use crate::plan::{self, Plan};
 use crate::rest::Expiry;
 
 #[cfg(test)]
@@ -184,8 +184,10 @@ impl Rendering {
                 data.insert(key, Value::Null);
             }
         }
-        let labels = difference(meta.labels.as_ref().unwrap_or(&empty), &self.labels, listed(names::LABELS));
-        let mut dropped = listed(names::ANNOTATIONS);
+        // Somebody else may have written into our lists what we never set, such as his own consent.
+        let set_once = |list| listed(list).into_iter().filter(|name| !plan::is_reserved(name)).collect::<Vec<_>>();
+        let labels = difference(meta.labels.as_ref().unwrap_or(&empty), &self.labels, set_once(names::LABELS));
+        let mut dropped = set_once(names::ANNOTATIONS);
         dropped.extend(names::OURS.iter().map(|name| (*name).to_owned()));
         let annotations = difference(annotations, &self.annotations, dropped);
 

@@ -117,6 +117,16 @@ fn keys_and_names_that_are_no_longer_wanted_go_and_those_of_others_stay() {
 }
 
 #[test]
+fn a_reserved_name_in_our_lists_is_not_ours_to_remove() {
+    let credential = credential(&json!({"name": "a-token"}));
+    let mut secret = created(&credential, &minted("t"));
+    let lists = [(names::ALLOW, "a"), (names::ANNOTATIONS, "apicredential.io/allow,dropped"), ("dropped", "")];
+    secret.metadata.annotations.as_mut().unwrap().extend(lists.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    let patch = render(&credential, &plan(&credential), &minted("t")).to_patch(&secret).unwrap();
+    assert_eq!(patch["metadata"]["annotations"], json!({"dropped": null, names::ANNOTATIONS: null}));
+}
+
+#[test]
 fn a_token_without_what_belongs_to_it_is_missing_or_broken() {
     let credential = credential(&json!({"name": "a-token"}));
     let plan = plan(&credential);
