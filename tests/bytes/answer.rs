@@ -1,0 +1,230 @@
+//! A provider's whole answer: `welkin 200 1700000000` (whom, the status, when it was asked), headers, an empty line,
+//! the body.
+
+use apicredential_operator::decide::{self, Cause, Verdict};
+use apicredential_operator::endpoint::{Endpoint, PathSegment};
+use apicredential_operator::exchange::{self, Inputs, Issued, Lifetime};
+use apicredential_operator::reason::Reason;
+use apicredential_operator::rest::{self, Expiry, Margin, Policy};
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The client that every Welkin answer must be about.
+pub const CLIENT: &str = "VBOPNRYRWJIP";
+/// Ten years, in seconds.
+const LONGEST: i64 = 315_576_000;
+/// Times with fractions are `f64`: near today they are exact to a quarter of a microsecond.
+const ROUNDING: f64 = 1e-6;
+
+/// What an answer may end in. The other reasons of a provider are those of a connection that gave no whole answer, and
+/// of a token that has died on the way.
+const REASONS: [Reason; 15] = [
+    Reason::CredentialsRejected,
+    Reason::ClientDisabled,
+    Reason::NotFoundAtProvider,
+    Reason::RateLimited,
+    Reason::ProviderUnavailable,
+    Reason::ProviderTimeout,
+    Reason::UnexpectedRedirect,
+    Reason::UnexpectedStatus,
+    Reason::UnexpectedContentType,
+    Reason::UnexpectedEncoding,
+    Reason::InvalidResponse,
+    Reason::InvalidToken,
+    Reason::UnsupportedTokenType,
+    Reason::ImplausibleExpiry,
+    Reason::ResponseMismatch,
+];
+
+/// An answer is refused for a reason of the table, or its token is the one in the body and lives no longer than stated.
+pub fn check(input: &[u8]) {
+    let (line, mut rest) = super::first_line(input);
+    let words = super::words(line);
+    let (provider, status, sent) = (
+        words.first(),
+        words.get(1).and_then(|word| word.parse().ok()),
+        words.get(2).and_then(|word| word.parse().ok()),
+    );
+    let inputs = asked(provider.is_some_and(|name| *name == "qontak"));
+    let sent = second(sent.unwrap_or(1_700_000_000));
+    let Ok(status) = StatusCode::from_u16(status.unwrap_or(200)) else { return };
+    let mut headers = HeaderMap::new();
+    loop {
+        let (line, after) = super::first_line(rest);
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { break };
+        let (name, value) = (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(&line[colon + 1..]));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+        rest = after;
+    }
+    let body = rest.strip_prefix(b"\n").unwrap_or(rest);
+
+    match exchange::judge(status, &headers, sent) {
+        Err(failure) => {
+            assert!(REASONS.contains(&failure.reason), "{}", failure.reason);
+            let pause = failure.retry_after.map(|pause| pause.as_secs());
+            assert!(pause.is_none_or(|pause| (1..=900).contains(&pause)), "{pause:?}");
+            assert!(pause.is_none() || failure.reason == Reason::RateLimited, "{} pauses", failure.reason);
+        }
+        Ok(()) => {
+            assert!(status.is_success(), "{status} is no success");
+            let kind = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+            assert!(kind.to_ascii_lowercase().contains("json"), "{kind} is not JSON");
+        }
+    }
+    read(&inputs, body, sent);
+}
+
+/// The inputs of an exchange with either provider.
+pub fn asked(qontak: bool) -> Inputs {
+    let secret = |text: &str| SecretString::from(text.to_owned());
+    if qontak {
+        Inputs::Qontak {
+            endpoint: Endpoint::parse("https://qontak.example").unwrap(),
+            username: secret("user"),
+            password: secret("password"),
+            client_id: secret("id"),
+            client_secret: secret("secret"),
+        }
+    } else {
+        Inputs::Welkin {
+            endpoint: Endpoint::parse("https://welkin.example").unwrap(),
+            tenant: PathSegment::parse("gh").unwrap(),
+            client_name: PathSegment::parse(CLIENT).unwrap(),
+            secret: secret("secret"),
+        }
+    }
+}
+
+/// A whole second between 1970 and the year 2096: the wall clock of the one who asks.
+pub fn second(second: i64) -> Timestamp {
+    Timestamp::from_second(second.clamp(0, 4_000_000_000)).unwrap()
+}
+
+/// Reads a body and holds what was made of it against the body.
+pub fn read(inputs: &Inputs, body: &[u8], sent: Timestamp) {
+    match inputs.read(body, sent) {
+        Err(reason) => assert!(REASONS.contains(&reason), "{reason}"),
+        Ok(issued) => {
+            let said: Said<'_> = serde_json::from_slice(body).expect("an accepted body is a JSON object");
+            assert_eq!(issued.issued_at, sent);
+            the_token_is_the_one_said(inputs, &issued, &said);
+            it_lives_as_long_as_said(inputs, &issued, &said);
+            what_is_written_is_alive(&issued);
+        }
+    }
+}
+
+/// The body once more, by another reader.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    token: Option<&'a RawValue>,
+    access_token: Option<&'a RawValue>,
+    token_type: Option<&'a RawValue>,
+    enabled: Option<&'a RawValue>,
+    #[serde(rename = "clientName")]
+    client_name: Option<&'a RawValue>,
+    expires_in: Option<&'a RawValue>,
+}
+
+/// The claims once more, by another reader.
+#[derive(Deserialize)]
+struct Claims<'a> {
+    #[serde(borrow)]
+    exp: Option<&'a RawValue>,
+    iat: Option<&'a RawValue>,
+}
+
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
+fn number(raw: Option<&RawValue>) -> Option<f64> {
+    raw.and_then(|raw| raw.get().trim_matches('"').parse().ok())
+}
+
+fn the_token_is_the_one_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) {
+    let token = issued.token.expose_secret();
+    let stem = token.trim_end_matches('=');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    assert!(!stem.is_empty() && stem.bytes().all(allowed), "no b64token");
+    assert!(token.len() <= 16 * 1024, "{} bytes", token.len());
+    if let Some(kind) = text(said.token_type) {
+        assert!(kind.eq_ignore_ascii_case("bearer"), "a token of type {kind:?}");
+    }
+    match inputs {
+        Inputs::Qontak { .. } => assert_eq!(text(said.access_token).as_deref(), Some(token)),
+        Inputs::Welkin { .. } => {
+            assert_eq!(text(said.token).as_deref(), Some(token));
+            assert!(said.enabled.is_none_or(|enabled| enabled.get() == "true"), "of a disabled client");
+            assert!(
+                said.client_name.is_none() || text(said.client_name).as_deref() == Some(CLIENT),
+                "of another client"
+            );
+        }
+    }
+    let shown = format!("{issued:?}");
+    assert!(token.len() < 32 || !shown.contains(token), "the token shows itself");
+}
+
+fn it_lives_as_long_as_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) {
+    let sent = issued.issued_at.as_second();
+    let end = match inputs {
+        Inputs::Qontak { .. } => number(said.expires_in).map(|lifetime| seconds(sent) + lifetime),
+        Inputs::Welkin { .. } => claims(issued.token.expose_secret()).and_then(|claims| {
+            let claims: Claims<'_> =
+                serde_json::from_slice(&claims).expect("claims of an accepted token are an object");
+            let expiry = number(claims.exp)?;
+            let start = number(claims.iat).unwrap_or(seconds(sent));
+            Some(expiry.min(seconds(sent) + (expiry - start)))
+        }),
+    };
+    match (issued.lifetime, end) {
+        (Lifetime::Until(time), Some(end)) => {
+            let expiry = time.as_second();
+            assert_eq!(time.subsec_nanosecond(), 0, "not a whole second");
+            assert!(seconds(expiry) <= end.max(0.0) + ROUNDING, "{expiry} is later than {end}");
+            assert!(seconds(expiry) > end - 1.0 - ROUNDING, "{expiry} is earlier than {end}");
+            assert!(expiry <= sent + LONGEST, "{expiry} is more than ten years after {sent}");
+        }
+        (Lifetime::Never, None) => assert!(matches!(inputs, Inputs::Qontak { .. }), "nothing said means unstated"),
+        (Lifetime::Unstated, None) => assert!(matches!(inputs, Inputs::Welkin { .. }), "nothing said means never"),
+        (lifetime, end) => panic!("{lifetime:?} was made of {end:?}"),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for the years in question")]
+fn seconds(second: i64) -> f64 {
+    second as f64
+}
+
+/// The claims of a JWT in compact form, if they are an object.
+fn claims(token: &str) -> Option<Vec<u8>> {
+    let parts: Vec<&str> = token.split('.').collect();
+    let [_, payload, _] = parts.as_slice() else { return None };
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
+    let claims = GeneralPurpose::new(&URL_SAFE, lenient).decode(payload).ok()?;
+    let whole: &RawValue = serde_json::from_slice(&claims).ok()?;
+    whole.get().starts_with('{').then_some(claims)
+}
+
+fn what_is_written_is_alive(issued: &Issued) {
+    let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: 3600 };
+    let now = rest::later(issued.issued_at, 1);
+    match decide::judge(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, now) {
+        Verdict::Write { expiry: Expiry::At(time), .. } => assert!(time > now, "{time} is over at {now}"),
+        Verdict::Write { expiry: Expiry::Never, .. } => assert_eq!(issued.lifetime, Lifetime::Never),
+        Verdict::AlreadyExpired => assert!(matches!(issued.lifetime, Lifetime::Until(time) if time <= now)),
+        Verdict::NotExtended => panic!("there was nothing to extend"),
+    }
+}

@@ -1,0 +1,27 @@
+//! What an answer says of the token's end: `welkin 1700000000` and claims, or `qontak 1700000000` and `expires_in`.
+//!
+//! Claims lie in base64 within JSON, where a search that flips bytes does not get far; so they are wrapped here.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::answer;
+
+/// No token lives longer than stated.
+pub fn check(input: &[u8]) {
+    let (line, stated) = super::first_line(input);
+    let words = super::words(line);
+    let qontak = words.first() == Some(&"qontak");
+    let sent = answer::second(words.get(1).and_then(|word| word.parse().ok()).unwrap_or(1_700_000_000));
+    let mut body = Vec::new();
+    if qontak {
+        body.extend_from_slice(br#"{"access_token":"WPuW1u-v21","token_type":"Bearer","expires_in":"#);
+        body.extend_from_slice(stated);
+        body.push(b'}');
+    } else {
+        body.extend_from_slice(br#"{"token":"e30."#);
+        body.extend_from_slice(BASE64_URL_SAFE_NO_PAD.encode(stated).as_bytes());
+        body.extend_from_slice(br#".c2ln"}"#);
+    }
+    answer::read(&answer::asked(qontak), &body, sent);
+}

@@ -1,0 +1,158 @@
+//! Any credential and any Secrets, looked at: observe → decide → exchange → report, the product's own `reconcile` with
+//! its own watches, before an API server in memory and a provider that refuses every connection.
+//!
+//! The objects come from `scene`. The clock is the real one: times in a scene are relative to now.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use apicredential_operator::clock;
+use apicredential_operator::cluster::Cluster;
+use apicredential_operator::credential::ApiCredential;
+use apicredential_operator::deliver::Courier;
+use apicredential_operator::endpoint::AllowedEndpoints;
+use apicredential_operator::exchange::Wire;
+use apicredential_operator::gate::{Gates, Limits};
+use apicredential_operator::leader::Leadership;
+use apicredential_operator::memory::Memory;
+use apicredential_operator::metrics::Metrics;
+use apicredential_operator::reconcile::{Context, Operator, Pairs, reconcile};
+use apicredential_operator::rest::Pace;
+use apicredential_operator::serve::Health;
+use apicredential_operator::watch::{Guarded, Watch};
+use futures::StreamExt as _;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::unbounded_channel;
+
+mod calls;
+mod scene;
+mod server;
+mod stage;
+
+use scene::Scene;
+use server::{Call, Server};
+
+/// A look, its exchange, and what both change: then there is nothing more to do.
+const ROUNDS: usize = 6;
+
+/// Whatever is found: no panic; nothing secret in what is said; nothing foreign touched; nothing sent for a credential
+/// that is suspended or whose target is not its own; soon nothing more to say; and no restart changes that.
+pub fn check(input: &[u8]) {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let now = clock::now_seconds();
+    let Some(server) = Scene::read(input, now).and_then(|scene| stage::set(&scene, now)) else { return };
+    let runtime = RUNTIME.get_or_init(|| {
+        // No other thread: what a scene does must not depend on what else runs.
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    });
+    // `block_on` of a runtime with one thread is for one caller at a time.
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(20), look(&server)).await.expect("a look ends") });
+}
+
+async fn look(server: &Server) {
+    let first = Term::start(server).await;
+    let mut due = None;
+    for round in 0.. {
+        let began = clock::now();
+        let calls = first.round(server).await;
+        if calls.is_empty() {
+            due = first.context.memory.recall(stage::UID).and_then(|memory| memory.due);
+            assert!(due.is_none_or(|due| due > began), "a hot loop: nothing to do, and due at {due:?}, before {began}");
+            break;
+        }
+        assert!(round < ROUNDS, "it never rests: {calls:#?}");
+    }
+    let second = Term::start(server).await;
+    let calls = second.round(server).await;
+    let came_due = due.is_some_and(|due| due <= clock::now());
+    assert!(calls.is_empty() || came_due || stage::is_ahead(server), "a restart writes {calls:#?}");
+    assert!(second.exchanges() == 0 || came_due, "a restart exchanges");
+}
+
+/// One term as leader.
+struct Term {
+    context: Arc<Context>,
+}
+
+impl Term {
+    async fn start(server: &Server) -> Self {
+        let client = server.client();
+        let (watch, mut streams) = Watch::start(&client, &[], unbounded_channel(), |_| {}, |_, _| {});
+        loop {
+            tokio::select! {
+                () = watch.ready() => break,
+                _ = streams.triggers.next() => {}
+                _ = streams.secrets.next() => {}
+            }
+        }
+        let courier = Courier {
+            cluster: Cluster::new(client, "fuzz"),
+            wire: wire(),
+            watch,
+            leadership: Leadership::always(),
+            write_deadline: Duration::from_secs(30),
+        };
+        let operator = Operator {
+            pace: Pace {
+                retry_base: Duration::from_secs(5),
+                min_renewal_interval: Duration::from_secs(30),
+                resync: Duration::from_secs(600),
+            },
+            metrics: Metrics::new(),
+            health: Health::new(Duration::from_secs(60)),
+            pairs: Pairs::default(),
+            session_key: Arc::new([7; 32]),
+        };
+        let limits = Limits { in_flight: 16, rate_per_second: 0.0, burst: 1 };
+        let (turn, _) = unbounded_channel();
+        let (gates, memory) = (Gates::new(limits, turn), Arc::new(Memory::default()));
+        Self { context: Arc::new(Context { courier, gates, allowed: allowed(), memory, operator }) }
+    }
+
+    /// One look, held against what was there before; what it wrote and said.
+    async fn round(&self, server: &Server) -> Vec<Call> {
+        let before = server.with(|state| {
+            state.calls.clear();
+            state.credential.clone()
+        });
+        let exchanges = self.exchanges();
+        let object: Guarded = serde_json::from_value(before.clone()).expect("any object with metadata is taken");
+        let Ok(_wake) = reconcile(Arc::new(object), Arc::clone(&self.context)).await;
+        let calls = server.with(|state| {
+            assert!(state.strays.is_empty(), "stray requests: {:?}", state.strays);
+            std::mem::take(&mut state.calls)
+        });
+        calls::check(&before, &calls, self.exchanges() - exchanges, server);
+        calls
+    }
+
+    /// Requests to providers so far.
+    fn exchanges(&self) -> u64 {
+        let text = self.context.operator.metrics.encode();
+        let counts = text.lines().filter(|line| line.starts_with("apicredential_exchanges_total{"));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+}
+
+/// The one endpoint is a port of this machine on which nobody listens.
+fn allowed() -> AllowedEndpoints {
+    format!("welkin={0},qontak={0}", scene::ENDPOINT).parse().expect("a list of endpoints")
+}
+
+fn wire() -> Arc<Wire> {
+    static WIRE: OnceLock<Arc<Wire>> = OnceLock::new();
+    let make = || {
+        // An error says that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Arc::new(Wire::new(Duration::from_secs(5), None).expect("a client for providers"))
+    };
+    Arc::clone(WIRE.get_or_init(make))
+}
+
+/// The credential, if it can be decoded.
+fn decoded(object: &serde_json::Value) -> Option<ApiCredential> {
+    serde_json::from_value(object.clone()).ok()
+}

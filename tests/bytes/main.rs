@@ -1,0 +1,127 @@
+//! Bad bytes: what holds for any input, on random ones and on every one that is kept.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics, with its reason")]
+
+#[path = "properties.rs"]
+mod properties;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use proptest::prelude::*;
+
+/// Every property by its name, on each input in its folder. A crash that the search finds is left there, too: it stays
+/// red until it is mended, and kept from coming back.
+#[test]
+fn every_kept_input_still_holds() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut failed = Vec::new();
+    for (name, check) in properties::ALL {
+        let mut kept = 0;
+        for entry in std::fs::read_dir(corpus.join(name)).expect("a folder for each property") {
+            let path = entry.expect("an entry").path();
+            let input = std::fs::read(&path).expect("an input");
+            kept += 1;
+            if catch_unwind(AssertUnwindSafe(|| check(&input))).is_err() {
+                failed.push(path);
+            }
+        }
+        assert!(kept > 0, "nothing is kept for {name}");
+    }
+    assert!(failed.is_empty(), "what has to hold for any input does not for {failed:#?}");
+}
+
+#[test]
+fn every_folder_of_kept_inputs_has_a_property() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for entry in std::fs::read_dir(corpus).expect("the corpus") {
+        let name = entry.expect("an entry").file_name();
+        assert!(properties::ALL.iter().any(|(known, _)| name == *known), "{name:?} belongs to no property");
+    }
+}
+
+fn lines(first: &'static str, rest: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    (first, rest).prop_map(|(first, rest)| [first.as_bytes(), b"\n", &rest].concat())
+}
+
+fn noise(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..most)
+}
+
+fn text(pattern: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    pattern.prop_map(String::into_bytes)
+}
+
+/// A JSON object with the names that mean something.
+fn object(names: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+    let value = prop_oneof![
+        "[0-9]{1,12}",
+        "-?[0-9]{1,3}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?",
+        "\"[ -~&&[^\"\\\\]]{0,20}\"",
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("[{}]".to_owned()),
+    ];
+    prop::collection::vec((prop::sample::select(names), value), 0..5).prop_map(|members| {
+        let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", members.join(",")).into_bytes()
+    })
+}
+
+proptest! {
+    // What fails here belongs into `fuzz/corpus`, where every caller finds it.
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_answer_is_read_or_refused(input in prop_oneof![
+        noise(400),
+        lines("(welkin|qontak) [1-5][0-9]{2} [0-9]{1,10}", prop_oneof![
+            noise(100),
+            text("((Retry-After|content-type|content-encoding):[ -~]{0,30}\n){0,3}\n"),
+        ]),
+        lines("(welkin|qontak) 20[0-9] 1700000000\ncontent-type: application/json\n", object(&[
+            "token", "access_token", "token_type", "enabled", "clientName", "expires_in",
+        ])),
+    ]) {
+        properties::answer::check(&input);
+    }
+
+    #[test]
+    fn no_token_lives_longer_than_stated(input in prop_oneof![
+        lines("welkin 1[67][0-9]{8}", object(&["iat", "exp"])),
+        lines("qontak 1[67][0-9]{8}", text("-?[0-9]{1,12}(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?")),
+    ]) {
+        properties::lifetime::check(&input);
+    }
+
+    #[test]
+    fn a_pause_is_within_its_bounds_or_there_is_none(input in prop_oneof![
+        lines("(429|503|500) [0-9]{10}", text("[ -~]{0,40}")),
+        lines("429 17[0-9]{8}", text("(Mon|Tue), [0-3][0-9] (Nov|Dec) 20(2[0-9]|30) [0-2][0-9]:[0-5][0-9]:[0-5][0-9] GMT")),
+        lines("429 17[0-9]{8}", text("[0-9]{1,30}")),
+    ]) {
+        properties::pause::check(&input);
+    }
+
+    #[test]
+    fn a_text_can_be_made_again_from_what_it_was_filled_to(input in prop_oneof![
+        noise(100),
+        text("([{}a\u{e9}]|\\{\\{|\\{(token|tokenType|expiresAt|issuedAt|provider)\\}){0,12}"),
+    ]) {
+        properties::template::check(&input);
+    }
+
+    #[test]
+    fn a_url_has_exactly_the_path_and_origin_that_were_meant(input in prop_oneof![
+        lines("https://[ -~]{0,30}", text("[ -~]{0,10}\n[ -~]{0,10}\n[ -~]{0,20}")),
+        lines("https://([a-z0-9]{1,8}\\.){0,2}[A-Za-z0-9]{1,8}(:[0-9]{1,5})?", text("[A-Za-z0-9_-]{1,130}\n[a-z]{1,9}\n\\PC{0,20}")),
+        lines("((welkin|qontak|x)=https://[a-c]{1,2}(:443)?,?){1,4}", noise(4)),
+    ]) {
+        properties::url::check(&input);
+    }
+
+    #[test]
+    fn any_objects_are_looked_at_without_harm(input in noise(600)) {
+        properties::look::check(&input);
+    }
+}
