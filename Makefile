@@ -7,7 +7,7 @@ TEST_THREADS ?= 6
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test torture mutants demo provider control-plane generate check-generated lint fmt clean
+.PHONY: help build test torture mutants fuzz demo provider control-plane generate check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ torture: ## Run what takes too long for `make test`, within TORTURE_MINUTES=120
 
 mutants: ## Show that seeded bugs are caught; ARGS='03 07' for some of them
 	@tests/mutants/run.sh $(ARGS)
+
+fuzz: ## Search for bytes that break the properties of tests/bytes; FUZZ_SECONDS=60 for each
+	@fuzz/run.sh
 
 demo: ## See it work on a real API server with stand-in providers; HOLD=1 keeps it up
 	@tests/demo/run.sh
