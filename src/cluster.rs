@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use crate::credential::{ApiCredential, ApiCredentialStatus};
 use crate::reason::Reason;
 
+pub mod connect;
+
 /// Limit of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
 /// Limit of a call between an exchange and the end of its write; the API server is told the same.
@@ -74,21 +76,23 @@ impl Fault {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// Whatever holds a secret or a token goes this way, see [`connect`].
+    secrets: Client,
     recorder: Recorder,
 }
 
 impl Cluster {
-    /// With the name that events carry.
-    pub fn new(client: Client, identity: &str) -> Self {
+    /// With the client for Secrets, and the name that events carry.
+    pub fn new(client: Client, secrets: Client, identity: &str) -> Self {
         let reporter =
             Reporter { controller: "apicredential-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, recorder }
+        Self { client, secrets, recorder }
     }
 
     /// A Secret as it is now; none if it does not exist.
     pub async fn secret(&self, namespace: &str, name: &str, limit: Duration) -> Result<Option<Secret>, Fault> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Secret> = Api::namespaced(self.secrets.clone(), namespace);
         bounded(limit, api.get_opt(name)).await
     }
 
@@ -120,7 +124,7 @@ impl Cluster {
     ) -> Result<Secret, Fault> {
         let request = request.map_err(|_| Fault::Rejected)?;
         let request = with_server_timeout(request).ok_or(Fault::Rejected)?;
-        bounded(WRITE, self.client.request::<Secret>(request)).await
+        bounded(WRITE, self.secrets.request::<Secret>(request)).await
     }
 
     /// Patches a status; the patch names the uid and the resourceVersion that it is meant for. The resourceVersion

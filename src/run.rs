@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::args::Settings;
 use crate::clock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, connect};
 use crate::deliver::Courier;
 use crate::exchange::Wire;
 use crate::gate::{Gates, Limits};
@@ -89,6 +89,7 @@ enum Term {
 struct Process {
     settings: Settings,
     client: Client,
+    secrets: Client,
     wire: Arc<Wire>,
     identity: String,
     operator: Operator,
@@ -112,9 +113,10 @@ impl Process {
         config.default_retry = false;
         config.read_timeout = Some(READ_TIMEOUT);
         config.connect_timeout = Some(Duration::from_secs(5));
-        let client = Client::try_from(config).map_err(|_| {
-            "the cluster's configuration is not usable; check the certificates and the credentials in it".to_owned()
-        })?;
+        let (Ok(secrets), Ok(client)) = (connect::for_secrets(&config), Client::try_from(config)) else {
+            let reason = "the cluster's configuration is not usable; check the certificates and the credentials in it";
+            return Err(reason.to_owned());
+        };
         let mut session_key = [0_u8; 32];
         ring::rand::SystemRandom::new().fill(&mut session_key).map_err(|_| "the system gives no random numbers")?;
         let operator = Operator {
@@ -132,7 +134,8 @@ impl Process {
         };
         // Nobody listens before the first term.
         let gates = Gates::new(limits, mpsc::unbounded_channel().0);
-        let process = Self { settings, client, wire: Arc::new(wire), identity: identity(), operator, gates, stop };
+        let (wire, identity) = (Arc::new(wire), identity());
+        let process = Self { settings, client, secrets, wire, identity, operator, gates, stop };
         process.listen().await?;
         Ok(process)
     }
@@ -285,7 +288,7 @@ impl Process {
         let (watch, streams) =
             Watch::start(&self.client, &self.settings.namespaces, (wake.clone(), woken), found, gone);
         let courier = Courier {
-            cluster: Cluster::new(self.client.clone(), &self.identity),
+            cluster: Cluster::new(self.client.clone(), self.secrets.clone(), &self.identity),
             wire: Arc::clone(&self.wire),
             watch,
             leadership: leadership.clone(),
