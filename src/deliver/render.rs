@@ -9,6 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource as _;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -79,7 +80,7 @@ pub fn read(secret: &Secret, plan: &Plan) -> Found {
             return None;
         }
         Some(Minted {
-            token: SecretString::from(String::from_utf8(bytes.0.clone()).ok()?),
+            token: SecretString::from(std::str::from_utf8(&bytes.0).ok()?),
             issued_at,
             expiry,
             source_version: text(names::SOURCE_VERSION).unwrap_or_default().to_owned(),
@@ -92,7 +93,7 @@ pub fn read(secret: &Secret, plan: &Plan) -> Found {
 
 /// Our part of a Secret, as it should be.
 pub struct Rendering {
-    data: BTreeMap<String, Vec<u8>>,
+    data: BTreeMap<String, Zeroizing<Vec<u8>>>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
@@ -103,7 +104,7 @@ pub fn render(credential: &ApiCredential, plan: &Plan, minted: &Minted) -> Rende
     let expires_at = expiry_text(minted.expiry);
     let target = &plan.target;
     let mut data = BTreeMap::new();
-    data.insert(target.token_key.clone(), minted.token.expose_secret().as_bytes().to_vec());
+    data.insert(target.token_key.clone(), Zeroizing::new(minted.token.expose_secret().as_bytes().to_vec()));
     for (key, template) in &target.data {
         let filled = template.fill(|placeholder| match placeholder {
             Placeholder::Token => minted.token.expose_secret(),
@@ -112,7 +113,7 @@ pub fn render(credential: &ApiCredential, plan: &Plan, minted: &Minted) -> Rende
             Placeholder::IssuedAt => &issued_at,
             Placeholder::Provider => plan.request.provider().as_str(),
         });
-        data.insert(key.clone(), filled.into_bytes());
+        data.insert(key.clone(), Zeroizing::new(filled.into_bytes()));
     }
     let mut annotations = target.annotations.clone();
     let mut write = |name: &str, text: String| annotations.insert(name.to_owned(), text);
@@ -157,7 +158,7 @@ impl Rendering {
                 ..ObjectMeta::default()
             },
             type_: Some("Opaque".to_owned()),
-            data: Some(self.data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone()))).collect()),
+            data: Some(self.data.iter().map(|(key, value)| (key.clone(), ByteString(value.to_vec()))).collect()),
             ..Secret::default()
         }
     }
@@ -175,7 +176,7 @@ impl Rendering {
 
         let mut data = Map::new();
         for (key, value) in &self.data {
-            if current.data.as_ref().and_then(|data| data.get(key)).is_none_or(|found| found.0 != *value) {
+            if current.data.as_ref().and_then(|data| data.get(key)).is_none_or(|found| found.0 != **value) {
                 data.insert(key.clone(), json!(BASE64_STANDARD.encode(value)));
             }
         }
