@@ -89,7 +89,7 @@ impl Term {
             }
         }
         let courier = Courier {
-            cluster: Cluster::new(client, "fuzz"),
+            cluster: Cluster::new(client.clone(), client, "fuzz"),
             wire: wire(),
             watch,
             leadership: Leadership::always(),

@@ -1,86 +1,137 @@
-//! The operator's own memory: what the kernel keeps others from, and what is left in it once nothing is under way.
+//! Secrets and tokens in the operator's own memory: what is left of them, and who may look.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+mod scan;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::process::geteuid;
+use serde_json::json;
+
+use crate::life::Scene;
+use crate::memory::scan::Memory;
+use crate::support::leaks::Sentinels;
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Reply, StandIn};
-use crate::support::space::{self, DEADLINE, Space, poll};
+use crate::support::provider::{Client, Reply};
+use crate::support::space::{self, poll, value};
 
-const SECRET: &str = "sentinel-secret-in-memory-5e1f";
-const PASSWORD: &str = "sentinel-password-in-memory-93ab";
+/// The operator closes idle connections within 40 s. Not so long that the API server does it, after 90 s.
+const IDLE_WITHIN: Duration = Duration::from_secs(80);
+/// Of the image.
+const USER: u32 = 65532;
 
 #[tokio::test]
-async fn the_operator_seals_itself_when_it_starts() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let operator = Settings::new(&space, &stand_in).start().await;
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", operator.pid())).unwrap();
-    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
-}
-
-/// Idle means that the connections are closed over which secrets went: the provider's after 20 s without a request, the
-/// API server's after 220 s without a byte. No lease keeps one of those busy.
-#[tokio::test]
-#[ignore = "torture: it takes as long as idle connections are kept"]
 async fn once_idle_no_secret_and_no_token_is_left_on_the_heap() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let operator = Settings::new(&space, &stand_in).patient().flag("--leader-election", "false").start().await;
-    let client = stand_in.welkin(&space.unique("w"));
-    let user = stand_in.qontak(&space.unique("u"));
-    client.next(Reply::token().latency(std::time::Duration::from_secs(3)));
-    space.source_welkin("w-source", SECRET).await;
-    space.source_qontak("q-source", user.name(), PASSWORD).await;
-    space.apply(&space::welkin("w", &client, &stand_in)).await;
-    space.apply(&space::qontak("q", &stand_in)).await;
-    space.wait_for("an exchange is under way", async || (client.in_flight() == 1).then_some(())).await;
-    assert!(!found(&operator, &[SECRET.to_owned()]).is_empty(), "what is in use is found: the search works");
-    for name in ["w", "q"] {
-        space.wait_ready(name).await;
+    let scene = Scene::new().await;
+    let (client, user) = (scene.welkin_client("a").await, scene.qontak_user("b").await);
+    let (operator, mut memory) = start(&scene.operator()).await;
+    client.next(Reply::token().latency(Duration::from_secs(10)));
+    let welkin = space::welkin("a", &client, &scene.stand_in);
+    let qontak = space::qontak("b", &scene.stand_in);
+    for mut manifest in [welkin, qontak] {
+        manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
+        scene.space.apply(&manifest).await;
     }
-    let tokens = [client.last_token().unwrap(), user.last_token().unwrap()];
-    let all: Vec<String> =
-        [SECRET, PASSWORD].iter().copied().chain(tokens.iter().map(String::as_str)).flat_map(forms).collect();
+
+    // The scan can find something: what is in use, and below what is no secret.
+    scene.space.wait_for("the request", async || (client.in_flight() == 1).then_some(())).await;
+    let secret = Sentinels::new([("the secret", "sentinel-secret-of-a")]);
+    assert_ne!(search(&operator, &mut memory, &secret), [] as [String; 0]);
+
+    for name in ["a", "b"] {
+        scene.space.wait_ready(name).await;
+        have_it_repaired(&scene, name).await;
+    }
+    let secrets = secrets_of(&client, &user);
     let mut left = Vec::new();
-    let none = poll(2 * DEADLINE, async || {
-        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        left = found(&operator, &all);
+    let clean = poll(IDLE_WITHIN, async || {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        left = search(&operator, &mut memory, &secrets);
         left.is_empty().then_some(())
     });
-    assert!(none.await.is_some(), "still there, by number and place: {left:?}");
+    assert!(clean.await.is_some(), "left in memory: {left:#?}");
+    let namespace = Sentinels::new([("the namespace", scene.space.name.as_str())]);
+    assert_ne!(search(&operator, &mut memory, &namespace), [] as [String; 0]);
+    assert_eq!((client.count(), user.count()), (1, 1));
 }
 
-/// As it is, and as it travels in a Secret.
-fn forms(secret: &str) -> Vec<String> {
-    vec![secret.to_owned(), BASE64_STANDARD.encode(secret)]
+#[tokio::test]
+async fn in_its_image_it_works_and_only_root_may_look_into_its_memory() {
+    let scene = Scene::new().await;
+    let client = scene.welkin_client("a").await;
+    let image = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
+    let operator = in_image(&scene, image.path()).start().await;
+    // Whatever it reads it can still read, although most of /proc/self is not its own.
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
+
+    // The directory is the user's; what is in it is root's unless the process is dumpable (proc(5)).
+    let process = PathBuf::from(format!("/proc/{}", operator.pid()));
+    let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
+    assert_ne!(owner(&process), 0);
+    assert_eq!(owner(&process.join("mem")), 0);
+    let limits = std::fs::read_to_string(process.join("limits")).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    assert!(operator.log().iter().all(|line| line["level"] != "WARN"), "{}", operator.output());
 }
 
-/// The stacks of Rust's threads are mappings of exactly this size. What a finished call leaves there stays until
-/// another one comes as deep.
-const THREAD_STACK: u64 = 2 * 1024 * 1024;
-
-/// Which of these texts are in the writable memory of the operator, stacks aside, and in which mapping.
-fn found(operator: &Operator, texts: &[String]) -> Vec<(usize, String)> {
-    let searcher = aho_corasick::AhoCorasick::new(texts).unwrap();
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", operator.pid())).unwrap();
-    let mut memory = File::open(format!("/proc/{}/mem", operator.pid())).unwrap();
-    let mut found = Vec::new();
-    for line in maps.lines().filter(|line| line.contains(" rw-p ") && !line.contains("[stack]")) {
-        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
-        if to - from == THREAD_STACK {
-            continue;
-        }
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-        // A mapping may have gone since it was listed.
-        if memory.seek(SeekFrom::Start(from)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
-            found.extend(
-                searcher.find_iter(&bytes).map(|it| (it.pattern().as_usize(), format!("{line} +{:x}", it.start()))),
-            );
+/// An operator that leads, and its memory, opened before it can forbid that: only root could do so later.
+async fn start(settings: &Settings) -> (Operator, Memory) {
+    for _ in 0..20 {
+        let operator = settings.spawn();
+        if let Ok(memory) = Memory::open(operator.pid()) {
+            operator.ready().await;
+            return (operator, memory);
         }
     }
+    panic!("its memory cannot be opened");
+}
+
+/// What is found while everything in the process stands still.
+fn search(operator: &Operator, memory: &mut Memory, sentinels: &Sentinels) -> Vec<String> {
+    operator.pause();
+    let found = memory.search(sentinels);
+    operator.resume();
     found
+}
+
+/// The token is read back from the API server, and written again.
+async fn have_it_repaired(scene: &Scene, name: &str) {
+    let target = format!("{name}-token");
+    scene.space.patch_secret(&target, &json!({"data": {"authorization": null}})).await;
+    let again = async || value(&scene.space.secret(&target).await?, "authorization");
+    scene.space.wait_for("the key is back", again).await;
+}
+
+fn secrets_of(client: &Client, user: &Client) -> Sentinels {
+    let (first, second) = (client.last_token().unwrap(), user.last_token().unwrap());
+    Sentinels::new([
+        ("Welkin's secret", "sentinel-secret-of-a"),
+        ("Qontak's password", "sentinel-password-of-b"),
+        ("Welkin's token", first.as_str()),
+        ("Qontak's token", second.as_str()),
+    ])
+}
+
+/// The program, the files that it is given, and the user of the image; as ourselves if we may not change users.
+fn in_image(scene: &Scene, image: &Path) -> Settings {
+    let copy = |from: &Path, name: &str| {
+        let to = image.join(name);
+        std::fs::copy(from, &to).unwrap();
+        to
+    };
+    let program = copy(Path::new(env!("CARGO_BIN_EXE_apicredential-operator")), "apicredential-operator");
+    let kubeconfig = copy(&scene.space.plane.operator_kubeconfig(), "kubeconfig");
+    let authority = copy(scene.stand_in.ca_file(), "ca.pem");
+    let settings = scene.operator().kubeconfig(&kubeconfig).flag("--provider-ca-file", authority.to_str().unwrap());
+    if !geteuid().is_root() {
+        return settings;
+    }
+    for file in [&kubeconfig, &authority] {
+        chown(file, Some(USER), None).unwrap();
+    }
+    settings.program_as(&program, USER)
 }

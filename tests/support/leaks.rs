@@ -1,6 +1,6 @@
 //! Looks for secrets where none may be, also in the forms that logs and errors give them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -67,11 +67,18 @@ impl Sentinels {
 
     /// How the sentinels that are in the text are called.
     pub fn found_in(&self, text: &str) -> Vec<&str> {
+        let mut names: Vec<&str> = self.sightings(text).into_iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The same, and where in the text each was seen.
+    pub fn sightings(&self, text: &str) -> Vec<(&str, usize)> {
         let searcher = self.searcher.get_or_init(|| AhoCorasick::new(self.forms.keys()).expect("the forms fit"));
         let names: Vec<&str> = self.forms.values().map(String::as_str).collect();
-        let found: BTreeSet<usize> =
-            searcher.find_overlapping_iter(text).map(|found| found.pattern().as_usize()).collect();
-        found.into_iter().map(|form| names[form]).collect()
+        let seen = searcher.find_overlapping_iter(text);
+        seen.map(|found| (names[found.pattern().as_usize()], found.start())).collect()
     }
 
     fn add_forms(&mut self, name: &str, secret: &str) {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,8 @@ const START_WITHIN: Duration = Duration::from_secs(180);
 #[derive(Clone)]
 pub struct Settings {
     flags: Vec<(String, String)>,
+    program: PathBuf,
+    user: Option<u32>,
     kubeconfig: PathBuf,
     variables: Vec<(String, PathBuf)>,
     log: PathBuf,
@@ -48,6 +51,8 @@ impl Settings {
         let (namespace, origin) = (&space.name, stand_in.origin());
         let settings = Self {
             flags: Vec::new(),
+            program: env!("CARGO_BIN_EXE_apicredential-operator").into(),
+            user: None,
             kubeconfig: space.plane.operator_kubeconfig(),
             variables: Vec::new(),
             log: log_path(namespace),
@@ -95,6 +100,13 @@ impl Settings {
         self
     }
 
+    /// Runs a copy of the program, as another user; only root can do that.
+    pub fn program_as(mut self, program: &Path, user: u32) -> Self {
+        program.clone_into(&mut self.program);
+        self.user = Some(user);
+        self
+    }
+
     /// Short periods for tests in which a token of some seconds is renewed.
     pub fn quick(self) -> Self {
         self.flag("--min-renewal-interval", "1s").flag("--retry-base", "1s")
@@ -119,11 +131,14 @@ impl Settings {
 
     /// Starts it and waits for nothing.
     pub fn spawn(&self) -> Operator {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_apicredential-operator"));
+        let mut command = Command::new(&self.program);
         command.arg("run").args(self.flags.iter().flat_map(|(name, value)| [name, value]));
         command.env_clear().env("KUBECONFIG", &self.kubeconfig).env("RUST_BACKTRACE", "1").current_dir("/");
         command.envs(self.variables.iter().map(|(name, path)| (name, path)));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
         let process = Process::start("apicredential-operator", &mut command).expect("the operator starts");
         let output = Arc::new(Output { text: Mutex::default(), log: self.log.clone() });
         let (stdout, stderr) = process.take_output();
@@ -180,11 +195,6 @@ impl Operator {
         Arc::clone(&self.output)
     }
 
-    /// The number of its process.
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
-    }
-
     /// SIGKILL; returns when it is gone.
     pub fn kill(&self) -> ExitStatus {
         let status = self.process.kill();
@@ -212,6 +222,11 @@ impl Operator {
             }
             None => panic!("the operator did not end within {within:?}\n{}", self.output.end()),
         }
+    }
+
+    /// The number of its process, also for `/proc`.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Whether it has not ended.
