@@ -217,7 +217,9 @@ impl Round {
                 let (token, minted) = match found {
                     Found::Missing => (None, None),
                     Found::Broken => (Some(broken()), None),
-                    Found::Whole(minted) => (Some(self.token(&plan, &minted)), Some(minted)),
+                    Found::Whole(minted) => {
+                        (Some(self.token(&plan, &minted, &observe::version(&*secret))), Some(minted))
+                    }
                 };
                 let drift = minted
                     .as_ref()
@@ -244,7 +246,7 @@ impl Round {
         Sight { facts, plan: Some(plan), secret, minted, values, counts_anew: anew || renew_requested }
     }
 
-    fn token(&mut self, plan: &Plan, minted: &Minted) -> Token {
+    fn token(&mut self, plan: &Plan, minted: &Minted, version: &str) -> Token {
         let stored = Life { issued: minted.issued_at, expiry: minted.expiry };
         let spec_known = self.status().observed_generation == self.credential.metadata.generation;
         let fit = observe::fit(minted, &plan.request, spec_known);
@@ -257,12 +259,19 @@ impl Round {
         let first_seen = match self.memory.ahead {
             // Unless the clock was set back since.
             Some((issued, first_seen)) if issued == stored.issued && first_seen <= now => first_seen,
-            _ => clock::whole_seconds(now),
+            _ => self.told_since(version, now).unwrap_or(clock::whole_seconds(now)),
         };
         self.memory.ahead = Some((stored.issued, first_seen));
         let (life, due) = rest::ahead_of_clock(&stored, first_seen, &plan.renewal, &self.uid);
         let planned = rest::renewal_time(&life, &plan.renewal, &self.uid, &self.context.operator.pace);
         Token { life, fit, renewal: due.or(planned) }
+    }
+
+    /// From when the status counts the token in that version of the target: a new term must not put its renewal off.
+    fn told_since(&self, version: &str, now: Timestamp) -> Option<Timestamp> {
+        let status = self.status();
+        let same = status.target.is_some_and(|target| target.version == version);
+        status.token.filter(|_| same).map(|token| token.issued_time.0).filter(|since| *since <= now)
     }
 
     /// Whether the inputs are not those of the last attempt, and whether that is known well enough to count anew.

@@ -30,7 +30,7 @@ async fn an_hour_ahead_and_back_again_costs_each_token_one_exchange_each_time() 
 }
 
 #[tokio::test]
-async fn an_hour_back_a_new_process_plans_the_same() {
+async fn an_hour_back_a_new_process_plans_the_same_and_the_next_one_keeps_to_it() {
     let world = World::new().await;
     let settings = world.operator();
     let operator = settings.start().await;
@@ -38,9 +38,15 @@ async fn an_hour_back_a_new_process_plans_the_same() {
     assert!(operator.terminate(DEADLINE).await.success());
     world.step(-HOUR);
     let back = world.clocks.now();
-    let _operator = settings.start().await;
+    let operator = settings.start().await;
     count_from(&world, &all, back).await;
-    assert!(counts(&all).iter().all(|count| *count <= 2));
+    // And one that comes when they are due puts nothing off.
+    assert!(operator.terminate(DEADLINE).await.success());
+    world.step(HOUR / 10 + MINUTE);
+    let _operator = settings.start().await;
+    world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
+    world.turns(3).await;
+    assert_eq!(counts(&all), [2; 5]);
 }
 
 async fn an_hour_back(world: &World, settings: Settings) {
