@@ -42,16 +42,16 @@ impl Round {
 
     async fn save(&mut self, prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &Findings) {
         // Believed from now on, written or not: a lost status must not cost an attempt.
+        let unsaved = std::mem::replace(&mut self.memory.status_unsaved, true);
         self.memory.status = Some(next.clone());
-        self.memory.status_unsaved = true;
         let seen = self.credential.resource_version().unwrap_or_default();
         let version = match &self.memory.resource_version {
             Some((before, written)) if *before == seen => written.clone(),
             _ => seen.clone(),
         };
-        let outcome = self.patch(&version, prior, next).await;
+        let outcome = self.patch(&version, &[prior], next).await;
         if outcome == Err(Fault::Conflict) {
-            self.save_again(findings, &seen).await;
+            self.save_again(findings, unsaved.then_some(prior), &seen).await;
         } else {
             self.note_saved(outcome, seen);
         }
@@ -64,8 +64,9 @@ impl Round {
         saved.cloned().unwrap_or_default()
     }
 
-    /// Somebody wrote in between. A label or an annotation changes nothing; another spec is another look's matter.
-    async fn save_again(&mut self, findings: &Findings, seen: &str) {
+    /// Somebody wrote in between. A label or an annotation changes nothing; another spec is another look's matter. An
+    /// attempt may be in what we believed before and could not write: only there.
+    async fn save_again(&mut self, findings: &Findings, unsaved: Option<&ApiCredentialStatus>, seen: &str) {
         let courier = &self.context.courier;
         let live = match courier.cluster.credential(&self.key.namespace, &self.key.name).await {
             Ok(Some(live))
@@ -77,24 +78,25 @@ impl Round {
             Err(_) => return self.glance_is_void(),
         };
         if live.metadata.generation != self.credential.metadata.generation && findings.attempt.is_none() {
-            self.memory.status_unsaved = false;
-            self.memory.status = None;
+            self.memory.status_unsaved = unsaved.is_some();
+            self.memory.status = unsaved.cloned();
             return self.glance_is_void();
         }
-        let prior = live.status.clone().unwrap_or_default();
+        let stored = live.status.clone().unwrap_or_default();
+        let prior = unsaved.unwrap_or(&stored);
         // Two calls lie between what was found and this second try.
         let now = clock::now_seconds();
-        let next = report::status(&prior, &findings.as_of(now), now);
+        let next = report::status(prior, &findings.as_of(now), now);
         self.memory.status = Some(next.clone());
         let version = live.resource_version().unwrap_or_default();
-        let outcome = self.patch(&version, &prior, &next).await;
+        let outcome = self.patch(&version, &[prior, &stored], &next).await;
         self.note_saved(outcome, seen.to_owned());
     }
 
     async fn patch(
         &self,
         version: &str,
-        prior: &ApiCredentialStatus,
+        before: &[&ApiCredentialStatus],
         next: &ApiCredentialStatus,
     ) -> Result<String, Fault> {
         let courier = &self.context.courier;
@@ -102,7 +104,8 @@ impl Round {
             return Err(Fault::Unavailable);
         }
         let stored = self.credential.status.clone().unwrap_or_default();
-        let patch = status_patch(&self.uid, version, &[prior, &stored], next);
+        let before: Vec<_> = before.iter().copied().chain([&stored]).collect();
+        let patch = status_patch(&self.uid, version, &before, next);
         courier.cluster.patch_status(&self.key.namespace, &self.key.name, &patch).await
     }
 

@@ -21,6 +21,7 @@ mod scenarios;
 mod stage;
 #[path = "../support/tree.rs"]
 mod support;
+mod unsaved;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,40 @@
+//! A status that could not be written is not forgotten when the next try meets somebody else's change.
+
+use serde_json::json;
+
+use crate::support::gate::{Act, Fault, Gate, Log, Site, When};
+use crate::support::operator::Settings;
+use crate::support::provider::{Reply, StandIn};
+use crate::support::space::{self, Space};
+
+/// Far longer than the test: nobody tries again because it is time.
+const LONG: &str = "5m";
+
+#[tokio::test]
+async fn an_attempt_that_no_status_tells_of_yet_is_not_made_again_after_a_conflict() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let log = Log::new(|_, _| {});
+    let gate = Gate::start(&space.plane, &log, 0);
+    let at = |nth, act| Fault { site: status_of_a(nth), when: When::Before, act };
+    log.arm(vec![at(1, Act::Answer(500)), at(2, Act::Answer(409))]);
+    let settings = Settings::new(&space, &stand_in).flag("--retry-base", LONG).kubeconfig(gate.kubeconfig());
+    let _operator = settings.start().await;
+
+    let client = stand_in.welkin(&space.unique("a"));
+    client.always(Reply::error(503));
+    space.source_welkin("a-source", "a secret of a source").await;
+    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.wait_for("the first try to write it", async || (log.fired().len() == 1).then_some(())).await;
+
+    // The edit wakes the operator; its second try is answered with a conflict, and the third goes through.
+    let edit = json!({"spec": {"target": {"data": {"again": "{token}"}}}});
+    space.patch("a", &edit).await;
+    let told = space.wait_condition("a", "Ready", "False/ProviderUnavailable").await;
+    assert_eq!(log.fired().len(), 2);
+    assert_eq!(told.status.unwrap().failed_attempts, Some(1));
+    assert_eq!(client.count(), 1);
+}
+
+fn status_of_a(nth: usize) -> Site {
+    Site { verb: "patch".into(), resource: "apicredentials/status".into(), name: "a".into(), nth }
+}
