@@ -144,6 +144,22 @@ fn a_renew_request_waits_half_a_minute_since_the_last_request() {
 }
 
 #[test]
+fn a_request_that_comes_too_soon_does_not_hold_up_the_plan() {
+    let planned = Token { renewal: Some(at(120)), ..token() };
+    let attempts = Attempts { last_sent: Some(at(100)), ..Attempts::default() };
+    let facts = Facts { target: ours(Some(planned)), renew_requested: true, attempts, ..settled() };
+    assert_eq!(decide(&facts, at(110)), Decision::Wait(Cause::Requested, at(120)));
+    assert_eq!(decide(&facts, at(120)), Decision::Exchange(Cause::Due));
+}
+
+#[test]
+fn every_cause_has_its_label() {
+    let all = [Cause::Missing, Cause::Edited, Cause::Spec, Cause::Source, Cause::Requested, Cause::Due];
+    let labels = all.map(Cause::as_str);
+    assert_eq!(labels, ["missing", "edited", "spec", "source", "requested", "due"]);
+}
+
+#[test]
 fn a_token_that_was_not_extended_is_due_when_it_was_put_off_to() {
     let facts = Facts { attempts: failed(Reason::TokenNotExtended, 3540), ..settled() };
     assert_eq!(decide(&facts, at(2500)), Decision::Rest(Some(at(3540))));

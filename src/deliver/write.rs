@@ -18,6 +18,9 @@ use crate::plan::Plan;
 use crate::reason::{Reason, Refusal};
 use crate::rest::Expiry;
 
+#[cfg(test)]
+mod tests;
+
 /// How often a conflict or a lost answer is followed up: the deadline ends it sooner.
 const ROUNDS: usize = 8;
 /// Between two looks at an API server that does not answer.

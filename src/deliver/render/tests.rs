@@ -78,6 +78,20 @@ fn what_is_written_is_read_back_and_needs_no_patch() {
 }
 
 #[test]
+fn a_new_secret_is_opaque_and_owned_by_the_credential_which_it_never_holds_up() {
+    let credential = credential(&json!({"name": "a-token"}));
+    let secret = render(&credential, &plan(&credential), &minted("t0ken")).to_new_secret(&credential, "a-token");
+    let written = serde_json::to_value(&secret).unwrap();
+    assert_eq!(written["type"], "Opaque");
+    assert_eq!((&written["metadata"]["name"], &written["metadata"]["namespace"]), (&json!("a-token"), &json!("care")));
+    let owner = json!({
+        "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential", "name": "a", "uid": "uid-of-a",
+        "controller": true,
+    });
+    assert_eq!(written["metadata"]["ownerReferences"], json!([owner]));
+}
+
+#[test]
 fn a_patch_names_the_version_it_was_made_for_and_only_what_differs() {
     let credential = credential(&json!({"name": "a-token"}));
     let secret = created(&credential, &minted("old"));
