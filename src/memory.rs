@@ -18,6 +18,8 @@ pub struct Remembered {
     pub glance: Option<Glance>,
     /// When that look began.
     pub looked: Option<Mark>,
+    /// The credential's resourceVersion in the store at that look.
+    pub version: Option<String>,
     /// The target's version after our own write, which the store may not show yet.
     pub written: Option<String>,
     /// When something is due even if nothing changes.
@@ -68,6 +70,12 @@ impl Remembered {
             && (before.target == now.target || now.target.as_ref().is_some_and(written))
     }
 
+    /// Whether the store shows an older credential than before, which only an API server can do whose data was put back:
+    /// what is remembered of it then is of a world that is gone.
+    pub fn is_of_a_later_world(&self, credential: &ApiCredential) -> bool {
+        is_older(credential.metadata.resource_version.as_deref(), self.version.as_deref())
+    }
+
     /// Whether the store does not show our own last write of the status yet. Versions of one object can be compared
     /// as numbers; where they are none, only the version before our write is known to be too old.
     pub fn status_lags(&self, credential: &ApiCredential) -> bool {
@@ -84,6 +92,13 @@ impl Remembered {
         let said = self.status.as_ref();
         !self.status_lags(credential) && said.is_some_and(|said| credential.status.as_ref() != Some(said))
     }
+}
+
+/// Whether one resourceVersion of an object was there before another. Those of one object can be compared as numbers; of
+/// what is none, nothing is known.
+pub fn is_older(version: Option<&str>, than: Option<&str>) -> bool {
+    let number = |text: Option<&str>| text?.parse::<u64>().ok();
+    number(version).zip(number(than)).is_some_and(|(version, than)| version < than)
 }
 
 /// The memory of one term as leader.

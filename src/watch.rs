@@ -11,13 +11,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
-use kube::runtime::utils::Backoff;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Mark;
 use crate::credential::ApiCredential;
+use crate::memory::is_older;
 use crate::names;
 use crate::watch::changes::{Change, changes};
 use crate::watch::index::{Index, Seen};
@@ -63,24 +63,6 @@ const ERROR_SHADOW: Duration = Duration::from_secs(90);
 /// How long the API server lets one watch request live.
 const WATCH_SECONDS: u32 = 200;
 const PAGE: u32 = 100;
-
-/// The library's own delays between errors, which grow from 0.8 s to 30 s. There every sign of life begins anew, and the
-/// announcement of a list that then fails is one: a list that is forbidden would be asked for every second, for ever. Two
-/// minutes without an error begin anew all the same.
-#[derive(Default)]
-struct Patience(watcher::DefaultBackoff);
-
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.0.next()
-    }
-}
-
-impl Backoff for Patience {
-    fn reset(&mut self) {}
-}
 
 /// What became of one stream.
 #[derive(Default)]
@@ -183,8 +165,9 @@ impl Watch {
     ) -> BoxStream<'static, Result<Guarded, watcher::Error>> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
-            let stream = watcher(scoped::<Guarded>(client, *scope), config()).backoff(Patience::default());
-            all.push(changes(stream).map(move |change| (number, change)).boxed());
+            let api = scoped::<Guarded>(client, *scope);
+            let stream = changes(move || watcher(api.clone(), config()));
+            all.push(stream.map(move |change| (number, change)).boxed());
         }
         writer.apply_watcher_event(&watcher::Event::Init);
         let mut first = true;
@@ -195,13 +178,16 @@ impl Watch {
                     if !self.lists(number) {
                         found(&object);
                     }
+                    let is_put_back = store.get(&Key::of(&object).wake()).is_some_and(|before| {
+                        is_older(object.meta().resource_version.as_deref(), before.meta().resource_version.as_deref())
+                    });
                     // Before the first list is complete the store collects; afterwards each change stands alone.
                     writer.apply_watcher_event(&if first {
                         watcher::Event::InitApply(object.clone())
                     } else {
                         watcher::Event::Apply(object.clone())
                     });
-                    self.applied(&object).then_some(Ok(object))
+                    (self.applied(&object) || is_put_back).then_some(Ok(object))
                 }
                 Change::Gone(key) => {
                     if let Some(object) = store.get(&key.wake()) {
@@ -244,9 +230,9 @@ impl Watch {
         for (number, scope) in scopes.iter().enumerate() {
             for (offset, label) in [names::SOURCE, names::MANAGED].into_iter().enumerate() {
                 let api = scoped::<PartialObjectMeta<Secret>>(client, *scope);
-                let stream = watcher(api, config().labels(label)).backoff(Patience::default());
+                let stream = changes(move || watcher(api.clone(), config().labels(label)));
                 let place = (number * 2 + offset, label == names::SOURCE);
-                all.push(changes(stream).map(move |change| (place, change)).boxed());
+                all.push(stream.map(move |change| (place, change)).boxed());
             }
         }
         all.map(move |((number, is_source), change)| self.secret(number, is_source, change)).boxed()

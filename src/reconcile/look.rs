@@ -55,7 +55,9 @@ impl Round {
         let spec = &credential.spec;
         let watch = &context.courier.watch;
         let glance = watch.index.glance(&credential, source_name(&spec.provider), &spec.target.name);
-        let mut memory = context.memory.recall(&uid).unwrap_or_else(|| seed::seed(&credential, &glance, &context));
+        let recalled = context.memory.recall(&uid).filter(|memory| !memory.is_of_a_later_world(&credential));
+        let mut memory = recalled.unwrap_or_else(|| seed::seed(&credential, &glance, &context));
+        memory.version = credential.resource_version();
         // Said again, and not looked up: what was attempted must not depend on who edits a status.
         memory.status_unsaved |= memory.status_is_lost(&credential);
         if !memory.status_lags(&credential) {

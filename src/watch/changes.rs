@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::pin::Pin;
+use std::time::Duration;
 
+use futures::Stream;
 use futures::stream::{self, StreamExt as _};
 use kube::Resource;
 use kube::runtime::watcher;
@@ -19,15 +22,14 @@ pub(super) enum Change<K> {
 }
 
 /// Turns lists into single changes; errors are logged here, once, and go no further: the stream has its own backoff.
-pub(super) fn changes<K>(
-    stream: impl futures::Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-) -> impl futures::Stream<Item = Change<K>> + Send + 'static
+pub(super) fn changes<K, S>(watch: impl Fn() -> S + Send + 'static) -> impl Stream<Item = Change<K>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    S: Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
 {
     let mut known = HashSet::new();
     let mut listing = HashSet::new();
-    stream.flat_map(move |event| {
+    begun_anew(watch).flat_map(move |event| {
         let changes = match event {
             Ok(watcher::Event::Init) => {
                 listing.clear();
@@ -57,6 +59,32 @@ where
             }
         };
         stream::iter(changes)
+    })
+}
+
+/// One watch after the other: each ends with its first error, and the next one begins with a list.
+///
+/// The library would go on from the last resourceVersion. An API server that came back with older data takes that for a
+/// version to come, and says nothing until it is reached: nobody would notice.
+fn begun_anew<K, S>(watch: impl Fn() -> S + Send + 'static) -> impl Stream<Item = S::Item> + Send + 'static
+where
+    K: Send + 'static,
+    S: Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+{
+    // From 0.8 s to 30 s; two minutes without an error begin anew. A sign of life does not: the announcement of a list
+    // that is then forbidden is one, too.
+    let delays = watcher::DefaultBackoff::default();
+    stream::unfold((watch, None, delays, Duration::ZERO), |(watch, current, mut delays, delay)| async move {
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let mut running: Pin<Box<S>> = current.unwrap_or_else(|| Box::pin(watch()));
+        let event = running.next().await?;
+        let (current, delay) = match &event {
+            Ok(_) => (Some(running), Duration::ZERO),
+            Err(_) => (None, delays.next().unwrap_or_default()),
+        };
+        Some((event, (watch, current, delays, delay)))
     })
 }
 

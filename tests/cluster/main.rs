@@ -34,6 +34,7 @@ mod namespaces;
 mod odd_answers;
 mod old_tokens;
 mod outage;
+mod outside;
 mod ownership;
 mod renewal;
 mod restart;

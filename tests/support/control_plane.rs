@@ -44,8 +44,8 @@ pub struct ControlPlane {
     ports: Ports,
     programs: Programs,
     api_server: Mutex<Option<Process>>,
-    _controller_manager: Process,
-    _etcd: Process,
+    controller_manager: Mutex<Option<Process>>,
+    etcd: Mutex<Option<Process>>,
 }
 
 /// The control plane that all tests of this process share; the first call starts it and takes some seconds.
@@ -93,8 +93,8 @@ impl ControlPlane {
             ports,
             programs: programs.clone(),
             api_server: Mutex::new(Some(api_server)),
-            _controller_manager: controller_manager,
-            _etcd: etcd,
+            controller_manager: Mutex::new(Some(controller_manager)),
+            etcd: Mutex::new(Some(etcd)),
         })
     }
 
@@ -162,7 +162,40 @@ impl ControlPlane {
 
     /// Kills the API server: connections break, new ones are refused.
     pub fn stop_api_server(&self) {
-        self.api_server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        take(&self.api_server);
+    }
+
+    /// Kills etcd: the API server stays, and has nothing behind it.
+    pub fn stop_etcd(&self) {
+        take(&self.etcd);
+    }
+
+    /// Starts etcd again on the data it had.
+    pub fn start_etcd(&self) {
+        let process = self.programs.etcd(&self.files, &self.ports).expect("etcd starts");
+        put(&self.etcd, process);
+    }
+
+    /// Copies etcd's data, as a backup tool would: nothing is written meanwhile.
+    pub fn back_up(&self) -> PathBuf {
+        self.stop_etcd();
+        let copy = self.files.path("backup");
+        copy_directory(&self.files.path("etcd"), &copy).expect("etcd's data can be copied");
+        self.start_etcd();
+        copy
+    }
+
+    /// Ends everything, puts a copy of etcd's data back, and starts everything again.
+    pub async fn put_back(&self, copy: &Path) {
+        for process in [&self.controller_manager, &self.api_server, &self.etcd] {
+            take(process);
+        }
+        let data = self.files.path("etcd");
+        std::fs::remove_dir_all(&data).expect("etcd's data can be removed");
+        copy_directory(copy, &data).expect("etcd's data can be put back");
+        self.start_etcd();
+        self.start_api_server().await;
+        put(&self.controller_manager, self.programs.controller_manager(&self.files).expect("it starts"));
     }
 
     /// Starts the API server again on the same port and waits until it is ready.
@@ -170,13 +203,42 @@ impl ControlPlane {
         let process = self.programs.api_server(&self.files, &self.ports).expect("kube-apiserver starts");
         let client = self.client().await;
         programs::ready(&client, &[&process], &self.files, READY_WITHIN).await.expect("kube-apiserver is ready");
-        self.api_server.lock().unwrap_or_else(PoisonError::into_inner).replace(process);
+        put(&self.api_server, process);
+    }
+
+    /// Waits until the API server says that it is ready, its store included.
+    pub async fn wait_ready(&self) {
+        let client = self.client().await;
+        programs::ready(&client, &[], &self.files, READY_WITHIN).await.expect("kube-apiserver is ready");
     }
 
     fn with_api_server(&self, act: impl FnOnce(&Process)) {
         let guard = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
         act(guard.as_ref().expect("the API server was not stopped"));
     }
+}
+
+/// Ends it, if it runs.
+fn take(process: &Mutex<Option<Process>>) {
+    process.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
+fn put(place: &Mutex<Option<Process>>, process: Process) {
+    place.lock().unwrap_or_else(PoisonError::into_inner).replace(process);
+}
+
+fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A client for a kubeconfig, in the calling runtime.

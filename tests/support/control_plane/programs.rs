@@ -79,6 +79,8 @@ impl Programs {
                 &format!("--listen-peer-urls={peers}"),
                 &format!("--initial-advertise-peer-urls={peers}"),
                 &format!("--initial-cluster=default={peers}"),
+                // Room for a thousand large Secrets; twice that for what is not compacted yet.
+                "--quota-backend-bytes=4294967296",
                 "--log-level=warn",
             ],
         )
