@@ -25,8 +25,9 @@ test: ## Run all tests, those on a real API server included; the first run build
 torture: ## Run what takes too long for `make test`, within TORTURE_MINUTES=120
 	@tests/torture.sh
 
-mutants: ## Show that seeded bugs are caught; ARGS='03 07' for some of them
+mutants: ## Show that seeded bugs are caught, and those that cargo-mutants thinks of; ARGS='03 07' for some of the first
 	@tests/mutants/run.sh $(ARGS)
+	@test -n "$(ARGS)" || tests/mutants/generated.sh
 
 fuzz: ## Search for bytes that break the properties of tests/bytes; FUZZ_SECONDS=60 for each
 	@fuzz/run.sh

@@ -10,6 +10,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use apicredential_operator::args::Args;
@@ -76,6 +77,22 @@ const GROUPS: [(&str, Reason); 6] = [
     ("Provider", Reason::CredentialsRejected),
     ("Cluster", Reason::Forbidden),
 ];
+
+#[test]
+fn every_seeded_bug_says_why_and_who_catches_it_and_still_applies() {
+    let mut patches: Vec<PathBuf> =
+        std::fs::read_dir(path("tests/mutants")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    patches.retain(|file| file.extension().is_some_and(|extension| extension == "patch"));
+    assert!(patches.len() >= 15, "{} seeded bugs", patches.len());
+    for file in patches {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.len() >= 10 && !first.starts_with("caught-by"), "{}: no sentence says why", file.display());
+        assert!(text.contains("\ncaught-by: --"), "{}: no `caught-by:`", file.display());
+        let check = Command::new("git").args(["apply", "--check"]).arg(&file).current_dir(path("")).output().unwrap();
+        assert!(check.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&check.stderr));
+    }
+}
 
 fn reasons() -> String {
     let mut text = String::new();

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that takes too long for `make test`, within TORTURE_MINUTES (120 by default), and one table at the end.
+# Everything that takes too long for `make test`, and one table at the end. TORTURE_MINUTES (120 by default) bounds the
+# faults, the search for bad bytes and the walk; the seeded bugs come on top, they take as long as they take.
 #
 # Results of single faults are kept, so that a run which was ended goes on where it was.
 set -euo pipefail
@@ -31,19 +32,25 @@ lines() {
 tests/control-plane/build.sh >/dev/null
 cargo test --locked --no-run
 
-single=$((minutes * 4 / 10)) pairs=$((minutes * 3 / 10))
-export FAULTS_MINUTES=$single PAIRS_MINUTES=$pairs
+single=$((minutes * 3 / 10)) pairs=$((minutes * 2 / 10))
+export FAULTS_MINUTES=$single PAIRS_MINUTES=$pairs FUZZ_SECONDS=$((minutes * 60 / 10 / 6))
 part single-faults "$single" cargo test --locked --test faults -- --ignored --nocapture every_single_fault
 part pairs-of-faults "$pairs" cargo test --locked --test faults -- --ignored --nocapture random_pairs
 MODEL_BOUND=large part model 15 cargo test --locked --test model -- --include-ignored --nocapture --test-threads 1
 part spec-walk 10 cargo test --locked --test cluster -- --ignored --nocapture spec_walk
-part memory 10 cargo test --locked --test cluster -- --ignored --nocapture memory
+part outside 10 cargo test --locked --test cluster -- --ignored --nocapture outside
+part fuzz $((minutes / 10 + 10)) fuzz/run.sh
+part seeded-bugs 60 tests/mutants/run.sh
+part generated-bugs 30 tests/mutants/generated.sh
 
 printf '\n%s\n' "What came of it"
 lines single-faults 'single: .*'
-lines pairs-of-faults 'pairs.*'
+lines pairs-of-faults 'pairs: .*'
 lines model 'model, .*states.*'
 lines spec-walk 'spec walk: .*'
-lines memory 'test memory::.*'
-printf '%d parts failed\n' "$failed"
+lines outside 'outside: .*'
+lines fuzz '[a-z]+ +[0-9]+ .*(passed|FAILED)'
+lines seeded-bugs '(caught|MISSED|stale|broken|useless) .*|[0-9]+ passed, .*'
+lines generated-bugs '[0-9]+ mutants tested .*|MISSED .*'
+printf '%d parts failed, after %d minutes\n' "$failed" $((SECONDS / 60))
 [ "$failed" -eq 0 ]
