@@ -32,7 +32,7 @@ lines() {
 tests/control-plane/build.sh >/dev/null
 cargo test --locked --no-run
 
-single=$((minutes * 3 / 10)) pairs=$((minutes * 2 / 10))
+single=$((minutes * 4 / 10)) pairs=$((minutes * 15 / 100))
 export FAULTS_MINUTES=$single PAIRS_MINUTES=$pairs FUZZ_SECONDS=$((minutes * 60 / 10 / 6))
 part single-faults "$single" cargo test --locked --test faults -- --ignored --nocapture every_single_fault
 part pairs-of-faults "$pairs" cargo test --locked --test faults -- --ignored --nocapture random_pairs
@@ -45,7 +45,7 @@ part generated-bugs 30 tests/mutants/generated.sh
 
 printf '\n%s\n' "What came of it"
 lines single-faults 'single: .*'
-lines pairs-of-faults 'pairs: .*'
+lines pairs-of-faults 'pairs.*'
 lines model 'model, .*states.*'
 lines spec-walk 'spec walk: .*'
 lines outside 'outside: .*'
