@@ -97,8 +97,9 @@ pub struct Pace {
 
 /// The planned renewal, jitter included; none for a token that never expires and has no maximal age.
 ///
-/// `max(issued + max(min interval, A/4), min(expiry − margin, issued + maxAge) − jitter)`: always earlier, never
-/// random, so that a restart plans the same time again.
+/// `max(issued + min interval, min(expiry − margin, issued + maxAge) − jitter)`: always earlier, never random, so that a
+/// restart plans the same time again. Never before A/4, either: the margin is at most half of the lifetime, and the
+/// jitter a tenth of A.
 pub fn renewal_time(life: &Life, policy: &Policy, uid: &str, pace: &Pace) -> Option<Timestamp> {
     let lifetime = life.seconds();
     let age = match (lifetime, policy.max_age) {
@@ -112,7 +113,7 @@ pub fn renewal_time(life: &Life, policy: &Policy, uid: &str, pace: &Pace) -> Opt
     let latest = [by_expiry, policy.max_age].into_iter().flatten().min().unwrap_or(age);
     let jitter = seconds(share(&[uid, &life.issued.to_string()]) * seconds_f64(age) / 10.0);
     let min_interval = i64::try_from(pace.min_renewal_interval.as_secs()).unwrap_or(i64::MAX);
-    let after = (latest - jitter).max(min_interval.max(age / 4));
+    let after = (latest - jitter).max(min_interval);
     Some(later(life.issued, after))
 }
 
@@ -170,11 +171,8 @@ pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
 
 /// `time` + whole seconds, saturating.
 pub fn later(time: Timestamp, seconds: i64) -> Timestamp {
-    time.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(if seconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    // It fails only for units of the calendar.
+    time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(time)
 }
 
 /// How long from `now` until `time`; zero if it has passed.
@@ -190,8 +188,8 @@ fn share(parts: &[&str]) -> f64 {
         context.update(part.as_bytes());
     }
     let hash = context.finish();
-    let head = hash.as_ref().iter().take(4).fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
-    f64::from(head) / (f64::from(u32::MAX) + 1.0)
+    let head = hash.as_ref().first_chunk().map_or(0, |head| u32::from_be_bytes(*head));
+    f64::from(head) / 4_294_967_296.0
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "whole seconds of at most ten years")]
