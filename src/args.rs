@@ -49,9 +49,17 @@ pub struct RunArgs {
     #[arg(default_value_t)]
     pub allowed_endpoints: AllowedEndpoints,
 
-    /// PEM file with certificates to trust for providers, in addition to the system's
+    /// PEM file with certificates to trust for providers, in addition to the system's; read again when it changes
     #[arg(long, env = "APICREDENTIAL_PROVIDER_CA_FILE", hide_env_values = true, value_name = "PATH")]
     pub provider_ca_file: Option<PathBuf>,
+
+    /// HTTP proxy by way of which providers are reached, as http://host:port; the environment's proxy variables are ignored
+    #[arg(long, env = "APICREDENTIAL_PROVIDER_PROXY", hide_env_values = true, value_name = "ORIGIN")]
+    pub provider_proxy: Option<String>,
+
+    /// File with the proxy's login, one line user:password
+    #[arg(long, env = "APICREDENTIAL_PROVIDER_PROXY_CREDENTIALS_FILE", hide_env_values = true, value_name = "PATH")]
+    pub provider_proxy_credentials_file: Option<PathBuf>,
 
     /// Time for one exchange, from connecting to the last byte of the answer
     #[arg(long, env = "APICREDENTIAL_PROVIDER_TIMEOUT", hide_env_values = true, value_name = "DURATION")]

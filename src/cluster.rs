@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::credential::{ApiCredential, ApiCredentialStatus};
+use crate::metrics::Machine;
 use crate::reason::Reason;
 
 pub mod connect;
@@ -54,6 +55,18 @@ impl Fault {
         }
     }
 
+    /// The metric label.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Forbidden => "forbidden",
+            Self::Rejected => "rejected",
+            Self::NamespaceTerminating => "namespace_terminating",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
     fn of(error: &kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::Unavailable };
         let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
@@ -79,15 +92,16 @@ pub struct Cluster {
     /// Whatever holds a secret or a token goes this way, see [`connect`].
     secrets: Client,
     recorder: Recorder,
+    machine: Machine,
 }
 
 impl Cluster {
-    /// With the client for Secrets, and the name that events carry.
-    pub fn new(client: Client, secrets: Client, identity: &str) -> Self {
+    /// With the client for Secrets, the name that events carry, and who counts.
+    pub fn new(client: Client, secrets: Client, identity: &str, machine: Machine) -> Self {
         let reporter =
             Reporter { controller: "apicredential-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, secrets, recorder }
+        Self { client, secrets, recorder, machine }
     }
 
     /// A Secret as it is now; none if it does not exist.
@@ -108,23 +122,29 @@ impl Cluster {
         let params = PostParams { dry_run: dry, field_manager: None };
         let body = serde_json::to_vec(secret).map_err(|_| Fault::Rejected)?;
         let request = Request::new(Secret::url_path(&(), namespace)).create(&params, body);
-        self.write(request).await
+        self.write("create", request, dry).await
     }
 
     /// Merges a patch, which names the uid and the resourceVersion that it is meant for, into a Secret.
     pub async fn patch_secret(&self, namespace: &str, name: &str, patch: &Value, dry: bool) -> Result<Secret, Fault> {
         let params = PatchParams { dry_run: dry, ..PatchParams::default() };
         let request = Request::new(Secret::url_path(&(), Some(namespace))).patch(name, &params, &Patch::Merge(patch));
-        self.write(request).await
+        self.write("patch", request, dry).await
     }
 
     async fn write(
         &self,
+        operation: &'static str,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+        dry: bool,
     ) -> Result<Secret, Fault> {
         let request = request.map_err(|_| Fault::Rejected)?;
         let request = with_server_timeout(request).ok_or(Fault::Rejected)?;
-        bounded(WRITE, self.secrets.request::<Secret>(request)).await
+        let written = bounded(WRITE, self.secrets.request::<Secret>(request)).await;
+        if !dry {
+            self.machine.wrote(operation, written.as_ref().err().map_or("ok", |fault| fault.label()));
+        }
+        written
     }
 
     /// Patches a status; the patch names the uid and the resourceVersion that it is meant for. The resourceVersion

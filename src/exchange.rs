@@ -21,6 +21,7 @@ mod expiry;
 mod fault;
 mod json;
 mod qontak;
+pub mod route;
 #[cfg(test)]
 mod tests;
 mod token;

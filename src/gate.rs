@@ -106,6 +106,11 @@ impl<K: Clone + Eq + Hash> Gates<K> {
         self.0.with(|lanes, _| ((), leave(lanes, key, None, clock::steady())));
     }
 
+    /// How many keys wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.0.with(|lanes, _| (lanes.values().map(Lane::waiting).sum(), Vec::new()))
+    }
+
     /// Drops grants that nobody came for. Admissions and dropped passes do the same; without either, call this now and then.
     pub fn sweep(&self, now: Duration) {
         self.0.with(|lanes, _| ((), lanes.values_mut().flat_map(|lane| lane.sweep(now)).collect()));

@@ -41,6 +41,8 @@ pub struct Remembered {
     pub source_read: Option<i64>,
     /// The target was ours once.
     pub target_known: bool,
+    /// Since when it waits for the turn of its endpoint.
+    pub waits_since: Option<Mark>,
     /// The last write was rejected or too late: ask the API server dry before spending an exchange.
     pub dry_run_first: bool,
     /// Writes and dry runs that failed in a row, without an exchange.

@@ -6,18 +6,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::credential::Provider;
 use crate::reason::Reason;
+
+mod credentials;
+mod machine;
+#[cfg(test)]
+mod tests;
+
+use credentials::Credentials;
+pub use credentials::Shown;
+pub use machine::Machine;
 
 /// From a warm connection to the total deadline of an exchange (15 s by default) and beyond, in seconds.
 const EXCHANGE_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
@@ -42,26 +49,15 @@ struct OfProvider {
     provider: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCredential {
-    namespace: String,
-    name: String,
-}
-
-impl OfCredential {
-    fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
-    }
-}
-
 /// All metrics; a clone is another handle on the same numbers.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
     exchanges: Exchanges,
     lateness: Histogram,
-    expiry: Family<OfCredential, Gauge>,
-    ready: Family<OfCredential, Gauge>,
+    credentials: Credentials,
+    /// How the operator itself is doing.
+    pub machine: Machine,
 }
 
 /// What is counted per provider.
@@ -92,18 +88,8 @@ impl Metrics {
                 "From the planned renewal to the written token; earlier counts as 0",
                 Histogram::new(LATENESS_BUCKETS),
             ),
-            expiry: add(
-                &mut registry,
-                "token_expiry_timestamp_seconds",
-                "When the token in the Secret expires, as Unix time; absent without a token or an expiry",
-                Family::default(),
-            ),
-            ready: add(
-                &mut registry,
-                "ready",
-                "1 while the Secret holds a usable token, else 0; on the leader only",
-                Family::default(),
-            ),
+            credentials: Credentials::register(&mut registry),
+            machine: Machine::register(&mut registry),
             registry: Arc::new(registry),
         }
     }
@@ -136,27 +122,19 @@ impl Metrics {
         }
     }
 
-    /// Shows a credential as it is now; without an expiry (no token, or one that never expires) that series is absent.
-    pub fn set_credential(&self, namespace: &str, name: &str, ready: bool, expires: Option<Timestamp>) {
-        let credential = OfCredential::new(namespace, name);
-        self.ready.get_or_create(&credential).set(i64::from(ready));
-        match expires {
-            Some(expires) => drop(self.expiry.get_or_create(&credential).set(expires.as_second())),
-            None => drop(self.expiry.remove(&credential)),
-        }
+    /// Shows a credential as it is now.
+    pub fn set_credential(&self, namespace: &str, name: &str, shown: &Shown) {
+        self.credentials.set(namespace, name, shown);
     }
 
     /// Forgets a credential that is gone.
     pub fn remove_credential(&self, namespace: &str, name: &str) {
-        let credential = OfCredential::new(namespace, name);
-        self.ready.remove(&credential);
-        self.expiry.remove(&credential);
+        self.credentials.remove(namespace, name);
     }
 
     /// Forgets all credentials: another replica shows them now.
     pub fn clear_credentials(&self) {
-        self.ready.clear();
-        self.expiry.clear();
+        self.credentials.clear();
     }
 }
 
@@ -179,88 +157,4 @@ impl Exchanges {
 fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
-        text.lines().find(|line| line.starts_with(start))
-    }
-
-    fn expiry() -> Option<Timestamp> {
-        Timestamp::from_second(1_800_000_000).ok()
-    }
-
-    #[test]
-    fn the_names_are_those_of_the_contract_with_one_suffix_each() {
-        let metrics = Metrics::new();
-        metrics.exchange_ended(Provider::Welkin, Reason::Issued, Duration::from_millis(70));
-        metrics.renewed(Provider::Qontak, "due");
-        metrics.lateness(3.0);
-        metrics.set_credential("care", "welkin", true, expiry());
-        let text = metrics.encode();
-        for expected in [
-            concat!("apicredential_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            "apicredential_exchanges_total{provider=\"Welkin\",outcome=\"Issued\"} 1",
-            "apicredential_exchange_duration_seconds_bucket{le=\"0.1\",provider=\"Welkin\"} 1",
-            "apicredential_exchange_duration_seconds_count{provider=\"Welkin\"} 1",
-            "apicredential_renewals_total{provider=\"Qontak\",cause=\"due\"} 1",
-            "apicredential_renewal_lateness_seconds_sum 3.0",
-            "apicredential_token_expiry_timestamp_seconds{namespace=\"care\",name=\"welkin\"} 1800000000",
-            "apicredential_ready{namespace=\"care\",name=\"welkin\"} 1",
-        ] {
-            assert_eq!(line(&text, expected), Some(expected), "{text}");
-        }
-        assert!(text.ends_with("# EOF\n") && !text.contains("_total_total") && !text.contains("_info_info"));
-    }
-
-    #[test]
-    fn a_credential_that_is_gone_takes_its_series_along() {
-        let metrics = Metrics::new();
-        metrics.set_credential("a", "gone", true, expiry());
-        metrics.set_credential("a", "stays", false, expiry());
-        metrics.remove_credential("a", "gone");
-        let text = metrics.encode();
-        assert!(!text.contains("gone") && text.contains("apicredential_ready{namespace=\"a\",name=\"stays\"} 0"));
-    }
-
-    #[test]
-    fn a_token_without_an_expiry_has_no_expiry_series() {
-        let metrics = Metrics::new();
-        metrics.set_credential("a", "b", true, expiry());
-        metrics.set_credential("a", "b", true, None);
-        let text = metrics.encode();
-        assert_eq!(line(&text, "apicredential_token_expiry_timestamp_seconds{"), None);
-        assert!(line(&text, "apicredential_ready{").is_some());
-    }
-
-    #[test]
-    fn a_lost_leadership_clears_the_credentials_and_keeps_the_counters() {
-        let metrics = Metrics::new();
-        metrics.set_credential("a", "b", true, expiry());
-        metrics.exchange_ended(Provider::Qontak, Reason::RateLimited, Duration::ZERO);
-        metrics.clear_credentials();
-        let text = metrics.encode();
-        assert!(!text.contains("namespace=") && text.contains("outcome=\"RateLimited\"} 1"));
-    }
-
-    #[test]
-    fn an_early_renewal_counts_as_punctual_and_nonsense_not_at_all() {
-        let metrics = Metrics::new();
-        for seconds in [-5.0, 0.0, f64::NAN, f64::INFINITY] {
-            metrics.lateness(seconds);
-        }
-        let text = metrics.encode();
-        assert!(line(&text, "apicredential_renewal_lateness_seconds_sum 0.0").is_some(), "{text}");
-        assert!(line(&text, "apicredential_renewal_lateness_seconds_count 2").is_some(), "{text}");
-    }
-
-    #[test]
-    fn label_values_are_escaped() {
-        let metrics = Metrics::new();
-        metrics.set_credential("a", "quote\"back\\slash\nline", true, None);
-        assert!(metrics.encode().contains(r#"name="quote\"back\\slash\nline""#));
-    }
 }

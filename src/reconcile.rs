@@ -111,6 +111,7 @@ pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Ac
         context.gates.forget(&key);
         return Ok(Action::await_change());
     }
+    let began = clock::steady();
     // Boxed: its state is large.
     let look = Box::pin(look_at(Arc::clone(&object), Arc::clone(&context)));
     let wake = match unless_it_panics(look).await {
@@ -122,6 +123,7 @@ pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Ac
             rest::after(clock::now(), context.operator.pace.retry_base * 12)
         }
     };
+    context.operator.metrics.machine.looked(clock::steady().saturating_sub(began));
     // A timer knows nothing of the wall clock: if that was set back just now, the way to the wake time is too long.
     let pause = rest::until(wake, clock::now()).min(context.operator.pace.resync);
     Ok(Action::requeue(pause.max(Duration::from_millis(1))))

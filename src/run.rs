@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
-use kube::config::KubeConfigOptions;
+use kube::config::{KubeConfigOptions, Kubeconfig, NamedCluster};
 use kube::runtime::{Controller, controller};
 use kube::{Client, Config};
 use ring::rand::SecureRandom as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as channel};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::args::Settings;
-use crate::clock;
 use crate::cluster::{Cluster, connect};
 use crate::deliver::Courier;
 use crate::exchange::Wire;
@@ -31,10 +30,12 @@ use crate::serve::{Health, Readiness, serve};
 use crate::telemetry;
 use crate::watch::{Guarded, Key, Wake, Watch};
 
+mod pulse;
+
+use pulse::{Observed, follow, pulse};
+
 /// While leading, the reconcile loop has to turn this often to count as alive; the pulse makes it turn.
 const ALIVE: Duration = Duration::from_secs(60);
-/// How often the loop is made to turn, and forgotten places in a queue are swept.
-const PULSE: Duration = Duration::from_secs(10);
 /// After a lost lease, a pair gets this long to end by itself.
 const LOST_GRACE: Duration = Duration::from_secs(10);
 /// After SIGTERM: 10 s for exchanges in flight and 5 s for their writes.
@@ -100,13 +101,11 @@ struct Process {
 
 impl Process {
     async fn start(settings: Settings) -> Result<Self, String> {
-        let roots = match &settings.provider.ca_file {
-            None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|_| {
-                format!("--provider-ca-file {} cannot be read; correct the path or its permissions", path.display())
-            })?),
-        };
-        let wire = Wire::new(settings.provider.timeout, roots.as_deref()).map_err(|error| error.to_string())?;
+        let route = settings.provider.route.read().map_err(|error| error.to_string())?;
+        let wire = Arc::new(Wire::new(settings.provider.timeout, &route).map_err(|error| error.to_string())?);
+        if settings.provider.route.may_change() {
+            tokio::spawn(follow(settings.provider.route.clone(), route, Arc::clone(&wire)));
+        }
         let mut config = cluster_config().await.ok_or(
             "no cluster is configured: run in a pod with a service account, or set KUBECONFIG to a readable file",
         )?;
@@ -134,7 +133,7 @@ impl Process {
         };
         // Nobody listens before the first term.
         let gates = Gates::new(limits, mpsc::unbounded_channel().0);
-        let (wire, identity) = (Arc::new(wire), identity());
+        let identity = identity();
         let process = Self { settings, client, secrets, wire, identity, operator, gates, stop };
         process.listen().await?;
         Ok(process)
@@ -203,6 +202,7 @@ impl Process {
             () = elector.lost() => lost = true,
         }
         self.operator.metrics.clear_credentials();
+        self.operator.metrics.machine.set_leader(false);
         if !lost {
             return self.ended();
         }
@@ -223,6 +223,7 @@ impl Process {
 
     /// Runs the controller until `stop`, and then until what is in flight has ended or its time is up.
     async fn lead(&self, leadership: &Leadership, stop: impl Future<Output = ()>) {
+        self.operator.metrics.machine.set_leader(true);
         let (controller, context, pulse) = self.controller(leadership);
         let (stopping, mut told) = channel::channel(false);
         let running = controller
@@ -275,6 +276,7 @@ impl Process {
         let gates = self.gates.clone();
         gates.begin_term(turn);
         let memory = Arc::new(Memory::default());
+        let machine = self.operator.metrics.machine.clone();
         let (forget, metrics, places) = (Arc::clone(&memory), self.operator.metrics.clone(), gates.clone());
         let (pauses, allowed, pace) = (gates.clone(), provider.allowed_endpoints.clone(), self.settings.pace);
         let found = move |object: &Guarded| {
@@ -288,7 +290,7 @@ impl Process {
         let (watch, streams) =
             Watch::start(&self.client, &self.settings.namespaces, (wake.clone(), woken), found, gone);
         let courier = Courier {
-            cluster: Cluster::new(self.client.clone(), self.secrets.clone(), &self.identity),
+            cluster: Cluster::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
             wire: Arc::clone(&self.wire),
             watch,
             leadership: leadership.clone(),
@@ -306,7 +308,8 @@ impl Process {
             .with_config(controller::Config::default().concurrency(concurrency))
             .reconcile_on(streams.wakes);
         let secrets = streams.secrets.for_each(|()| futures::future::ready(()));
-        let pulse = pulse(turns, wake, gates);
+        let observed = Observed { machine, wire: Arc::clone(&self.wire), watch: Arc::clone(&context.courier.watch) };
+        let pulse = pulse(turns, wake, gates, observed);
         (controller, context, futures::future::join(secrets, pulse).map(|_| ()))
     }
 
@@ -334,30 +337,19 @@ impl Process {
     }
 }
 
-/// Passes the gates' turns on, sweeps their queues, and proves that the loop turns: it wakes a credential that cannot
-/// exist, and the beat is that the controller says so.
-async fn pulse(mut turns: mpsc::UnboundedReceiver<Key>, wake: mpsc::UnboundedSender<Wake>, gates: Gates<Key>) {
-    let nobody = Key { namespace: String::new(), name: "pulse".to_owned() };
-    let mut tick = interval(PULSE);
-    loop {
-        tokio::select! {
-            turn = turns.recv() => match turn {
-                Some(key) => drop(wake.send(key.wake())),
-                None => return,
-            },
-            _ = tick.tick() => {
-                gates.sweep(clock::steady());
-                drop(wake.send(nobody.wake()));
-            }
-        }
-    }
-}
-
 /// In a pod its service account, else what KUBECONFIG says.
 async fn cluster_config() -> Option<Config> {
     match Config::incluster() {
         Ok(config) => Some(config),
-        Err(_) => Config::from_kubeconfig(&KubeConfigOptions::default()).await.ok(),
+        Err(_) => {
+            let mut config = Config::from_kubeconfig(&KubeConfigOptions::default()).await.ok()?;
+            // The library would take a proxy from the environment, too.
+            let names_proxy = |it: &NamedCluster| it.cluster.as_ref().is_some_and(|it| it.proxy_url.is_some());
+            if !Kubeconfig::read().ok()?.clusters.iter().any(names_proxy) {
+                config.proxy_url = None;
+            }
+            Some(config)
+        }
     }
 }
 

@@ -69,6 +69,18 @@ const PAGE: u32 = 100;
 struct Health {
     listed: bool,
     failed: Option<Mark>,
+    /// There is no right to list or watch it.
+    forbidden: bool,
+}
+
+impl Health {
+    fn listed() -> Self {
+        Self { listed: true, failed: None, forbidden: false }
+    }
+
+    fn fail(&mut self, forbidden: bool) {
+        *self = Self { listed: self.listed, failed: Some(Mark::now()), forbidden };
+    }
 }
 
 /// The watches of one term as leader.
@@ -155,6 +167,17 @@ impl Watch {
         secrets.iter().all(|health| health.listed && health.failed.is_none_or(|mark| mark.elapsed() > ERROR_SHADOW))
     }
 
+    /// Whether each kind is watched; none where there is no right to.
+    pub fn states(&self) -> [(&'static str, Option<bool>); 3] {
+        let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        [
+            ("ApiCredential", is_up(credentials.iter())),
+            ("SourceSecret", is_up(secrets.iter().step_by(2))),
+            ("TargetSecret", is_up(secrets.iter().skip(1).step_by(2))),
+        ]
+    }
+
     fn credentials(
         self: Arc<Self>,
         client: &Client,
@@ -200,12 +223,12 @@ impl Watch {
                     None
                 }
                 Change::Listed => {
-                    mark(&self.credentials, number, |health| *health = Health { listed: true, failed: None });
+                    mark(&self.credentials, number, |health| *health = Health::listed());
                     self.settle(&mut first, &mut writer);
                     None
                 }
-                Change::Failed => {
-                    mark(&self.credentials, number, |health| health.failed = Some(Mark::now()));
+                Change::Failed { forbidden } => {
+                    mark(&self.credentials, number, |health| health.fail(forbidden));
                     self.settle(&mut first, &mut writer);
                     None
                 }
@@ -250,11 +273,11 @@ impl Watch {
                 (key, changed)
             }
             Change::Listed => {
-                mark(&self.secrets, number, |health| *health = Health { listed: true, failed: None });
+                mark(&self.secrets, number, |health| *health = Health::listed());
                 return self.check_ready();
             }
-            Change::Failed => {
-                mark(&self.secrets, number, |health| health.failed = Some(Mark::now()));
+            Change::Failed { forbidden } => {
+                mark(&self.secrets, number, |health| health.fail(forbidden));
                 return self.check_ready();
             }
         };
@@ -288,6 +311,12 @@ impl Watch {
             self.ready.send_replace(true);
         }
     }
+}
+
+/// Of one kind in all its namespaces.
+fn is_up<'a>(mut healths: impl Iterator<Item = &'a Health> + Clone) -> Option<bool> {
+    let forbidden = healths.clone().any(|health| health.forbidden);
+    (!forbidden).then(|| healths.all(|health| health.listed && health.failed.is_none()))
 }
 
 fn mark(healths: &Mutex<Vec<Health>>, number: usize, change: impl FnOnce(&mut Health)) {

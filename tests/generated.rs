@@ -81,11 +81,11 @@ const GROUPS: [(&str, Reason); 6] = [
 #[test]
 fn every_seeded_bug_says_why_and_who_catches_it_and_still_applies() {
     let mut patches: Vec<PathBuf> =
-        std::fs::read_dir(path("tests/mutants")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(path("tests/mutants")).unwrap().map(|entry| entry.unwrap().path()).collect();
     patches.retain(|file| file.extension().is_some_and(|extension| extension == "patch"));
     assert!(patches.len() >= 15, "{} seeded bugs", patches.len());
     for file in patches {
-        let text = std::fs::read_to_string(&file).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap_or_default();
         assert!(first.len() >= 10 && !first.starts_with("caught-by"), "{}: no sentence says why", file.display());
         assert!(text.contains("\ncaught-by: --"), "{}: no `caught-by:`", file.display());

@@ -1,11 +1,11 @@
 //! How the flags fit together.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::RunArgs;
 use crate::endpoint::AllowedEndpoints;
+use crate::exchange::route::{ProxyOrigin, RouteError, RouteFiles};
 use crate::leader::{self, LONGEST_LEASE, LeaseSettings};
 use crate::rest::Pace;
 use crate::telemetry::LogFormat;
@@ -44,8 +44,8 @@ pub struct Settings {
 pub struct ProviderSettings {
     /// The origins that may be asked.
     pub allowed_endpoints: AllowedEndpoints,
-    /// Certificates to trust beside the system's, a PEM file.
-    pub ca_file: Option<PathBuf>,
+    /// The way to them.
+    pub route: RouteFiles,
     /// The deadline of one exchange.
     pub timeout: Duration,
     /// Exchanges per second and endpoint; 0: no limit.
@@ -110,6 +110,12 @@ pub enum ArgsError {
         /// The shortest lease for this timeout, in seconds.
         shortest_lease: u64,
     },
+    /// A login for nobody.
+    #[error("--provider-proxy-credentials-file is set without --provider-proxy; set both or none")]
+    LoginWithoutProxy,
+    /// No proxy that could be asked.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// Outside of a pod there is no default.
     #[error(
         "--lease-namespace is missing and this process does not run in a pod that tells its own; set it, or set --leader-election false for a single replica"
@@ -130,12 +136,13 @@ impl RunArgs {
     pub(super) fn check_in(self, own_namespace: impl FnOnce() -> Option<String>) -> Result<Settings, ArgsError> {
         self.check_bounds()?;
         self.check_deadline()?;
+        let route = self.route()?;
         let election = self.leader_election.then(|| self.election(own_namespace)).transpose()?;
         Ok(Settings {
             namespaces: namespaces(&self.namespaces)?,
             provider: ProviderSettings {
                 allowed_endpoints: self.allowed_endpoints,
-                ca_file: self.provider_ca_file,
+                route,
                 timeout: self.provider_timeout,
                 rate: self.provider_rate,
                 burst: self.provider_burst.max(1),
@@ -149,6 +156,18 @@ impl RunArgs {
             lease: LeaseChoice { duration: self.lease_duration, election },
             listen: self.listen,
             log: LogSettings { format: self.log_format, filter: self.log },
+        })
+    }
+
+    fn route(&self) -> Result<RouteFiles, ArgsError> {
+        let proxy = self.provider_proxy.as_deref().filter(|text| !text.is_empty());
+        if proxy.is_none() && self.provider_proxy_credentials_file.is_some() {
+            return Err(ArgsError::LoginWithoutProxy);
+        }
+        Ok(RouteFiles {
+            roots: self.provider_ca_file.clone(),
+            proxy: proxy.map(ProxyOrigin::parse).transpose()?,
+            proxy_login: self.provider_proxy_credentials_file.clone(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
@@ -55,6 +55,12 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         date.duration_since(SystemTime::from(now)).unwrap_or_default()
     };
     Some(wait.clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
+}
+
+/// By how many seconds our clock is ahead of the server's, if that tells its time (RFC 9110 section 6.6.1).
+pub(super) fn skew(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    let theirs = Timestamp::try_from(httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?).ok()?;
+    Some(now.as_second() - theirs.as_second())
 }
 
 /// Whether a list header, if it is there at all, has only this word.

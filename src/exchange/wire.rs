@@ -7,6 +7,8 @@
 //! written, every error ends the exchange. HTTP/2, where a refused stream could be sent again, is not compiled in and
 //! excluded by ALPN; TLS early data, which can be replayed, is off by default.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
@@ -16,8 +18,10 @@ use reqwest::{Certificate, Client, ClientBuilder, Response, redirect, retry, tls
 use rustls::crypto::CryptoProvider;
 use secrecy::zeroize::Zeroizing;
 
+use super::route::Route;
 use super::{Ask, Failure, Inputs, Issued, answer, fault};
 use crate::clock;
+use crate::credential::Provider;
 use crate::reason::Reason;
 
 #[cfg(test)]
@@ -32,8 +36,10 @@ const USER_AGENT: &str = concat!("apicredential-operator/", env!("CARGO_PKG_VERS
 /// Sends exchanges.
 #[derive(Clone, Debug)]
 pub struct Wire {
-    client: Client,
+    /// Replaced when the way changes; what was sent by an older one ends on that.
+    client: Arc<RwLock<Client>>,
     timeout: Duration,
+    skews: Arc<Mutex<BTreeMap<Provider, i64>>>,
 }
 
 /// Why there is no client for providers.
@@ -45,27 +51,40 @@ pub enum WireError {
     /// The file is not what it should be.
     #[error("--provider-ca-file holds no readable PEM certificate; give a file of \"BEGIN CERTIFICATE\" blocks")]
     BadCertificates,
+    /// The HTTP client does not take it.
+    #[error("--provider-proxy cannot be used; give an http:// or https:// origin")]
+    BadProxy,
     /// No roots, most likely.
     #[error("no TLS client could be set up; is there a system certificate store, such as /etc/ssl/certs?")]
     NoClient,
 }
 
 impl Wire {
-    /// A client that trusts the system's roots and those given as PEM, and gives each exchange this long in all.
+    /// A client that goes this way, trusts the system's roots beside the way's own, and gives each exchange this long in
+    /// all.
     ///
     /// The system's roots are the files that OpenSSL would use (`/etc/ssl/certs`, or `SSL_CERT_FILE` and `SSL_CERT_DIR`).
     ///
     /// # Errors
     /// See [`WireError`]; the process needs a default [`CryptoProvider`] before.
-    pub fn new(timeout: Duration, extra_roots_pem: Option<&[u8]>) -> Result<Self, WireError> {
-        // reqwest panics without one.
-        if CryptoProvider::get_default().is_none() {
-            return Err(WireError::NoCryptoProvider);
-        }
-        let roots = extra_roots_pem.map(certificates).transpose()?.unwrap_or_default();
-        // With roots of ours, an empty system store is no error; a certificate of ours that is none is.
-        let error = if roots.is_empty() { WireError::NoClient } else { WireError::BadCertificates };
-        Ok(Self { client: client(roots).build().map_err(|_| error)?, timeout })
+    pub fn new(timeout: Duration, route: &Route) -> Result<Self, WireError> {
+        let client = Arc::new(RwLock::new(client(route)?));
+        Ok(Self { client, timeout, skews: Arc::default() })
+    }
+
+    /// Goes another way from the next exchange on.
+    ///
+    /// # Errors
+    /// There is no such way; the old one stays.
+    pub fn go_by(&self, route: &Route) -> Result<(), WireError> {
+        let new = client(route)?;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// By how many seconds our clock was ahead of a provider's, by the Date of its last answer.
+    pub fn skews(&self) -> BTreeMap<Provider, i64> {
+        self.skews.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks once. Takes no longer than the timeout, whatever the provider does.
@@ -97,17 +116,37 @@ impl Wire {
         issued_at: Timestamp,
         status: &mut Option<u16>,
     ) -> Result<Issued, Failure> {
-        let request = self.client.post(ask.url).headers(headers()).body(ask.body);
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let request = client.post(ask.url).headers(headers()).body(ask.body);
         let response = request.send().await.map_err(|error| fault::reason(&error))?;
         *status = Some(response.status().as_u16());
+        if let Some(skew) = answer::skew(response.headers(), clock::now()) {
+            self.skews.lock().unwrap_or_else(PoisonError::into_inner).insert(inputs.provider(), skew);
+        }
         answer::judge(response.status(), response.headers(), clock::now())?;
         let body = read_body(response).await?;
         Ok(inputs.read(&body, issued_at)?)
     }
 }
 
+fn client(route: &Route) -> Result<Client, WireError> {
+    // reqwest panics without one.
+    if CryptoProvider::get_default().is_none() {
+        return Err(WireError::NoCryptoProvider);
+    }
+    let roots = route.roots_pem().map(certificates).transpose()?.unwrap_or_default();
+    // With roots of ours, an empty system store is no error; a certificate of ours that is none is.
+    let error = if roots.is_empty() { WireError::NoClient } else { WireError::BadCertificates };
+    let builder = protected(roots);
+    let builder = match route.proxy() {
+        None => builder,
+        Some(proxy) => builder.proxy(proxy.map_err(|_| WireError::BadProxy)?),
+    };
+    builder.build().map_err(|_| error)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one client for providers, with every protection set")]
-fn client(extra_roots: Vec<Certificate>) -> ClientBuilder {
+fn protected(extra_roots: Vec<Certificate>) -> ClientBuilder {
     Client::builder()
         .https_only(true)
         .tls_version_min(tls::Version::TLS_1_2)

@@ -129,6 +129,11 @@ impl<K: Clone + Eq + Hash> Lane<K> {
         std::mem::take(&mut self.line.queue).into_values()
     }
 
+    /// How many keys wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.line.places.len()
+    }
+
     /// The end of the pause, if there is one now.
     pub(super) fn paused_until(&self, now: Duration) -> Option<Duration> {
         self.paused_until.filter(|until| *until > now)

@@ -48,8 +48,13 @@ impl Round {
             self.tell(findings).await;
             return rest::after(clock::now(), self.context.operator.pace.retry_base * 12);
         };
+        let waits = *self.memory.waits_since.get_or_insert_with(clock::Mark::now);
         let pass = match self.admit(&sight) {
-            Ok(pass) => pass,
+            Ok(pass) => {
+                self.memory.waits_since = None;
+                self.context.operator.metrics.machine.let_through(waits.elapsed());
+                pass
+            }
             Err(wake) => {
                 drop(claim);
                 self.queued = true;

@@ -97,6 +97,7 @@ impl Round {
             self.glance_is_void();
         } else {
             // A place in a queue that this look did not ask for again is given back.
+            self.memory.waits_since = None;
             self.context.gates.forget(&self.key);
         }
         self.memory.due = Some(due);

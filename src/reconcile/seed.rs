@@ -9,6 +9,7 @@ use crate::decide::attempt_class;
 use crate::endpoint::AllowedEndpoints;
 use crate::gate::Gates;
 use crate::memory::Remembered;
+use crate::metrics::Shown;
 use crate::plan::Plan;
 use crate::reason::Reason;
 use crate::report;
@@ -40,7 +41,8 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
         // While an attempt failed, what the keys meant then is not known.
         memory.source_read = status.observed_generation.filter(|_| report::open_failure(&status).is_none());
         let key = Key::of(credential);
-        context.operator.metrics.set_credential(&key.namespace, &key.name, true, expiry.map(|time| time.0));
+        let shown = Shown::of(&status, credential.spec.suspend);
+        context.operator.metrics.set_credential(&key.namespace, &key.name, &shown);
     }
     memory
 }

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::cluster::Fault;
 use crate::credential::ApiCredentialStatus;
 use crate::decide::Standing;
+use crate::metrics::Shown;
 use crate::reason::Refusal;
 use crate::report::{self, Findings, SourceFinding};
 use crate::watch::{Guarded, Key};
@@ -23,9 +24,8 @@ impl Round {
         let prior = self.status();
         let now = clock::now_seconds();
         let next = report::status(&prior, &findings, now).transitions_since(&self.stored());
-        let expires = next.token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
-        let ready = report::is_ready(&next);
-        self.context.operator.metrics.set_credential(&self.key.namespace, &self.key.name, ready, expires);
+        let shown = Shown::of(&next, findings.suspended);
+        self.context.operator.metrics.set_credential(&self.key.namespace, &self.key.name, &shown);
         let event = report::event(&prior, &next, &findings);
         if let Some(event) = event.as_ref().filter(|_| findings.attempt.is_none()) {
             tracing::info!(namespace = self.key.namespace, name = self.key.name, reason = event.reason, "no exchange");
@@ -168,8 +168,8 @@ pub(super) async fn refused(object: &Guarded, context: &Context, refusal: &Refus
     }
     .refused(refusal.clone());
     let next = report::status(&prior, &findings, clock::now_seconds());
-    let expires = next.token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
-    context.operator.metrics.set_credential(&key.namespace, &key.name, report::is_ready(&next), expires);
+    let shown = Shown::of(&next, findings.suspended);
+    context.operator.metrics.set_credential(&key.namespace, &key.name, &shown);
     if next == prior || !courier.leadership.may_write() {
         return;
     }

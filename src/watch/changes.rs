@@ -18,7 +18,7 @@ pub(super) enum Change<K> {
     Applied(K),
     Gone(Key),
     Listed,
-    Failed,
+    Failed { forbidden: bool },
 }
 
 /// Turns lists into single changes; errors are logged here, once, and go no further: the stream has its own backoff.
@@ -29,6 +29,7 @@ where
 {
     let mut known = HashSet::new();
     let mut listing = HashSet::new();
+    let mut was_forbidden = false;
     begun_anew(watch).flat_map(move |event| {
         let changes = match event {
             Ok(watcher::Event::Init) => {
@@ -40,6 +41,7 @@ where
                 vec![Change::Applied(object)]
             }
             Ok(watcher::Event::InitDone) => {
+                was_forbidden = false;
                 let before = std::mem::replace(&mut known, std::mem::take(&mut listing));
                 let vanished = before.into_iter().filter(|key| !known.contains(key));
                 vanished.map(Change::Gone).chain([Change::Listed]).collect()
@@ -54,8 +56,15 @@ where
                 vec![Change::Gone(key)]
             }
             Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), problem = problem(&error), "a watch failed; it is started again");
-                vec![Change::Failed]
+                let forbidden = is_forbidden(&error);
+                if !forbidden {
+                    tracing::warn!(kind = %K::kind(&()), problem = problem(&error), "a watch failed; it is started again");
+                } else if !was_forbidden {
+                    // Said once: where no such right is meant to be given, that is how it stays.
+                    tracing::warn!(kind = %K::kind(&()), "there is no right to watch this: changes are found by looking now and then");
+                }
+                was_forbidden = forbidden;
+                vec![Change::Failed { forbidden }]
             }
         };
         stream::iter(changes)
@@ -86,6 +95,16 @@ where
         };
         Some((event, (watch, current, delays, delay)))
     })
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
+        watcher::Error::WatchError(status) => status,
+        _ => return false,
+    };
+    status.code == 403
 }
 
 /// The kind of a watch error; its text can quote objects.

@@ -12,6 +12,7 @@ use apicredential_operator::credential::ApiCredential;
 use apicredential_operator::deliver::Courier;
 use apicredential_operator::endpoint::AllowedEndpoints;
 use apicredential_operator::exchange::Wire;
+use apicredential_operator::exchange::route::Route;
 use apicredential_operator::gate::{Gates, Limits};
 use apicredential_operator::leader::Leadership;
 use apicredential_operator::memory::Memory;
@@ -89,7 +90,7 @@ impl Term {
             }
         }
         let courier = Courier {
-            cluster: Cluster::new(client.clone(), client, "fuzz"),
+            cluster: Cluster::new(client.clone(), client, "fuzz", Metrics::new().machine),
             wire: wire(),
             watch,
             leadership: Leadership::always(),
@@ -147,7 +148,7 @@ fn wire() -> Arc<Wire> {
     let make = || {
         // An error says that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Arc::new(Wire::new(Duration::from_secs(5), None).expect("a client for providers"))
+        Arc::new(Wire::new(Duration::from_secs(5), &Route::default()).expect("a client for providers"))
     };
     Arc::clone(WIRE.get_or_init(make))
 }

@@ -48,6 +48,14 @@ async fn the_series_tell_what_happened_and_go_with_their_credential() {
         (of("ready", "a"), 1),
         (of("ready", "b"), 1),
         (of("ready", "bad"), 0),
+        (of("token_issued_timestamp_seconds", "a"), seconds(&scene.target("a").await, "issued-at")),
+        (of("consecutive_failures", "bad"), 1),
+        (of("consecutive_failures", "a"), 0),
+        (of("suspended", "a"), 0),
+        (r#"apicredential_target_writes_total{operation="create",result="ok"}"#.to_owned(), 2),
+        (r#"apicredential_target_writes_total{operation="patch",result="ok"}"#.to_owned(), 1),
+        ("apicredential_throttle_wait_seconds_count".to_owned(), 4),
+        ("apicredential_leader".to_owned(), 1),
     ];
     let text = operator.metrics().await;
     for (series, wanted) in series {

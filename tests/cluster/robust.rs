@@ -38,6 +38,11 @@ async fn without_the_right_to_watch_secrets_it_works_by_reading() {
     let statuses = audit.to("apicredentials/status");
     assert!(statuses.writes() <= 2 * 3, "{statuses}");
     assert!(operator.is_running());
+    // Said once for the sources and once for the targets, and shown as not watched rather than as broken.
+    let told = operator.log().iter().filter(|line| line["message"].to_string().contains("no right to watch")).count();
+    assert_eq!(told, 2, "{}", operator.output());
+    assert_eq!(operator.metric(r#"apicredential_watch_up{kind="TargetSecret"}"#).await, None);
+    assert_eq!(operator.metric(r#"apicredential_watch_up{kind="ApiCredential"}"#).await, Some(1.0));
 }
 
 #[tokio::test]

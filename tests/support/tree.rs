@@ -10,6 +10,7 @@ pub mod leaks;
 pub mod operator;
 pub mod process;
 pub mod provider;
+pub mod proxy;
 pub mod random;
 pub mod space;
 pub mod undertaker;

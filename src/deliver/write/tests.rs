@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::decide::Cause;
 use crate::deliver::{judge, mint};
 use crate::endpoint::AllowedEndpoints;
+use crate::exchange::route::Route;
 use crate::exchange::{Issued, Lifetime, Wire};
 use crate::leader::Leadership;
 use crate::rest::later;
@@ -89,8 +90,8 @@ impl Script {
         let client = self.client();
         let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel(), |_| {}, |_, _| {});
         Courier {
-            cluster: Cluster::new(client.clone(), client, "test"),
-            wire: Arc::new(Wire::new(Duration::from_secs(1), None).unwrap()),
+            cluster: Cluster::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
+            wire: Arc::new(Wire::new(Duration::from_secs(1), &Route::default()).unwrap()),
             watch,
             leadership: Leadership::always(),
             write_deadline: Duration::from_secs(20),

@@ -199,8 +199,12 @@ async fn a_name_that_is_not_resolved_is_a_dns_failure() {
         }
     }
     install_provider();
-    let client = client(certificates(Authority::new().0.pem().as_bytes()).unwrap()).dns_resolver(NoNames);
-    let wire = Wire { client: client.build().unwrap(), timeout: Duration::from_secs(5) };
+    let client = protected(certificates(Authority::new().0.pem().as_bytes()).unwrap()).dns_resolver(NoNames);
+    let wire = Wire {
+        client: Arc::new(RwLock::new(client.build().unwrap())),
+        timeout: Duration::from_secs(5),
+        skews: Arc::default(),
+    };
     let mut inputs = inputs("127.0.0.1:1".parse().unwrap());
     if let Inputs::Welkin { endpoint, .. } = &mut inputs {
         *endpoint = Endpoint::parse("https://nowhere.example").unwrap();
@@ -254,7 +258,7 @@ fn a_ca_file_without_certificates_is_refused() {
     install_provider();
     let broken: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for pem in [b"".as_slice(), b"nonsense", broken] {
-        let error = Wire::new(Duration::from_secs(1), Some(pem)).err();
+        let error = Wire::new(Duration::from_secs(1), &Route::trusting(pem)).err();
         assert_eq!(error, Some(WireError::BadCertificates));
     }
 }
@@ -282,7 +286,7 @@ async fn the_log_at_trace_level_has_neither_path_nor_secret_nor_answer() {
 }
 
 #[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {

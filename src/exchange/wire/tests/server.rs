@@ -82,7 +82,7 @@ impl Server {
 
     pub(super) fn wire(&self, timeout: Duration) -> Wire {
         install_provider();
-        Wire::new(timeout, Some(self.authority.0.pem().as_bytes())).unwrap()
+        Wire::new(timeout, &Route::trusting(self.authority.0.pem().as_bytes())).unwrap()
     }
 
     pub(super) async fn exchange(&self) -> Result<Issued, Failure> {

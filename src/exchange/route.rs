@@ -1,0 +1,210 @@
+//! The way to the providers: whom to trust beside the system's roots, and the proxy to ask for a tunnel.
+//!
+//! Nothing of it comes from the environment's proxy variables: whoever can set one could read along.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use reqwest::Proxy;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
+use thiserror::Error;
+
+/// The largest file that is read.
+const LARGEST: u64 = 1024 * 1024;
+
+/// What the flags say: where the parts of the way are found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteFiles {
+    /// PEM certificates to trust beside the system's.
+    pub roots: Option<PathBuf>,
+    /// The proxy's origin.
+    pub proxy: Option<ProxyOrigin>,
+    /// `user:password` for it.
+    pub proxy_login: Option<PathBuf>,
+}
+
+/// The parts as the files say now.
+#[derive(Clone, Default)]
+pub struct Route {
+    roots: Option<Vec<u8>>,
+    proxy: Option<(ProxyOrigin, Option<Login>)>,
+}
+
+#[derive(Clone)]
+struct Login {
+    user: SecretString,
+    password: SecretString,
+}
+
+/// `http://host:port` or `https://host:port`: how the proxy itself is reached. What goes through it is TLS to the provider
+/// in either case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyOrigin(String);
+
+/// Why there is no way.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RouteError {
+    /// A file cannot be read.
+    #[error("{flag} {path} cannot be read; correct the path or its permissions")]
+    Unreadable {
+        /// The flag.
+        flag: &'static str,
+        /// What it says.
+        path: String,
+    },
+    /// The login has no colon, or is not a line of text.
+    #[error("--provider-proxy-credentials-file does not hold one line user:password; write it so")]
+    Login,
+    /// The origin is none.
+    #[error("--provider-proxy is no http:// or https:// origin; give scheme, host and port, without a user or a path")]
+    Origin,
+}
+
+impl ProxyOrigin {
+    /// Parses an origin.
+    ///
+    /// # Errors
+    /// It has another scheme, no host, a user, a path or a query.
+    pub fn parse(text: &str) -> Result<Self, RouteError> {
+        let uri: http::Uri = text.parse().map_err(|_| RouteError::Origin)?;
+        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+        let authority = uri.authority().ok_or(RouteError::Origin)?;
+        let plain = !authority.as_str().contains('@') && uri.path() == "/" && uri.query().is_none();
+        let origin = Self(text.trim_end_matches('/').to_owned());
+        if scheme && plain { Ok(origin) } else { Err(RouteError::Origin) }
+    }
+}
+
+impl RouteFiles {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A file cannot be read, or does not hold what it should.
+    pub fn read(&self) -> Result<Route, RouteError> {
+        let roots = self.roots.as_ref().map(|path| read("--provider-ca-file", path)).transpose()?;
+        let login = match &self.proxy_login {
+            None => None,
+            Some(path) => Some(Login::parse(&Zeroizing::new(read("--provider-proxy-credentials-file", path)?))?),
+        };
+        Ok(Route { roots, proxy: self.proxy.clone().map(|origin| (origin, login)) })
+    }
+
+    /// Whether there is a file that may change.
+    pub fn may_change(&self) -> bool {
+        self.roots.is_some() || self.proxy_login.is_some()
+    }
+}
+
+impl Route {
+    /// The direct way, trusting these PEM certificates beside the system's.
+    pub fn trusting(roots_pem: &[u8]) -> Self {
+        Self { roots: Some(roots_pem.to_vec()), proxy: None }
+    }
+
+    /// By way of a proxy that asks for no login.
+    pub fn by_way_of(mut self, proxy: ProxyOrigin) -> Self {
+        self.proxy = Some((proxy, None));
+        self
+    }
+
+    pub(super) fn roots_pem(&self) -> Option<&[u8]> {
+        self.roots.as_deref()
+    }
+
+    /// The proxy, as the HTTP client wants it.
+    pub(super) fn proxy(&self) -> Option<reqwest::Result<Proxy>> {
+        let (origin, login) = self.proxy.as_ref()?;
+        let proxy = Proxy::https(origin.0.as_str());
+        Some(proxy.map(|proxy| match login {
+            None => proxy,
+            Some(login) => proxy.basic_auth(login.user.expose_secret(), login.password.expose_secret()),
+        }))
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        let login = |route: &Self| {
+            let (_, login) = route.proxy.as_ref()?;
+            login.as_ref().map(|it| (it.user.expose_secret().to_owned(), it.password.expose_secret().to_owned()))
+        };
+        let origin = |route: &Self| route.proxy.as_ref().map(|(origin, _)| origin.clone());
+        self.roots == other.roots && origin(self) == origin(other) && login(self) == login(other)
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").finish_non_exhaustive()
+    }
+}
+
+impl Login {
+    fn parse(bytes: &[u8]) -> Result<Self, RouteError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| RouteError::Login)?;
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let (user, password) = line.split_once(':').ok_or(RouteError::Login)?;
+        if user.is_empty() || line.chars().any(char::is_control) {
+            return Err(RouteError::Login);
+        }
+        Ok(Self { user: user.into(), password: password.into() })
+    }
+}
+
+fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, RouteError> {
+    let unreadable = |_| RouteError::Unreadable { flag, path: path.display().to_string() };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > LARGEST {
+        return Err(unreadable(std::io::Error::other("too large")));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_an_origin_and_nothing_more() {
+        for good in ["http://proxy:3128", "https://proxy.example/", "http://10.0.0.1:8080", "http://[::1]:3128"] {
+            assert!(ProxyOrigin::parse(good).is_ok(), "{good}");
+        }
+        let bad =
+            ["proxy:3128", "socks5://proxy", "http://user:secret@proxy", "http://proxy/path", "http://proxy?q", ""];
+        for bad in bad {
+            assert_eq!(ProxyOrigin::parse(bad), Err(RouteError::Origin), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_one_line_and_its_password_may_hold_colons() {
+        for good in ["user:pass", "user:pass\n", "user:pass\r\n"] {
+            let login = Login::parse(good.as_bytes()).unwrap();
+            assert_eq!((login.user.expose_secret(), login.password.expose_secret()), ("user", "pass"));
+        }
+        assert_eq!(Login::parse(b"user:a:b").unwrap().password.expose_secret(), "a:b");
+        for bad in [&b"user"[..], b":pass", b"user:pass\nmore", b"\xff:pass", b""] {
+            assert_eq!(Login::parse(bad).err(), Some(RouteError::Login));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named_with_its_flag() {
+        let files = RouteFiles { roots: Some("/nowhere/ca.pem".into()), ..RouteFiles::default() };
+        let error = files.read().unwrap_err().to_string();
+        assert_eq!(error, "--provider-ca-file /nowhere/ca.pem cannot be read; correct the path or its permissions");
+    }
+
+    #[test]
+    fn a_changed_login_is_another_way_and_neither_is_shown() {
+        let way = |login: &str| {
+            let proxy = ProxyOrigin::parse("http://proxy:3128").unwrap();
+            Route { roots: None, proxy: Some((proxy, Some(Login::parse(login.as_bytes()).unwrap()))) }
+        };
+        assert_eq!(way("user:secret"), way("user:secret"));
+        assert_ne!(way("user:secret"), way("user:another"));
+        assert!(!format!("{:?}", way("user:secret")).contains("secret"));
+    }
+}

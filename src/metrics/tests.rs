@@ -1,0 +1,84 @@
+//! What a scrape shows.
+
+use jiff::Timestamp;
+
+use super::*;
+
+fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.lines().find(|line| line.starts_with(start))
+}
+
+fn expiry() -> Option<Timestamp> {
+    Timestamp::from_second(1_800_000_000).ok()
+}
+
+#[test]
+fn the_names_are_those_of_the_contract_with_one_suffix_each() {
+    let metrics = Metrics::new();
+    metrics.exchange_ended(Provider::Welkin, Reason::Issued, Duration::from_millis(70));
+    metrics.renewed(Provider::Qontak, "due");
+    metrics.lateness(3.0);
+    metrics.set_credential("care", "welkin", &Shown { ready: true, expires: expiry(), ..Shown::default() });
+    let text = metrics.encode();
+    for expected in [
+        concat!("apicredential_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        "apicredential_exchanges_total{provider=\"Welkin\",outcome=\"Issued\"} 1",
+        "apicredential_exchange_duration_seconds_bucket{le=\"0.1\",provider=\"Welkin\"} 1",
+        "apicredential_exchange_duration_seconds_count{provider=\"Welkin\"} 1",
+        "apicredential_renewals_total{provider=\"Qontak\",cause=\"due\"} 1",
+        "apicredential_renewal_lateness_seconds_sum 3.0",
+        "apicredential_token_expiry_timestamp_seconds{namespace=\"care\",name=\"welkin\"} 1800000000",
+        "apicredential_ready{namespace=\"care\",name=\"welkin\"} 1",
+    ] {
+        assert_eq!(line(&text, expected), Some(expected), "{text}");
+    }
+    assert!(text.ends_with("# EOF\n") && !text.contains("_total_total") && !text.contains("_info_info"));
+}
+
+#[test]
+fn a_credential_that_is_gone_takes_its_series_along() {
+    let metrics = Metrics::new();
+    metrics.set_credential("a", "gone", &Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential("a", "stays", &Shown { ready: false, expires: expiry(), ..Shown::default() });
+    metrics.remove_credential("a", "gone");
+    let text = metrics.encode();
+    assert!(!text.contains("gone") && text.contains("apicredential_ready{namespace=\"a\",name=\"stays\"} 0"));
+}
+
+#[test]
+fn a_token_without_an_expiry_has_no_expiry_series() {
+    let metrics = Metrics::new();
+    metrics.set_credential("a", "b", &Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential("a", "b", &Shown { ready: true, ..Shown::default() });
+    let text = metrics.encode();
+    assert_eq!(line(&text, "apicredential_token_expiry_timestamp_seconds{"), None);
+    assert!(line(&text, "apicredential_ready{").is_some());
+}
+
+#[test]
+fn a_lost_leadership_clears_the_credentials_and_keeps_the_counters() {
+    let metrics = Metrics::new();
+    metrics.set_credential("a", "b", &Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.exchange_ended(Provider::Qontak, Reason::RateLimited, Duration::ZERO);
+    metrics.clear_credentials();
+    let text = metrics.encode();
+    assert!(!text.contains("namespace=") && text.contains("outcome=\"RateLimited\"} 1"));
+}
+
+#[test]
+fn an_early_renewal_counts_as_punctual_and_nonsense_not_at_all() {
+    let metrics = Metrics::new();
+    for seconds in [-5.0, 0.0, f64::NAN, f64::INFINITY] {
+        metrics.lateness(seconds);
+    }
+    let text = metrics.encode();
+    assert!(line(&text, "apicredential_renewal_lateness_seconds_sum 0.0").is_some(), "{text}");
+    assert!(line(&text, "apicredential_renewal_lateness_seconds_count 2").is_some(), "{text}");
+}
+
+#[test]
+fn label_values_are_escaped() {
+    let metrics = Metrics::new();
+    metrics.set_credential("a", "quote\"back\\slash\nline", &Shown { ready: true, ..Shown::default() });
+    assert!(metrics.encode().contains(r#"name="quote\"back\\slash\nline""#));
+}
