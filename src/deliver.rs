@@ -102,6 +102,8 @@ impl Ending {
 
 /// A request that was sent, and what came of it.
 pub struct Delivery {
+    /// What the log calls it.
+    pub request: String,
     /// Wall clock just before the request.
     pub sent: Timestamp,
     /// How long the provider took.
@@ -124,7 +126,7 @@ impl Courier {
                 (reason, Ending::Failed { refusal: reason.into(), retry_after, token_lost: false })
             }
         };
-        Delivery { sent, took, answer, ending }
+        Delivery { request: name(), sent, took, answer, ending }
     }
 
     async fn receive(&self, errand: &Errand, issued: &Issued, mark: &Mark) -> (Reason, Ending) {
@@ -137,6 +139,14 @@ impl Courier {
             }
         }
     }
+}
+
+/// A random name for one request, for the log alone: the provider is not told it.
+fn name() -> String {
+    let mut bytes = [0_u8; 8];
+    // Without random numbers there is no TLS either.
+    let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
 fn judge(errand: &Errand, issued: &Issued) -> Verdict {

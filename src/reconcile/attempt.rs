@@ -203,9 +203,22 @@ impl Round {
         delivery: Delivery,
         request: Option<String>,
     ) -> Timestamp {
-        let refusal = match delivery.ending {
-            Ending::Written { secret, assumed } => return self.written(sight, cause, *secret, assumed).await,
+        let Delivery { request: id, sent, took, answer, ending } = delivery;
+        let provider = self.credential.spec.provider.type_.as_str();
+        let seconds = took.as_secs_f64();
+        let refusal = match ending {
+            Ending::Written { secret, assumed } => {
+                info!(
+                    namespace = self.key.namespace, name = self.key.name, provider, cause = cause.as_str(),
+                    reason = %Reason::Issued, request = id, seconds, "the token was issued and written"
+                );
+                return self.written(sight, cause, *secret, assumed).await;
+            }
             Ending::Discarded => {
+                info!(
+                    namespace = self.key.namespace, name = self.key.name, provider, cause = cause.as_str(),
+                    reason = %answer, request = id, seconds, "the token was discarded: nobody asks for it any more"
+                );
                 // In a namespace that is being deleted the next exchange would be in vain, too: ask first.
                 self.memory.dry_run_first = true;
                 self.glance_is_void();
@@ -223,13 +236,13 @@ impl Round {
         };
         let (failed, next) = self.next_attempt(&sight, cause, refusal.reason);
         warn!(
-            namespace = self.key.namespace, name = self.key.name, cause = cause.as_str(),
-            reason = %refusal.reason, failed, "the token was not renewed"
+            namespace = self.key.namespace, name = self.key.name, provider, cause = cause.as_str(),
+            reason = %refusal.reason, request = id, seconds, failed, "the token was not renewed"
         );
         let version = sight.values.as_ref().map(|values| values.version.clone()).unwrap_or_default();
         let mut findings = sight.findings(self);
         findings.attempt = Some(Attempt {
-            at: delivery.sent,
+            at: sent,
             source_version: version,
             outcome: Err(refusal.clone()),
             failed,
@@ -270,10 +283,6 @@ impl Round {
             self.glance_is_void();
             return clock::now();
         };
-        info!(
-            namespace = self.key.namespace, name = self.key.name, cause = cause.as_str(),
-            reason = %Reason::Issued, "the token was issued and written"
-        );
         let mut findings = sight.findings(self);
         findings.attempt = Some(Attempt {
             at: issued,

@@ -17,6 +17,7 @@ mod back;
 mod forward;
 #[path = "../cluster/life.rs"]
 mod life;
+mod quiet;
 mod replicas;
 mod sleep;
 #[path = "../support/tree.rs"]

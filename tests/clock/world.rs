@@ -127,10 +127,16 @@ impl World {
 
     /// Credentials of that number, each with a token of an hour.
     pub async fn ready(&self, count: usize) -> Vec<Known> {
+        self.ready_for(count, HOUR).await
+    }
+
+    /// The same, with tokens that live so many seconds.
+    pub async fn ready_for(&self, count: usize, lifetime: i64) -> Vec<Known> {
         let mut all = Vec::new();
         for number in 0..count {
             let name = format!("a{number:02}");
             let client = self.scene.welkin_client(&name).await;
+            client.lifetime(lifetime as f64);
             self.scene.apply_welkin(&name, &client).await;
             all.push(Known { name, client });
         }

@@ -25,6 +25,7 @@ mod hostile;
 mod install;
 mod lease;
 mod life;
+mod logs;
 mod loose_schema;
 mod manual;
 mod memory;
