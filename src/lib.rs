@@ -37,3 +37,4 @@ pub mod watch;
 
 pub mod metrics;
 pub mod serve;
+pub mod served;

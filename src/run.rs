@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::process;
 use crate::reconcile::{self, Context, Operator, Pairs};
 use crate::serve::{Health, Readiness, serve};
+use crate::served;
 use crate::telemetry;
 use crate::watch::{Guarded, Key, Wake, Watch};
 
@@ -265,6 +266,14 @@ impl Process {
         context.courier.watch.ready().await;
         if !*self.stop.borrow() {
             self.operator.health.set_ready(Readiness::Leading);
+        }
+        let missing = served::missing_fields(&self.client).await;
+        if !missing.is_empty() {
+            warn!(
+                missing = missing.join(", "),
+                "the API server's definition of ApiCredential is older than this operator: what is set in these fields is \
+                 dropped; apply the crds/ of this version"
+            );
         }
     }
 

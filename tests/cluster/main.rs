@@ -55,5 +55,6 @@ mod table;
 mod target;
 mod throttled;
 mod unreachable;
+mod upgrade;
 mod wire;
 mod write_rejected;
