@@ -14,6 +14,7 @@ mod allow_list;
 mod answers;
 mod backoff;
 mod churn;
+mod container;
 mod corporate;
 mod crash;
 mod crd_rules;

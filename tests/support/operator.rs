@@ -24,6 +24,7 @@ const START_WITHIN: Duration = Duration::from_secs(180);
 pub struct Settings {
     flags: Vec<(String, String)>,
     program: PathBuf,
+    before: Vec<String>,
     user: Option<u32>,
     kubeconfig: PathBuf,
     variables: Vec<(String, PathBuf)>,
@@ -52,6 +53,7 @@ impl Settings {
         let settings = Self {
             flags: Vec::new(),
             program: env!("CARGO_BIN_EXE_apicredential-operator").into(),
+            before: Vec::new(),
             user: None,
             kubeconfig: space.plane.operator_kubeconfig(),
             variables: Vec::new(),
@@ -107,6 +109,13 @@ impl Settings {
         self
     }
 
+    /// Runs it by way of another program, which gets these arguments before the operator's own.
+    pub fn inside(mut self, program: &Path, arguments: Vec<String>) -> Self {
+        program.clone_into(&mut self.program);
+        self.before = arguments;
+        self
+    }
+
     /// Short periods for tests in which a token of some seconds is renewed.
     pub fn quick(self) -> Self {
         self.flag("--min-renewal-interval", "1s").flag("--retry-base", "1s")
@@ -132,7 +141,7 @@ impl Settings {
     /// Starts it and waits for nothing.
     pub fn spawn(&self) -> Operator {
         let mut command = Command::new(&self.program);
-        command.arg("run").args(self.flags.iter().flat_map(|(name, value)| [name, value]));
+        command.args(&self.before).arg("run").args(self.flags.iter().flat_map(|(name, value)| [name, value]));
         command.env_clear().env("KUBECONFIG", &self.kubeconfig).env("RUST_BACKTRACE", "1").current_dir("/");
         command.envs(self.variables.iter().map(|(name, path)| (name, path)));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,0 +1,123 @@
+//! What the image promises, without an engine: a read-only root that holds what the image holds, a user that is nobody,
+//! no capabilities, no environment but what Kubernetes sets, and a pod's own credentials.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::life::Scene;
+use crate::support::operator::Settings;
+use crate::support::space::DEADLINE;
+use crate::support::{random, undertaker};
+
+const USER: &str = "65532";
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+#[tokio::test]
+async fn in_a_sandbox_like_its_image_it_starts_syncs_and_ends_well() {
+    let Some(bubblewrap) = bubblewrap() else {
+        println!("SKIPPED: bubblewrap is not here and cannot be fetched");
+        return;
+    };
+    let scene = Scene::new().await;
+    let settings = scene.operator().flag("--provider-ca-file", "/provider-ca/ca.pem");
+    let operator = in_sandbox(&scene, settings, &bubblewrap).start().await;
+    let client = scene.welkin_client("a").await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    assert_eq!(client.count(), 1);
+
+    let inner = child_of(operator.pid());
+    let status = std::fs::read_to_string(format!("/proc/{inner}/status")).unwrap();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), "1");
+    let users = std::fs::read_to_string(format!("/proc/{inner}/uid_map")).unwrap();
+    assert_eq!(users.split_whitespace().next(), Some(USER));
+    assert_eq!(writable_mounts(inner), [""; 0]);
+
+    let pid = Pid::from_raw(i32::try_from(inner).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let ended = operator.ended(DEADLINE).await;
+    assert_eq!(ended.code(), Some(0), "{}", operator.output());
+}
+
+fn bubblewrap() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/bubblewrap.sh");
+    let output = Command::new(script).output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().into())
+}
+
+fn in_sandbox(scene: &Scene, settings: Settings, bubblewrap: &Path) -> Settings {
+    let program = env!("CARGO_BIN_EXE_apicredential-operator");
+    let account = service_account(scene);
+    let server = scene.space.plane.url();
+    let (host, port) = server.trim_start_matches("https://").rsplit_once(':').unwrap();
+    let mut arguments: Vec<String> = Vec::new();
+    let mut say = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
+    say(&["--unshare-user", "--unshare-ipc", "--unshare-uts", "--uid", USER, "--gid", USER]);
+    say(&["--cap-drop", "ALL", "--new-session", "--die-with-parent", "--clearenv"]);
+    say(&["--setenv", "KUBERNETES_SERVICE_HOST", host, "--setenv", "KUBERNETES_SERVICE_PORT", port]);
+    say(&["--ro-bind", program, "/apicredential-operator"]);
+    for library in libraries(program) {
+        say(&["--ro-bind", &library, &library]);
+    }
+    say(&["--ro-bind-try", "/etc/ssl/certs", "/etc/ssl/certs"]);
+    // A kubelet puts its own over the image's.
+    for file in ["/etc/hosts", "/etc/resolv.conf"] {
+        say(&["--ro-bind-try", file, file]);
+    }
+    say(&["--ro-bind", account.to_str().unwrap(), SERVICE_ACCOUNT]);
+    say(&["--ro-bind", scene.stand_in.ca_file().to_str().unwrap(), "/provider-ca/ca.pem"]);
+    say(&["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]);
+    say(&["--", "/apicredential-operator"]);
+    settings.inside(bubblewrap, arguments)
+}
+
+/// The files that a pod finds: a token, the API server's authority, its namespace.
+fn service_account(scene: &Scene) -> PathBuf {
+    let kubeconfig = std::fs::read(scene.space.plane.operator_kubeconfig()).unwrap();
+    let kubeconfig: Value = serde_json::from_slice(&kubeconfig).unwrap();
+    let authority = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
+    let directory = undertaker::directory().join(format!("service-account-{}", random::suffix()));
+    std::fs::create_dir(&directory).unwrap();
+    let put = |name: &str, content: &[u8]| std::fs::write(directory.join(name), content).unwrap();
+    put("token", kubeconfig["users"][0]["user"]["token"].as_str().unwrap().as_bytes());
+    put("ca.crt", &BASE64_STANDARD.decode(authority).unwrap());
+    put("namespace", scene.space.name.as_bytes());
+    directory
+}
+
+/// What the dynamic linker loads: in the image they come with the C library's base.
+fn libraries(program: &str) -> Vec<String> {
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// bubblewrap stays, and waits for the one process that it starts.
+fn child_of(pid: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The mounts that may be written to, beside the kernel's own.
+fn writable_mounts(pid: u32) -> Vec<String> {
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    let writable = mounts.lines().filter(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let (place, options) = (fields[4], fields[5]);
+        let kernels = place == "/proc" || place.starts_with("/proc/") || place.starts_with("/dev/");
+        !kernels && !options.split(',').any(|option| option == "ro")
+    });
+    writable.map(str::to_owned).collect()
+}
