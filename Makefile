@@ -45,7 +45,8 @@ generate: ## Write crds/ and the tables of README.md anew
 	crd=$$($(CARGO) run --locked --quiet -- crd) && printf '%s\n' "$$crd" > crds/apicredentials.yaml
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --quiet --test generated
 
-check-generated: ## Fail if crds/, README.md or Cargo.lock do not fit the code
+check-generated: ## Fail if crds/, README.md or a Cargo.lock do not fit the code
+	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 	$(CARGO) test --locked --test generated
 
 lint: ## Run clippy; a warning is an error
