@@ -1,0 +1,229 @@
+//! Every state of the table in the README as an object, made by `report::status`, and what a GitOps tool should see.
+
+use std::collections::BTreeSet;
+
+use apicredential_operator::credential::{ApiCredentialStatus, Provider};
+use apicredential_operator::decide::Standing;
+use apicredential_operator::reason::{Class, Reason, Refusal};
+use apicredential_operator::report::{Attempt, Findings, SourceFinding, status};
+use apicredential_operator::rest::{Expiry, Life};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// What a GitOps tool should see of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A token that works now: go on with what needs it.
+    Usable,
+    /// Not yet, and nobody has to do anything: wait.
+    Waiting,
+    /// Somebody has to mend something: fail.
+    Broken,
+    /// Not usable because somebody wants it so.
+    Suspended,
+    /// On its way out.
+    Leaving,
+}
+
+/// One state.
+pub struct State {
+    pub name: String,
+    pub object: Value,
+    pub seen: Seen,
+}
+
+/// The generation of the spec in all objects here.
+const GENERATION: i64 = 3;
+
+fn state(name: impl Into<String>, status: &ApiCredentialStatus, seen: Seen) -> State {
+    let object = json!({
+        "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
+        "metadata": {"name": "welkin", "namespace": "care", "generation": GENERATION},
+        "spec": {
+            "provider": {"type": "Welkin", "welkin": {"tenant": "gh", "clientName": "A", "secretRef": {"name": "s"}}},
+            "target": {"name": "welkin-token", "creationPolicy": "Owner", "tokenKey": "token"},
+        },
+        "status": status,
+    });
+    State { name: name.into(), object, seen }
+}
+
+impl State {
+    fn with(mut self, pointer: &str, key: &str, value: Value) -> Self {
+        self.object.pointer_mut(pointer).unwrap()[key] = value;
+        self
+    }
+}
+
+/// All states.
+pub fn all() -> Vec<State> {
+    let mut states = early();
+    states.extend(Reason::ALL.iter().filter(|reason| is_failure(**reason)).flat_map(|reason| failed(*reason)));
+    states.extend(refused());
+    states.extend(valid());
+    states.extend(suspended());
+    for (name, status) in [("valid", issued()), ("rejected", after_attempt(Reason::CredentialsRejected))] {
+        let leaving = state(format!("{name} and being deleted"), &status, Seen::Leaving);
+        states.push(leaving.with("/metadata", "deletionTimestamp", json!("2026-01-01T00:00:00Z")));
+    }
+    states
+}
+
+/// Before the operator has come to an end with this spec.
+fn early() -> Vec<State> {
+    let pending = status(&issued(), &nothing(), at(10));
+    let broken = after_attempt(Reason::CredentialsRejected);
+    let newer =
+        |name, status| state(name, status, Seen::Waiting).with("/metadata", "generation", json!(GENERATION + 1));
+    vec![
+        state("new", &untouched(), Seen::Waiting),
+        newer("valid, and the spec has changed since", &issued()),
+        newer("rejected, and the spec has changed since", &broken),
+        state("a token that vanished", &pending, Seen::Waiting),
+    ]
+}
+
+/// A failed attempt for this reason: without a token, with a valid one, with an expired one.
+fn failed(reason: Reason) -> [State; 3] {
+    let seen = if passes(reason) { Seen::Waiting } else { Seen::Broken };
+    let attempt = |standing| Findings { attempt: attempt(3590, Err(reason)), ..holding(standing) };
+    let valid = status(&issued(), &attempt(Standing::Valid), at(3591));
+    let expired = status(&issued(), &attempt(Standing::Expired), at(3601));
+    [
+        state(format!("no token: {reason}"), &after_attempt(reason), seen),
+        state(format!("valid, renewal failed: {reason}"), &valid, Seen::Usable),
+        state(format!("expired: {reason}"), &expired, seen),
+    ]
+}
+
+/// Refused before any request: by the source, by the target.
+fn refused() -> Vec<State> {
+    let mut states = Vec::new();
+    for reason in Reason::ALL.iter().filter(|reason| reason.class() == Class::Local) {
+        let refusal = || Refusal::from(*reason);
+        let source = if reason.as_str().starts_with("Source") {
+            SourceFinding::Refused(refusal())
+        } else {
+            SourceFinding::Resolved
+        };
+        let refused = |findings| Findings { source: source.clone(), refusal: Some(refusal()), ..findings };
+        let seen = if passes(*reason) { Seen::Waiting } else { Seen::Broken };
+        states.push(state(format!("refused: {reason}"), &status(&untouched(), &refused(nothing()), at(1)), seen));
+        let kept = status(&issued(), &refused(holding(Standing::Valid)), at(10));
+        states.push(state(format!("valid, refused: {reason}"), &kept, Seen::Usable));
+        if reason.as_str().starts_with("Target") {
+            let findings = Findings { target_refusal: Some(refusal()), source: SourceFinding::Unknown, ..nothing() };
+            for (prior, when) in [(untouched(), "from the start"), (issued(), "after a token")] {
+                let told = status(&prior, &findings, at(10));
+                states.push(state(format!("target refused {when}: {reason}"), &told, Seen::Broken));
+            }
+        }
+    }
+    states
+}
+
+fn valid() -> Vec<State> {
+    let adopted = status(&untouched(), &holding(Standing::Valid), at(1));
+    let not_extended = Findings { attempt: attempt(2400, Err(Reason::TokenNotExtended)), ..holding(Standing::Valid) };
+    let expired = status(&issued(), &holding(Standing::Expired), at(3601));
+    vec![
+        state("valid", &issued(), Seen::Usable),
+        state("valid, adopted", &adopted, Seen::Usable),
+        state("valid, not extended", &status(&issued(), &not_extended, at(2401)), Seen::Usable),
+        state("expired before any attempt", &expired, Seen::Waiting),
+    ]
+}
+
+fn suspended() -> Vec<State> {
+    let state = |name: &str, prior: &ApiCredentialStatus, findings: Findings, seen| {
+        let told = status(prior, &Findings { suspended: true, ..findings }, at(3601));
+        state(format!("suspended, {name}"), &told, seen).with("/spec", "suspend", json!(true))
+    };
+    let refused = Findings { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
+    vec![
+        state("no token", &untouched(), nothing(), Seen::Suspended),
+        state("valid", &issued(), holding(Standing::Valid), Seen::Usable),
+        state("expired", &issued(), holding(Standing::Expired), Seen::Suspended),
+        state("target refused", &untouched(), refused, Seen::Suspended),
+        state("after it was stalled", &after_attempt(Reason::CredentialsRejected), nothing(), Seen::Suspended),
+    ]
+}
+
+/// A reason that an attempt may end with or that may be met in its place.
+fn is_failure(reason: Reason) -> bool {
+    reason.class() != Class::Fine && !matches!(reason, Reason::TokenExpired | Reason::TokenNotExtended)
+}
+
+/// Whether it is likely to pass without anybody.
+fn passes(reason: Reason) -> bool {
+    matches!(reason.class(), Class::Transient | Class::Throttled) || reason == Reason::ApiUnavailable
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).unwrap()
+}
+
+fn untouched() -> ApiCredentialStatus {
+    ApiCredentialStatus { observed_generation: Some(-1), ..ApiCredentialStatus::default() }
+}
+
+fn issued() -> ApiCredentialStatus {
+    let findings = Findings { attempt: attempt(0, Ok(())), ..holding(Standing::Valid) };
+    status(&untouched(), &findings, at(1))
+}
+
+fn after_attempt(reason: Reason) -> ApiCredentialStatus {
+    let findings = Findings { attempt: attempt(10, Err(reason)), ..nothing() };
+    status(&untouched(), &findings, at(11))
+}
+
+fn attempt(second: i64, outcome: Result<(), Reason>) -> Option<Attempt> {
+    Some(Attempt {
+        at: at(second),
+        source_version: "uid/1".to_owned(),
+        failed: u32::from(outcome.is_err()),
+        next: outcome.is_err().then(|| at(second + 60)),
+        outcome: outcome.map_err(Refusal::from),
+        expiry_assumed: false,
+        handled_request: None,
+    })
+}
+
+/// A token of one hour, issued at 0.
+fn holding(standing: Standing) -> Findings {
+    let life = Life { issued: at(0), expiry: Expiry::At(at(3600)) };
+    Findings { standing, issued: Some(at(0)), life: Some(life), renewal: Some(at(2400)), ..nothing() }
+}
+
+fn nothing() -> Findings {
+    Findings {
+        generation: GENERATION,
+        provider: Some(Provider::Welkin),
+        standing: Standing::None,
+        issued: None,
+        life: None,
+        renewal: None,
+        margin_capped: false,
+        suspended: false,
+        source: SourceFinding::Resolved,
+        target_refusal: None,
+        refusal: None,
+        attempt: None,
+        delivered_after_all: false,
+        target: None,
+    }
+}
+
+#[test]
+fn the_states_hold_every_reason_that_a_condition_can_have() {
+    let states = all();
+    let told: BTreeSet<&str> = states
+        .iter()
+        .flat_map(|state| state.object["status"]["conditions"].as_array().into_iter().flatten())
+        .filter_map(|condition| condition["reason"].as_str())
+        .collect();
+    let expected: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let missing: Vec<_> = expected.difference(&told).collect();
+    assert_eq!(missing, [&"ExpiryUnknown"], "which is said in an event only");
+    println!("{} states, {} reasons", states.len(), told.len());
+}
