@@ -346,7 +346,7 @@ fn all_manifests() -> Vec<(String, Value)> {
     pairs.collect()
 }
 
-fn manifests(file: &str) -> Vec<Value> {
+pub fn manifests(file: &str) -> Vec<Value> {
     let text = fs::read_to_string(repository().join(file)).expect("a manifest");
     serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }

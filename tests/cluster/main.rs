@@ -22,6 +22,7 @@ mod deletion;
 mod expiring;
 mod fairness;
 mod first_token;
+mod gitops;
 mod hostile;
 mod install;
 mod lease;

@@ -225,5 +225,4 @@ fn the_states_hold_every_reason_that_a_condition_can_have() {
     let expected: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     let missing: Vec<_> = expected.difference(&told).collect();
     assert_eq!(missing, [&"ExpiryUnknown"], "which is said in an event only");
-    println!("{} states, {} reasons", states.len(), told.len());
 }
