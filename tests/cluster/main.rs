@@ -23,6 +23,7 @@ mod expiring;
 mod fairness;
 mod first_token;
 mod gitops;
+mod guard_rails;
 mod hostile;
 mod install;
 mod lease;

@@ -122,9 +122,10 @@ impl Programs {
             files,
             &[
                 &format!("--kubeconfig={}", files.kubeconfig("controller-manager").display()),
-                // What the operator's promises lean on: owned Secrets are collected, namespaces end, quotas count.
+                // What the operator's promises lean on: owned Secrets are collected, namespaces end, quotas count, the
+                // roles for people become part of view, edit and admin.
                 "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-             resourcequota-controller",
+             resourcequota-controller,clusterrole-aggregation-controller",
                 "--leader-elect=false",
                 "--use-service-account-credentials=false",
                 "--secure-port=0",
