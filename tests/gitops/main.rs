@@ -10,4 +10,5 @@
 mod argocd;
 mod config_map;
 mod kstatus;
+mod pages;
 mod states;
