@@ -41,9 +41,9 @@ provider: ## Run the stand-in for both providers by hand; ARGS=--help
 control-plane: ## Run the local control plane by hand; ARGS=--help
 	$(CARGO) run --locked --quiet --example control-plane -- $(ARGS)
 
-generate: ## Write crds/ and the tables of README.md anew
+generate: ## Write crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of README.md anew
 	crd=$$($(CARGO) run --locked --quiet -- crd) && printf '%s\n' "$$crd" > crds/apicredentials.yaml
-	UPDATE_GOLDEN=1 $(CARGO) test --locked --quiet --test generated
+	UPDATE_GOLDEN=1 $(CARGO) test --locked --quiet --test generated --test gitops
 
 check-generated: ## Fail if crds/, README.md or a Cargo.lock do not fit the code
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
