@@ -47,7 +47,7 @@ generate: ## Write crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of 
 
 check-generated: ## Fail if crds/, README.md or a Cargo.lock do not fit the code
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
-	$(CARGO) test --locked --test generated
+	$(CARGO) test --locked --test generated --test gitops
 
 lint: ## Run clippy; a warning is an error
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
