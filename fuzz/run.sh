@@ -40,9 +40,11 @@ fuzz() {
 # One property for its time: a line of what was done, or what broke it.
 search() {
   local target=$1 log="$cache/log/$1.log" found="$cache/corpus/$1" began=$SECONDS status=0
-  [ "$seconds" -ge 60 ] || found=$(mktemp -d)
+  # A smoke does the same each time: what it finds is found by whoever runs it again.
+  local smoke=()
+  [ "$seconds" -ge 60 ] || { found=$(mktemp -d); smoke=(-seed=1); }
   mkdir -p "$found"
-  fuzz "$target" -max_total_time="$seconds" "$found" "corpus/$target" >"$log" 2>&1 || status=$?
+  fuzz "$target" -max_total_time="$seconds" "${smoke[@]}" "$found" "corpus/$target" >"$log" 2>&1 || status=$?
   [ "$seconds" -ge 60 ] || rm -rf "$found"
   awk -v target="$target" -v seconds=$((SECONDS - began)) -v status="$status" '
     / cov: / { for (i = 1; i < NF; i++) { if ($i == "cov:") cov = $(i + 1); if ($i == "corp:") corpus = $(i + 1) } }

@@ -208,7 +208,7 @@ fn bound_to(object: &Value, patch: &Value) -> u16 {
 }
 
 /// 201, or 422 for a Secret that no API server would store.
-fn verdict(secret: &Value) -> u16 {
+pub fn verdict(secret: &Value) -> u16 {
     let key = |key: &String| is_key(key);
     let keys = secret["data"].as_object().is_none_or(|data| data.keys().all(key));
     let base64 = |value: &Value| value.as_str().is_some_and(|text| BASE64_STANDARD.decode(text).is_ok());

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::scene::{SENTINEL, Scene};
-use super::server::{NAMESPACE, Server, is_name, merge};
+use super::server::{NAMESPACE, Server, is_name, merge, verdict};
 use super::{allowed, decoded};
 
 /// The uid of the credential.
@@ -46,6 +46,8 @@ pub fn set(scene: &Scene, now: Timestamp) -> Option<Server> {
         state.credential = credential;
         state.others.extend(rival.flatten());
         for (name, secret) in [(source_name, source), (target_name, target)] {
+            // What no API server would take is not there either.
+            let secret = secret.filter(|secret| verdict(secret) == 201);
             state.secrets.extend(secret.map(|secret| (name.to_owned(), secret)));
         }
     });
