@@ -7,7 +7,7 @@ TEST_THREADS ?= 6
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test torture mutants fuzz demo provider control-plane generate check-generated lint fmt clean
+.PHONY: help build test torture mutants fuzz demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,8 @@ build: ## Build the operator
 test: ## Run all tests, those on a real API server included; the first run builds that server
 	@echo "The programs of the control plane: found, or built once from tests/control-plane/go.mod"
 	@tests/control-plane/build.sh
+	@echo "Helm: found, or built once from tests/tools/go.mod"
+	@tests/tools/build.sh
 	$(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
 	@echo "The tests of a clock that jumps: the operator is built with a clock that a test can set"
 	$(CARGO) test --locked --features simulated-clock --test clock -- --test-threads=$(TEST_THREADS)
@@ -45,9 +47,12 @@ generate: ## Write crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of 
 	crd=$$($(CARGO) run --locked --quiet -- crd) && printf '%s\n' "$$crd" > crds/apicredentials.yaml
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --quiet --test generated --test gitops
 
-check-generated: ## Fail if crds/, README.md or a Cargo.lock do not fit the code
+manifests: ## Render the Helm chart to deploy/install.yaml and deploy/rendered/
+	deploy/render.sh
+
+check-generated: ## Fail if crds/, README.md, a Cargo.lock or what is rendered from the chart do not fit the code
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
-	$(CARGO) test --locked --test generated --test gitops
+	$(CARGO) test --locked --test generated --test gitops --test chart
 
 lint: ## Run clippy; a warning is an error
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
