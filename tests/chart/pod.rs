@@ -1,0 +1,130 @@
+//! What the operator's pod gets: its arguments, its files, its place.
+
+use std::collections::BTreeSet;
+
+use apicredential_operator::args::Args;
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::{Value, json};
+
+use crate::helm::template;
+use crate::{EVERYTHING, of_kind};
+
+/// Flags that the chart passes on and that the operator is about to learn.
+const COMING: [&str; 2] = ["--provider-proxy", "--provider-proxy-credentials-file"];
+
+#[test]
+fn every_flag_can_be_set_and_the_operator_understands_what_is_passed() {
+    let arguments = arguments(&["--values", EVERYTHING]);
+    let passed: BTreeSet<&str> = arguments.iter().filter_map(|it| Some(it.split_once('=')?.0)).collect();
+    let mut command = Args::command();
+    let run = command.find_subcommand_mut("run").unwrap();
+    // The chart leaves elections on: with three replicas it has to.
+    let known = run.get_arguments().filter_map(|flag| Some(format!("--{}", flag.get_long()?)));
+    let known: BTreeSet<String> = known.filter(|flag| flag != "--help" && flag != "--leader-election").collect();
+    for flag in &known {
+        assert!(passed.contains(flag.as_str()), "the chart cannot set {flag}");
+    }
+    let is_known = |it: &&String| it.split_once('=').is_none_or(|(flag, _)| known.contains(flag));
+    let (known, coming): (Vec<_>, Vec<_>) = arguments.iter().partition(is_known);
+    assert!(coming.iter().all(|it| COMING.iter().any(|flag| it.starts_with(flag))), "{coming:?}");
+    let line = std::iter::once("apicredential-operator").chain(known.into_iter().map(String::as_str));
+    let settings = match Args::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).command {
+        apicredential_operator::args::Command::Run(run) => run.check().unwrap_or_else(|error| panic!("{error}")),
+        apicredential_operator::args::Command::Crd => panic!("{arguments:?}"),
+    };
+    assert_eq!(settings.namespaces, ["care", "messaging"]);
+    assert_eq!(settings.provider.ca_file.unwrap().to_str(), Some("/etc/provider-ca/ca.crt"));
+    assert_eq!(settings.provider.rate, 2.5);
+    assert_eq!(settings.listen.to_string(), "[::]:9090");
+    let election = settings.lease.election.unwrap();
+    assert_eq!((election.namespace.as_str(), election.name.as_str()), ("leases", "tokens"));
+}
+
+#[test]
+fn what_is_not_set_is_left_to_the_operator() {
+    assert_eq!(arguments(&[]), ["run"]);
+    assert_eq!(arguments(&["--set", "extraArgs={--resync=1h}"]), ["run", "--resync=1h"]);
+    assert_eq!(arguments(&["--set", "provider.rate=0"]), ["run", "--provider-rate=0"]);
+}
+
+#[test]
+fn two_releases_in_one_namespace_do_not_share_a_lease() {
+    let names = ["--set", "fullnameOverride=other"];
+    assert_eq!(arguments(&names), ["run", "--lease-name=other"]);
+    let objects = template(&names).unwrap();
+    assert_eq!(of_kind(&objects, "Role")["rules"][1]["resourceNames"], json!(["other"]));
+}
+
+#[test]
+fn without_a_lease_the_old_pod_is_gone_before_the_new_one_starts() {
+    let objects = template(&["--set", "leaderElection.enabled=false"]).unwrap();
+    assert_eq!(of_kind(&objects, "Deployment")["spec"]["strategy"], json!({"type": "Recreate"}));
+    assert_eq!(arguments(&["--set", "leaderElection.enabled=false"]), ["run", "--leader-election=false"]);
+    assert!(objects.iter().all(|object| object["kind"] != "Role"), "rights on a lease that nobody holds");
+}
+
+#[test]
+fn files_for_the_provider_are_mounted_whole_so_that_they_follow_their_source() {
+    let pod = pod(&["--values", EVERYTHING]);
+    assert_eq!(
+        pod["volumes"],
+        json!([
+            {"name": "provider-ca", "configMap": {"name": "authorities", "items": [{"key": "root.pem", "path": "ca.crt"}]}},
+            {"name": "provider-proxy", "secret": {
+                "secretName": "proxy-login", "items": [{"key": "user-and-password", "path": "credentials"}],
+            }},
+        ])
+    );
+    assert_eq!(
+        pod["containers"][0]["volumeMounts"],
+        json!([
+            {"name": "provider-ca", "mountPath": "/etc/provider-ca", "readOnly": true},
+            {"name": "provider-proxy", "mountPath": "/etc/provider-proxy", "readOnly": true},
+        ])
+    );
+    let secret = self::pod(&["--set", "provider.ca.secret=authorities"]);
+    assert_eq!(secret["volumes"][0]["secret"]["secretName"], "authorities");
+}
+
+#[test]
+fn a_digest_wins_over_a_tag() {
+    let image = |values: &[&str]| pod(values)["containers"][0]["image"].as_str().unwrap().to_owned();
+    assert!(image(&["--values", EVERYTHING]).starts_with("registry.example.com/apicredential-operator@sha256:0123"));
+    assert_eq!(image(&["--set", "image.tag=0.2.0"]), "apicredential-operator:0.2.0");
+}
+
+#[test]
+fn what_else_is_said_of_the_pod_reaches_it() {
+    let objects = template(&["--values", EVERYTHING]).unwrap();
+    let deployment = &of_kind(&objects, "Deployment")["spec"];
+    let metadata = &deployment["template"]["metadata"];
+    assert_eq!(deployment["replicas"], 3);
+    assert_eq!(deployment["selector"]["matchLabels"], json!({"app.kubernetes.io/name": "apicredential-operator"}));
+    assert_eq!(
+        (&metadata["labels"]["network"], &metadata["annotations"]["note"]),
+        (&json!("restricted"), &json!("only the pods"))
+    );
+    let pod = &deployment["template"]["spec"];
+    assert_eq!(pod["priorityClassName"], "system-cluster-critical");
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "registry"}]));
+    assert_eq!(pod["nodeSelector"], json!({"kubernetes.io/os": "linux"}));
+    assert_eq!(pod["tolerations"][0]["key"], "dedicated");
+    assert!(pod["affinity"]["nodeAffinity"].is_object() && pod["topologySpreadConstraints"].is_array(), "{pod}");
+    let container = &pod["containers"][0];
+    assert_eq!(container["env"], json!([{"name": "TZ", "value": "UTC"}]));
+    assert_eq!(container["ports"][0]["containerPort"], 9090);
+    assert_eq!(container["resources"]["requests"]["cpu"], "10m");
+    let policy = &of_kind(&objects, "NetworkPolicy")["spec"];
+    let ports = policy["egress"].as_array().unwrap().iter().flat_map(|rule| rule["ports"].as_array().unwrap());
+    let ports: Vec<u64> = ports.map(|port| port["port"].as_u64().unwrap()).collect();
+    assert_eq!(ports, [53, 53, 443, 6443, 3128, 8443]);
+}
+
+fn arguments(values: &[&str]) -> Vec<String> {
+    serde_json::from_value(pod(values)["containers"][0]["args"].clone()).unwrap()
+}
+
+fn pod(values: &[&str]) -> Value {
+    let objects = template(values).unwrap_or_else(|refusal| panic!("{refusal}"));
+    of_kind(&objects, "Deployment")["spec"]["template"]["spec"].clone()
+}

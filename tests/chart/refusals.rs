@@ -1,0 +1,42 @@
+//! Values that are refused before anything is rendered, rather than ignored.
+
+use crate::helm::template;
+
+#[test]
+fn a_value_that_cannot_be_meant_is_refused_by_name() {
+    let digest = "image.digest=sha256:short";
+    let everywhere = "pinned=[{\"namespace\":\"care\",\"sources\":[\"a\"],\"targets\":[]}]";
+    let twice = "pinned=[{\"namespace\":\"care\",\"sources\":[\"a\"],\"targets\":[\"b\"]},\
+                 {\"namespace\":\"care\",\"sources\":[\"c\"],\"targets\":[\"d\"]}]";
+    for (values, expected) in [
+        // Keys that are not known, at the top and below.
+        (&["--set", "replicas=2"][..], "replicas"),
+        (&["--set", "image.tags=1"], "tags"),
+        (&["--set", "provider.ca.name=authorities"], "name"),
+        // Types that are wrong.
+        (&["--set", "concurrency=many"], "concurrency"),
+        (&["--set-string", "ha.enabled=true"], "ha/enabled"),
+        (&["--set", "namespaces=care"], "namespaces"),
+        (&["--set", "resync=10"], "resync"),
+        (&["--set", "mode=everything"], "mode"),
+        // Values out of bounds.
+        (&["--set", "ha.replicas=1"], "ha/replicas"),
+        (&["--set", digest], "image/digest"),
+        (&["--set", "provider.allowedEndpoints={https://host}"], "allowedEndpoints"),
+        (&["--set", "podLabels.app\\.kubernetes\\.io/name=other"], "app.kubernetes.io/name"),
+        // A narrow mode without its list, and a list without its mode: neither may end as rights everywhere.
+        (&["--set", "mode=namespaced"], "namespaces"),
+        (&["--set", "mode=pinned"], "pinned"),
+        (&["--set", "namespaces={care}"], "namespaces"),
+        (&["--set-json", twice], "pinned"),
+        // In RBAC an empty list of names means every Secret.
+        (&["--set", "mode=pinned", "--set-json", everywhere], "targets"),
+        (&["--set", "mode=pinned", "--set-json", twice], "name each namespace once"),
+        // What contradicts itself.
+        (&["--set", "provider.ca.configMap=a,provider.ca.secret=b"], "provider/ca"),
+        (&["--set", "ha.enabled=true,leaderElection.enabled=false"], "leaderElection/enabled"),
+    ] {
+        let Err(refusal) = template(values) else { panic!("{values:?} was rendered") };
+        assert!(refusal.contains(expected), "{values:?}: {refusal}");
+    }
+}

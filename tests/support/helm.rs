@@ -1,0 +1,45 @@
+//! Helm, at the version that tests/tools pins, and our chart through its eyes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The name of the release and of its namespace.
+pub const RELEASE: &str = "apicredential-operator";
+
+/// The objects that the chart renders with these arguments, or what Helm says instead.
+pub fn template(arguments: &[&str]) -> Result<Vec<Value>, String> {
+    let output = helm(&[&["template", RELEASE, &chart(), "--namespace", RELEASE], arguments].concat());
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8(output.stdout).expect("Helm writes UTF-8");
+    Ok(serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{error} in\n{text}")))
+}
+
+/// Runs Helm with a home of its own: what a developer has set up for himself is not looked at.
+pub fn helm(arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(program());
+    command.args(arguments).env_clear().env("HOME", home.path()).stdin(Stdio::null());
+    command.output().expect("Helm starts")
+}
+
+/// The path of the chart.
+pub fn chart() -> String {
+    repository().join("deploy/helm/apicredential-operator").display().to_string()
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Found, or built once; what is being done is told on standard error.
+fn program() -> PathBuf {
+    let script = repository().join("tests/tools/build.sh");
+    let output = Command::new(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("a script");
+    assert!(output.status.success(), "{}: {}; its messages are above", script.display(), output.status);
+    Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("helm")
+}
