@@ -184,8 +184,8 @@ pub async fn installed() -> Client {
     installed_plane().await.client().await
 }
 
-/// A control plane with everything applied. It is this module's own, because the policy holds for all of it.
-async fn installed_plane() -> Arc<ControlPlane> {
+/// A control plane with everything applied. It is not the shared one, because the policy holds for all of it.
+pub async fn installed_plane() -> Arc<ControlPlane> {
     static CONTROL_PLANE: OnceCell<Arc<ControlPlane>> = OnceCell::const_new();
     let start = || async {
         let control_plane = ControlPlane::start(Content::Empty).await.expect("a control plane");

@@ -22,8 +22,10 @@ mod deletion;
 mod expiring;
 mod fairness;
 mod first_token;
+#[path = "../support/helm.rs"]
 mod gitops;
 mod guard_rails;
+mod helm;
 mod hostile;
 mod install;
 mod lease;
@@ -41,6 +43,7 @@ mod old_tokens;
 mod outage;
 mod outside;
 mod ownership;
+mod renderings;
 mod renewal;
 mod restart;
 mod robust;
