@@ -18,7 +18,7 @@ build: ## Build the operator
 test: ## Run all tests, those on a real API server included; the first run builds that server
 	@echo "The programs of the control plane: found, or built once from tests/control-plane/go.mod"
 	@tests/control-plane/build.sh
-	@echo "Helm: found, or built once from tests/tools/go.mod"
+	@echo "Helm and kustomize: found, or built once from tests/tools/go.mod"
 	@tests/tools/build.sh
 	$(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
 	@echo "The tests of a clock that jumps: the operator is built with a clock that a test can set"

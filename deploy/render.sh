@@ -8,7 +8,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 into=${1:-$here}
-helm=$("$here/../tests/tools/build.sh")/helm
+helm=$("$here/../tests/tools/build.sh" helm)
 name=apicredential-operator
 
 mkdir -p "$into/rendered"
@@ -19,7 +19,7 @@ for values in "$here"/helm/values/*.yaml; do
     sed -n '/^#/!q; p' "$values"
     echo '#'
     echo '# Rendered from deploy/helm by `make manifests`.'
-    "$helm" template "$name" "$here/helm/$name" --namespace "$name" --values "$values" |
+    "$helm" template "$name" "$here/helm/$name" --namespace "$name" --set createNamespace=true --values "$values" |
       sed -e '/^# Source: /d' -e '/^$/{ N; /\n---$/D }'
   } >"$into/$rendering"
 done

@@ -9,6 +9,7 @@
 
 #[path = "../support/helm.rs"]
 mod helm;
+mod kustomize;
 mod pod;
 mod refusals;
 mod renderings;

@@ -18,12 +18,17 @@ pub fn template(arguments: &[&str]) -> Result<Vec<Value>, String> {
     Ok(serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{error} in\n{text}")))
 }
 
-/// Runs Helm with a home of its own: what a developer has set up for himself is not looked at.
+/// Runs Helm.
 pub fn helm(arguments: &[&str]) -> Output {
+    run("helm", arguments)
+}
+
+/// Runs a program of tests/tools with a home of its own: what a developer has set up for himself is not looked at.
+pub fn run(name: &str, arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().expect("a folder");
-    let mut command = Command::new(program());
+    let mut command = Command::new(program(name));
     command.args(arguments).env_clear().env("HOME", home.path()).stdin(Stdio::null());
-    command.output().expect("Helm starts")
+    command.output().unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// The path of the chart.
@@ -37,9 +42,10 @@ pub fn repository() -> PathBuf {
 }
 
 /// Found, or built once; what is being done is told on standard error.
-fn program() -> PathBuf {
+fn program(name: &str) -> PathBuf {
     let script = repository().join("tests/tools/build.sh");
-    let output = Command::new(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("a script");
+    let output = Command::new(&script).arg(name).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
     assert!(output.status.success(), "{}: {}; its messages are above", script.display(), output.status);
-    Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("helm")
+    String::from_utf8_lossy(&output.stdout).trim().into()
 }

@@ -1,26 +1,56 @@
 #!/usr/bin/env bash
-# Finds or builds Helm, at the version that the Go module beside this file pins, and prints the folder that holds it.
+# Finds or builds programs that tests need beside the control plane's, and prints the path of each.
 #
-# It goes to a cache outside the clone, so a second clone finds it. Only the folder's path goes to standard output; what
-# is being done goes to standard error.
+#   tests/tools/build.sh [program …]       default: helm kustomize
+#
+# The versions are those of the Go module beside this file. What is built goes to a cache outside the clone, so a second
+# clone finds it. Only the paths go to standard output; what is being done goes to standard error.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-version=$(awk '$1 == "helm.sh/helm/v4" { print $2; exit }' "$here/go.mod")
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/tools/helm-$version"
+tools="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/tools"
+programs=("$@")
+[ ${#programs[@]} -gt 0 ] || programs=(helm kustomize)
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 
-mkdir -p "$cache"
-exec 9>"$cache/.lock"
-flock 9
-if [ ! -x "$cache/helm" ]; then
-  command -v go >/dev/null || { say "helm is missing and Go is not installed: install Go"; exit 1; }
-  say "building helm $version (once; takes minutes) into $cache"
+module_of() {
+  case "$1" in
+    helm) echo helm.sh/helm/v4 ;;
+    kustomize) echo sigs.k8s.io/kustomize/kustomize/v5 ;;
+    *) say "unknown program '$1'; known: helm kustomize"; exit 2 ;;
+  esac
+}
+
+package_of() {
+  case "$1" in
+    helm) echo helm.sh/helm/v4/cmd/helm ;;
+    *) module_of "$1" ;;
+  esac
+}
+
+build() {
+  local program=$1 into=$2
+  command -v go >/dev/null || { say "$program is missing and Go is not installed: install Go"; exit 1; }
+  say "building $program (once; helm takes minutes) into $into"
   (
     cd "$here"
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$cache/.helm.$$" helm.sh/helm/v4/cmd/helm >&2
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" \
+      -o "$into/.$program.$$" "$(package_of "$program")" >&2
   )
-  mv "$cache/.helm.$$" "$cache/helm"
-fi
-echo "$cache"
+  mv "$into/.$program.$$" "$into/$program"
+}
+
+mkdir -p "$tools"
+exec 9>"$tools/.lock"
+flock 9
+for program in "${programs[@]}"; do
+  module=$(module_of "$program")
+  version=$(awk -v module="$module" '$1 == module && $2 ~ /^v/ { print $2; exit }' "$here/go.mod")
+  into="$tools/$program-$version"
+  if [ ! -x "$into/$program" ]; then
+    mkdir -p "$into"
+    build "$program" "$into"
+  fi
+  echo "$into/$program"
+done
