@@ -22,9 +22,9 @@ mod deletion;
 mod expiring;
 mod fairness;
 mod first_token;
-#[path = "../support/helm.rs"]
 mod gitops;
 mod guard_rails;
+#[path = "../support/helm.rs"]
 mod helm;
 mod hostile;
 mod install;
