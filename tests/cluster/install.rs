@@ -208,7 +208,7 @@ pub async fn installed_plane() -> Arc<ControlPlane> {
 
 /// Applies a manifest. Until a definition is established the server knows no path for its objects, and until the
 /// controller has made the account "default" a namespace takes no pods: both pass within a second or two.
-async fn apply_quietly(client: &Client, file: &str, manifest: &Value) {
+pub async fn apply_quietly(client: &Client, file: &str, manifest: &Value) {
     let namespace = match manifest["kind"].as_str() {
         // Where nothing is created: until it has been counted, a quota lets nothing pass.
         Some("ResourceQuota") => Some("default"),

@@ -43,6 +43,7 @@ mod old_tokens;
 mod outage;
 mod outside;
 mod ownership;
+mod privileges;
 mod renderings;
 mod renewal;
 mod restart;
