@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::add;
 use crate::credential::ApiCredentialStatus;
+use crate::reason::Reason;
 use crate::report;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,13 +41,16 @@ impl Shown {
     /// What a status says.
     pub fn of(status: &ApiCredentialStatus, suspended: bool) -> Self {
         let token = status.token.as_ref();
+        // A provider that did not extend the token is asked again near its end: until then nothing is overdue.
+        let put_off = report::open_failure(status) == Some(Reason::TokenNotExtended);
+        let renewal = if put_off { &status.next_attempt_time } else { &status.renewal_time };
         Self {
             ready: report::is_ready(status),
             suspended,
             failures: i64::from(status.failed_attempts.unwrap_or(0)),
             issued: token.map(|token| token.issued_time.0),
             expires: token.and_then(|token| token.expiration_time.as_ref()).map(|time| time.0),
-            renewal: status.renewal_time.as_ref().map(|time| time.0),
+            renewal: renewal.as_ref().map(|time| time.0),
         }
     }
 }

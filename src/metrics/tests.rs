@@ -82,3 +82,16 @@ fn label_values_are_escaped() {
     metrics.set_credential("a", "quote\"back\\slash\nline", &Shown { ready: true, ..Shown::default() });
     assert!(metrics.encode().contains(r#"name="quote\"back\\slash\nline""#));
 }
+
+#[test]
+fn a_renewal_that_was_put_off_because_the_token_was_not_extended_is_not_overdue() {
+    let renewal = |reason: &str, failed: u32| {
+        let status = serde_json::from_value(serde_json::json!({
+            "renewalTime": "2026-01-01T00:40:00Z", "nextAttemptTime": "2026-01-01T00:59:00Z", "failedAttempts": failed,
+            "lastAttempt": {"time": "2026-01-01T00:40:00Z", "reason": reason, "generation": 1, "sourceVersion": "a/1"},
+        }));
+        Shown::of(&status.unwrap_or_default(), false).renewal.map(|time| time.to_string())
+    };
+    assert_eq!(renewal("TokenNotExtended", 0).as_deref(), Some("2026-01-01T00:59:00Z"));
+    assert_eq!(renewal("ProviderTimeout", 1).as_deref(), Some("2026-01-01T00:40:00Z"));
+}
