@@ -289,7 +289,7 @@ impl Output {
     }
 
     /// The bound address, which a line with the message "listening" tells.
-    fn address(&self) -> Option<String> {
+    pub fn address(&self) -> Option<String> {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         text.lines().filter(|line| line.contains("listening")).find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
