@@ -156,9 +156,6 @@ fn note_token(next: &mut ApiCredentialStatus, findings: &Findings, now: Timestam
     if findings.target_refusal.is_some() {
         return;
     }
-    if let Some(target) = &findings.target {
-        next.target = Some(target.clone());
-    }
     match (findings.standing, findings.life) {
         (Standing::Valid | Standing::Expired, Some(life)) => {
             let last = next.last_attempt.as_ref().map(|attempt| attempt.time.0);
@@ -169,6 +166,8 @@ fn note_token(next: &mut ApiCredentialStatus, findings: &Findings, now: Timestam
                 next.failed_attempts = next.failed_attempts.map(|_| 0);
                 next.next_attempt_time = None;
             }
+            // Which version of the target that token was seen in; without a token it says nothing.
+            next.target = findings.target.clone().or_else(|| next.target.take());
             next.token = Some(TokenStatus {
                 issued_time: Time(life.issued),
                 expiration_time: life.expiry.time().map(Time),

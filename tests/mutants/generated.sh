@@ -18,7 +18,7 @@ if [ ! -x "$tool/bin/cargo-mutants" ]; then
   cargo install --locked --quiet --root "$tool" --version "$version" cargo-mutants
 fi
 (cd "$root" && git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -cf -) |
-  tar -xf - -C "$scratch"
+  tar -xmf - -C "$scratch"
 echo "mutants: changing the code in every place, one at a time (minutes)"
 cd "$scratch"
 CARGO_TARGET_DIR="$root/target/mutants" RUST_BACKTRACE=0 PATH="$tool/bin:$PATH" \

@@ -17,11 +17,12 @@ scratch=$(mktemp -d)
 log="$scratch/log"
 trap 'rm -rf "$scratch"' EXIT
 
-# A fresh copy, whose files are no newer than they have to be: cargo builds again only what a patch touches.
+# A fresh copy, newer than anything that was built: cargo compares times, and would take what it built of the last run's
+# last patch for this tree.
 copy() {
   mkdir -p "$scratch/tree"
   (cd "$root" && git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -cf -) |
-    tar -xf - -C "$scratch/tree"
+    tar -xmf - -C "$scratch/tree"
 }
 
 field() {
