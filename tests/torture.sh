@@ -46,7 +46,7 @@ part generated-bugs 30 tests/mutants/generated.sh
 printf '\n%s\n' "What came of it"
 lines single-faults 'single: .*'
 lines pairs-of-faults 'pairs.*'
-lines model 'model, .*states.*'
+lines model '.*(model, [a-z]+[^:]*: all [0-9]+ states).*'
 lines spec-walk 'spec walk: .*'
 lines outside 'outside: .*'
 lines fuzz '[a-z]+ +[0-9]+ .*(passed|FAILED)'
