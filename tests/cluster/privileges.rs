@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::helm::template;
 use crate::install::apply_quietly;
-use crate::support::control_plane;
+use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
 use crate::support::provider::StandIn;
 use crate::support::space::{self, DEADLINE, Space};
@@ -38,7 +39,12 @@ async fn with_named_secrets_every_right_is_used_and_no_list_of_secrets_is_needed
 }
 
 async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    // An operator for all namespaces would serve every other test, too.
+    let space = match mode {
+        "cluster" => Space::on(Arc::new(ControlPlane::start(Content::Installed).await.unwrap())).await,
+        _ => Space::new().await,
+    };
+    let stand_in = StandIn::start();
     let name = format!("operator-of-{}", space.name);
     let mut arguments = vec!["--namespace".to_owned(), space.name.clone()];
     for value in [format!("mode={mode}"), format!("fullnameOverride={name}")].into_iter().chain(values(&space)) {

@@ -41,8 +41,11 @@ async fn without_the_right_to_watch_secrets_it_works_by_reading() {
     // Said once for the sources and once for the targets, and shown as not watched rather than as broken.
     let told = operator.log().iter().filter(|line| line["message"].to_string().contains("no right to watch")).count();
     assert_eq!(told, 2, "{}", operator.output());
-    assert_eq!(operator.metric(r#"apicredential_watch_up{kind="TargetSecret"}"#).await, None);
-    assert_eq!(operator.metric(r#"apicredential_watch_up{kind="ApiCredential"}"#).await, Some(1.0));
+    let shown = async || {
+        let up = async |kind: &str| operator.metric(&format!("apicredential_watch_up{{kind=\"{kind}\"}}")).await;
+        (up("TargetSecret").await.is_none() && up("ApiCredential").await == Some(1.0)).then_some(())
+    };
+    space.wait_for("what is watched is shown", shown).await;
 }
 
 #[tokio::test]

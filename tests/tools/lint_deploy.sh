@@ -19,6 +19,6 @@ if [ ! -e "$cache/ready" ]; then
 fi
 "$cache/bin/hadolint" Dockerfile
 echo "Dockerfile: nothing found"
-mapfile -t manifests < <(find deploy -maxdepth 1 -name '*.yaml' ! -name checkov.yaml; find deploy/rendered -name '*.yaml' 2>/dev/null)
-"$cache/bin/checkov" --config-file deploy/checkov.yaml $(printf -- '--file %s ' Dockerfile "${manifests[@]}") 2>/dev/null
-echo "manifests: nothing found beside what deploy/checkov.yaml waives"
+mapfile -t manifests < <(find deploy -maxdepth 1 -name '*.yaml'; find deploy/rendered -name '*.yaml' 2>/dev/null)
+"$cache/bin/checkov" --config-file tests/tools/checkov.yaml $(printf -- '--file %s ' Dockerfile "${manifests[@]}") 2>/dev/null
+echo "manifests: nothing found beside what tests/tools/checkov.yaml waives"

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::Cluster;
 use crate::decide::Cause;
-use crate::deliver::{judge, mint};
+use crate::deliver::{judge, mint, name};
 use crate::endpoint::AllowedEndpoints;
 use crate::exchange::route::Route;
 use crate::exchange::{Issued, Lifetime, Wire};
@@ -336,6 +336,13 @@ async fn a_rehearsal_is_dry_holds_no_token_and_tells_what_would_be_refused() {
     assert_eq!(rehearse(Some(&stored(1)), refused).await.0, Err(Fault::Rejected));
     let meanwhile = ("POST care/secrets dry", 409, None);
     assert_eq!(rehearse(None, meanwhile).await.0, Ok(()), "the next look sees it");
+}
+
+#[test]
+fn each_request_has_a_name_of_its_own() {
+    let [one, other] = [name(), name()];
+    assert_ne!(one, other);
+    assert!([one, other].iter().all(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit())));
 }
 
 #[test]
