@@ -19,8 +19,8 @@ say() { printf 'control-plane: %s\n' "$*" >&2; }
 package_of() {
   case "$1" in
     etcd) echo go.etcd.io/etcd/server/v3 ;;
-    kube-apiserver | kube-controller-manager | kubectl) echo "k8s.io/kubernetes/cmd/$1" ;;
-    *) say "unknown program '$1'; known: etcd kube-apiserver kube-controller-manager kubectl"; exit 2 ;;
+    kube-apiserver | kube-controller-manager | kubectl | kubelet) echo "k8s.io/kubernetes/cmd/$1" ;;
+    *) say "unknown program '$1'; known: etcd kube-apiserver kube-controller-manager kubectl kubelet"; exit 2 ;;
   esac
 }
 
