@@ -7,10 +7,10 @@ TEST_THREADS ?= 6
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test torture mutants fuzz demo provider control-plane generate manifests check-generated lint fmt clean
+.PHONY: help build test torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the operator
 	$(CARGO) build --locked
@@ -33,6 +33,9 @@ mutants: ## Show that seeded bugs are caught, and those that cargo-mutants think
 
 fuzz: ## Search for bytes that break the properties of tests/bytes; FUZZ_SECONDS=60 for each
 	@fuzz/run.sh
+
+e2e-node: ## Let a pod on a real kubelet use the token that it mounts; says SKIPPED where this machine cannot
+	@tests/e2e-node/run.sh
 
 demo: ## See it work on a real API server with stand-in providers; HOLD=1 keeps it up
 	@tests/demo/run.sh

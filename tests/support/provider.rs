@@ -137,6 +137,11 @@ impl StandIn {
         self.books.open().strangers.clone()
     }
 
+    /// How often a token was used that was good, and one that was not.
+    pub fn token_uses(&self) -> (usize, usize) {
+        self.books.open().token_uses()
+    }
+
     /// Connections that were opened, whether a handshake followed or not.
     pub fn connections(&self) -> usize {
         self.books.open().connections

@@ -117,6 +117,14 @@ pub struct Inner {
     pub ahead: SignedDuration,
 }
 
+impl Inner {
+    /// Uses of good tokens, and of others.
+    pub fn token_uses(&self) -> (usize, usize) {
+        let good = self.uses.iter().filter(|(_, good)| *good).count();
+        (good, self.uses.len() - good)
+    }
+}
+
 impl Books {
     pub fn open(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

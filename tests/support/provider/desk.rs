@@ -36,11 +36,11 @@ fn counts(books: &Books) -> Value {
         }
     }
     let [(_, welkin), (_, qontak)] = clients;
-    let good = inner.uses.iter().filter(|(_, good)| *good).count();
+    let (good, bad) = inner.token_uses();
     json!({
         "welkin": welkin,
         "qontak": qontak,
-        "tokenUses": {"good": good, "bad": inner.uses.len() - good},
+        "tokenUses": {"good": good, "bad": bad},
         "strangers": inner.strangers.len(),
     })
 }
