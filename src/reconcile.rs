@@ -30,6 +30,7 @@ use crate::serve::Health;
 use crate::watch::{Guarded, Key};
 
 mod attempt;
+mod earlier;
 mod look;
 mod seed;
 mod sight;

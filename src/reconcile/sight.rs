@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
-use super::look::{Round, is_of_last_attempt};
+use super::earlier::is_of_last_attempt;
+use super::look::Round;
 use crate::clock;
 use crate::credential::TargetStatus;
 use crate::decide::{self, Facts, Fit, Source, Target};
