@@ -41,6 +41,14 @@ async fn in_a_sandbox_like_its_image_it_starts_syncs_and_ends_well() {
     let users = std::fs::read_to_string(format!("/proc/{inner}/uid_map")).unwrap();
     assert_eq!(users.split_whitespace().next(), Some(USER));
     assert_eq!(writable_mounts(inner), [""; 0]);
+    // Only root may look into a process that is closed to debuggers.
+    if let Ok(environment) = std::fs::read_to_string(format!("/proc/{inner}/environ")) {
+        let variables = environment.split('\0').filter_map(|variable| variable.split_once('='));
+        let mut names: Vec<&str> = variables.map(|(name, _)| name).collect();
+        names.sort_unstable();
+        // PWD is the sandbox's own.
+        assert_eq!(names, ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "PWD"]);
+    }
 
     let pid = Pid::from_raw(i32::try_from(inner).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
