@@ -3,37 +3,38 @@
 //! Nothing here is needed for correctness across a restart; it is seeded from the status.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::clock::Mark;
 use crate::credential::{ApiCredential, ApiCredentialStatus};
-use crate::watch::index::{Glance, Seen};
+use crate::watch::Version;
+use crate::watch::index::{Glance, Imprint};
 
 /// What is remembered of one credential.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
     /// What the stores said when it was last decided on.
-    pub glance: Option<Glance>,
+    pub glance: Option<Imprint>,
     /// When that look began.
     pub looked: Option<Mark>,
     /// The credential's resourceVersion in the store at that look.
-    pub version: Option<String>,
+    pub version: Option<u64>,
     /// The target's version after our own write, which the store may not show yet.
-    pub written: Option<String>,
+    pub written: Option<Version>,
     /// When something is due even if nothing changes.
     pub due: Option<Timestamp>,
     /// The status as we last said it: newer than the store's while the watch lags.
-    pub status: Option<ApiCredentialStatus>,
+    pub status: Option<Arc<ApiCredentialStatus>>,
     /// That status could not be written yet.
     pub status_unsaved: bool,
     /// The status as we last wrote it, until the store has it.
-    pub saved: Option<ApiCredentialStatus>,
+    pub saved: Option<Arc<ApiCredentialStatus>>,
     /// The credential's resourceVersion in the store when we last wrote the status, and after it.
-    pub resource_version: Option<(String, String)>,
+    pub resource_version: Option<Box<(String, String)>>,
     /// What the last attempt was made with.
-    pub attempted: Option<Attempted>,
+    pub attempted: Option<Box<Attempted>>,
     /// The next attempt that the status names counts at most until then: it was written before a restart, or before
     /// the clock was set back.
     pub latest_attempt: Option<Timestamp>,
@@ -48,7 +49,7 @@ pub struct Remembered {
     /// Writes and dry runs that failed in a row, without an exchange.
     pub failed_writes: u32,
     /// A token issued in the future, and when it was first seen.
-    pub ahead: Option<(Timestamp, Timestamp)>,
+    pub ahead: Option<Box<(Timestamp, Timestamp)>>,
 }
 
 /// What an attempt was made with; the values only as an HMAC under a key of this process.
@@ -63,25 +64,24 @@ pub struct Attempted {
 impl Remembered {
     /// Whether the stores say what they said when this credential was last decided on.
     pub fn is_unchanged(&self, now: &Glance) -> bool {
-        let Some(before) = &self.glance else { return false };
-        let written = |seen: &Seen| seen.present && Some(&seen.version) == self.written.as_ref();
-        before.generation == now.generation
-            && before.renew_request == now.renew_request
-            && before.source == now.source
-            && before.rivals == now.rivals
-            && (before.target == now.target || now.target.as_ref().is_some_and(written))
+        let Some(before) = self.glance else { return false };
+        let is_ours =
+            || now.target.as_ref().is_some_and(|seen| seen.present && Some(&seen.version) == self.written.as_ref());
+        before.others == now.imprint.others && (before.target == now.imprint.target || is_ours())
     }
 
     /// Whether the store shows an older credential than before, which only an API server can do whose data was put back:
     /// what is remembered of it then is of a world that is gone.
     pub fn is_of_a_later_world(&self, credential: &ApiCredential) -> bool {
-        is_older(credential.metadata.resource_version.as_deref(), self.version.as_deref())
+        number(credential.metadata.resource_version.as_deref())
+            .zip(self.version)
+            .is_some_and(|(now, before)| now < before)
     }
 
     /// Whether the store does not show our own last write of the status yet. Versions of one object can be compared
     /// as numbers; where they are none, only the version before our write is known to be too old.
     pub fn status_lags(&self, credential: &ApiCredential) -> bool {
-        let Some((before, written)) = &self.resource_version else { return false };
+        let Some((before, written)) = self.resource_version.as_deref() else { return false };
         let stored = credential.metadata.resource_version.as_deref().unwrap_or_default();
         match (stored.parse::<u64>(), written.parse::<u64>()) {
             (Ok(stored), Ok(written)) => stored < written,
@@ -91,7 +91,7 @@ impl Remembered {
 
     /// Whether somebody else has changed or removed the status that we said last.
     pub fn status_is_lost(&self, credential: &ApiCredential) -> bool {
-        let said = self.status.as_ref();
+        let said = self.status.as_deref();
         !self.status_lags(credential) && said.is_some_and(|said| credential.status.as_ref() != Some(said))
     }
 }
@@ -99,29 +99,108 @@ impl Remembered {
 /// Whether one resourceVersion of an object was there before another. Those of one object can be compared as numbers; of
 /// what is none, nothing is known.
 pub fn is_older(version: Option<&str>, than: Option<&str>) -> bool {
-    let number = |text: Option<&str>| text?.parse::<u64>().ok();
     number(version).zip(number(than)).is_some_and(|(version, than)| version < than)
+}
+
+/// A resourceVersion as a number, if it is one.
+pub fn number(version: Option<&str>) -> Option<u64> {
+    version?.parse().ok()
+}
+
+/// As it lies in the memory.
+struct Kept {
+    /// Without its status, if that is the stored one.
+    remembered: Remembered,
+    said_as_stored: bool,
 }
 
 /// The memory of one term as leader.
 #[derive(Default)]
 pub struct Memory {
-    by_uid: Mutex<HashMap<String, Remembered>>,
+    by_uid: Mutex<HashMap<Box<str>, Kept>>,
 }
 
 impl Memory {
-    /// What is remembered; none on the first look.
-    pub fn recall(&self, uid: &str) -> Option<Remembered> {
-        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Kept>> {
+        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers.
-    pub fn keep(&self, uid: &str, remembered: Remembered) {
-        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), remembered);
+    /// What is remembered; none on the first look. `stored` is asked for the status in the store.
+    pub fn recall(&self, uid: &str, stored: impl Fn() -> Option<ApiCredentialStatus>) -> Option<Remembered> {
+        let all = self.lock();
+        let kept = all.get(uid)?;
+        let said = if kept.said_as_stored { stored().map(Arc::new) } else { kept.remembered.status.clone() };
+        Some(Remembered { status: said, ..kept.remembered.clone() })
+    }
+
+    /// Remembers. A status that is the stored one is not kept twice.
+    pub fn keep(&self, uid: &str, remembered: Remembered, stored: impl Fn() -> Option<ApiCredentialStatus>) {
+        let mut all = self.lock();
+        let said_as_stored = remembered.status.as_deref().is_some_and(|said| Some(said) == stored().as_ref());
+        let status = remembered.status.clone().filter(|_| !said_as_stored);
+        all.insert(uid.into(), Kept { remembered: Remembered { status, ..remembered }, said_as_stored });
+    }
+
+    /// The store has another status of a credential now. What was said is remembered, whoever said the other.
+    pub fn stored(&self, uid: &str, before: Option<&ApiCredentialStatus>, now: Option<&ApiCredentialStatus>) {
+        let mut all = self.lock();
+        let Some(kept) = all.get_mut(uid) else { return };
+        if kept.said_as_stored && before != now {
+            kept.said_as_stored = false;
+            kept.remembered.status = before.cloned().map(Arc::new);
+        }
+        if !kept.said_as_stored && kept.remembered.status.is_some() && kept.remembered.status.as_deref() == now {
+            kept.said_as_stored = true;
+            kept.remembered.status = None;
+        }
     }
 
     /// Forgets a credential that is gone.
     pub fn forget(&self, uid: &str) {
-        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.lock().remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(revision: i64) -> ApiCredentialStatus {
+        ApiCredentialStatus { revision: Some(revision), ..ApiCredentialStatus::default() }
+    }
+
+    fn said(memory: &Memory, store: Option<&ApiCredentialStatus>) -> Option<i64> {
+        memory.recall("u", || store.cloned()).and_then(|remembered| remembered.status?.revision)
+    }
+
+    fn keep(memory: &Memory, revision: i64, store: &ApiCredentialStatus) {
+        let remembered = Remembered { status: Some(Arc::new(status(revision))), ..Remembered::default() };
+        memory.keep("u", remembered, || Some(store.clone()));
+    }
+
+    #[test]
+    fn what_was_said_is_not_kept_twice_and_not_lost_when_somebody_edits_it() {
+        let (memory, ours, edited) = (Memory::default(), status(1), status(9));
+        keep(&memory, 1, &ours);
+        assert!(memory.lock()["u"].remembered.status.is_none(), "the store has it");
+        assert_eq!(said(&memory, Some(&ours)), Some(1));
+        memory.stored("u", Some(&ours), Some(&edited));
+        assert_eq!(said(&memory, Some(&edited)), Some(1));
+        memory.stored("u", Some(&edited), None);
+        assert_eq!(said(&memory, None), Some(1));
+    }
+
+    #[test]
+    fn what_was_said_is_kept_until_the_store_has_it() {
+        let (memory, before, ours) = (Memory::default(), status(1), status(2));
+        keep(&memory, 2, &before);
+        assert_eq!(said(&memory, Some(&before)), Some(2), "the watch lags");
+        memory.stored("u", Some(&before), Some(&ours));
+        assert!(memory.lock()["u"].remembered.status.is_none());
+        assert_eq!(said(&memory, Some(&ours)), Some(2));
+        memory.stored("u", Some(&ours), Some(&ours));
+        assert_eq!(said(&memory, Some(&ours)), Some(2), "a label changed");
+        memory.forget("u");
+        assert_eq!(said(&memory, Some(&ours)), None);
     }
 }

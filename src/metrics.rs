@@ -16,6 +16,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::credential::Provider;
 use crate::reason::Reason;
+use crate::watch::Key;
 
 mod credentials;
 mod machine;
@@ -123,13 +124,13 @@ impl Metrics {
     }
 
     /// Shows a credential as it is now.
-    pub fn set_credential(&self, namespace: &str, name: &str, shown: &Shown) {
-        self.credentials.set(namespace, name, shown);
+    pub fn set_credential(&self, key: &Key, shown: Shown) {
+        self.credentials.set(key, shown);
     }
 
     /// Forgets a credential that is gone.
-    pub fn remove_credential(&self, namespace: &str, name: &str) {
-        self.credentials.remove(namespace, name);
+    pub fn remove_credential(&self, key: &Key) {
+        self.credentials.remove(key);
     }
 
     /// Forgets all credentials: another replica shows them now.

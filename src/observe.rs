@@ -23,8 +23,8 @@ pub fn version(object: &impl Resource) -> String {
 
 /// Which credentials live, as far as the rules of ownership ask.
 pub trait Living {
-    /// Whether a credential with that uid exists in the namespace and is not being deleted.
-    fn uid_lives(&self, namespace: &str, uid: &str) -> bool;
+    /// Whether the credential of that name and uid exists in the namespace and is not being deleted.
+    fn uid_lives(&self, namespace: &str, name: &str, uid: &str) -> bool;
     /// Whether a credential of that name exists in the namespace and is not being deleted.
     fn name_lives(&self, namespace: &str, name: &str) -> bool;
     /// Whether another credential names the same target and comes first (by creationTimestamp, then uid).
@@ -84,7 +84,9 @@ fn owned(credential: &ApiCredential, secret: &Secret, living: &impl Living) -> R
         Some(reference) if credential.uid().is_some_and(|uid| uid == reference.uid) => {
             if secret.metadata.deletion_timestamp.is_some() { Err(Reason::TargetTerminating.into()) } else { Ok(()) }
         }
-        Some(reference) if living.uid_lives(&namespace, &reference.uid) => Err(Reason::TargetOwnedByOther.into()),
+        Some(reference) if living.uid_lives(&namespace, &reference.name, &reference.uid) => {
+            Err(Reason::TargetOwnedByOther.into())
+        }
         Some(_) => Err(Reason::TargetTerminating.into()),
         None if secret.metadata.deletion_timestamp.is_some() => Err(Reason::TargetTerminating.into()),
         None => Err(Reason::TargetNotOwned.into()),
@@ -200,7 +202,7 @@ mod tests {
     struct Uids(&'static [&'static str]);
 
     impl Living for Uids {
-        fn uid_lives(&self, _namespace: &str, uid: &str) -> bool {
+        fn uid_lives(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
             self.0.contains(&uid)
         }
 

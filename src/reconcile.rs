@@ -27,6 +27,7 @@ use crate::reconcile::look::{Blind, Round};
 use crate::reconcile::sight::Sight;
 use crate::rest::{self, Pace};
 use crate::serve::Health;
+use crate::watch::held::Held;
 use crate::watch::{Guarded, Key};
 
 mod attempt;
@@ -103,9 +104,10 @@ impl Drop for Pair {
 }
 
 /// One look at one credential. Never fails: whatever goes wrong becomes a status and a time to look again.
-pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Infallible> {
+pub async fn reconcile(held: Arc<Held>, context: Arc<Context>) -> Result<Action, Infallible> {
     context.courier.watch.ready().await;
-    let key = Key::of(&*object);
+    let object = held.open();
+    let key = Key::of(&object);
     let uid = object.meta().uid.as_deref().unwrap_or_default();
     if object.meta().deletion_timestamp.is_some() || !context.courier.watch.index.lives(&key, uid) {
         // Nothing more is done for it, and nothing holds it back: there is no finalizer.
@@ -114,13 +116,13 @@ pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Ac
     }
     let began = clock::steady();
     // Boxed: its state is large.
-    let look = Box::pin(look_at(Arc::clone(&object), Arc::clone(&context)));
+    let look = Box::pin(look_at(object, Arc::clone(&context)));
     let wake = match unless_it_panics(look).await {
         Some(wake) => wake,
         None => {
-            tracing::error!(namespace = key.namespace, name = key.name, reason = %Reason::UnexpectedPanic, "a look at this credential panicked");
+            tracing::error!(namespace = key.namespace(), name = key.name(), reason = %Reason::UnexpectedPanic, "a look at this credential panicked");
             let refusal = Reason::UnexpectedPanic.into();
-            let _ = unless_it_panics(tell::refused(&object, &context, &refusal)).await;
+            let _ = unless_it_panics(tell::refused(&held.open(), &context, &refusal)).await;
             rest::after(clock::now(), context.operator.pace.retry_base * 12)
         }
     };
@@ -136,16 +138,18 @@ async fn unless_it_panics<T>(work: impl Future<Output = T>) -> Option<T> {
 }
 
 /// The controller asks what to do after an error; there are none.
-pub fn never_fails(_object: Arc<Guarded>, error: &Infallible, _context: Arc<Context>) -> Action {
+pub fn never_fails(_held: Arc<Held>, error: &Infallible, _context: Arc<Context>) -> Action {
     match *error {}
 }
 
-async fn look_at(object: Arc<Guarded>, context: Arc<Context>) -> Timestamp {
-    match &object.0 {
-        Ok(credential) => Round::run(Arc::new(credential.clone()), context).await,
-        Err(_undecodable) => {
-            tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;
-            rest::resync_time(clock::now(), object.meta().uid.as_deref().unwrap_or_default(), &context.operator.pace)
+async fn look_at(object: Guarded, context: Arc<Context>) -> Timestamp {
+    if object.0.is_err() {
+        tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;
+    }
+    match object.0 {
+        Ok(credential) => Round::run(Arc::new(credential), context).await,
+        Err(undecodable) => {
+            rest::resync_time(clock::now(), &undecodable.metadata.uid.unwrap_or_default(), &context.operator.pace)
         }
     }
 }
@@ -233,8 +237,8 @@ impl Round {
         let fault = match written {
             Ok(secret) => {
                 tracing::info!(
-                    namespace = self.key.namespace,
-                    name = self.key.name,
+                    namespace = self.key.namespace(),
+                    name = self.key.name(),
                     "the Secret was put right from the token in it"
                 );
                 let failed = self.memory.failed_writes;

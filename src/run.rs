@@ -29,10 +29,13 @@ use crate::reconcile::{self, Context, Operator, Pairs};
 use crate::serve::{Health, Readiness, serve};
 use crate::served;
 use crate::telemetry;
-use crate::watch::{Guarded, Key, Wake, Watch};
+use crate::watch::held::Held;
+use crate::watch::{Key, Wake, Watch};
 
+mod books;
 mod pulse;
 
+use books::Books;
 use pulse::{Observed, follow, pulse};
 
 /// While leading, the reconcile loop has to turn this often to count as alive; the pulse makes it turn.
@@ -278,7 +281,7 @@ impl Process {
     }
 
     /// The controller of one term, what it works with, and what keeps it turning.
-    fn controller(&self, leadership: &Leadership) -> (Controller<Guarded>, Arc<Context>, impl Future<Output = ()>) {
+    fn controller(&self, leadership: &Leadership) -> (Controller<Held>, Arc<Context>, impl Future<Output = ()>) {
         let provider = &self.settings.provider;
         let (wake, woken) = mpsc::unbounded_channel::<Wake>();
         let (turn, turns) = mpsc::unbounded_channel::<Key>();
@@ -286,18 +289,14 @@ impl Process {
         gates.begin_term(turn);
         let memory = Arc::new(Memory::default());
         let machine = self.operator.metrics.machine.clone();
-        let (forget, metrics, places) = (Arc::clone(&memory), self.operator.metrics.clone(), gates.clone());
-        let (pauses, allowed, pace) = (gates.clone(), provider.allowed_endpoints.clone(), self.settings.pace);
-        let found = move |object: &Guarded| {
-            reconcile::restore_pause(object, &pauses, &allowed, &pace);
+        let books = Books {
+            memory: Arc::clone(&memory),
+            gates: gates.clone(),
+            metrics: self.operator.metrics.clone(),
+            allowed: provider.allowed_endpoints.clone(),
+            pace: self.settings.pace,
         };
-        let gone = move |key: &Key, uid: &str| {
-            forget.forget(uid);
-            places.forget(key);
-            metrics.remove_credential(&key.namespace, &key.name);
-        };
-        let (watch, streams) =
-            Watch::start(&self.client, &self.settings.namespaces, (wake.clone(), woken), found, gone);
+        let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, (wake.clone(), woken), books);
         let courier = Courier {
             cluster: Cluster::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
             wire: Arc::clone(&self.wire),

@@ -3,6 +3,7 @@
 //! They may say that *nothing changed*, never *what to do*: Secret data is never cached, and a credential that is
 //! woken looks at the live objects.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,48 +13,72 @@ use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher;
-use kube::{Client, Resource, ResourceExt as _};
+use kube::{Client, Resource};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Mark;
-use crate::credential::ApiCredential;
+use crate::credential::{ApiCredential, ApiCredentialStatus};
 use crate::memory::is_older;
 use crate::names;
 use crate::watch::changes::{Change, changes};
+use crate::watch::held::Held;
 use crate::watch::index::{Index, Seen};
 
 mod changes;
+pub mod held;
 pub mod index;
+mod version;
+
+pub use version::Version;
 
 /// A credential as the watch delivers it; one that cannot be decoded must not stop the others.
 pub type Guarded = DeserializeGuard<ApiCredential>;
 /// What wakes a credential.
-pub type Wake = ObjectRef<Guarded>;
+pub type Wake = ObjectRef<Held>;
 
-/// A namespace and a name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A namespace and a name. One text that its clones share: a credential's key is kept in many places.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    /// The namespace.
-    pub namespace: String,
-    /// The name.
-    pub name: String,
+    /// The namespace, a slash and the name; neither has a slash in it.
+    text: Arc<str>,
 }
 
 impl Key {
+    /// Of a namespace and a name.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { text: format!("{namespace}/{name}").into() }
+    }
+
     /// Of a namespaced object.
     pub fn of(object: &impl Resource) -> Self {
         let meta = object.meta();
-        Self { namespace: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
+        Self::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
     }
 
     /// A sibling of this object.
     pub fn sibling(&self, name: &str) -> Self {
-        Self { namespace: self.namespace.clone(), name: name.to_owned() }
+        Self::new(self.namespace(), name)
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        self.text.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.text.split_once('/').map_or("", |(_, name)| name)
     }
 
     /// As the controller's queue names it.
     pub fn wake(&self) -> Wake {
-        ObjectRef::new(&self.name).within(&self.namespace)
+        ObjectRef::new(self.name()).within(self.namespace())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -83,10 +108,21 @@ impl Health {
     }
 }
 
+/// Who hears of credentials before anything else is done about them.
+pub trait Listener: Send + 'static {
+    /// One of the first list.
+    fn found(&self, object: &Guarded);
+    /// Another version of one that was held.
+    fn changed(&self, before: &Guarded, now: &Guarded);
+    /// One that is no more, by its uid.
+    fn gone(&self, key: &Key, uid: &str);
+}
+
 /// The watches of one term as leader.
 pub struct Watch {
     /// What they last said.
     pub index: Index,
+    store: Store<Held>,
     wakes: mpsc::UnboundedSender<Wake>,
     credentials: Mutex<Vec<Health>>,
     secrets: Mutex<Vec<Health>>,
@@ -96,24 +132,22 @@ pub struct Watch {
 /// What the controller runs on.
 pub struct Streams {
     /// Credentials whose spec or renew request changed.
-    pub triggers: BoxStream<'static, Result<Guarded, watcher::Error>>,
+    pub triggers: BoxStream<'static, Result<Held, watcher::Error>>,
     /// Credentials that something else woke.
     pub wakes: BoxStream<'static, Wake>,
     /// Keeps the Secrets' part of the index; ends never.
     pub secrets: BoxStream<'static, ()>,
     /// The credentials.
-    pub store: Store<Guarded>,
+    pub store: Store<Held>,
 }
 
 impl Watch {
-    /// Starts to watch these namespaces; all, if none is named. `found` hears of each credential of the first list,
-    /// before anything is done; `gone` of each that is no more, by its uid.
+    /// Starts to watch these namespaces; all, if none is named.
     pub fn start(
         client: &Client,
         namespaces: &[String],
         wake: (mpsc::UnboundedSender<Wake>, mpsc::UnboundedReceiver<Wake>),
-        found: impl Fn(&Guarded) + Send + 'static,
-        gone: impl Fn(&Key, &str) + Send + 'static,
+        listener: impl Listener,
     ) -> (Arc<Self>, Streams) {
         let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
             vec![None]
@@ -122,22 +156,28 @@ impl Watch {
         };
         let (sender, receiver) = wake;
         let healths = |count: usize| Mutex::new((0..count).map(|_| Health::default()).collect::<Vec<_>>());
+        let (store, writer) = kube::runtime::reflector::store();
         let watch = Arc::new(Self {
             index: Index::default(),
+            store: store.clone(),
             wakes: sender,
             credentials: healths(scopes.len()),
             secrets: healths(scopes.len() * 2),
             ready: watch::Sender::new(false),
         });
-        let (store, writer) = kube::runtime::reflector::store();
         let streams = Streams {
-            triggers: Arc::clone(&watch).credentials(client, &scopes, writer, store.clone(), (found, gone)),
+            triggers: Arc::clone(&watch).credentials(client, &scopes, writer, listener),
             wakes: stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|key| (key, receiver)) })
                 .boxed(),
             secrets: Arc::clone(&watch).secrets(client, &scopes),
             store,
         };
         (watch, streams)
+    }
+
+    /// The status of a credential as the store has it.
+    pub fn stored_status(&self, key: &Key) -> Option<ApiCredentialStatus> {
+        self.store.get(&key.wake())?.open().0.ok()?.status
     }
 
     /// Wakes a credential.
@@ -149,7 +189,7 @@ impl Watch {
     /// Wakes every other credential that names this target.
     pub fn wake_rivals(&self, target: &Key, except: &str) {
         for key in self.index.credentials_of_target(target) {
-            if key.name != except {
+            if key.name() != except {
                 self.wake(&key);
             }
         }
@@ -182,10 +222,9 @@ impl Watch {
         self: Arc<Self>,
         client: &Client,
         scopes: &[Option<&str>],
-        mut writer: Writer<Guarded>,
-        store: Store<Guarded>,
-        (found, gone): (impl Fn(&Guarded) + Send + 'static, impl Fn(&Key, &str) + Send + 'static),
-    ) -> BoxStream<'static, Result<Guarded, watcher::Error>> {
+        mut writer: Writer<Held>,
+        listener: impl Listener,
+    ) -> BoxStream<'static, Result<Held, watcher::Error>> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
             let api = scoped::<Guarded>(client, *scope);
@@ -196,29 +235,33 @@ impl Watch {
         let mut first = true;
         all.filter_map(move |(number, change)| {
             let trigger = match change {
-                Change::Applied(mut object) => {
-                    object.managed_fields_mut().clear();
+                Change::Applied(key, object) => {
                     if !self.lists(number) {
-                        found(&object);
+                        listener.found(&object);
                     }
-                    let is_put_back = store.get(&Key::of(&object).wake()).is_some_and(|before| {
-                        is_older(object.meta().resource_version.as_deref(), before.meta().resource_version.as_deref())
-                    });
+                    let before = self.store.get(&key.wake()).map(|held| held.open());
+                    let held = Held::of(&object);
                     // Before the first list is complete the store collects; afterwards each change stands alone.
                     writer.apply_watcher_event(&if first {
-                        watcher::Event::InitApply(object.clone())
+                        watcher::Event::InitApply(held.clone())
                     } else {
-                        watcher::Event::Apply(object.clone())
+                        watcher::Event::Apply(held.clone())
                     });
-                    (self.applied(&object) || is_put_back).then_some(Ok(object))
+                    if let Some(before) = &before {
+                        listener.changed(before, &object);
+                    }
+                    let version = |object: &Guarded| object.meta().resource_version.clone();
+                    let is_put_back =
+                        before.is_some_and(|before| is_older(version(&object).as_deref(), version(&before).as_deref()));
+                    (self.applied(&key, &object) || is_put_back).then_some(Ok(held))
                 }
                 Change::Gone(key) => {
-                    if let Some(object) = store.get(&key.wake()) {
-                        writer.apply_watcher_event(&watcher::Event::Delete((*object).clone()));
+                    if let Some(held) = self.store.get(&key.wake()) {
+                        writer.apply_watcher_event(&watcher::Event::Delete((*held).clone()));
                     }
                     if let Some((uid, target)) = self.index.remove_credential(&key) {
-                        gone(&key, &uid);
-                        self.wake_rivals(&target, &key.name);
+                        listener.gone(&key, &uid);
+                        self.wake_rivals(&target, key.name());
                     }
                     None
                 }
@@ -239,11 +282,10 @@ impl Watch {
     }
 
     /// Takes a credential into the index; whether it has to be looked at.
-    fn applied(&self, object: &Guarded) -> bool {
-        let key = Key::of(object);
-        let (changed, ended) = self.index.apply_credential(&key, object);
+    fn applied(&self, key: &Key, object: &Guarded) -> bool {
+        let (changed, ended) = self.index.apply_credential(key, object);
         for target in ended {
-            self.wake_rivals(&target, &key.name);
+            self.wake_rivals(&target, key.name());
         }
         changed
     }
@@ -263,9 +305,8 @@ impl Watch {
 
     fn secret(&self, number: usize, is_source: bool, change: Change<PartialObjectMeta<Secret>>) {
         let (key, changed) = match change {
-            Change::Applied(object) => {
-                let key = Key::of(&object);
-                let changed = self.index.see(is_source, &key, &Seen::of(&object));
+            Change::Applied(key, object) => {
+                let changed = self.index.see(is_source, &key, Seen::of(&object));
                 (key, changed)
             }
             Change::Gone(key) => {
@@ -290,7 +331,7 @@ impl Watch {
     }
 
     /// Opens the store once the first lists are there.
-    fn settle(&self, first: &mut bool, writer: &mut Writer<Guarded>) {
+    fn settle(&self, first: &mut bool, writer: &mut Writer<Held>) {
         if *first && are_settled(&self.credentials) {
             *first = false;
             writer.apply_watcher_event(&watcher::Event::InitDone);

@@ -1,24 +1,21 @@
 //! The series of each credential: on the leader only, and gone with their credential. A time that is not known is
 //! absent, never 0.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::add;
 use crate::credential::ApiCredentialStatus;
 use crate::reason::Reason;
 use crate::report;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    namespace: String,
-    name: String,
-}
-
-type Series = Family<Labels, Gauge>;
+use crate::watch::Key;
 
 /// What is shown of one credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,70 +52,74 @@ impl Shown {
     }
 }
 
-/// All of them.
-#[derive(Clone, Debug)]
+/// A series of each credential: its name, its help, and its value where there is one.
+type Series = (&'static str, &'static str, fn(&Shown) -> Option<i64>);
+
+const SERIES: [Series; 6] = [
+    ("ready", "1 while the Secret holds a usable token, else 0; on the leader only", |shown| {
+        Some(i64::from(shown.ready))
+    }),
+    ("suspended", "1 while spec.suspend is true, else 0; on the leader only", |shown| Some(i64::from(shown.suspended))),
+    ("consecutive_failures", "Attempts that failed since the last success; on the leader only", |shown| {
+        Some(shown.failures)
+    }),
+    (
+        "token_issued_timestamp_seconds",
+        "When the token in the Secret was issued, as Unix time; absent without a token",
+        |shown| shown.issued.map(Timestamp::as_second),
+    ),
+    (
+        "token_expiry_timestamp_seconds",
+        "When the token in the Secret expires, as Unix time; absent without a token or an expiry",
+        |shown| shown.expires.map(Timestamp::as_second),
+    ),
+    ("renewal_timestamp_seconds", "When the next renewal is planned, as Unix time; absent if none is", |shown| {
+        shown.renewal.map(Timestamp::as_second)
+    }),
+];
+
+/// All of them: kept once each, and turned into series when a scrape asks.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Credentials {
-    ready: Series,
-    suspended: Series,
-    failures: Series,
-    issued: Series,
-    expires: Series,
-    renewal: Series,
+    shown: Arc<Mutex<HashMap<Key, Shown>>>,
 }
 
 impl Credentials {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let mut series = |name, help| add(registry, name, help, Series::default());
-        Self {
-            ready: series("ready", "1 while the Secret holds a usable token, else 0; on the leader only"),
-            suspended: series("suspended", "1 while spec.suspend is true, else 0; on the leader only"),
-            failures: series("consecutive_failures", "Attempts that failed since the last success; on the leader only"),
-            issued: series(
-                "token_issued_timestamp_seconds",
-                "When the token in the Secret was issued, as Unix time; absent without a token",
-            ),
-            expires: series(
-                "token_expiry_timestamp_seconds",
-                "When the token in the Secret expires, as Unix time; absent without a token or an expiry",
-            ),
-            renewal: series(
-                "renewal_timestamp_seconds",
-                "When the next renewal is planned, as Unix time; absent if none is",
-            ),
-        }
+        let credentials = Self::default();
+        registry.register_collector(Box::new(credentials.clone()));
+        credentials
     }
 
-    pub(super) fn set(&self, namespace: &str, name: &str, shown: &Shown) {
-        let labels = Labels { namespace: namespace.to_owned(), name: name.to_owned() };
-        let flags = [(&self.ready, i64::from(shown.ready)), (&self.suspended, i64::from(shown.suspended))];
-        for (series, value) in flags.into_iter().chain([(&self.failures, shown.failures)]) {
-            series.get_or_create(&labels).set(value);
-        }
-        let times = [(&self.issued, shown.issued), (&self.expires, shown.expires), (&self.renewal, shown.renewal)];
-        for (series, time) in times {
-            match time {
-                Some(time) => {
-                    series.get_or_create(&labels).set(time.as_second());
-                }
-                None => {
-                    series.remove(&labels);
-                }
-            }
-        }
+    pub(super) fn set(&self, key: &Key, shown: Shown) {
+        self.lock().insert(key.clone(), shown);
     }
 
-    pub(super) fn remove(&self, namespace: &str, name: &str) {
-        let labels = Labels { namespace: namespace.to_owned(), name: name.to_owned() };
-        for series in self.all() {
-            series.remove(&labels);
-        }
+    pub(super) fn remove(&self, key: &Key) {
+        self.lock().remove(key);
     }
 
     pub(super) fn clear(&self) {
-        self.all().for_each(|series| series.clear());
+        *self.lock() = HashMap::new();
     }
 
-    fn all(&self) -> impl Iterator<Item = &Series> {
-        [&self.ready, &self.suspended, &self.failures, &self.issued, &self.expires, &self.renewal].into_iter()
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Credentials {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let all = self.lock();
+        for (name, help, value) in SERIES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (key, shown) in all.iter() {
+                if let Some(value) = value(shown) {
+                    let labels = [("namespace", key.namespace()), ("name", key.name())];
+                    ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
     }
 }

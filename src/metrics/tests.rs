@@ -18,7 +18,7 @@ fn the_names_are_those_of_the_contract_with_one_suffix_each() {
     metrics.exchange_ended(Provider::Welkin, Reason::Issued, Duration::from_millis(70));
     metrics.renewed(Provider::Qontak, "due");
     metrics.lateness(3.0);
-    metrics.set_credential("care", "welkin", &Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential(&Key::new("care", "welkin"), Shown { ready: true, expires: expiry(), ..Shown::default() });
     let text = metrics.encode();
     for expected in [
         concat!("apicredential_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -38,9 +38,9 @@ fn the_names_are_those_of_the_contract_with_one_suffix_each() {
 #[test]
 fn a_credential_that_is_gone_takes_its_series_along() {
     let metrics = Metrics::new();
-    metrics.set_credential("a", "gone", &Shown { ready: true, expires: expiry(), ..Shown::default() });
-    metrics.set_credential("a", "stays", &Shown { ready: false, expires: expiry(), ..Shown::default() });
-    metrics.remove_credential("a", "gone");
+    metrics.set_credential(&Key::new("a", "gone"), Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential(&Key::new("a", "stays"), Shown { ready: false, expires: expiry(), ..Shown::default() });
+    metrics.remove_credential(&Key::new("a", "gone"));
     let text = metrics.encode();
     assert!(!text.contains("gone") && text.contains("apicredential_ready{namespace=\"a\",name=\"stays\"} 0"));
 }
@@ -48,8 +48,8 @@ fn a_credential_that_is_gone_takes_its_series_along() {
 #[test]
 fn a_token_without_an_expiry_has_no_expiry_series() {
     let metrics = Metrics::new();
-    metrics.set_credential("a", "b", &Shown { ready: true, expires: expiry(), ..Shown::default() });
-    metrics.set_credential("a", "b", &Shown { ready: true, ..Shown::default() });
+    metrics.set_credential(&Key::new("a", "b"), Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential(&Key::new("a", "b"), Shown { ready: true, ..Shown::default() });
     let text = metrics.encode();
     assert_eq!(line(&text, "apicredential_token_expiry_timestamp_seconds{"), None);
     assert!(line(&text, "apicredential_ready{").is_some());
@@ -58,7 +58,7 @@ fn a_token_without_an_expiry_has_no_expiry_series() {
 #[test]
 fn a_lost_leadership_clears_the_credentials_and_keeps_the_counters() {
     let metrics = Metrics::new();
-    metrics.set_credential("a", "b", &Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential(&Key::new("a", "b"), Shown { ready: true, expires: expiry(), ..Shown::default() });
     metrics.exchange_ended(Provider::Qontak, Reason::RateLimited, Duration::ZERO);
     metrics.clear_credentials();
     let text = metrics.encode();
@@ -79,7 +79,7 @@ fn an_early_renewal_counts_as_punctual_and_nonsense_not_at_all() {
 #[test]
 fn label_values_are_escaped() {
     let metrics = Metrics::new();
-    metrics.set_credential("a", "quote\"back\\slash\nline", &Shown { ready: true, ..Shown::default() });
+    metrics.set_credential(&Key::new("a", "quote\"back\\slash\nline"), Shown { ready: true, ..Shown::default() });
     assert!(metrics.encode().contains(r#"name="quote\"back\\slash\nline""#));
 }
 

@@ -104,7 +104,7 @@ impl Round {
 
     /// A Secret that vanished may have gone with its credential, of whose end the watch has not told yet.
     async fn is_gone(&self) -> bool {
-        match self.context.courier.cluster.credential(&self.key.namespace, &self.key.name).await {
+        match self.context.courier.cluster.credential(self.key.namespace(), self.key.name()).await {
             Ok(Some(live)) => live.uid().as_ref() != Some(&self.uid) || live.metadata.deletion_timestamp.is_some(),
             Ok(None) => true,
             Err(_unclear) => false,
@@ -132,7 +132,7 @@ impl Round {
     fn claim(&self, sight: &Sight) -> Option<Claim> {
         let target = self.key.sibling(&sight.plan.as_ref()?.target.name);
         let watch = Arc::clone(&self.context.courier.watch);
-        let name = self.key.name.clone();
+        let name = self.key.name().to_owned();
         watch.index.claim(&target, &self.uid).then(|| Claim { watch, target, name })
     }
 
@@ -155,7 +155,7 @@ impl Round {
         let Some((errand, mut sight)) = self.errand(sight, cause) else { return soon };
         let Some(pair) = self.context.operator.pairs.start() else { return Timestamp::MAX };
         self.memory.latest_attempt = None;
-        self.memory.attempted = sight.plan.as_ref().map(|plan| self.attempted(plan, Some(&errand.values)));
+        self.memory.attempted = sight.plan.as_ref().map(|plan| Box::new(self.attempted(plan, Some(&errand.values))));
 
         let courier = self.context.courier.clone();
         let metrics = self.context.operator.metrics.clone();
@@ -209,14 +209,14 @@ impl Round {
         let refusal = match ending {
             Ending::Written { secret, assumed } => {
                 info!(
-                    namespace = self.key.namespace, name = self.key.name, provider, cause = cause.as_str(),
+                    namespace = self.key.namespace(), name = self.key.name(), provider, cause = cause.as_str(),
                     reason = %Reason::Issued, request = id, seconds, "the token was issued and written"
                 );
                 return self.written(sight, cause, *secret, assumed).await;
             }
             Ending::Discarded => {
                 info!(
-                    namespace = self.key.namespace, name = self.key.name, provider, cause = cause.as_str(),
+                    namespace = self.key.namespace(), name = self.key.name(), provider, cause = cause.as_str(),
                     reason = %answer, request = id, seconds, "the token was discarded: nobody asks for it any more"
                 );
                 // In a namespace that is being deleted the next exchange would be in vain, too: ask first.
@@ -236,7 +236,7 @@ impl Round {
         };
         let (failed, next) = self.next_attempt(&sight, cause, refusal.reason);
         warn!(
-            namespace = self.key.namespace, name = self.key.name, provider, cause = cause.as_str(),
+            namespace = self.key.namespace(), name = self.key.name(), provider, cause = cause.as_str(),
             reason = %refusal.reason, request = id, seconds, failed, "the token was not renewed"
         );
         let version = sight.values.as_ref().map(|values| values.version.clone()).unwrap_or_default();

@@ -14,14 +14,14 @@ use crate::credential::{ApiCredential, ApiCredentialStatus};
 use crate::decide::{Attempts, Facts, Fit, Source, Standing, Target, Token};
 use crate::deliver::fingerprint;
 use crate::deliver::render::{Found, Minted, render};
-use crate::memory::Remembered;
+use crate::memory::{Remembered, number};
 use crate::observe::{self, Values, source};
 use crate::plan::Plan;
 use crate::reason::{Reason, Refusal};
 use crate::report::{self, Findings, SourceFinding};
 use crate::rest::{self, Life};
-use crate::watch::Key;
 use crate::watch::index::{Glance, source_name};
+use crate::watch::{Key, Version};
 
 /// One look at one credential, from its begin to its end.
 pub(super) struct Round {
@@ -54,14 +54,16 @@ impl Round {
         let spec = &credential.spec;
         let watch = &context.courier.watch;
         let glance = watch.index.glance(&credential, source_name(&spec.provider), &spec.target.name);
-        let recalled = context.memory.recall(&uid).filter(|memory| !memory.is_of_a_later_world(&credential));
+        let stored = || watch.stored_status(&key);
+        let recalled = context.memory.recall(&uid, stored).filter(|memory| !memory.is_of_a_later_world(&credential));
         let mut memory = recalled.unwrap_or_else(|| seed::seed(&credential, &glance, &context));
-        memory.version = credential.resource_version();
+        memory.version = number(credential.metadata.resource_version.as_deref());
         // Said again, and not looked up: what was attempted must not depend on who edits a status.
         memory.status_unsaved |= memory.status_is_lost(&credential);
         if !memory.status_lags(&credential) {
             // The store has it.
             memory.saved = None;
+            memory.resource_version = None;
         }
         if let Some(due) = memory.due
             && !memory.status_unsaved
@@ -70,12 +72,12 @@ impl Round {
             && memory.is_unchanged(&glance)
             && watch.healthy()
         {
-            context.memory.keep(&uid, memory);
+            context.memory.keep(&uid, memory, stored);
             // A resync finds out that nothing changed, and sends nothing.
             return Err(due.min(rest::resync_time(clock::now(), &uid, &context.operator.pace)));
         }
         // The beginning, so that a clock that is set back in the middle of a look counts as set back after it.
-        let memory = Remembered { glance: Some(glance.clone()), looked: Some(Mark::now()), ..memory };
+        let memory = Remembered { glance: Some(glance.imprint), looked: Some(Mark::now()), ..memory };
         Ok(Self {
             credential,
             context,
@@ -100,11 +102,12 @@ impl Round {
             self.context.gates.forget(&self.key);
         }
         self.memory.due = Some(due);
-        self.context.memory.keep(&self.uid, self.memory.clone());
+        let stored = || self.context.courier.watch.stored_status(&self.key);
+        self.context.memory.keep(&self.uid, self.memory.clone(), stored);
         if !self.context.courier.watch.index.knows(&self.key, &self.uid) {
             // It went while it was looked at; nothing may stay behind.
             self.context.memory.forget(&self.uid);
-            self.context.operator.metrics.remove_credential(&self.key.namespace, &self.key.name);
+            self.context.operator.metrics.remove_credential(&self.key);
         }
     }
 
@@ -115,7 +118,7 @@ impl Round {
 
     /// The Secret after our own write: the store will say so later.
     pub(super) fn remember_write(&mut self, secret: &Secret) {
-        self.memory.written = Some(observe::version(secret));
+        self.memory.written = Some(Version::from(observe::version(secret).as_str()));
         self.memory.target_known = true;
         self.memory.failed_writes = 0;
         self.fresh_target = Some(secret.clone());
@@ -124,7 +127,9 @@ impl Round {
     /// The status as it stands: ours, while the store lags behind our own write of it.
     pub(super) fn status(&self) -> ApiCredentialStatus {
         match &self.memory.status {
-            Some(status) if self.memory.status_unsaved || self.memory.status_lags(&self.credential) => status.clone(),
+            Some(status) if self.memory.status_unsaved || self.memory.status_lags(&self.credential) => {
+                (**status).clone()
+            }
             _ => self.credential.status.clone().unwrap_or_default(),
         }
     }
@@ -135,7 +140,7 @@ impl Round {
             Ok(plan) => plan,
             Err(refusal) => return Ok(self.without_plan(refusal)),
         };
-        let namespace = &self.key.namespace;
+        let namespace = self.key.namespace();
         let secret = match self.fresh_target.take() {
             Some(secret) => Some(secret),
             None => {
@@ -185,12 +190,14 @@ impl Round {
         let seen = self.glance.source.as_ref().filter(|seen| seen.present && self.context.courier.watch.healthy());
         // Which of its keys are meant may have changed with the spec.
         let same_keys = self.memory.source_read == self.credential.metadata.generation;
-        let vouched = seen.zip(minted).is_some_and(|(seen, minted)| seen.version == minted.source_version);
+        let vouched = seen
+            .zip(minted)
+            .is_some_and(|(seen, minted)| seen.version == Version::from(minted.source_version.as_str()));
         if vouched && same_keys && !self.read_source {
             return Ok((Source::Unchanged, None));
         }
-        let secret = self.context.courier.cluster.secret(&self.key.namespace, &plan.source, READ).await?;
-        Ok(match source::resolve(&self.key.namespace, plan, secret.as_ref()) {
+        let secret = self.context.courier.cluster.secret(self.key.namespace(), &plan.source, READ).await?;
+        Ok(match source::resolve(self.key.namespace(), plan, secret.as_ref()) {
             Err(refusal) => (Source::Refused(refusal), None),
             Ok(values) => {
                 let changed = minted.is_some_and(|minted| !is_made_from(minted, &values));
@@ -258,12 +265,12 @@ impl Round {
             return Token { life: stored, fit, renewal };
         }
         // Issued in the future: one of the clocks is wrong, and no exchange would make that better.
-        let first_seen = match self.memory.ahead {
+        let first_seen = match self.memory.ahead.as_deref().copied() {
             // Unless the clock was set back since.
             Some((issued, first_seen)) if issued == stored.issued && first_seen <= now => first_seen,
             _ => self.told_since(version, now).unwrap_or(clock::whole_seconds(now)),
         };
-        self.memory.ahead = Some((stored.issued, first_seen));
+        self.memory.ahead = Some(Box::new((stored.issued, first_seen)));
         let (life, due) = rest::ahead_of_clock(&stored, first_seen, &plan.renewal, &self.uid);
         let planned = rest::renewal_time(&life, &plan.renewal, &self.uid, &self.context.operator.pace);
         Token { life, fit, renewal: due.or(planned) }

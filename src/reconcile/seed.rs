@@ -1,5 +1,7 @@
 //! The first look of a term: what the status and the watches together already prove.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::Context;
@@ -15,7 +17,7 @@ use crate::reason::Reason;
 use crate::report;
 use crate::rest::{self, Pace};
 use crate::watch::index::Glance;
-use crate::watch::{Guarded, Key};
+use crate::watch::{Guarded, Key, Version};
 
 /// What is known before anything was read. With a glance in it: nothing changed while nobody looked.
 pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Context) -> Remembered {
@@ -34,15 +36,15 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
     let next = attempt.or(renewal.map(|time| time.0));
     let due = [next, expiry.map(|time| time.0)].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
     if due > now {
-        memory.glance = Some(glance.clone());
+        memory.glance = Some(glance.imprint);
         memory.due = Some(due);
         memory.looked = Some(mark);
-        memory.status = Some(status.clone());
+        memory.status = Some(Arc::new(status.clone()));
         // While an attempt failed, what the keys meant then is not known.
         memory.source_read = status.observed_generation.filter(|_| report::open_failure(&status).is_none());
         let key = Key::of(credential);
         let shown = Shown::of(&status, credential.spec.suspend);
-        context.operator.metrics.set_credential(&key.namespace, &key.name, &shown);
+        context.operator.metrics.set_credential(&key, shown);
     }
     memory
 }
@@ -94,15 +96,17 @@ fn is_proven(status: &ApiCredentialStatus, glance: &Glance, plan: &Plan) -> bool
     let (Some(target), Some(source)) = (&glance.target, &glance.source) else { return false };
     let request = glance.renew_request.as_ref();
     let answered = request.is_none()
-        || request == target.renew_request.as_ref()
+        || request.map(String::as_str) == target.renew_request()
         || request == status.last_handled_renew_request.as_ref();
     let resolved =
         status.conditions.iter().any(|condition| condition.type_ == "SourceResolved" && condition.status == "True");
     let settled = report::is_renewed(status) || report::open_failure(status).is_some();
     target.present
         && source.present
-        && status.target.as_ref().is_some_and(|known| known.version == target.version && known.name == plan.target.name)
-        && target.source_version.as_ref() == Some(&source.version)
+        && status.target.as_ref().is_some_and(|known| {
+            Version::from(known.version.as_str()) == target.version && known.name == plan.target.name
+        })
+        && target.source_version() == Some(&source.version)
         && status.observed_generation == Some(glance.generation)
         && report::is_ready(status)
         && settled

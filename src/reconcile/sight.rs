@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::reason::Refusal;
 use crate::report::{Findings, SourceFinding};
 use crate::rest::Margin;
+use crate::watch::Version;
 
 /// What one look saw.
 pub(super) struct Sight {
@@ -76,7 +77,7 @@ impl Sight {
         let (secret, minted) = (self.secret.as_ref()?, self.minted.as_ref()?);
         let version = observe::version(secret);
         let known = round.status().token.map(|token| token.issued_time.0) == Some(minted.issued_at);
-        (!known || round.memory.written.as_ref() == Some(&version))
+        (!known || round.memory.written == Some(Version::from(version.as_str())))
             .then(|| TargetStatus { name: secret.name_any(), version })
     }
 }

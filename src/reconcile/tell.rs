@@ -1,5 +1,7 @@
 //! The status patch and the event: only if there is something to say, and only while the lease is ours.
 
+use std::sync::Arc;
+
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
@@ -25,15 +27,20 @@ impl Round {
         let now = clock::now_seconds();
         let next = report::status(&prior, &findings, now).transitions_since(&self.stored());
         let shown = Shown::of(&next, findings.suspended);
-        self.context.operator.metrics.set_credential(&self.key.namespace, &self.key.name, &shown);
+        self.context.operator.metrics.set_credential(&self.key, shown);
         let event = report::event(&prior, &next, &findings);
         if let Some(event) = event.as_ref().filter(|_| findings.attempt.is_none()) {
-            tracing::info!(namespace = self.key.namespace, name = self.key.name, reason = event.reason, "no exchange");
+            tracing::info!(
+                namespace = self.key.namespace(),
+                name = self.key.name(),
+                reason = event.reason,
+                "no exchange"
+            );
         }
         if next != prior || self.memory.status_unsaved {
             self.save(&prior, &next, &findings).await;
         } else {
-            self.memory.status = Some(next);
+            self.memory.status = Some(Arc::new(next));
         }
         if let Some(event) = event.filter(|_| self.context.courier.leadership.may_write()) {
             self.context.courier.cluster.publish(&*self.credential, &event).await;
@@ -43,10 +50,10 @@ impl Round {
     async fn save(&mut self, prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &Findings) {
         // Believed from now on, written or not: a lost status must not cost an attempt.
         let unsaved = std::mem::replace(&mut self.memory.status_unsaved, true);
-        self.memory.status = Some(next.clone());
+        self.memory.status = Some(Arc::new(next.clone()));
         let seen = self.credential.resource_version().unwrap_or_default();
         let version = match &self.memory.resource_version {
-            Some((before, written)) if *before == seen => written.clone(),
+            Some(known) if known.0 == seen => known.1.clone(),
             _ => seen.clone(),
         };
         let outcome = self.patch(&version, &[prior], next).await;
@@ -60,7 +67,7 @@ impl Round {
     /// The status that everybody can read, which may be older than what we believe.
     fn stored(&self) -> ApiCredentialStatus {
         let lags = self.memory.status_lags(&self.credential);
-        let saved = self.memory.saved.as_ref().filter(|_| lags).or(self.credential.status.as_ref());
+        let saved = self.memory.saved.as_deref().filter(|_| lags).or(self.credential.status.as_ref());
         saved.cloned().unwrap_or_default()
     }
 
@@ -68,7 +75,7 @@ impl Round {
     /// attempt may be in what we believed before and could not write: only there.
     async fn save_again(&mut self, findings: &Findings, unsaved: Option<&ApiCredentialStatus>, seen: &str) {
         let courier = &self.context.courier;
-        let live = match courier.cluster.credential(&self.key.namespace, &self.key.name).await {
+        let live = match courier.cluster.credential(self.key.namespace(), self.key.name()).await {
             Ok(Some(live))
                 if live.uid().as_deref() == Some(&self.uid) && live.metadata.deletion_timestamp.is_none() =>
             {
@@ -79,7 +86,7 @@ impl Round {
         };
         if live.metadata.generation != self.credential.metadata.generation && findings.attempt.is_none() {
             self.memory.status_unsaved = unsaved.is_some();
-            self.memory.status = unsaved.cloned();
+            self.memory.status = unsaved.cloned().map(Arc::new);
             return self.glance_is_void();
         }
         let stored = live.status.clone().unwrap_or_default();
@@ -87,7 +94,7 @@ impl Round {
         // Two calls lie between what was found and this second try.
         let now = clock::now_seconds();
         let next = report::status(prior, &findings.as_of(now), now);
-        self.memory.status = Some(next.clone());
+        self.memory.status = Some(Arc::new(next.clone()));
         let version = live.resource_version().unwrap_or_default();
         let outcome = self.patch(&version, &[prior, &stored], &next).await;
         self.note_saved(outcome, seen.to_owned());
@@ -106,7 +113,7 @@ impl Round {
         let stored = self.credential.status.clone().unwrap_or_default();
         let before: Vec<_> = before.iter().copied().chain([&stored]).collect();
         let patch = status_patch(&self.uid, version, &before, next);
-        courier.cluster.patch_status(&self.key.namespace, &self.key.name, &patch).await
+        courier.cluster.patch_status(self.key.namespace(), self.key.name(), &patch).await
     }
 
     fn note_saved(&mut self, outcome: Result<String, Fault>, seen: String) {
@@ -114,12 +121,12 @@ impl Round {
             Ok(written) => {
                 self.memory.status_unsaved = false;
                 self.memory.saved.clone_from(&self.memory.status);
-                self.memory.resource_version = Some((seen, written));
+                self.memory.resource_version = Some(Box::new((seen, written)));
             }
             // Gone: nobody is left to be told.
             Err(Fault::NotFound) => self.memory.status_unsaved = false,
             Err(fault) => {
-                tracing::debug!(namespace = self.key.namespace, name = self.key.name, %fault, "the status was not accepted");
+                tracing::debug!(namespace = self.key.namespace(), name = self.key.name(), %fault, "the status was not accepted");
                 self.glance_is_void();
             }
         }
@@ -160,7 +167,7 @@ pub(super) async fn refused(object: &Guarded, context: &Context, refusal: &Refus
     let uid = meta.uid.clone().unwrap_or_default();
     context.memory.forget(&uid);
     let courier = &context.courier;
-    let Ok(Some((version, prior))) = courier.cluster.status(&key.namespace, &key.name).await else { return };
+    let Ok(Some((version, prior))) = courier.cluster.status(key.namespace(), key.name()).await else { return };
     let findings = match &object.0 {
         // The token in the Secret is none the worse for a panic.
         Ok(credential) => findings_from(credential, &prior),
@@ -169,19 +176,19 @@ pub(super) async fn refused(object: &Guarded, context: &Context, refusal: &Refus
     .refused(refusal.clone());
     let next = report::status(&prior, &findings, clock::now_seconds());
     let shown = Shown::of(&next, findings.suspended);
-    context.operator.metrics.set_credential(&key.namespace, &key.name, &shown);
+    context.operator.metrics.set_credential(&key, shown);
     if next == prior || !courier.leadership.may_write() {
         return;
     }
     let patch = status_patch(&uid, &version, &[&prior], &next);
-    match courier.cluster.patch_status(&key.namespace, &key.name, &patch).await {
+    match courier.cluster.patch_status(key.namespace(), key.name(), &patch).await {
         Ok(_) => {
             if let Some(event) = report::event(&prior, &next, &findings) {
                 courier.cluster.publish(object, &event).await;
             }
         }
         Err(fault) => {
-            tracing::debug!(namespace = key.namespace, name = key.name, %fault, "the status was not accepted");
+            tracing::debug!(namespace = key.namespace(), name = key.name(), %fault, "the status was not accepted");
         }
     }
 }

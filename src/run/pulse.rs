@@ -44,7 +44,7 @@ pub(super) async fn pulse(
     gates: Gates<Key>,
     observed: Observed,
 ) {
-    let nobody = Key { namespace: String::new(), name: "pulse".to_owned() };
+    let nobody = Key::new("", "pulse");
     let mut tick = interval(PULSE);
     loop {
         tokio::select! {

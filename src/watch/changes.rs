@@ -15,7 +15,7 @@ use super::Key;
 
 /// One step of a watch: lists are turned into single changes, so that several namespaces can feed one store.
 pub(super) enum Change<K> {
-    Applied(K),
+    Applied(Key, K),
     Gone(Key),
     Listed,
     Failed { forbidden: bool },
@@ -37,8 +37,9 @@ where
                 Vec::new()
             }
             Ok(watcher::Event::InitApply(object)) => {
-                listing.insert(Key::of(&object));
-                vec![Change::Applied(object)]
+                let key = Key::of(&object);
+                listing.insert(key.clone());
+                vec![Change::Applied(key, object)]
             }
             Ok(watcher::Event::InitDone) => {
                 was_forbidden = false;
@@ -47,8 +48,10 @@ where
                 vanished.map(Change::Gone).chain([Change::Listed]).collect()
             }
             Ok(watcher::Event::Apply(object)) => {
-                known.insert(Key::of(&object));
-                vec![Change::Applied(object)]
+                let key = Key::of(&object);
+                // An equal one that is there already stays, and its text is shared with the index.
+                known.insert(key.clone());
+                vec![Change::Applied(key, object)]
             }
             Ok(watcher::Event::Delete(object)) => {
                 let key = Key::of(&object);

@@ -1,6 +1,7 @@
 //! What the watches last said, and who is concerned by what.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::{Resource, ResourceExt as _};
 
-use super::{Guarded, Key};
+use super::{Guarded, Key, Version};
 use crate::credential::ApiCredential;
 use crate::names;
 use crate::observe::{self, Living};
@@ -18,32 +19,50 @@ mod tests;
 
 /// What the watch last said of a Secret. One that was deleted is remembered as gone, so that "never seen" and
 /// "seen and deleted since" differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
-    /// `uid/resourceVersion`.
-    pub version: String,
+    /// Which one, and which of its versions.
+    pub version: Version,
     /// Whether it still exists.
     pub present: bool,
-    /// Of a target: the source that its token was made from.
-    pub source_version: Option<String>,
-    /// Of a target: the renew request that its token answers.
-    pub renew_request: Option<String>,
+    /// Of a target: what its token was made from and answers.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Where the token in a target comes from, by the annotations beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The source that it was made from.
+    pub source_version: Option<Version>,
+    /// The renew request that it answers.
+    pub renew_request: Option<Box<str>>,
 }
 
 impl Seen {
     pub(super) fn of(object: &PartialObjectMeta<Secret>) -> Self {
-        let annotation = |name| object.annotations().get(name).cloned();
+        let annotation = |name| object.annotations().get(name).map(String::as_str);
+        let (made_from, answers) = (annotation(names::SOURCE_VERSION), annotation(names::RENEW_REQUEST));
+        let origin = Origin { source_version: made_from.map(Version::from), renew_request: answers.map(Box::from) };
         Self {
-            version: observe::version(object),
+            version: Version::from(observe::version(object).as_str()),
             present: true,
-            source_version: annotation(names::SOURCE_VERSION),
-            renew_request: annotation(names::RENEW_REQUEST),
+            origin: (made_from.is_some() || answers.is_some()).then(|| Box::new(origin)),
         }
+    }
+
+    /// What its token was made from, if that is known.
+    pub fn source_version(&self) -> Option<&Version> {
+        self.origin.as_ref()?.source_version.as_ref()
+    }
+
+    /// The renew request that its token answers, if there is one.
+    pub fn renew_request(&self) -> Option<&str> {
+        self.origin.as_ref()?.renew_request.as_deref()
     }
 }
 
-/// What the stores say about one credential: if two glances are equal, nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the stores say about one credential.
+#[derive(Clone, Debug)]
 pub struct Glance {
     /// The spec's generation.
     pub generation: i64,
@@ -53,27 +72,49 @@ pub struct Glance {
     pub source: Option<Seen>,
     /// The target Secret.
     pub target: Option<Seen>,
-    /// The other living credentials that name this target, by uid: when one goes, the target may be free.
-    pub rivals: Vec<String>,
+    /// All of it in short.
+    pub imprint: Imprint,
+}
+
+/// A glance in short: if two are equal, nothing changed. Hashes under a key of this process, which nobody can aim at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Imprint {
+    /// Of the generation, the renew request, the source, and the other living credentials that name this target, by uid:
+    /// when one goes, the target may be free.
+    pub others: u64,
+    /// Of the target.
+    pub target: u64,
 }
 
 struct Entry {
-    uid: String,
+    uid: Box<str>,
     created: Option<Timestamp>,
     generation: i64,
-    renew_request: Option<String>,
+    renew_request: Option<Box<str>>,
     deleting: bool,
     source: Key,
     target: Key,
 }
 
+/// A Secret that a watch has shown, or that a credential names.
+#[derive(Default)]
+struct Named {
+    seen: Option<Seen>,
+    /// The credentials that name it, in order.
+    by: Vec<Key>,
+}
+
+impl Named {
+    fn is_worth_keeping(&self) -> bool {
+        !self.by.is_empty() || self.seen.as_ref().is_some_and(|seen| seen.present)
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     credentials: HashMap<Key, Entry>,
-    by_source: HashMap<Key, BTreeSet<Key>>,
-    by_target: HashMap<Key, BTreeSet<Key>>,
-    sources: HashMap<Key, Seen>,
-    targets: HashMap<Key, Seen>,
+    sources: HashMap<Key, Named>,
+    targets: HashMap<Key, Named>,
     claims: HashMap<Key, String>,
 }
 
@@ -81,6 +122,7 @@ struct Inner {
 #[derive(Default)]
 pub struct Index {
     inner: Mutex<Inner>,
+    hasher: RandomState,
 }
 
 impl Index {
@@ -102,8 +144,9 @@ impl Index {
             }
         }
         if changed {
-            inner.unlink(key);
+            let old = inner.unlink(key);
             inner.link(key, entry);
+            old.iter().for_each(|old| inner.prune(old));
         }
         (changed, ended)
     }
@@ -112,36 +155,33 @@ impl Index {
     pub(super) fn remove_credential(&self, key: &Key) -> Option<(String, Key)> {
         let mut inner = self.lock();
         let entry = inner.unlink(key)?;
-        if !inner.by_target.contains_key(&entry.target)
-            && inner.targets.get(&entry.target).is_some_and(|seen| !seen.present)
-        {
-            inner.targets.remove(&entry.target);
-        }
-        Some((entry.uid, entry.target))
+        inner.prune(&entry);
+        Some((entry.uid.into(), entry.target))
     }
 
     /// What the watch says of a Secret; whether that is news.
-    pub(super) fn see(&self, is_source: bool, key: &Key, seen: &Seen) -> bool {
+    pub(super) fn see(&self, is_source: bool, key: &Key, seen: Seen) -> bool {
         let mut inner = self.lock();
-        let place = if is_source { &mut inner.sources } else { &mut inner.targets };
-        place.insert(key.clone(), seen.clone()).is_none_or(|old| old != *seen)
+        let named = inner.place(is_source).entry(key.clone()).or_default();
+        let news = named.seen.as_ref() != Some(&seen);
+        named.seen = Some(seen);
+        news
     }
 
     pub(super) fn see_gone(&self, is_source: bool, key: &Key) -> bool {
         let mut inner = self.lock();
-        let wanted = if is_source { inner.by_source.contains_key(key) } else { inner.by_target.contains_key(key) };
-        let place = if is_source { &mut inner.sources } else { &mut inner.targets };
-        if !wanted {
-            return place.remove(key).is_some();
+        let place = inner.place(is_source);
+        let Some(named) = place.get_mut(key) else { return false };
+        let news = named.seen.as_mut().is_some_and(|seen| std::mem::replace(&mut seen.present, false));
+        if !named.is_worth_keeping() {
+            place.remove(key);
         }
-        place.get_mut(key).is_some_and(|seen| std::mem::replace(&mut seen.present, false))
+        news
     }
 
     /// The credentials that name this Secret as source or target.
     pub(super) fn credentials_of(&self, is_source: bool, secret: &Key) -> Vec<Key> {
-        let inner = self.lock();
-        let place = if is_source { &inner.by_source } else { &inner.by_target };
-        place.get(secret).into_iter().flatten().cloned().collect()
+        self.lock().place(is_source).get(secret).map(|named| named.by.clone()).unwrap_or_default()
     }
 
     /// The credentials that name this target.
@@ -153,25 +193,29 @@ impl Index {
     pub fn glance(&self, credential: &ApiCredential, source: &str, target: &str) -> Glance {
         let key = Key::of(credential);
         let inner = self.lock();
-        let rivals = inner.by_target.get(&key.sibling(target)).into_iter().flatten().filter(|rival| **rival != key);
+        let named = inner.targets.get(&key.sibling(target));
+        let rivals = named.into_iter().flat_map(|named| &named.by).filter(|rival| **rival != key);
         let living = rivals.filter_map(|rival| inner.credentials.get(rival)).filter(|entry| !entry.deleting);
-        Glance {
-            rivals: living.map(|entry| entry.uid.clone()).collect(),
-            generation: credential.metadata.generation.unwrap_or(0),
-            renew_request: renew_request(credential),
-            source: inner.sources.get(&key.sibling(source)).cloned(),
-            target: inner.targets.get(&key.sibling(target)).cloned(),
-        }
+        let rivals: Vec<&str> = living.map(|entry| &*entry.uid).collect();
+        let generation = credential.metadata.generation.unwrap_or(0);
+        let renew_request = renew_request(credential);
+        let source = inner.sources.get(&key.sibling(source)).and_then(|named| named.seen.clone());
+        let target = named.and_then(|named| named.seen.clone());
+        let imprint = Imprint {
+            others: self.hasher.hash_one((generation, &renew_request, &source, rivals)),
+            target: self.hasher.hash_one(&target),
+        };
+        Glance { generation, renew_request, source, target, imprint }
     }
 
     /// Whether this very credential exists.
     pub fn knows(&self, key: &Key, uid: &str) -> bool {
-        self.lock().credentials.get(key).is_some_and(|entry| entry.uid == uid)
+        self.lock().credentials.get(key).is_some_and(|entry| *entry.uid == *uid)
     }
 
     /// Whether this very credential exists and is not being deleted.
     pub fn lives(&self, key: &Key, uid: &str) -> bool {
-        self.lock().credentials.get(key).is_some_and(|entry| entry.uid == uid && !entry.deleting)
+        self.lock().credentials.get(key).is_some_and(|entry| *entry.uid == *uid && !entry.deleting)
     }
 
     /// Claims a target for a credential until [`Index::release`]; false if another one holds it.
@@ -187,22 +231,41 @@ impl Index {
 }
 
 impl Inner {
+    fn place(&mut self, is_source: bool) -> &mut HashMap<Key, Named> {
+        if is_source { &mut self.sources } else { &mut self.targets }
+    }
+
     fn unlink(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.credentials.remove(key)?;
-        for (place, secret) in [(&mut self.by_source, &entry.source), (&mut self.by_target, &entry.target)] {
-            if let Some(keys) = place.get_mut(secret) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    place.remove(secret);
-                }
+        for (place, secret) in [(&mut self.sources, &entry.source), (&mut self.targets, &entry.target)] {
+            if let Some(named) = place.get_mut(secret) {
+                named.by.retain(|other| other != key);
             }
         }
         Some(entry)
     }
 
-    fn link(&mut self, key: &Key, entry: Entry) {
-        self.by_source.entry(entry.source.clone()).or_default().insert(key.clone());
-        self.by_target.entry(entry.target.clone()).or_default().insert(key.clone());
+    /// Forgets what nobody names any more and no watch shows.
+    fn prune(&mut self, entry: &Entry) {
+        for (place, secret) in [(&mut self.sources, &entry.source), (&mut self.targets, &entry.target)] {
+            if place.get(secret).is_some_and(|named| !named.is_worth_keeping()) {
+                place.remove(secret);
+            }
+        }
+    }
+
+    fn link(&mut self, key: &Key, mut entry: Entry) {
+        for (place, secret) in [(&mut self.sources, &mut entry.source), (&mut self.targets, &mut entry.target)] {
+            if let Some((shared, _)) = place.get_key_value(secret) {
+                *secret = shared.clone();
+            }
+            let named = place.entry(secret.clone()).or_default();
+            if let Err(free) = named.by.binary_search(key) {
+                // Most are named by one.
+                named.by.reserve_exact(1);
+                named.by.insert(free, key.clone());
+            }
+        }
         self.credentials.insert(key.clone(), entry);
     }
 }
@@ -212,10 +275,10 @@ impl Entry {
         let meta = object.meta();
         let spec = object.0.as_ref().ok().map(|credential| &credential.spec);
         Self {
-            uid: meta.uid.clone().unwrap_or_default(),
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
             created: meta.creation_timestamp.as_ref().map(|time| time.0),
             generation: meta.generation.unwrap_or(0),
-            renew_request: renew_request(object),
+            renew_request: renew_request(object).map(Box::from),
             deleting: meta.deletion_timestamp.is_some(),
             source: key.sibling(spec.map_or("", |spec| source_name(&spec.provider))),
             target: key.sibling(spec.map_or("", |spec| &spec.target.name)),
@@ -239,23 +302,22 @@ pub fn renew_request(object: &impl Resource) -> Option<String> {
 }
 
 impl Living for Index {
-    fn uid_lives(&self, namespace: &str, uid: &str) -> bool {
-        let inner = self.lock();
-        inner.credentials.iter().any(|(key, entry)| key.namespace == namespace && entry.uid == uid && !entry.deleting)
+    fn uid_lives(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        self.lives(&Key::new(namespace, name), uid)
     }
 
     fn name_lives(&self, namespace: &str, name: &str) -> bool {
-        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.lock().credentials.get(&key).is_some_and(|entry| !entry.deleting)
+        self.lock().credentials.get(&Key::new(namespace, name)).is_some_and(|entry| !entry.deleting)
     }
 
     fn is_oldest_for_target(&self, credential: &ApiCredential) -> bool {
         let target = Key::of(credential).sibling(&credential.spec.target.name);
-        let inner = self.lock();
-        let rank = |entry: &Entry| (entry.created, entry.uid.clone());
         let own =
             (credential.metadata.creation_timestamp.as_ref().map(|time| time.0), credential.uid().unwrap_or_default());
-        let rivals = inner.by_target.get(&target).into_iter().flatten().filter_map(|key| inner.credentials.get(key));
-        rivals.filter(|entry| !entry.deleting).all(|entry| entry.uid == own.1 || own < rank(entry))
+        let own = (own.0, own.1.as_str());
+        let inner = self.lock();
+        let Some(named) = inner.targets.get(&target) else { return true };
+        let rivals = named.by.iter().filter_map(|key| inner.credentials.get(key)).filter(|entry| !entry.deleting);
+        rivals.map(|entry| (entry.created, &*entry.uid)).all(|rival| own <= rival)
     }
 }

@@ -26,7 +26,7 @@ const EARLY: &str = "2026-01-01T00:00:00Z";
 const LATE: &str = "2026-01-01T00:00:01Z";
 
 fn key(name: &str) -> Key {
-    Key { namespace: "care".to_owned(), name: name.to_owned() }
+    Key::new("care", name)
 }
 
 fn apply(index: &Index, credential: &ApiCredential) -> (bool, Vec<Key>) {
@@ -34,7 +34,7 @@ fn apply(index: &Index, credential: &ApiCredential) -> (bool, Vec<Key>) {
 }
 
 fn seen(version: &str) -> Seen {
-    Seen { version: version.to_owned(), present: true, source_version: None, renew_request: None }
+    Seen { version: Version::from(version), present: true, origin: None }
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn never_seen_and_deleted_since_differ() {
     let index = Index::default();
     let credential = credential("a", "u1", EARLY, "t");
     apply(&index, &credential);
-    let glance = || index.glance(&credential, "source", "t");
+    let glance = || index.glance(&credential, "source", "t").imprint;
     let never = glance();
-    assert!(index.see(false, &key("t"), &seen("v1")));
-    assert!(!index.see(false, &key("t"), &seen("v1")), "a relist is no news");
+    assert!(index.see(false, &key("t"), seen("v1")));
+    assert!(!index.see(false, &key("t"), seen("v1")), "a relist is no news");
     let there = glance();
     assert!(index.see_gone(false, &key("t")));
     let gone = glance();
@@ -96,7 +96,7 @@ fn never_seen_and_deleted_since_differ() {
     assert_ne!(there, gone);
     assert_ne!(never, gone);
     index.remove_credential(&key("a"));
-    assert_eq!(glance().target, None, "nobody asks for it any more");
+    assert_eq!(glance().target, never.target, "nobody asks for it any more");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_secret_wakes_those_that_name_it_as_what_it_is() {
     assert_eq!(index.credentials_of(true, &key("source")), [key("a"), key("b")]);
     assert_eq!(index.credentials_of(false, &key("t")), [key("a")]);
     assert!(index.credentials_of(true, &key("t")).is_empty());
-    let elsewhere = Key { namespace: "other".to_owned(), name: "t".to_owned() };
+    let elsewhere = Key::new("other", "t");
     assert!(index.credentials_of(false, &elsewhere).is_empty());
 }
 
@@ -126,7 +126,9 @@ fn one_credential_at_a_time_holds_a_target() {
 fn who_lives_is_known_by_namespace() {
     let index = Index::default();
     apply(&index, &credential("a", "u1", EARLY, "t"));
-    assert!(index.uid_lives("care", "u1") && index.name_lives("care", "a") && index.knows(&key("a"), "u1"));
-    assert!(!index.uid_lives("other", "u1") && !index.name_lives("other", "a"));
+    assert!(index.uid_lives("care", "a", "u1") && index.name_lives("care", "a") && index.knows(&key("a"), "u1"));
+    assert!(
+        !index.uid_lives("other", "a", "u1") && !index.uid_lives("care", "b", "u1") && !index.name_lives("other", "a")
+    );
     assert!(!index.knows(&key("a"), "u2"), "another of the same name");
 }

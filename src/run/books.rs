@@ -1,0 +1,44 @@
+//! What is kept per credential beside the watches, kept in step with them.
+
+use std::sync::Arc;
+
+use kube::Resource as _;
+
+use crate::credential::ApiCredentialStatus;
+use crate::endpoint::AllowedEndpoints;
+use crate::gate::Gates;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::reconcile;
+use crate::rest::Pace;
+use crate::watch::{Guarded, Key, Listener};
+
+/// Hears of each credential that comes, changes or goes.
+pub(super) struct Books {
+    pub memory: Arc<Memory>,
+    pub gates: Gates<Key>,
+    pub metrics: Metrics,
+    pub allowed: AllowedEndpoints,
+    pub pace: Pace,
+}
+
+impl Listener for Books {
+    fn found(&self, object: &Guarded) {
+        reconcile::restore_pause(object, &self.gates, &self.allowed, &self.pace);
+    }
+
+    fn changed(&self, before: &Guarded, now: &Guarded) {
+        let uid = now.meta().uid.as_deref().unwrap_or_default();
+        self.memory.stored(uid, status(before), status(now));
+    }
+
+    fn gone(&self, key: &Key, uid: &str) {
+        self.memory.forget(uid);
+        self.gates.forget(key);
+        self.metrics.remove_credential(key);
+    }
+}
+
+fn status(object: &Guarded) -> Option<&ApiCredentialStatus> {
+    object.0.as_ref().ok()?.status.as_ref()
+}
