@@ -46,6 +46,15 @@ pub enum Admission<K: Clone + Eq + Hash> {
     Queued,
 }
 
+/// What a key in the line waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// That time.
+    Until(Duration),
+    /// To come out of `wake`.
+    Woken,
+}
+
 /// The gates of all endpoints. Clones share them. `K` names an object, and holds at most one place at a time.
 #[derive(Clone, Debug)]
 pub struct Gates<K>(Arc<Shared<K>>);
@@ -86,6 +95,22 @@ impl<K: Clone + Eq + Hash> Gates<K> {
             Verdict::Go => Admission::Go(Pass { shared: Arc::clone(&self.0), endpoint: endpoint.clone() }),
             Verdict::At(time) => Admission::At(time),
             Verdict::Queued => Admission::Queued,
+        }
+    }
+
+    /// Takes a place in the line, or keeps it. Who waits learns by this, before anything was read for it, that its turn
+    /// has not come: none is that it has, and that [`Gates::admit`] lets it through for the next ten seconds.
+    pub fn line_up(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Option<Wait> {
+        let verdict = self.0.with(|lanes, limits| {
+            let mut woken = leave(lanes, key, Some(endpoint), now);
+            let (verdict, more) = lane(lanes, endpoint, limits).line_up(key, now);
+            woken.extend(more);
+            (verdict, woken)
+        });
+        match verdict {
+            Verdict::Go => None,
+            Verdict::At(time) => Some(Wait::Until(time)),
+            Verdict::Queued => Some(Wait::Woken),
         }
     }
 

@@ -164,7 +164,10 @@ impl Round {
             Ok(round) => round,
             Err(unchanged) => return unchanged,
         };
-        let mut due = round.steps().await;
+        let mut due = match round.line_up() {
+            Some(wake) => wake,
+            None => round.steps().await,
+        };
         if round.memory.status_unsaved {
             due = due.min(round.after_failed_write());
         }
@@ -198,7 +201,10 @@ impl Round {
                         return wake;
                     }
                 }
-                Decision::Exchange(_) if sight.values.is_none() => self.read_source = true,
+                Decision::Exchange(_) if sight.values.is_none() => {
+                    self.read_source = true;
+                    self.fresh_target = sight.secret;
+                }
                 Decision::Exchange(cause) => return Box::pin(self.exchange(sight, cause)).await,
             }
         }

@@ -74,6 +74,17 @@ impl<K: Clone + Eq + Hash> Lane<K> {
 
     /// Asks to send now. The keys to wake never include `key`, which hears its own news in the verdict.
     pub(super) fn admit(&mut self, key: &K, now: Duration) -> (Verdict, Vec<K>) {
+        let (verdict, woken) = self.line_up(key, now);
+        if matches!(verdict, Verdict::Go) {
+            self.line.remove(key);
+            self.rate.spend(now);
+            self.in_flight += 1;
+        }
+        (verdict, woken)
+    }
+
+    /// Asks whether it could send now, and keeps its place in the line.
+    pub(super) fn line_up(&mut self, key: &K, now: Duration) -> (Verdict, Vec<K>) {
         self.drop_vanished(now, Some(key));
         if let Some(until) = self.paused_until(now) {
             return (Verdict::At(until), Vec::new());
@@ -92,9 +103,6 @@ impl<K: Clone + Eq + Hash> Lane<K> {
             self.line.postpone(turn, due);
             return (Verdict::At(due), woken);
         }
-        self.line.remove(key);
-        self.rate.spend(now);
-        self.in_flight += 1;
         (Verdict::Go, woken)
     }
 

@@ -53,6 +53,36 @@ fn at_most_n_are_in_flight_and_the_next_in_line_is_woken() {
 }
 
 #[test]
+fn who_lines_up_keeps_its_place_and_takes_nobody_elses() {
+    let (gates, mut woken, endpoint) = gates(limits(1, 0.0, 1));
+    let now = clock::steady();
+    assert_eq!(gates.line_up(&endpoint, &1, now), None);
+    assert_eq!(gates.line_up(&endpoint, &2, now), Some(Wait::Woken), "the place is promised to the first");
+    assert_eq!(gates.line_up(&endpoint, &1, now), None, "asking again is no second place");
+    let first = pass(gates.admit(&endpoint, &1, now));
+    assert!(drain(&mut woken).is_empty());
+    drop(first);
+    assert_eq!(drain(&mut woken), [2]);
+    let now = clock::steady();
+    assert_eq!(gates.line_up(&endpoint, &2, now), None);
+    assert_eq!(gates.line_up(&endpoint, &3, now), Some(Wait::Woken));
+    gates.forget(&2);
+    assert_eq!(drain(&mut woken), [3], "who found nothing to ask for gives its turn back");
+}
+
+#[test]
+fn who_lines_up_spends_no_permit() {
+    let (gates, _woken, endpoint) = gates(limits(4, 1.0, 1));
+    let now = clock::steady();
+    for _ in 0..3 {
+        assert_eq!(gates.line_up(&endpoint, &1, now), None);
+    }
+    assert!(matches!(gates.line_up(&endpoint, &2, now), Some(Wait::Until(time)) if time > now));
+    drop(pass(gates.admit(&endpoint, &1, now)));
+    assert!(matches!(gates.admit(&endpoint, &1, now), Admission::At(time) if time > now));
+}
+
+#[test]
 fn endpoints_do_not_wait_for_each_other() {
     let (gates, _woken, endpoint) = gates(limits(1, 0.0, 1));
     let other = Endpoint::parse("https://b.example").unwrap();
