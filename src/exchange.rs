@@ -2,7 +2,8 @@
 //!
 //! Each provider is two pure functions, what to ask and how to read the answer (`welkin`, `qontak`); `answer` judges
 //! status and headers the same way for both, `wire` moves the bytes. From answer to reason the order is: status (any
-//! body), encoding, content type, size, JSON, enabled, clientName, token, token type, expiry.
+//! body), encoding, content type, size, JSON, enabled, clientName, token, token type, expiry. `check` asks the other
+//! question, whether a provider takes a token that there is.
 //!
 //! Nothing that a provider sent leaves this module but the token and its times: a failure is a [`Reason`].
 
@@ -17,6 +18,7 @@ use crate::endpoint::{Endpoint, PathSegment};
 use crate::reason::Reason;
 
 mod answer;
+mod check;
 mod expiry;
 mod fault;
 mod json;
@@ -29,6 +31,7 @@ mod welkin;
 mod wire;
 
 pub use answer::judge;
+pub use check::Verdict;
 pub use qontak::{QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
 pub use wire::{Wire, WireError};
 

@@ -17,9 +17,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// # Errors
 /// The reason that status, encoding or content type give, in this order.
 pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), Failure> {
-    if let Some(reason) = refusal(status, headers) {
-        let retry_after = if reason == Reason::RateLimited { retry_after(headers, now) } else { None };
-        return Err(Failure { reason, retry_after });
+    if let Some(failure) = refusal(status, headers, now) {
+        return Err(failure);
     }
     if !has_only(headers, &CONTENT_ENCODING, "identity") || !has_only(headers, &TRANSFER_ENCODING, "chunked") {
         return Err(Reason::UnexpectedEncoding.into());
@@ -30,7 +29,14 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<
     Ok(())
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap) -> Option<Reason> {
+/// Why the status alone makes an answer none.
+pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Failure> {
+    let reason = reason(status, headers)?;
+    let retry_after = if reason == Reason::RateLimited { retry_after(headers, now) } else { None };
+    Some(Failure { reason, retry_after })
+}
+
+fn reason(status: StatusCode, headers: &HeaderMap) -> Option<Reason> {
     match status.as_u16() {
         200..=299 => None,
         300..=399 => Some(Reason::UnexpectedRedirect),

@@ -3,6 +3,7 @@
 //! `created_at` and `refresh_token` are never looked at: the one is the birth of the row, the other would revoke the token.
 
 use jiff::Timestamp;
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -42,6 +43,11 @@ pub(super) fn ask(endpoint: &Endpoint, login: &Login<'_>) -> Result<Ask, Reason>
         client_secret: login.client_secret.expose_secret(),
     };
     Ok(Ask { url, body: json::write(&body)? })
+}
+
+/// `GET {endpoint}/api/open/v1/health`: what the vendor's page shows a token used for first.
+pub(super) fn health(endpoint: &Endpoint) -> Option<Url> {
+    endpoint.join(&["api", "open", "v1", "health"])
 }
 
 /// The token may or may not be a JWT; its claims are not asked, for `expires_in` is the vendor's word.

@@ -116,16 +116,29 @@ impl Wire {
         issued_at: Timestamp,
         status: &mut Option<u16>,
     ) -> Result<Issued, Failure> {
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let request = client.post(ask.url).headers(headers()).body(ask.body);
+        let request = self.client().post(ask.url).headers(headers()).body(ask.body);
         let response = request.send().await.map_err(|error| fault::reason(&error))?;
         *status = Some(response.status().as_u16());
-        if let Some(skew) = answer::skew(response.headers(), clock::now()) {
-            self.skews.lock().unwrap_or_else(PoisonError::into_inner).insert(inputs.provider(), skew);
-        }
+        self.note_skew(inputs.provider(), response.headers());
         answer::judge(response.status(), response.headers(), clock::now())?;
         let body = read_body(response).await?;
         Ok(inputs.read(&body, issued_at)?)
+    }
+
+    /// The client that requests go by now.
+    pub(super) fn client(&self) -> Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The limit of one request in all.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn note_skew(&self, provider: Provider, headers: &HeaderMap) {
+        if let Some(skew) = answer::skew(headers, clock::now()) {
+            self.skews.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, skew);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::endpoint::Endpoint;
 use crate::exchange::Lifetime;
 
+mod check;
 mod server;
 
 use server::{Authority, Server, inputs, install_provider, json, listen, read_request};
@@ -275,10 +276,14 @@ async fn the_log_at_trace_level_has_neither_path_nor_secret_nor_answer() {
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let server = Server::answering(json("200 OK", "x-header: sentinel-header\r\n", TOKEN)).await;
     assert!(server.exchange().await.is_ok());
+    let checked = Server::answering(json("401 Unauthorized", "", "{}")).await;
+    let endpoint = Endpoint::parse(&format!("https://{}", checked.address)).unwrap();
+    let _ = checked.wire(Duration::from_secs(10)).check(Provider::Qontak, &endpoint, &"opaque-token".into()).await;
     let wrong_host = Server::start("sentinel-name.example", |_, _| async {}).await;
     assert_eq!(wrong_host.reason().await, Reason::TlsFailed);
     drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("a provider was asked whether it takes a token"), "{text}");
     assert!(text.contains("a provider was asked for a token") && text.contains("hyper_util"), "{text}");
     for sentinel in ["KGTG6", "opaque-token", "sentinel", "api_clients"] {
         assert!(!text.contains(sentinel), "{text}");
