@@ -106,8 +106,7 @@ impl Cluster {
 
     /// A Secret as it is now; none if it does not exist.
     pub async fn secret(&self, namespace: &str, name: &str, limit: Duration) -> Result<Option<Secret>, Fault> {
-        let api: Api<Secret> = Api::namespaced(self.secrets.clone(), namespace);
-        bounded(limit, api.get_opt(name)).await
+        read_secret(self.secrets.clone(), namespace, name, limit).await
     }
 
     /// A credential as it is now; none if it does not exist or cannot be read any more.
@@ -175,6 +174,20 @@ impl Cluster {
             tracing::debug!(fault = %Fault::of(&error), "an event was not accepted");
         }
     }
+}
+
+/// A Secret as it is now, read by this client; none if it does not exist.
+///
+/// # Errors
+/// The API server did not answer, or refuses.
+pub async fn read_secret(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<Option<Secret>, Fault> {
+    let api: Api<Secret> = Api::namespaced(client, namespace);
+    bounded(limit, api.get_opt(name)).await
 }
 
 async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Fault> {

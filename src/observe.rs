@@ -163,6 +163,11 @@ pub struct Values {
 }
 
 impl Values {
+    /// Values that come from no Secret, in the order of the fingerprint's source part.
+    pub fn given(values: Vec<SecretString>) -> Self {
+        Self { version: String::new(), values }
+    }
+
     /// In the order of the fingerprint's source part.
     pub fn expose(&self) -> Vec<&str> {
         self.values.iter().map(ExposeSecret::expose_secret).collect()

@@ -12,7 +12,7 @@ use crate::reason::{Reason, Refusal};
 use crate::rest::Policy;
 
 mod renewal;
-mod syntax;
+pub(crate) mod syntax;
 pub mod template;
 
 /// A checked spec.

@@ -18,20 +18,28 @@ const LARGEST: usize = 4096;
 /// # Errors
 /// One of the source reasons, in this order: not found, consent, type, keys.
 pub fn resolve(namespace: &str, plan: &Plan, secret: Option<&Secret>) -> Result<Values, Refusal> {
+    read(namespace, &plan.source, &plan.request, secret)
+}
+
+/// As [`resolve`], for a source of that name and a request that no credential asks for.
+///
+/// # Errors
+/// As those of [`resolve`].
+pub fn read(namespace: &str, source: &str, request: &RequestPlan, secret: Option<&Secret>) -> Result<Values, Refusal> {
     let Some(secret) = secret else {
         return Err(Refusal::new(
             Reason::SourceSecretNotFound,
-            format!("The source Secret {:?} does not exist in the credential's namespace; create it.", plan.source),
+            format!("The source Secret {source:?} does not exist in the credential's namespace; create it."),
         ));
     };
-    let label = plan.request.provider().label();
+    let label = request.provider().label();
     if secret.labels().get(names::SOURCE).is_none_or(|value| value != label) {
         return Err(Refusal::new(
             Reason::SourceNotPermitted,
             format!(
                 "The source Secret does not permit its use for {}; its owner can: kubectl -n {namespace} label --overwrite secret {} {}={label}",
-                plan.request.provider(),
-                plan.source,
+                request.provider(),
+                source,
                 names::SOURCE,
             ),
         ));
@@ -40,7 +48,7 @@ pub fn resolve(namespace: &str, plan: &Plan, secret: Option<&Secret>) -> Result<
     if secret.labels().contains_key(names::MANAGED) || is_forbidden_type(type_) {
         return Err(Reason::SourceTypeForbidden.into());
     }
-    let values = match &plan.request {
+    let values = match request {
         RequestPlan::Welkin { key, .. } => vec![required(secret, key)?],
         RequestPlan::Qontak { keys, .. } => vec![
             required(secret, &keys.username)?,
@@ -76,8 +84,15 @@ fn optional(secret: &Secret, key: &str, default: &str) -> Result<SecretString, R
 }
 
 fn checked(key: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
-    let refuse =
-        |reason: Reason, what: &str| Err(Refusal::new(reason, format!("The source Secret's key {key:?} {what}")));
+    value(&format!("The source Secret's key {key:?}"), bytes)
+}
+
+/// A credential's text, wherever it comes from; `what` begins the sentence that refuses it.
+///
+/// # Errors
+/// It is empty, too large, not UTF-8, or has whitespace at an end.
+pub fn value(what: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
+    let refuse = |reason: Reason, why: &str| Err(Refusal::new(reason, format!("{what} {why}")));
     if bytes.is_empty() {
         return refuse(Reason::SourceKeyEmpty, "is empty; write the value into it.");
     }

@@ -12,7 +12,7 @@ const LONGEST: usize = 253;
 const LONGEST_LABEL: usize = 63;
 
 /// A Secret's name: a DNS subdomain.
-pub(super) fn check_name(text: &str, field: &str) -> Result<(), Refusal> {
+pub(crate) fn check_name(text: &str, field: &str) -> Result<(), Refusal> {
     if is_subdomain(text) {
         return Ok(());
     }
@@ -22,7 +22,7 @@ pub(super) fn check_name(text: &str, field: &str) -> Result<(), Refusal> {
 }
 
 /// A key of a Secret.
-pub(super) fn check_key(text: &str, field: &str) -> Result<(), Refusal> {
+pub(crate) fn check_key(text: &str, field: &str) -> Result<(), Refusal> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let dots = text == "." || text.starts_with("..");
     if (1..=LONGEST).contains(&text.len()) && text.bytes().all(allowed) && !dots {
