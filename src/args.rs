@@ -4,18 +4,19 @@
 
 mod check;
 mod duration;
+mod provider;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::endpoint::AllowedEndpoints;
+use crate::hand::ExchangeArgs;
 use crate::telemetry::LogFormat;
 
 pub use check::{ArgsError, LeaseChoice, LogSettings, ProviderSettings, Settings};
 pub use duration::{DurationError, parse_duration};
+pub use provider::ProviderArgs;
 
 /// Keeps Welkin and Qontak API tokens alive in Kubernetes Secrets.
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinition as YAML
     Crd,
+    /// Exchange credentials for a token once, by hand, and say what came of it; writes to no cluster
+    Exchange(ExchangeArgs),
 }
 
 /// The flags of `run`, each with its environment variable; a flag wins over the variable.
@@ -44,27 +47,9 @@ pub struct RunArgs {
     #[arg(default_value = "", hide_default_value = true)]
     pub namespaces: String,
 
-    /// Origins that may be asked for tokens, as welkin=https://host,qontak=https://host; replaces the whole default
-    #[arg(long, env = "APICREDENTIAL_ALLOWED_ENDPOINTS", hide_env_values = true, value_name = "LIST")]
-    #[arg(default_value_t)]
-    pub allowed_endpoints: AllowedEndpoints,
-
-    /// PEM file with certificates to trust for providers, in addition to the system's; read again when it changes
-    #[arg(long, env = "APICREDENTIAL_PROVIDER_CA_FILE", hide_env_values = true, value_name = "PATH")]
-    pub provider_ca_file: Option<PathBuf>,
-
-    /// HTTP proxy by way of which providers are reached, as http://host:port; the environment's proxy variables are ignored
-    #[arg(long, env = "APICREDENTIAL_PROVIDER_PROXY", hide_env_values = true, value_name = "ORIGIN")]
-    pub provider_proxy: Option<String>,
-
-    /// File with the proxy's login, one line user:password
-    #[arg(long, env = "APICREDENTIAL_PROVIDER_PROXY_CREDENTIALS_FILE", hide_env_values = true, value_name = "PATH")]
-    pub provider_proxy_credentials_file: Option<PathBuf>,
-
-    /// Time for one exchange, from connecting to the last byte of the answer
-    #[arg(long, env = "APICREDENTIAL_PROVIDER_TIMEOUT", hide_env_values = true, value_name = "DURATION")]
-    #[arg(default_value = "15s", value_parser = parse_duration)]
-    pub provider_timeout: Duration,
+    /// How providers are reached.
+    #[command(flatten)]
+    pub reach: ProviderArgs,
 
     /// Exchanges per second and endpoint in the long run; 0 is no limit
     #[arg(long, env = "APICREDENTIAL_PROVIDER_RATE", hide_env_values = true, value_name = "NUMBER")]

@@ -38,3 +38,6 @@ pub mod watch;
 pub mod metrics;
 pub mod serve;
 pub mod served;
+
+// The same exchange, asked for by a person.
+pub mod hand;

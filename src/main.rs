@@ -1,10 +1,10 @@
-//! Start-up: flags, then either the CRD or the operator.
+//! Start-up: flags, then the operator, the CRD or one exchange by hand.
 
 use std::alloc::System;
 use std::process::ExitCode;
 
 use apicredential_operator::args::{Args, Command};
-use apicredential_operator::{credential, run};
+use apicredential_operator::{credential, hand, run};
 use clap::Parser as _;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     }
     match Args::parse().command {
         Command::Crd => print_crd(),
+        Command::Exchange(flags) => hand::exchange(flags),
         Command::Run(flags) => match flags.check() {
             Ok(settings) => run::run(settings),
             Err(error) => run::refuse(error),

@@ -2,12 +2,13 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::endpoint::AllowedEndpoints;
 
 fn parse(flags: &[&str]) -> Result<RunArgs, clap::Error> {
     let line = ["apicredential-operator", "run"].iter().chain(flags);
     match Args::try_parse_from(line)?.command {
         Command::Run(run) => Ok(run),
-        Command::Crd => panic!("run was asked for"),
+        Command::Crd | Command::Exchange(_) => panic!("run was asked for"),
     }
 }
 
