@@ -19,6 +19,7 @@ mod corporate;
 mod crash;
 mod crd_rules;
 mod deletion;
+mod exchange_by_hand;
 mod expiring;
 mod fairness;
 mod first_token;
@@ -61,6 +62,8 @@ mod suspend;
 mod table;
 mod target;
 mod throttled;
+#[path = "../hand/transcript.rs"]
+mod transcript;
 mod unreachable;
 mod upgrade;
 mod wire;

@@ -1,0 +1,106 @@
+//! The exchange by hand, with the credentials of a source Secret: under the rules that the operator obeys, with the rights
+//! of who asks.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::life::Scene;
+use crate::support::account::operator_rules_without;
+use crate::transcript::{Run, Transcript, file};
+
+const SECRET: &str = "+}B{KGTG6#zG%P;tQm0C";
+
+/// What a user types, in the context of this kubeconfig, without blocking the servers of the test.
+async fn run(transcript: &mut Transcript, title: &str, words: &[&str]) -> Run {
+    tokio::task::block_in_place(|| transcript.run(title, words, ""))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_secret_of_the_current_context_is_exchanged_under_the_operators_rules() {
+    let scene = Scene::new().await;
+    let (space, client) = (&scene.space, scene.stand_in.welkin("VBOPNRYRWJIP"));
+    client.accept(SECRET);
+    let mut transcript = Transcript::new("from-secret", &scene.stand_in);
+    transcript.secret("the secret", SECRET);
+    transcript.show(&space.name, "care");
+    transcript.variable("KUBECONFIG", &space.plane.admin_kubeconfig());
+    let source = format!("{}/welkin-client", space.name);
+    let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP", "--from-secret", &source];
+
+    let absent = run(&mut transcript, "no such Secret", &words).await;
+    assert_eq!(absent.code, 7);
+    space.source("welkin-client", None, &[("secret", SECRET)]).await;
+    let unlabelled = run(&mut transcript, "a Secret without its owner's consent", &words).await;
+    assert_eq!((unlabelled.code, client.count()), (7, 0));
+    space.follow_kubectl(unlabelled.stderr.trim()).await;
+    let exchanged = run(&mut transcript, "with consent", &words).await;
+    assert_eq!((exchanged.code, client.count()), (0, 1), "{}", exchanged.stderr);
+    let missing = run(&mut transcript, "a key that there is not", &[&words[..], &["--key", "token"]].concat()).await;
+    assert_eq!(missing.code, 7);
+    space.source("welkin-client", Some("welkin"), &[("secret", &format!("{SECRET}\n"))]).await;
+    let line_end = run(&mut transcript, "a line end in the Secret", &words).await;
+    assert_eq!(line_end.code, 7);
+    space.source("welkin-client", Some("qontak"), &[("secret", SECRET)]).await;
+    let of_another = run(&mut transcript, "consent to another provider", &words).await;
+    assert_eq!((of_another.code, client.count()), (7, 1));
+    transcript.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_tried() {
+    let scene = Scene::new().await;
+    let user = scene.stand_in.qontak("somebody@example.com");
+    user.accept("a password of a test").lifetime(29_823_918.0);
+    let values = [("user", "somebody@example.com"), ("pass", "a password of a test")];
+    scene.space.source("login", Some("qontak"), &values).await;
+    let mut transcript = Transcript::new("from-secret-qontak", &scene.stand_in);
+    transcript.secret("the password", "a password of a test");
+    transcript.show(&scene.space.name, "care");
+    // The context's own namespace is meant where none is named.
+    let kubeconfig = in_namespace(&scene.space.plane.admin_kubeconfig(), &scene.space.name);
+    let path = kubeconfig.clone();
+    transcript.show(&kubeconfig, "KUBECONFIG");
+    let words = ["exchange", "qontak", "--from-secret", "login", "--kubeconfig", &path];
+    let renamed = [&words[..], &["--username-key", "user", "--password-key", "pass", "--check"]].concat();
+    let shown = ["exchange", "qontak", "--from-secret", "login", "--kubeconfig", "KUBECONFIG"];
+    let shown = [&shown[..], &renamed[words.len()..]].concat();
+    let run = tokio::task::block_in_place(|| {
+        transcript.run_shown("keys of its own, in the context's namespace", &renamed, &shown, || None)
+    });
+    assert_eq!((run.code, user.count(), scene.stand_in.token_uses()), (0, 1, (1, 0)), "{}", run.stderr);
+    transcript.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
+    let scene = Scene::new().await;
+    let client = scene.stand_in.welkin("VBOPNRYRWJIP");
+    scene.space.source_welkin("welkin-client", SECRET).await;
+    let mut transcript = Transcript::new("from-secret-refused", &scene.stand_in);
+    transcript.secret("the secret", SECRET);
+    transcript.show(&scene.space.name, "care");
+    let source = format!("{}/welkin-client", scene.space.name);
+    let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP", "--from-secret", &source];
+    let alone = run(&mut transcript, "no kubeconfig", &words).await;
+    let account = scene.space.account("stranger", &operator_rules_without("secrets", &["get"])).await;
+    transcript.variable("KUBECONFIG", &account.kubeconfig);
+    let forbidden = run(&mut transcript, "no right to read Secrets", &words).await;
+    let context = run(&mut transcript, "no such context", &[&words[..], &["--context", "elsewhere"]].concat()).await;
+    let nowhere = [&words[..], &["--kubeconfig", "/nowhere/config"]].concat();
+    let unread = run(&mut transcript, "no such kubeconfig", &nowhere).await;
+    let gone = scene.space.plane.kubeconfig_by_way_of("https://127.0.0.1:1", scene.stand_in.ca_pem());
+    transcript.variable("KUBECONFIG", &gone);
+    let silent = run(&mut transcript, "nobody answers", &words).await;
+    let codes = [alone, forbidden, context, unread, silent].map(|run| run.code);
+    assert_eq!((codes, client.count()), ([7; 5], 0));
+    transcript.check();
+}
+
+/// The same kubeconfig, whose context names a namespace.
+fn in_namespace(kubeconfig: &Path, namespace: &str) -> String {
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let mut config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    config["contexts"][0]["context"]["namespace"] = json!(namespace);
+    file("kubeconfig", config.to_string().as_bytes())
+}
