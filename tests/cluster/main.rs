@@ -38,6 +38,7 @@ mod memory;
 mod merge;
 mod metrics;
 mod midflight;
+mod modes;
 mod namespaces;
 mod odd_answers;
 mod old_tokens;

@@ -17,7 +17,7 @@ use crate::support::provider::StandIn;
 use crate::support::space::{self, DEADLINE, Space};
 
 /// What a role grants: a verb on a resource.
-type Grant = (String, String);
+pub type Grant = (String, String);
 
 #[tokio::test]
 async fn in_all_namespaces_every_right_is_used_and_none_is_missing() {
@@ -135,7 +135,7 @@ fn is_of_rights(object: &Value, name: &str) -> bool {
     of_operator && ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"].contains(&kind)
 }
 
-fn grants(objects: &[Value], name: &str) -> Vec<Grant> {
+pub fn grants(objects: &[Value], name: &str) -> Vec<Grant> {
     let roles = objects.iter().filter(|object| is_of_rights(object, name) && object["rules"].is_array());
     let rules = roles.flat_map(|role| role["rules"].as_array().unwrap());
     let texts = |list: &Value| -> Vec<String> {
@@ -168,16 +168,21 @@ fn requests(space: &Space, user: &str) -> Vec<(Grant, u64)> {
     let log = fs::read_to_string(space.plane.audit_log()).unwrap();
     let lines =
         log.lines().filter(|line| line.contains(user)).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter(|line| line["user"]["username"] == user)
-        .map(|line| {
-            let about = &line["objectRef"];
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let resource = match about["subresource"].as_str() {
-                None => text(&about["resource"]),
-                Some(part) => format!("{}/{part}", text(&about["resource"])),
-            };
-            ((text(&line["verb"]), resource), line["responseStatus"]["code"].as_u64().unwrap_or(0))
-        })
-        .collect()
+    lines.filter(|line| line["user"]["username"] == user).map(|line| (asked(&line), code(&line))).collect()
+}
+
+/// What a line of the audit log took.
+pub fn asked(line: &Value) -> Grant {
+    let about = &line["objectRef"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let resource = match about["subresource"].as_str() {
+        None => text(&about["resource"]),
+        Some(part) => format!("{}/{part}", text(&about["resource"])),
+    };
+    (text(&line["verb"]), resource)
+}
+
+/// The status code of its answer.
+pub fn code(line: &Value) -> u64 {
+    line["responseStatus"]["code"].as_u64().unwrap_or(0)
 }

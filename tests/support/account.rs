@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::control_plane;
+use super::mode::{self, Mode, Named};
 use super::space::Space;
 
 /// A service account, and what it is called in the audit log.
@@ -55,6 +57,41 @@ impl Space {
         let lease = "apicredential-operator";
         self.wait_for("the rights count", async || leases.get_opt(lease).await.ok().map(drop)).await;
         Account { kubeconfig, user: format!("system:serviceaccount:{}:{name}", self.name) }
+    }
+
+    /// Gives the operator's own account the rights that its mode has in a namespace; returns once they count.
+    pub(super) async fn admit_operator(&self, secrets: &Named) {
+        let mode = Mode::of_run();
+        for object in mode.within(&self.name, secrets) {
+            match object["kind"].as_str() {
+                Some("Role") => apply::<Role>(&self.client, &self.name, &object).await,
+                _ => apply::<RoleBinding>(&self.client, &self.name, &object).await,
+            }
+        }
+        let mut rights = vec![("create", "coordination.k8s.io", "leases", "")];
+        if mode != Mode::Cluster {
+            rights.push(("patch", "apicredential.io", "apicredentials/status", ""));
+        }
+        rights.extend(secrets.sources.iter().map(|name| ("get", "", "secrets", name.as_str())));
+        rights.extend(secrets.targets.iter().map(|name| ("patch", "", "secrets", name.as_str())));
+        for right in rights {
+            self.wait_for(&format!("{right:?} counts"), async || self.operator_may(right).await.then_some(())).await;
+        }
+    }
+
+    async fn operator_may(&self, (verb, group, resource, name): (&str, &str, &str, &str)) -> bool {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let review = json!({"spec": {
+            "user": mode::USER,
+            "resourceAttributes": {
+                "namespace": self.name, "verb": verb, "group": group, "resource": resource,
+                "subresource": subresource, "name": name,
+            },
+        }});
+        let review: SubjectAccessReview = serde_json::from_value(review).expect("a review");
+        let reviews = Api::all(self.client.clone());
+        let answer = reviews.create(&PostParams::default(), &review).await.expect("admin may ask");
+        answer.status.is_some_and(|status| status.allowed)
     }
 
     /// Gives this namespace's account exactly these rights in a namespace.

@@ -7,8 +7,8 @@ use std::io::{Read, Seek, SeekFrom};
 
 use serde::Deserialize;
 
-use super::random;
 use super::space::{Space, poll};
+use super::{mode, random};
 
 /// The requests in one namespace, oldest first: Secrets, events, leases, credentials.
 ///
@@ -19,7 +19,7 @@ pub struct Audit(Vec<Call>);
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// `operator`, `admin`, `controller-manager`, or a service account's full name.
+    /// `operator` for the operator's own account, `admin`, `controller-manager`, or another service account's full name.
     pub user: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
@@ -164,7 +164,7 @@ impl Line {
         let object = self.object_ref.unwrap_or_default();
         let slash = if object.subresource.is_empty() { "" } else { "/" };
         Call {
-            user: self.user.username,
+            user: if self.user.username == mode::USER { "operator".to_owned() } else { self.user.username },
             verb: self.verb,
             resource: format!("{}{slash}{}", object.resource, object.subresource),
             name: object.name,

@@ -1,7 +1,7 @@
 //! A real control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
 //!
-//! RBAC is on. Two users have bearer tokens: `admin` may do everything; `operator` may do what the ClusterRoles of
-//! `deploy/install.yaml` grant, so that a missing right fails a test. Everything lives in one scratch directory and
+//! RBAC is on. Two kubeconfigs: `admin` may do everything; `operator` is the operator's own service account with the
+//! rights of the mode of the run (see [`super::mode`]), so that a missing right fails a test. Everything lives in one scratch directory and
 //! goes with this process, also when it is killed (see [`super::undertaker`]).
 
 mod files;
@@ -19,9 +19,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use self::files::Files;
+pub use self::files::kept_audit;
 use self::programs::{Ports, Programs};
 use super::process::Process;
-use super::{random, undertaker};
+use super::{mode, random, undertaker};
 
 /// From spawning the API server to its `/readyz`; about 5 s where nothing else runs.
 const READY_WITHIN: Duration = Duration::from_secs(300);
@@ -32,7 +33,7 @@ const TRIES: usize = 5;
 /// What is put into a control plane before it is handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The CRD from `crds/`, and the rights from `deploy/install.yaml` for the user `operator`.
+    /// The CRD from `crds/`, and the operator's service account with the rights that it has everywhere.
     Installed,
     /// Nothing: somebody else applies the files.
     Empty,
@@ -86,6 +87,8 @@ impl ControlPlane {
         // Before the controller manager: its garbage collector learns of a later kind only after 30 s.
         if content == Content::Installed {
             install::everything(&client).await?;
+            let token = token_of(&client, mode::NAME, mode::NAME).await;
+            files.write_kubeconfig("operator", &token).map_err(|error| format!("writing files: {error}"))?;
         }
         let controller_manager = programs.controller_manager(&files)?;
         Ok(Self {
@@ -130,14 +133,8 @@ impl ControlPlane {
 
     /// A kubeconfig with a token that the API server issues to a service account, as it does for a pod.
     pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> PathBuf {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
-        let request = TokenRequest {
-            spec: TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() },
-            ..TokenRequest::default()
-        };
-        let issued = accounts.create_token_request(name, &PostParams::default(), &request).await;
-        let status = issued.expect("a token can be requested").status.expect("the answer holds a token");
-        self.kubeconfig_for_token(&format!("{namespace}-{name}"), &status.token)
+        let token = token_of(&self.client().await, namespace, name).await;
+        self.kubeconfig_for_token(&format!("{namespace}-{name}"), &token)
     }
 
     /// The audit log: one JSON event a line, at level Metadata, for the resources that the operator touches.
@@ -239,6 +236,17 @@ fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A token that outlives every run, of a service account.
+async fn token_of(client: &Client, namespace: &str, name: &str) -> String {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let request = TokenRequest {
+        spec: TokenRequestSpec { expiration_seconds: Some(24 * 3600), ..TokenRequestSpec::default() },
+        ..TokenRequest::default()
+    };
+    let issued = accounts.create_token_request(name, &PostParams::default(), &request).await;
+    issued.expect("a token can be requested").status.expect("the answer holds a token").token
 }
 
 /// A client for a kubeconfig, in the calling runtime.

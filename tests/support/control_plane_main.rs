@@ -12,6 +12,7 @@
 
 mod certificates;
 mod control_plane;
+mod mode;
 mod process;
 mod random;
 mod undertaker;

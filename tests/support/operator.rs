@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::mode::Mode;
 use super::process::Process;
 use super::provider::{StandIn, Witness};
 use super::random;
@@ -140,6 +141,14 @@ impl Settings {
 
     /// Starts it and waits for nothing.
     pub fn spawn(&self) -> Operator {
+        match Mode::of_run() {
+            Mode::Cluster | Mode::Namespaced => self.run(),
+            // No watch of Secrets tells of a change: it learns by looking again.
+            Mode::Pinned => self.clone().flag("--resync", "1s").run(),
+        }
+    }
+
+    fn run(&self) -> Operator {
         let mut command = Command::new(&self.program);
         command.args(&self.before).arg("run").args(self.flags.iter().flat_map(|(name, value)| [name, value]));
         command.env_clear().env("KUBECONFIG", &self.kubeconfig).env("RUST_BACKTRACE", "1").current_dir("/");

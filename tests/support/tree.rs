@@ -7,6 +7,7 @@ pub mod control_plane;
 pub mod endpoints;
 pub mod gate;
 pub mod leaks;
+pub mod mode;
 pub mod operator;
 pub mod process;
 pub mod provider;

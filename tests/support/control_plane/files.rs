@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::certificates::{self, Authority};
 use super::super::random;
@@ -29,6 +29,9 @@ rules:
       - {group: events.k8s.io, resources: [events]}
       - {group: coordination.k8s.io, resources: [leases]}
       - {group: apicredential.io, resources: [apicredentials, apicredentials/status]}
+  # Whatever else it may ask for, and be refused.
+  - level: Metadata
+    users: ["system:serviceaccount:apicredential-operator:apicredential-operator"]
   - level: None
 "#;
 
@@ -37,7 +40,12 @@ pub struct Files {
     directory: PathBuf,
     url: String,
     authority: String,
-    tokens: BTreeMap<&'static str, String>,
+    audit_log: PathBuf,
+}
+
+/// The folder in which the audit logs are kept, if `OPERATOR_AUDIT` names one.
+pub fn kept_audit() -> Option<PathBuf> {
+    std::env::var_os("OPERATOR_AUDIT").map(PathBuf::from)
 }
 
 impl Files {
@@ -48,11 +56,12 @@ impl Files {
         let names = ["localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
         let serving = authority.issue(&names);
         let (private, public) = certificates::key_pair();
+        let tokens: BTreeMap<_, _> = USERS.iter().map(|&(user, _)| (user, random::base64url::<32>())).collect();
         let files = Self {
+            audit_log: kept_audit().map_or(directory.join("audit.log"), |kept| kept.join(audit_log_name())),
             directory,
             url: format!("https://127.0.0.1:{api_server_port}"),
             authority: authority.pem().to_owned(),
-            tokens: USERS.iter().map(|&(user, _)| (user, random::base64url::<32>())).collect(),
         };
         files.put("ca.crt", authority.pem())?;
         files.put("serving.crt", &serving.certificate)?;
@@ -60,13 +69,13 @@ impl Files {
         files.put("service-accounts.key", &private)?;
         files.put("service-accounts.pub", &public)?;
         files.put("audit-policy.yaml", AUDIT_POLICY)?;
-        let mut tokens = String::new();
+        let mut lines = String::new();
         for (user, group) in USERS {
-            let token = &files.tokens[user];
-            tokens.push_str(&format!("{token},{user},{user},{group}\n"));
+            let token = &tokens[user];
+            lines.push_str(&format!("{token},{user},{user},{group}\n"));
             files.write_kubeconfig(user, token)?;
         }
-        files.put("tokens.csv", &tokens)?;
+        files.put("tokens.csv", &lines)?;
         Ok(files)
     }
 
@@ -87,7 +96,7 @@ impl Files {
     }
 
     pub fn audit_log(&self) -> PathBuf {
-        self.path("audit.log")
+        self.audit_log.clone()
     }
 
     /// A kubeconfig for this user's token.
@@ -97,7 +106,8 @@ impl Files {
 
     /// The operator's, by way of a server with this URL and authority.
     pub fn write_kubeconfig_by_way_of(&self, url: &str, authority: &str) -> io::Result<PathBuf> {
-        let token = self.tokens.get("operator").cloned().unwrap_or_default();
+        let operator: Value = serde_json::from_slice(&fs::read(self.kubeconfig("operator"))?)?;
+        let token = operator["users"][0]["user"]["token"].as_str().unwrap_or_default().to_owned();
         self.write_kubeconfig_to(&format!("operator-{}", random::suffix()), "operator", &token, (url, authority))
     }
 
@@ -130,4 +140,11 @@ impl Files {
         fs::write(&path, content)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))
     }
+}
+
+/// Begins with the name of the test's program, because they all may keep theirs in one folder.
+fn audit_log_name() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{}-{}.audit", name.split('-').next().unwrap_or_default(), random::suffix())
 }

@@ -1,5 +1,9 @@
 //! What a test asks of an object.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
 use apicredential_operator::credential::ApiCredential;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -31,4 +35,12 @@ pub fn value(secret: &Secret, key: &str) -> Option<String> {
 /// One of our annotations, by its name after `apicredential.io/`.
 pub fn annotation(secret: &Secret, name: &str) -> Option<String> {
     secret.annotations().get(&format!("apicredential.io/{name}")).cloned()
+}
+
+/// Writes down whose namespace this is, for who reads a kept audit log: each test has a thread of its name.
+pub(super) fn note_test(kept: &Path, namespace: &str) {
+    let thread = std::thread::current();
+    let line = format!("{namespace} {}\n", thread.name().unwrap_or("main"));
+    let file = File::options().create(true).append(true).open(kept.join("tests.txt"));
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the folder for audit logs is there");
 }
