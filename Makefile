@@ -5,9 +5,8 @@ CARGO ?= cargo
 TEST_THREADS ?= 6
 # For `make provider` and `make control-plane`.
 ARGS ?=
-
 .DEFAULT_GOAL := help
-.PHONY: help build test torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
+.PHONY: help build test roll torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +22,9 @@ test: ## Run all tests, those on a real API server included; the first run build
 	$(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
 	@echo "The tests of a clock that jumps: the operator is built with a clock that a test can set"
 	$(CARGO) test --locked --features simulated-clock --test clock -- --test-threads=$(TEST_THREADS)
+
+roll: ## Roll from an older build to this one and back, and count exchanges and writes; builds the older one once
+	$(CARGO) test --locked --test cluster -- --ignored --nocapture a_roll_from_an_older_build
 
 torture: ## Run what takes too long for `make test`, within TORTURE_MINUTES=120
 	@tests/torture.sh

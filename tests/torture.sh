@@ -37,6 +37,7 @@ export FAULTS_MINUTES=$single PAIRS_MINUTES=$pairs FUZZ_SECONDS=$((minutes * 60 
 part single-faults "$single" cargo test --locked --test faults -- --ignored --nocapture every_single_fault
 part pairs-of-faults "$pairs" cargo test --locked --test faults -- --ignored --nocapture random_pairs
 MODEL_BOUND=large part model 15 cargo test --locked --test model -- --include-ignored --nocapture --test-threads 1
+part roll 20 make --no-print-directory roll
 part spec-walk 10 cargo test --locked --test cluster -- --ignored --nocapture spec_walk
 part outside 10 cargo test --locked --test cluster -- --ignored --nocapture outside
 part fuzz $((minutes / 10 + 10)) fuzz/run.sh
@@ -47,6 +48,7 @@ printf '\n%s\n' "What came of it"
 lines single-faults 'single: .*'
 lines pairs-of-faults 'pairs.*'
 lines model '.*(model, [a-z]+[^:]*: all [0-9]+ states).*'
+lines roll 'roll, .*|roll: SKIPPED.*'
 lines spec-walk 'spec walk: .*'
 lines outside 'outside: .*'
 lines fuzz '[a-z]+ +[0-9]+ .*(passed|FAILED)'
