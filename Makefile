@@ -5,8 +5,12 @@ CARGO ?= cargo
 TEST_THREADS ?= 6
 # For `make provider` and `make control-plane`.
 ARGS ?=
+# Where the test run keeps the audit logs of the API servers, and the same suite once more for each mode.
+AUDIT := $(CURDIR)/target/suite-audit
+MODES = TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 modes::
+
 .DEFAULT_GOAL := help
-.PHONY: help build test roll torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
+.PHONY: help build test modes roll torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,9 +23,15 @@ test: ## Run all tests, those on a real API server included; the first run build
 	@tests/control-plane/build.sh
 	@echo "Helm and kustomize: found, or built once from tests/tools/go.mod"
 	@tests/tools/build.sh
-	$(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+	rm -rf $(AUDIT) && mkdir -p $(AUDIT)
+	OPERATOR_AUDIT=$(AUDIT) $(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+	@echo "The suite again, in the other modes of the chart, and which rights it used in each"
+	SUITE_AUDIT=$(AUDIT) $(MODES)
 	@echo "The tests of a clock that jumps: the operator is built with a clock that a test can set"
 	$(CARGO) test --locked --features simulated-clock --test clock -- --test-threads=$(TEST_THREADS)
+
+modes: ## Run the suite under the service account of each mode of the chart and print which rights it used
+	$(MODES)
 
 roll: ## Roll from an older build to this one and back, and count exchanges and writes; builds the older one once
 	$(CARGO) test --locked --test cluster -- --ignored --nocapture a_roll_from_an_older_build

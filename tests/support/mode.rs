@@ -70,7 +70,7 @@ impl Mode {
             }
         }
         if self == Self::Pinned {
-            objects.iter_mut().for_each(|object| secrets.rename(object));
+            objects.iter_mut().filter(|object| object["kind"] == "Role").for_each(|role| secrets.rename(role));
         }
         objects
     }

@@ -7,19 +7,42 @@ pub const WITHOUT: [(Mode, &str, &str, &str); 1] =
     [(Mode::Pinned, "list", "secrets", "no list in this mode: it says so once and looks again instead")];
 
 /// Tests in which the API server has to refuse something to the operator's account, and why.
-pub const PROVOKED: [(&str, &str); 0] = [];
+pub const PROVOKED: [(&str, &str); 4] = [
+    (
+        "write_rejected::a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_was_there_before",
+        "a quota that is used up answers so, too",
+    ),
+    (
+        "support_works::the_user_operator_has_the_operators_rights_and_no_more",
+        "the test itself asks for what the operator may not have",
+    ),
+    (
+        "outage::after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged",
+        "an API server that has just started knows no roles yet",
+    ),
+    (
+        "support_works::an_api_server_of_ones_own_can_be_away_and_come_back",
+        "an API server that has just started knows no roles yet",
+    ),
+];
 
-/// Tests with an installation or a cluster-wide right of their own, to which the mode of the run is nothing.
-const OF_NO_MODE: [(&str, &str); 0] = [];
+/// Tests to which the mode of the run is nothing.
+const OF_NO_MODE: [(&str, &str); 7] = [
+    ("install::", "they install deploy/install.yaml, the mode cluster"),
+    ("renderings::", "they apply the renderings of all modes, without an operator"),
+    ("privileges::", "they install each mode themselves"),
+    ("loose_schema::", "their operator may do everything, on a control plane with another definition"),
+    ("guard_rails::", "they are about the rights of people, without an operator"),
+    ("crd_rules::", "they are about the definition, without an operator"),
+    ("stand_in_works::", "they are about the provider's stand-in, without an operator"),
+];
 
 /// The tests that a mode cannot support, by the beginning of their names, with the reason.
 pub fn left_out(mode: Mode) -> Vec<(&'static str, &'static str)> {
-    let more: &[(&str, &str)] = match mode {
-        Mode::Cluster => &[],
-        Mode::Namespaced => &OF_NO_MODE,
-        Mode::Pinned => &[],
-    };
-    more.to_vec()
+    match mode {
+        Mode::Cluster => Vec::new(),
+        Mode::Namespaced | Mode::Pinned => OF_NO_MODE.to_vec(),
+    }
 }
 
 /// The modules of which a mode supports something; none for the whole suite.
