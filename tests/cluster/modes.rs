@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::privileges::{Grant, asked, code, grants};
 use crate::support::mode::{self, Mode};
 
-use self::left_out::{PROVOKED, WITHOUT, left_out, taken};
+use self::left_out::{NOT_TAKEN, PROVOKED, WITHOUT, left_out, taken};
 
 #[test]
 #[ignore = "runs the suite: make modes"]
@@ -76,7 +76,10 @@ fn run(mode: Mode) -> PathBuf {
         println!("suite, {}: left out {test}: {reason}", mode.name());
         suite.args(["--skip", test]);
     }
-    suite.args(taken(mode));
+    if !taken(mode).is_empty() {
+        println!("suite, {}: of it {}; {NOT_TAKEN}", mode.name(), taken(mode).join(" "));
+        suite.args(taken(mode));
+    }
     let status = suite.status().unwrap();
     assert!(status.success(), "{}: the suite failed, see above", mode.name());
     logs
