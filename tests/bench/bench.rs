@@ -1,0 +1,117 @@
+//! Measures the operator beside the ceiling of the same API server on the same machine: `make bench`.
+//!
+//! A real control plane, the provider's stand-in and the operator's own binary; one module per scenario. `BENCH_N` names
+//! the fleets' sizes, `BENCH_MINUTES` the length of the longest scenario (the others shrink with it), `BENCH_SCENARIOS`
+//! picks some, and `BENCH_SMOKE=1` runs small ones and fails where a count misses its goal.
+
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than a measurement uses")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a measurement that cannot be made ends the run, with its reason; its numbers are small"
+)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+mod ceiling;
+mod cold;
+mod figures;
+mod fleet;
+mod idle;
+mod machine;
+mod meter;
+mod operator;
+mod restart;
+mod settings;
+#[path = "../support/grounds.rs"]
+mod support;
+mod table;
+mod witness;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use figures::Figures;
+use settings::Settings;
+use world::World;
+
+/// Measures the operator.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Sends the requests of first syncs, and nothing else; started by the measurement
+    Ceiling(ceiling::Load),
+    /// Lists what an operator lists at its start; started by the measurement
+    List(restart::Listing),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    rustls::crypto::ring::default_provider().install_default().expect("it is the first");
+    match Arguments::parse().command {
+        Some(Command::Ceiling(load)) => load.run().await,
+        Some(Command::List(listing)) => listing.run().await,
+        None => return measure(&Settings::from_environment()).await,
+    }
+    ExitCode::SUCCESS
+}
+
+async fn measure(settings: &Settings) -> ExitCode {
+    println!("{}", machine::description());
+    let mut results = Vec::new();
+    if settings.wants("empty") {
+        results.push(idle::empty(settings).await);
+    }
+    for &n in &settings.sizes {
+        fleet_of(n, settings, &mut results).await;
+    }
+    table::print(&results);
+    let missed = results.iter().flat_map(Figures::missed_counts).count();
+    if settings.smoke && missed > 0 {
+        eprintln!("bench: {missed} counts missed their goal, see above");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// All scenarios with one size of the fleet. Those that need a fresh fleet share one.
+async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>) {
+    let mut keep = |figures: Figures| {
+        table::print(std::slice::from_ref(&figures));
+        results.push(figures);
+    };
+    let mut settled: Option<World> = None;
+    if settings.wants("cold") {
+        for latency in cold::LATENCIES {
+            let (figures, world) = cold::measure(n, latency, settings).await;
+            keep(figures);
+            if latency.is_zero() {
+                settled = Some(world);
+            }
+        }
+    }
+    if !["restart", "idle"].iter().any(|scenario| settings.wants(scenario)) {
+        return;
+    }
+    let mut world = match settled {
+        Some(world) => world,
+        None => World::settled(n).await,
+    };
+    if settings.wants("restart") {
+        keep(restart::measure(&mut world, settings).await);
+    }
+    if settings.wants("idle") {
+        keep(idle::measure(&mut world, settings).await);
+    }
+}

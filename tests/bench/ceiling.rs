@@ -1,0 +1,299 @@
+//! The ceiling: the requests of a first sync, sent as fast as the machine allows, by a client that decides nothing.
+//!
+//! The same verbs, the same bodies, as many requests at once, through the clients that the operator makes its own with
+//! (`cluster::connect`, `exchange::Wire`); what the operator adds to that is what the score shows. It runs as a process
+//! of its own, so that its CPU time can be told apart, and all its workers may use all cores.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use apicredential_operator::cluster::connect;
+use apicredential_operator::credential::ApiCredential;
+use apicredential_operator::endpoint::{Endpoint, PathSegment};
+use apicredential_operator::exchange::route::RouteFiles;
+use apicredential_operator::exchange::{Inputs, Issued, Wire};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::fleet::Member;
+use super::meter::Usage;
+use super::world::World;
+
+/// The operator's `--concurrency`, and the share of it that may wait for one endpoint.
+const WORKERS: usize = 64;
+const EXCHANGING: usize = WORKERS / 4;
+
+/// What a first sync sends, beside the exchange after the reads: the first run of this measurement. A later design that
+/// sends less is measured against this list, too.
+pub const FIRST_RUN: [Step; 6] =
+    [Step::GetTarget, Step::GetSource, Step::GetCredential, Step::CreateSecret, Step::PatchStatus, Step::CreateEvent];
+
+/// What it sends today.
+pub const TODAY: [Step; 6] = FIRST_RUN;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Step {
+    GetTarget,
+    GetSource,
+    GetCredential,
+    CreateSecret,
+    PatchStatus,
+    CreateEvent,
+}
+
+/// What the process is told.
+#[derive(clap::Args)]
+pub struct Load {
+    #[arg(long)]
+    kubeconfig: PathBuf,
+    #[arg(long)]
+    ca: PathBuf,
+    #[arg(long)]
+    origin: String,
+    #[arg(long)]
+    n: usize,
+    #[arg(long, value_delimiter = ',')]
+    steps: Vec<Step>,
+}
+
+/// What it says at its end.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Ceiling {
+    pub seconds: f64,
+    pub cpu_seconds: f64,
+    pub peak_mib: f64,
+}
+
+/// Sends the requests for all objects of this world.
+pub async fn measure(world: &World, steps: &[Step]) -> Ceiling {
+    let names: Vec<String> =
+        steps.iter().filter_map(|step| Some(clap::ValueEnum::to_possible_value(step)?.get_name().to_owned())).collect();
+    let (n, origin, ca) = (world.n.to_string(), world.stand_in.origin(), world.stand_in.ca_file());
+    let arguments = ["--n", &n, "--origin", &origin, "--steps", &names.join(","), "--ca", &ca.display().to_string()];
+    ask_own_process("ceiling", &world.plane.operator_kubeconfig(), &arguments).await
+}
+
+/// Runs a subcommand of this program, and reads what it says at its end.
+pub async fn ask_own_process<T: serde::de::DeserializeOwned>(
+    subcommand: &str,
+    kubeconfig: &Path,
+    arguments: &[&str],
+) -> T {
+    let program = std::env::current_exe().expect("a program knows where it is");
+    let mut command = tokio::process::Command::new(program);
+    command.arg(subcommand).arg("--kubeconfig").arg(kubeconfig).args(arguments);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output().await;
+    let output = output.expect("this program can be started again");
+    assert!(output.status.success(), "{subcommand} failed");
+    serde_json::from_slice(&output.stdout).expect("it says what it measured")
+}
+
+/// The operator's two clients, made as it makes them.
+pub async fn clients(kubeconfig: &Path) -> (Client, Client) {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig is readable");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    let mut config = config.expect("the kubeconfig is complete");
+    config.default_retry = false;
+    let secrets = connect::for_secrets(&config).expect("a client can be made");
+    (Client::try_from(config).expect("a client can be made"), secrets)
+}
+
+/// What all workers share.
+struct Sender {
+    client: Client,
+    secrets: Client,
+    wire: Wire,
+    endpoint: Endpoint,
+    /// Uid and resourceVersion of each credential, which an operator has from its watch.
+    known: Vec<(String, String)>,
+    steps: Vec<Step>,
+    exchanging: Semaphore,
+}
+
+impl Load {
+    pub async fn run(self) {
+        let sender = Arc::new(self.prepare().await);
+        let next = Arc::new(AtomicUsize::new(0));
+        let before = Usage::of(std::process::id());
+        let began = Instant::now();
+        let workers = (0..WORKERS).map(|_| {
+            let (sender, next) = (Arc::clone(&sender), Arc::clone(&next));
+            tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((uid, version)) = sender.known.get(number) else { return };
+                    sender.sync(&Member(number), uid, version).await;
+                }
+            })
+        });
+        futures::future::try_join_all(workers.collect::<Vec<_>>()).await.expect("no request fails");
+        let seconds = began.elapsed().as_secs_f64();
+        let after = Usage::of(std::process::id());
+        let ceiling =
+            Ceiling { seconds, cpu_seconds: after.cpu_seconds - before.cpu_seconds, peak_mib: after.peak_mib };
+        println!("{}", serde_json::to_string(&ceiling).expect("numbers are JSON"));
+    }
+
+    async fn prepare(&self) -> Sender {
+        let (client, secrets) = clients(&self.kubeconfig).await;
+        let route = RouteFiles { roots: Some(self.ca.clone()), ..RouteFiles::default() }.read();
+        let wire = Wire::new(Duration::from_secs(15), &route.expect("the CA file is readable"));
+        let mut known = vec![(String::new(), String::new()); self.n];
+        let credentials: Api<ApiCredential> = Api::all(client.clone());
+        for credential in credentials.list(&ListParams::default()).await.expect("credentials can be listed") {
+            let meta = credential.metadata;
+            let number = meta.name.as_deref().and_then(|name| name.rsplit('-').next()?.parse::<usize>().ok());
+            if let Some(place) = number.and_then(|number| known.get_mut(number)) {
+                *place = (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
+            }
+        }
+        Sender {
+            client,
+            secrets,
+            wire: wire.expect("a client for the stand-in can be made"),
+            endpoint: Endpoint::parse(&self.origin).expect("the stand-in's origin is one"),
+            known,
+            steps: self.steps.clone(),
+            exchanging: Semaphore::new(EXCHANGING),
+        }
+    }
+}
+
+impl Sender {
+    async fn sync(&self, member: &Member, uid: &str, version: &str) {
+        let secrets: Api<Secret> = Api::namespaced(self.secrets.clone(), &member.namespace());
+        let credentials: Api<ApiCredential> = Api::namespaced(self.client.clone(), &member.namespace());
+        if self.has(Step::GetTarget) {
+            secrets.get_opt(&member.target()).await.expect("a target can be read");
+        }
+        let mut source_version = format!("{uid}/{version}");
+        if self.has(Step::GetSource) {
+            let meta = secrets.get(&member.source()).await.expect("a source can be read").metadata;
+            source_version = format!("{}/{}", meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
+        }
+        let issued = self.exchange(member).await;
+        if self.has(Step::GetCredential) {
+            credentials.get(&member.name()).await.expect("a credential can be read");
+        }
+        let mut target_version = source_version.clone();
+        if self.has(Step::CreateSecret) {
+            let request = create_secret(member, uid, &source_version, &issued);
+            let meta = self.secrets.request::<Secret>(request).await.expect("a Secret can be created").metadata;
+            target_version = format!("{}/{}", meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
+        }
+        if self.has(Step::PatchStatus) {
+            let patch = status(member, (uid, version), (&source_version, &target_version), issued.issued_at);
+            let patch = Patch::Merge(&patch);
+            credentials.patch_status(&member.name(), &PatchParams::default(), &patch).await.expect("it is patched");
+        }
+        if self.has(Step::CreateEvent) {
+            let events: Api<Event> = Api::namespaced(self.client.clone(), &member.namespace());
+            events.create(&PostParams::default(), &event(member, uid, version)).await.expect("it is accepted");
+        }
+    }
+
+    async fn exchange(&self, member: &Member) -> Issued {
+        let segment = |text: &str| PathSegment::parse(text).expect("it is a segment");
+        let inputs = Inputs::Welkin {
+            endpoint: self.endpoint.clone(),
+            tenant: segment("gh"),
+            client_name: segment(&member.client_name()),
+            secret: SecretString::from(member.secret()),
+        };
+        let _turn = self.exchanging.acquire().await.expect("it is never closed");
+        self.wire.exchange(&inputs).await.expect("the stand-in issues tokens")
+    }
+
+    fn has(&self, step: Step) -> bool {
+        self.steps.contains(&step)
+    }
+}
+
+/// As long as ours, field by field; what is computed there stands here.
+fn create_secret(member: &Member, uid: &str, source_version: &str, issued: &Issued) -> http::Request<Vec<u8>> {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {
+            "name": member.target(), "namespace": member.namespace(),
+            "labels": {"apicredential.io/managed": "true"},
+            "annotations": {
+                "apicredential.io/owner": member.name(),
+                "apicredential.io/owner-uid": uid,
+                "apicredential.io/keys": "token",
+                "apicredential.io/issued-at": "2026-01-01T00:00:00Z",
+                "apicredential.io/expires-at": "2026-01-01T10:00:00Z",
+                "apicredential.io/source-version": source_version,
+                "apicredential.io/fingerprint": format!("v1:{:064}:{:064}", 0, 0),
+            },
+            "ownerReferences": [{
+                "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential", "controller": true,
+                "name": member.name(), "uid": uid,
+            }],
+        },
+        "data": {"token": BASE64_STANDARD.encode(issued.token.expose_secret())},
+    });
+    let path = format!("/api/v1/namespaces/{}/secrets?timeout=5s", member.namespace());
+    let body = serde_json::to_vec(&secret).expect("it is JSON");
+    http::Request::post(path).header("content-type", "application/json").body(body).expect("it is a request")
+}
+
+fn status(
+    member: &Member,
+    (uid, version): (&str, &str),
+    (source, target): (&str, &str),
+    issued_at: Timestamp,
+) -> Value {
+    let condition = |type_: &str, reason: &str, message: &str| {
+        json!({"type": type_, "status": "True", "reason": reason, "message": message, "observedGeneration": 1,
+            "lastTransitionTime": issued_at})
+    };
+    json!({
+        "metadata": {"uid": uid, "resourceVersion": version},
+        "status": {
+            "observedGeneration": 1,
+            "conditions": [
+                condition("Ready", "TokenValid", "The Secret holds a token that is valid."),
+                condition("Renewed", "Issued", "The provider issued a token and it was written."),
+                condition("SourceResolved", "SourceResolved", "The source Secret holds what the provider needs."),
+            ],
+            "provider": "Welkin",
+            "token": {"issuedTime": issued_at, "expirationTime": "2026-01-01T10:00:00Z", "lifetimeSeconds": 36000,
+                "type": "Bearer"},
+            "renewalTime": "2026-01-01T06:00:00Z",
+            "lastAttempt": {"time": issued_at, "reason": "Issued", "generation": 1, "sourceVersion": source},
+            "failedAttempts": 0,
+            "revision": 1,
+            "target": {"name": member.target(), "version": target},
+        },
+    })
+}
+
+fn event(member: &Member, uid: &str, version: &str) -> Event {
+    let now = apicredential_operator::clock::now();
+    let event = json!({
+        "metadata": {"name": format!("{}.{:x}", member.name(), now.as_nanosecond()), "namespace": member.namespace()},
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+        "action": "Exchange", "reason": "Issued", "type": "Normal",
+        "note": "The provider issued a token and it was written.",
+        "reportingController": "apicredential-operator",
+        "reportingInstance": "ceiling-0000000000000000",
+        "regarding": {
+            "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
+            "name": member.name(), "namespace": member.namespace(), "uid": uid, "resourceVersion": version,
+        },
+    });
+    serde_json::from_value(event).expect("an event")
+}

@@ -1,0 +1,125 @@
+//! N sources and credentials exist, and the operator starts: all of them become Ready, as fast as they can.
+//!
+//! Ceiling and operator take turns, each on a fresh control plane with an equal fleet.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+
+use super::ceiling::{self, Ceiling, FIRST_RUN, TODAY};
+use super::figures::{Figures, Goal, median};
+use super::fleet::Member;
+use super::meter::{Requests, Usage};
+use super::settings::Settings;
+use super::witness::Witness;
+use super::world::{World, lasting};
+use apicredential_operator::credential::ApiCredential;
+
+pub const LATENCIES: [Duration; 2] = [Duration::from_millis(100), Duration::ZERO];
+
+/// Up to here a run is so short that it is made three times.
+const REPEATED: usize = 1000;
+
+/// One start of the operator.
+struct Start {
+    seconds: f64,
+    ready_seconds: f64,
+    usage: Usage,
+}
+
+/// The figures, and the world of the last start with its operator, all fresh.
+pub async fn measure(n: usize, latency: Duration, settings: &Settings) -> (Figures, World) {
+    let rounds = if n <= REPEATED && !settings.smoke { 3 } else { 1 };
+    let (mut ceilings, mut first_ceilings, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sizes = (0, 0);
+    let mut last = None;
+    for _round in 0..rounds {
+        let world = World::with_fleet(n, lasting(latency)).await;
+        let _witness = Witness::start(&world.client);
+        ceilings.push(ceiling::measure(&world, &TODAY).await);
+        sizes.0 = stored_bytes(&world).await;
+        if TODAY.len() != FIRST_RUN.len() {
+            let world = World::with_fleet(n, lasting(latency)).await;
+            first_ceilings.push(ceiling::measure(&world, &FIRST_RUN).await);
+        }
+        // One control plane at a time.
+        drop(last.take());
+        let (world, start, requests) = start(n, latency, settings).await;
+        sizes.1 = stored_bytes(&world).await;
+        starts.push(start);
+        last = Some((world, requests));
+    }
+    let (world, requests) = last.expect("there is a round at least");
+    let mut figures = Figures::new(format!("cold, provider latency {} ms", latency.as_millis()), n);
+    scores(&mut figures, (&ceilings, &first_ceilings, &starts), latency);
+    counts(&mut figures, &world, &requests);
+    figures.note("stored bytes of Secret and status, ours / the ceiling's", sizes.1 as f64 / sizes.0 as f64, "");
+    figures.note("peak memory", median(starts.iter().map(|it| it.usage.peak_mib).collect()), "MiB");
+    if latency.is_zero() {
+        let goal = (n == 10_000).then_some(Goal::AtMost(40.0));
+        tokio::time::sleep(settings.settling()).await;
+        figures.goal("settled memory", world.operator().usage().rss_mib, "MiB", goal);
+    }
+    (figures, world)
+}
+
+async fn start(n: usize, latency: Duration, settings: &Settings) -> (World, Start, Requests) {
+    let mut world = World::with_fleet(n, lasting(latency)).await;
+    let witness = Witness::start(&world.client);
+    let audit = world.audit();
+    world.start(&[]);
+    let ready_seconds = world.operator().ready().await.as_secs_f64();
+    let done = witness.wait_for(n).await;
+    let usage = world.operator().usage();
+    let seconds = done.duration_since(world.operator().began).as_secs_f64();
+    // The last events are published after the last status.
+    tokio::time::sleep(Duration::from_secs(if settings.smoke { 1 } else { 3 })).await;
+    let requests = audit.requests();
+    (world, Start { seconds, ready_seconds, usage }, requests)
+}
+
+fn scores(figures: &mut Figures, (ceilings, first, starts): (&[Ceiling], &[Ceiling], &[Start]), latency: Duration) {
+    let n = figures.n as f64;
+    let ceiling = median(ceilings.iter().map(|it| it.seconds).collect());
+    let ours = median(starts.iter().map(|it| it.seconds).collect());
+    let judged = figures.n == 10_000 && latency.is_zero();
+    figures.goal("score: ceiling's time / ours", ceiling / ours, "", judged.then_some(Goal::AtLeast(0.9)));
+    if !first.is_empty() {
+        let first = median(first.iter().map(|it| it.seconds).collect());
+        figures.note("score against the first run's requests", first / ours, "");
+    }
+    figures.note("time to all Ready", ours, "s");
+    figures.note("of that, from the start to ready", median(starts.iter().map(|it| it.ready_seconds).collect()), "s");
+    figures.note("ceiling's time", ceiling, "s");
+    let cpu = median(starts.iter().map(|it| it.usage.cpu_seconds).collect());
+    let goal = latency.is_zero().then_some(Goal::AtMost(1.0));
+    figures.goal("CPU per first sync", cpu / n * 1000.0, "ms", goal);
+    let cpu = median(ceilings.iter().map(|it| it.cpu_seconds).collect());
+    figures.note("ceiling's CPU per object", cpu / n * 1000.0, "ms");
+    figures.note("ceiling's peak memory", median(ceilings.iter().map(|it| it.peak_mib).collect()), "MiB");
+}
+
+fn counts(figures: &mut Figures, world: &World, requests: &Requests) {
+    let n = world.n as f64;
+    figures.count("exchanges", world.stand_in.total() as f64, Goal::Exactly(n));
+    figures.count("reads per first sync", requests.gets() as f64 / n, Goal::AtMost(3.0));
+    figures.count("writes per first sync", requests.writes() as f64 / n, Goal::AtMost(3.0));
+    figures.note("pages of lists and watches", requests.lists() as f64, "");
+    for (name, count) in requests.each() {
+        figures.note(format!("requests: {name}"), count as f64, "");
+    }
+}
+
+/// Of the first member's Secret and status, as JSON.
+async fn stored_bytes(world: &World) -> usize {
+    let member = Member(0);
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &member.namespace());
+    let credentials: Api<ApiCredential> = Api::namespaced(world.client.clone(), &member.namespace());
+    let secret = secrets.get(&member.target()).await.expect("the target was written");
+    let status = credentials.get(&member.name()).await.expect("the credential exists").status;
+    let bytes = |value: serde_json::Result<String>| value.map_or(0, |text| text.len());
+    bytes(serde_json::to_string(&secret.data))
+        + bytes(serde_json::to_string(&secret.metadata.annotations))
+        + bytes(serde_json::to_string(&status))
+}

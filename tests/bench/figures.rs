@@ -1,0 +1,85 @@
+//! What a scenario found, with the goal beside it.
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+    Exactly(f64),
+}
+
+impl Goal {
+    pub fn is_met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+            Self::Exactly(wanted) => (value - wanted).abs() < 1e-9,
+        }
+    }
+}
+
+/// One number.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    pub name: String,
+    pub value: f64,
+    pub unit: &'static str,
+    pub goal: Option<Goal>,
+    /// It is the same on every machine, so that CI can hold it to its goal.
+    pub is_count: bool,
+}
+
+impl Figure {
+    pub fn is_missed(&self) -> bool {
+        self.goal.is_some_and(|goal| !goal.is_met_by(self.value))
+    }
+}
+
+/// The numbers of one scenario with one size of the fleet.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    pub scenario: String,
+    pub n: usize,
+    pub figures: Vec<Figure>,
+}
+
+impl Figures {
+    pub fn new(scenario: impl Into<String>, n: usize) -> Self {
+        Self { scenario: scenario.into(), n, figures: Vec::new() }
+    }
+
+    /// A number that stands for itself.
+    pub fn note(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.put(name.into(), value, unit, None, false);
+    }
+
+    /// A measurement with a goal.
+    pub fn goal(&mut self, name: impl Into<String>, value: f64, unit: &'static str, goal: impl Into<Option<Goal>>) {
+        self.put(name.into(), value, unit, goal.into(), false);
+    }
+
+    /// A count with a goal.
+    pub fn count(&mut self, name: impl Into<String>, value: f64, goal: impl Into<Option<Goal>>) {
+        self.put(name.into(), value, "", goal.into(), true);
+    }
+
+    pub fn missed_counts(&self) -> impl Iterator<Item = &Figure> {
+        self.figures.iter().filter(|figure| figure.is_count && figure.is_missed())
+    }
+
+    fn put(&mut self, name: String, value: f64, unit: &'static str, goal: Option<Goal>, is_count: bool) {
+        self.figures.push(Figure { name, value, unit, goal, is_count });
+    }
+}
+
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    percentile(&mut values, 50.0)
+}
+
+/// The smallest value that this share of all values does not exceed; 0 where there is none.
+pub fn percentile(values: &mut [f64], percent: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
+    values.get(rank.max(1) - 1).copied().unwrap_or_default()
+}

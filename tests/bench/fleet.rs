@@ -1,0 +1,109 @@
+//! N sources and N credentials, spread over some namespaces.
+
+use std::sync::Arc;
+
+use apicredential_operator::credential::ApiCredential;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+
+pub const NAMESPACES: usize = 20;
+/// Where the operator keeps its lease.
+pub const HOME: &str = "bench";
+const CREATING: usize = 32;
+
+/// One credential: its names follow from its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member(pub usize);
+
+impl Member {
+    pub fn namespace(&self) -> String {
+        format!("fleet-{:02}", self.0 % NAMESPACES)
+    }
+
+    pub fn name(&self) -> String {
+        format!("welkin-{:05}", self.0)
+    }
+
+    pub fn source(&self) -> String {
+        format!("{}-source", self.name())
+    }
+
+    pub fn target(&self) -> String {
+        format!("{}-token", self.name())
+    }
+
+    pub fn client_name(&self) -> String {
+        format!("CLIENT-{:05}", self.0)
+    }
+
+    /// As long as Welkin's are.
+    pub fn secret(&self) -> String {
+        format!("{:032}", self.0)
+    }
+
+    pub fn source_manifest(&self) -> Value {
+        json!({
+            "metadata": {"name": self.source(), "namespace": self.namespace(),
+                "labels": {"apicredential.io/source": "welkin"}},
+            "stringData": {"secret": self.secret()},
+        })
+    }
+
+    pub fn manifest(&self, origin: &str) -> Value {
+        json!({
+            "apiVersion": "apicredential.io/v1alpha1",
+            "kind": "ApiCredential",
+            "metadata": {"name": self.name(), "namespace": self.namespace()},
+            "spec": {
+                "provider": {"type": "Welkin", "welkin": {
+                    "tenant": "gh",
+                    "clientName": self.client_name(),
+                    "secretRef": {"name": self.source()},
+                    "endpoint": origin,
+                }},
+                "target": {"name": self.target()},
+            },
+        })
+    }
+
+    pub async fn create(&self, client: &Client, origin: &str) {
+        let source: Secret = serde_json::from_value(self.source_manifest()).expect("a Secret");
+        let credential: ApiCredential = serde_json::from_value(self.manifest(origin)).expect("a credential");
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &self.namespace());
+        secrets.create(&PostParams::default(), &source).await.expect("a Secret can be created");
+        let credentials: Api<ApiCredential> = Api::namespaced(client.clone(), &self.namespace());
+        credentials.create(&PostParams::default(), &credential).await.expect("a credential can be created");
+    }
+}
+
+/// The namespaces, once per control plane.
+pub async fn namespaces(client: &Client) {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let names = (0..NAMESPACES).map(|number| Member(number).namespace()).chain([HOME.to_owned()]);
+    for name in names {
+        let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
+        api.create(&PostParams::default(), &namespace).await.expect("a namespace can be created");
+    }
+}
+
+/// Creates the first N members.
+pub async fn create(client: &Client, n: usize, origin: &str) {
+    each(n, |member| {
+        let (client, origin) = (client.clone(), origin.to_owned());
+        async move { member.create(&client, &origin).await }
+    })
+    .await;
+}
+
+/// Does something for each member, some at a time.
+pub async fn each<F>(n: usize, work: impl Fn(Member) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let tasks = futures::stream::iter((0..n).map(|number| tokio::spawn(work(Member(number)))));
+    // Spawned when it is asked for, so that no more than some run at a time.
+    tasks.buffer_unordered(CREATING).for_each(|done| async { done.expect("the work on a member ends well") }).await;
+}

@@ -1,0 +1,131 @@
+//! All N are fresh, and the operator starts again: nothing is exchanged, written or read one by one.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use apicredential_operator::credential::ApiCredential;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ListParams};
+use kube::core::PartialObjectMeta;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::ceiling::{ask_own_process, clients};
+use super::figures::{Figures, Goal, median};
+use super::operator::Operator;
+use super::settings::Settings;
+use super::world::World;
+
+/// As the operator's watches list.
+const PAGE: u32 = 100;
+const ROUNDS: usize = 3;
+/// So little CPU, as a share of a core, over so long: it has settled.
+const QUIET: f64 = 0.05;
+const QUIET_FOR: Duration = Duration::from_millis(400);
+
+/// The lists alone, as fast as a client can have them.
+#[derive(clap::Args)]
+pub struct Listing {
+    #[arg(long)]
+    kubeconfig: PathBuf,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Listed {
+    seconds: f64,
+    objects: usize,
+}
+
+impl Listing {
+    /// The credentials and both sets of Secret metadata, all three at once, as an operator does.
+    pub async fn run(self) {
+        let began = Instant::now();
+        let (client, _) = clients(&self.kubeconfig).await;
+        let secrets = Api::<PartialObjectMeta<Secret>>::all(client.clone());
+        let (credentials, sources, targets) = tokio::join!(
+            tokio::spawn(pages(Api::<ApiCredential>::all(client), "")),
+            tokio::spawn(pages(secrets.clone(), "apicredential.io/source")),
+            tokio::spawn(pages(secrets, "apicredential.io/managed")),
+        );
+        let objects =
+            credentials.expect("it is listed") + sources.expect("they are listed") + targets.expect("they are listed");
+        let listed = Listed { seconds: began.elapsed().as_secs_f64(), objects };
+        println!("{}", serde_json::to_string(&listed).expect("numbers are JSON"));
+    }
+}
+
+async fn pages<K: Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, labels: &'static str) -> usize {
+    let mut params = ListParams::default().limit(PAGE).labels(labels);
+    let mut count = 0;
+    loop {
+        let page = api.list(&params).await.expect("it can be listed");
+        count += page.items.len();
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return count,
+        }
+    }
+}
+
+pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
+    let rounds = if settings.smoke { 1 } else { ROUNDS };
+    let (mut listings, mut ready, mut settled, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let exchanges = world.stand_in.total();
+    let mut requests = None;
+    for _round in 0..rounds {
+        world.stop().await;
+        let kubeconfig = world.plane.operator_kubeconfig();
+        let listed: Listed = ask_own_process("list", &kubeconfig, &[]).await;
+        assert_eq!(listed.objects, 3 * world.n, "the fleet is fresh");
+        listings.push(listed.seconds);
+        let audit = world.audit();
+        world.start(&[]);
+        let operator = world.operator();
+        ready.push(operator.ready().await.as_secs_f64());
+        settled.push(quiet(operator).await.as_secs_f64());
+        cpu.push(operator.usage().cpu_seconds);
+        requests = Some(audit.requests());
+    }
+    let requests = requests.expect("there is a round at least");
+    let peak = world.operator().usage().peak_mib;
+    tokio::time::sleep(settings.settling()).await;
+
+    let n = world.n as f64;
+    let mut figures = Figures::new("restart", world.n);
+    let (listing, settled) = (median(listings), median(settled));
+    figures.goal(
+        "score: time to settle / time of the lists",
+        settled / listing,
+        "",
+        (world.n == 10_000).then_some(Goal::AtMost(1.5)),
+    );
+    figures.note("time to settle", settled, "s");
+    figures.note("time to ready", median(ready), "s");
+    figures.note("time of the lists alone", listing, "s");
+    figures.note("CPU until settled", median(cpu), "s");
+    figures.count("exchanges", (world.stand_in.total() - exchanges) as f64, Goal::Exactly(0.0));
+    figures.count("writes", requests.writes() as f64, Goal::Exactly(0.0));
+    figures.count("reads of single objects", requests.gets() as f64, Goal::Exactly(0.0));
+    figures.note("pages of lists and watches", requests.lists() as f64, "");
+    let looks = world.operator().metric("apicredential_reconciles_total").await;
+    figures.count("looks per credential", looks / n, Goal::AtLeast(1.0));
+    figures.note("peak memory", peak, "MiB");
+    let goal = (world.n == 10_000).then_some(Goal::AtMost(40.0));
+    figures.goal("settled memory", world.operator().usage().rss_mib, "MiB", goal);
+    figures
+}
+
+/// Waits until it does nothing; how long after its start that was. Asking it would make it work.
+async fn quiet(operator: &Operator) -> Duration {
+    let mut since = (operator.began.elapsed(), operator.usage().cpu_seconds);
+    loop {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let (now, cpu) = (operator.began.elapsed(), operator.usage().cpu_seconds);
+        if cpu - since.1 > QUIET * QUIET_FOR.as_secs_f64() {
+            since = (now, cpu);
+        }
+        if now - since.0 > QUIET_FOR {
+            return since.0;
+        }
+    }
+}

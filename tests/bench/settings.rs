@@ -1,0 +1,51 @@
+//! What the environment says: how much, how long, which.
+
+use std::time::Duration;
+
+/// The longest scenario, in minutes; the others are as long beside it as they are here.
+const FULL_MINUTES: f64 = 10.0;
+
+pub struct Settings {
+    /// The fleets' sizes.
+    pub sizes: Vec<usize>,
+    /// The share of the full length of every scenario.
+    pub scale: f64,
+    /// Small, and counts that miss their goal fail the run.
+    pub smoke: bool,
+    /// None: all.
+    scenarios: Vec<String>,
+}
+
+impl Settings {
+    pub fn from_environment() -> Self {
+        let smoke = variable("BENCH_SMOKE").is_some_and(|text| text != "0");
+        let sizes = variable("BENCH_N").unwrap_or_else(|| if smoke { "50" } else { "100 1000 10000" }.to_owned());
+        let minutes = variable("BENCH_MINUTES").map(|text| text.parse::<f64>().expect("BENCH_MINUTES is a number"));
+        let minutes = minutes.unwrap_or(if smoke { 0.3 } else { FULL_MINUTES });
+        let words = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        Self {
+            sizes: words(sizes).iter().map(|size| size.parse().expect("BENCH_N is a list of numbers")).collect(),
+            scale: minutes / FULL_MINUTES,
+            smoke,
+            scenarios: variable("BENCH_SCENARIOS").map(words).unwrap_or_default(),
+        }
+    }
+
+    pub fn wants(&self, scenario: &str) -> bool {
+        self.scenarios.is_empty() || self.scenarios.iter().any(|wanted| wanted == scenario)
+    }
+
+    /// A length that is this long in a full run.
+    pub fn scaled(&self, full: Duration) -> Duration {
+        full.mul_f64(self.scale)
+    }
+
+    /// How long memory is given to settle: connections are closed at most 40 s after their last use.
+    pub fn settling(&self) -> Duration {
+        if self.smoke { Duration::from_secs(2) } else { Duration::from_secs(45) }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}

@@ -1,0 +1,80 @@
+//! A control plane of its own, a stand-in that knows every client of the fleet, and the operator.
+
+use std::time::Duration;
+
+use kube::Client;
+
+use super::fleet::{self, Member};
+use super::meter::Audit;
+use super::operator::Operator;
+use super::support::control_plane::{Content, ControlPlane};
+use super::support::provider::{Reply, StandIn};
+use super::witness::Witness;
+
+/// No token of a fresh fleet is due within a run.
+pub const LONG_LIFE: f64 = 36_000.0;
+
+pub struct World {
+    pub n: usize,
+    pub plane: ControlPlane,
+    pub stand_in: StandIn,
+    pub client: Client,
+    pub operator: Option<Operator>,
+}
+
+impl World {
+    /// A control plane, a stand-in and N sources and credentials; no operator yet.
+    pub async fn with_fleet(n: usize, reply: Reply) -> Self {
+        let world = Self::empty(n).await;
+        world.answer(&reply, 0..n);
+        fleet::create(&world.client, n, &world.stand_in.origin()).await;
+        world
+    }
+
+    /// Without the fleet.
+    pub async fn empty(n: usize) -> Self {
+        let plane = ControlPlane::start(Content::Installed).await.unwrap_or_else(|error| panic!("{error}"));
+        let client = plane.client().await;
+        fleet::namespaces(&client).await;
+        Self { n, plane, stand_in: StandIn::start(), client, operator: None }
+    }
+
+    /// All N have a fresh token, and the operator runs.
+    pub async fn settled(n: usize) -> Self {
+        let mut world = Self::with_fleet(n, lasting(Duration::ZERO)).await;
+        let witness = Witness::start(&world.client);
+        world.start(&[]);
+        witness.wait_for(n).await;
+        world
+    }
+
+    /// Opens accounts at the stand-in, or changes what they are answered.
+    pub fn answer(&self, reply: &Reply, members: impl IntoIterator<Item = usize>) {
+        for number in members {
+            self.stand_in.welkin(&Member(number).client_name()).always(reply.clone());
+        }
+    }
+
+    pub fn start(&mut self, flags: &[&str]) {
+        self.operator = Some(Operator::spawn(self, flags));
+    }
+
+    pub fn operator(&self) -> &Operator {
+        self.operator.as_ref().expect("the operator was started")
+    }
+
+    pub async fn stop(&mut self) {
+        if let Some(operator) = self.operator.take() {
+            operator.end().await;
+        }
+    }
+
+    pub fn audit(&self) -> Audit {
+        Audit::from_now(&self.plane.audit_log())
+    }
+}
+
+/// A token for the whole run, after so long.
+pub fn lasting(latency: Duration) -> Reply {
+    Reply::token().lifetime(LONG_LIFE).latency(latency)
+}

@@ -1,0 +1,8 @@
+//! What a program stands on that starts the operator by itself: the control plane and the provider's stand-in.
+
+pub mod certificates;
+pub mod control_plane;
+pub mod process;
+pub mod provider;
+pub mod random;
+pub mod undertaker;
