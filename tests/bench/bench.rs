@@ -18,18 +18,25 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod ceiling;
+mod churn;
 mod cold;
 mod figures;
 mod fleet;
+mod herd;
 mod idle;
 mod machine;
 mod meter;
 mod operator;
+mod renewals;
 mod restart;
+mod seed;
 mod settings;
+mod steady;
+mod storm;
 #[path = "../support/grounds.rs"]
 mod support;
 mod table;
+mod trickle;
 mod witness;
 mod world;
 
@@ -85,7 +92,7 @@ async fn measure(settings: &Settings) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// All scenarios with one size of the fleet. Those that need a fresh fleet share one.
+/// All scenarios with one size of the fleet.
 async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>) {
     let mut keep = |figures: Figures| {
         table::print(std::slice::from_ref(&figures));
@@ -96,12 +103,26 @@ async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>) {
         for latency in cold::LATENCIES {
             let (figures, world) = cold::measure(n, latency, settings).await;
             keep(figures);
-            if latency.is_zero() {
-                settled = Some(world);
-            }
+            settled = latency.is_zero().then_some(world);
         }
     }
-    if !["restart", "idle"].iter().any(|scenario| settings.wants(scenario)) {
+    fresh(n, settled, settings, &mut keep).await;
+    if settings.wants("steady") {
+        keep(steady::measure(n, settings).await);
+    }
+    if settings.wants("herd") {
+        keep(herd::measure(n, settings).await.0);
+    }
+    if settings.wants("storm") {
+        keep(storm::throttled(n, settings).await);
+        keep(storm::rejected(n, settings).await);
+        keep(storm::hanging(n, settings).await);
+    }
+}
+
+/// The scenarios in which all tokens are fresh share one world; the trickle is the last, for it adds to the fleet.
+async fn fresh(n: usize, settled: Option<World>, settings: &Settings, keep: &mut impl FnMut(Figures)) {
+    if !["restart", "idle", "churn", "trickle"].iter().any(|scenario| settings.wants(scenario)) {
         return;
     }
     let mut world = match settled {
@@ -113,5 +134,11 @@ async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>) {
     }
     if settings.wants("idle") {
         keep(idle::measure(&mut world, settings).await);
+    }
+    if settings.wants("churn") {
+        keep(churn::measure(&mut world, settings).await);
+    }
+    if settings.wants("trickle") {
+        keep(trickle::measure(&mut world, settings).await);
     }
 }

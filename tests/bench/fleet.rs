@@ -70,12 +70,20 @@ impl Member {
     }
 
     pub async fn create(&self, client: &Client, origin: &str) {
+        self.create_source(client).await;
+        self.create_credential(client, origin).await;
+    }
+
+    pub async fn create_source(&self, client: &Client) -> Secret {
         let source: Secret = serde_json::from_value(self.source_manifest()).expect("a Secret");
-        let credential: ApiCredential = serde_json::from_value(self.manifest(origin)).expect("a credential");
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &self.namespace());
-        secrets.create(&PostParams::default(), &source).await.expect("a Secret can be created");
+        secrets.create(&PostParams::default(), &source).await.expect("a Secret can be created")
+    }
+
+    pub async fn create_credential(&self, client: &Client, origin: &str) -> ApiCredential {
+        let credential: ApiCredential = serde_json::from_value(self.manifest(origin)).expect("a credential");
         let credentials: Api<ApiCredential> = Api::namespaced(client.clone(), &self.namespace());
-        credentials.create(&PostParams::default(), &credential).await.expect("a credential can be created");
+        credentials.create(&PostParams::default(), &credential).await.expect("a credential can be created")
     }
 }
 
@@ -89,9 +97,10 @@ pub async fn namespaces(client: &Client) {
     }
 }
 
-/// Creates the first N members.
-pub async fn create(client: &Client, n: usize, origin: &str) {
+/// Creates the first N members; those with an odd number ask the last of the origins.
+pub async fn create(client: &Client, n: usize, origins: &[&str]) {
     each(n, |member| {
+        let origin = origins[(member.0 % 2).min(origins.len() - 1)];
         let (client, origin) = (client.clone(), origin.to_owned());
         async move { member.create(&client, &origin).await }
     })

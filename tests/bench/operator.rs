@@ -26,19 +26,23 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one for the whole cluster, without a limit of the rate; waits for nothing. More flags may follow.
-    pub fn spawn(world: &World, flags: &[&str]) -> Self {
-        let origin = world.stand_in.origin();
-        let allowed = format!("welkin={origin}");
+    /// Starts one for the whole cluster, without a limit of the rate; waits for nothing. These flags replace its own.
+    pub fn spawn(world: &World, flags: &[(&str, &str)]) -> Self {
+        let (allowed, ca) =
+            (format!("welkin={}", world.stand_in.origin()), world.stand_in.ca_file().display().to_string());
+        let usual = [
+            ("--lease-namespace", HOME),
+            ("--listen", "127.0.0.1:0"),
+            ("--provider-ca-file", &ca),
+            ("--allowed-endpoints", &allowed),
+            ("--provider-rate", "0"),
+        ];
+        let kept = usual.into_iter().filter(|(name, _)| !flags.iter().any(|(given, _)| given == name));
         let log = undertaker::directory().join(format!("operator-{}.log", random::suffix()));
         let file = File::create(&log).expect("a log can be made");
         let mut command = Command::new(program());
-        command.args(["run", "--lease-namespace", HOME, "--listen", "127.0.0.1:0", "--provider-ca-file"]);
-        command.arg(world.stand_in.ca_file()).args(["--allowed-endpoints", &allowed]);
-        if !flags.contains(&"--provider-rate") {
-            command.args(["--provider-rate", "0"]);
-        }
-        command.args(flags).env_clear().env("KUBECONFIG", world.plane.operator_kubeconfig()).current_dir("/");
+        command.arg("run").args(kept.chain(flags.iter().copied()).flat_map(|(name, value)| [name, value]));
+        command.env_clear().env("KUBECONFIG", world.plane.operator_kubeconfig()).current_dir("/");
         command.stdout(Stdio::null()).stderr(file);
         let began = Instant::now();
         let process = Process::start("apicredential-operator", &mut command).expect("the operator starts");

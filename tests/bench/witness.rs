@@ -49,16 +49,34 @@ impl Witness {
 
     /// Waits until so many are Ready; when the last of them was.
     pub async fn wait_for(&self, count: usize) -> Instant {
+        self.wait_long_for(count, Duration::from_secs(120)).await
+    }
+
+    /// The same, though nothing may happen for so long.
+    pub async fn wait_long_for(&self, count: usize, patience: Duration) -> Instant {
         let mut last = (self.count(), Instant::now());
         while self.count() < count {
             tokio::time::sleep(Duration::from_millis(2)).await;
             if self.count() > last.0 {
                 last = (self.count(), Instant::now());
             }
-            assert!(last.1.elapsed() < Duration::from_secs(120), "only {} of {count} became Ready", last.0);
+            assert!(last.1.elapsed() < patience, "only {} of {count} became Ready", last.0);
         }
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.values().max().copied().unwrap_or_else(Instant::now)
+    }
+
+    /// Waits until these are Ready, whoever else is; when the last of them was.
+    pub async fn wait_for_these(&self, names: &[String]) -> Instant {
+        let began = Instant::now();
+        loop {
+            let times: Option<Vec<Instant>> = names.iter().map(|name| self.ready_at(name)).collect();
+            if let Some(last) = times.and_then(|times| times.into_iter().max()) {
+                return last;
+            }
+            assert!(began.elapsed() < Duration::from_secs(1200), "they did not become Ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

@@ -27,7 +27,7 @@ impl World {
     pub async fn with_fleet(n: usize, reply: Reply) -> Self {
         let world = Self::empty(n).await;
         world.answer(&reply, 0..n);
-        fleet::create(&world.client, n, &world.stand_in.origin()).await;
+        fleet::create(&world.client, n, &[&world.stand_in.origin()]).await;
         world
     }
 
@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    pub fn start(&mut self, flags: &[&str]) {
+    pub fn start(&mut self, flags: &[(&str, &str)]) {
         self.operator = Some(Operator::spawn(self, flags));
     }
 
