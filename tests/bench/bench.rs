@@ -21,13 +21,16 @@ mod ceiling;
 mod churn;
 mod cold;
 mod figures;
+mod fit;
 mod fleet;
 mod herd;
 mod idle;
 mod machine;
 mod meter;
 mod operator;
+mod plot;
 mod renewals;
+mod report;
 mod restart;
 mod seed;
 mod settings;
@@ -76,14 +79,18 @@ async fn main() -> ExitCode {
 
 async fn measure(settings: &Settings) -> ExitCode {
     println!("{}", machine::description());
-    let mut results = Vec::new();
+    let (mut results, mut herd) = (Vec::new(), Vec::new());
     if settings.wants("empty") {
-        results.push(idle::empty(settings).await);
+        let figures = idle::empty(settings).await;
+        table::print(std::slice::from_ref(&figures));
+        results.push(figures);
     }
     for &n in &settings.sizes {
-        fleet_of(n, settings, &mut results).await;
+        fleet_of(n, settings, &mut results, &mut herd).await;
     }
-    table::print(&results);
+    if !settings.smoke {
+        report::write(&results, &herd, settings);
+    }
     let missed = results.iter().flat_map(Figures::missed_counts).count();
     if settings.smoke && missed > 0 {
         eprintln!("bench: {missed} counts missed their goal, see above");
@@ -93,7 +100,7 @@ async fn measure(settings: &Settings) -> ExitCode {
 }
 
 /// All scenarios with one size of the fleet.
-async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>) {
+async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>, herd: &mut report::Herd) {
     let mut keep = |figures: Figures| {
         table::print(std::slice::from_ref(&figures));
         results.push(figures);
@@ -111,7 +118,10 @@ async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>) {
         keep(steady::measure(n, settings).await);
     }
     if settings.wants("herd") {
-        keep(herd::measure(n, settings).await.0);
+        let (figures, times) = herd::measure(n).await;
+        keep(figures);
+        // That of the largest fleet is plotted.
+        *herd = times;
     }
     if settings.wants("storm") {
         keep(storm::throttled(n, settings).await);

@@ -95,8 +95,10 @@ fn scores(figures: &mut Figures, (ceilings, first, starts): (&[Ceiling], &[Ceili
     let cpu = median(starts.iter().map(|it| it.usage.cpu_seconds).collect());
     let goal = latency.is_zero().then_some(Goal::AtMost(1.0));
     figures.goal("CPU per first sync", cpu / n * 1000.0, "ms", goal);
+    figures.note("CPU of all first syncs", cpu, "s");
     let cpu = median(ceilings.iter().map(|it| it.cpu_seconds).collect());
     figures.note("ceiling's CPU per object", cpu / n * 1000.0, "ms");
+    figures.note("ceiling's CPU", cpu, "s");
     figures.note("ceiling's peak memory", median(ceilings.iter().map(|it| it.peak_mib).collect()), "MiB");
 }
 
@@ -106,6 +108,7 @@ fn counts(figures: &mut Figures, world: &World, requests: &Requests) {
     figures.count("reads per first sync", requests.gets() as f64 / n, Goal::AtMost(3.0));
     figures.count("writes per first sync", requests.writes() as f64 / n, Goal::AtMost(3.0));
     figures.note("pages of lists and watches", requests.lists() as f64, "");
+    figures.note("requests", requests.total() as f64, "");
     for (name, count) in requests.each() {
         figures.note(format!("requests: {name}"), count as f64, "");
     }

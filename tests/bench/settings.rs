@@ -1,5 +1,6 @@
 //! What the environment says: how much, how long, which.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The longest scenario, in minutes; the others are as long beside it as they are here.
@@ -12,6 +13,8 @@ pub struct Settings {
     pub scale: f64,
     /// Small, and counts that miss their goal fail the run.
     pub smoke: bool,
+    /// Where the report goes.
+    pub docs: PathBuf,
     /// None: all.
     scenarios: Vec<String>,
 }
@@ -27,8 +30,17 @@ impl Settings {
             sizes: words(sizes).iter().map(|size| size.parse().expect("BENCH_N is a list of numbers")).collect(),
             scale: minutes / FULL_MINUTES,
             smoke,
+            docs: variable("BENCH_DOCS")
+                .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"), PathBuf::from),
             scenarios: variable("BENCH_SCENARIOS").map(words).unwrap_or_default(),
         }
+    }
+
+    /// What to type for the same again.
+    pub fn command(&self) -> String {
+        let names = ["BENCH_N", "BENCH_MINUTES", "BENCH_SCENARIOS"];
+        let given = names.iter().filter_map(|name| Some(format!("{name}='{}'", variable(name)?)));
+        given.chain(["make bench".to_owned()]).collect::<Vec<_>>().join(" ")
     }
 
     pub fn wants(&self, scenario: &str) -> bool {
