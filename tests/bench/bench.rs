@@ -44,6 +44,7 @@ mod witness;
 mod world;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -105,20 +106,21 @@ async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>, her
         table::print(std::slice::from_ref(&figures));
         results.push(figures);
     };
-    let mut settled: Option<World> = None;
+    if settings.wants("latency") && !settings.smoke {
+        keep(cold::measure(n, cold::LATENCY, settings).await.0);
+    }
+    let mut settled = None;
     if settings.wants("cold") {
-        for latency in cold::LATENCIES {
-            let (figures, world) = cold::measure(n, latency, settings).await;
-            keep(figures);
-            settled = latency.is_zero().then_some(world);
-        }
+        let (figures, world) = cold::measure(n, Duration::ZERO, settings).await;
+        keep(figures);
+        settled = Some(world);
     }
     fresh(n, settled, settings, &mut keep).await;
     if settings.wants("steady") {
         keep(steady::measure(n, settings).await);
     }
     if settings.wants("herd") {
-        let (figures, times) = herd::measure(n).await;
+        let (figures, times) = herd::measure(n, settings).await;
         keep(figures);
         // That of the largest fleet is plotted.
         *herd = times;

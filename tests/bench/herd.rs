@@ -6,6 +6,7 @@ use apicredential_operator::clock;
 
 use super::figures::{Figures, Goal, percentile};
 use super::renewals::{Renewals, busiest_second};
+use super::settings::Settings;
 use super::witness::Witness;
 use super::world::World;
 
@@ -16,8 +17,9 @@ const AT_LEAST: f64 = 40.0;
 const PER_CREDENTIAL: f64 = 0.02;
 
 /// The planned times, and those of the writes, are handed on for the plot.
-pub async fn measure(n: usize) -> (Figures, Vec<[f64; 2]>) {
-    let lifetime = ((AT_LEAST + PER_CREDENTIAL * n as f64) / QUIET).ceil();
+pub async fn measure(n: usize, settings: &Settings) -> (Figures, Vec<[f64; 2]>) {
+    let at_least = if settings.smoke { AT_LEAST / 4.0 } else { AT_LEAST };
+    let lifetime = ((at_least + PER_CREDENTIAL * n as f64) / QUIET).ceil();
     let issued = clock::now_seconds();
     let mut world = World::seeded(n, lifetime as i64, |_| issued).await;
     let (witness, renewals) = (Witness::start(&world.client), Renewals::watch(&world.client));

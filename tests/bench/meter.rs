@@ -18,8 +18,9 @@ const TICKS: f64 = 100.0;
 pub struct Usage {
     pub cpu_seconds: f64,
     pub rss_mib: f64,
+    /// Of that, what is not a mapped file: the program's own code counts while it is in use.
+    pub anonymous_mib: f64,
     pub peak_mib: f64,
-    pub threads: f64,
 }
 
 impl Usage {
@@ -33,12 +34,11 @@ impl Usage {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
             line.split_whitespace().nth(1).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0)
         };
-        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap_or_default();
         Self {
             cpu_seconds: (ticks(11) + ticks(12)) / TICKS,
-            rss_mib: value("VmRSS") / 1024.0,
-            peak_mib: value("VmHWM") / 1024.0,
-            threads: threads.trim().parse().unwrap_or(0.0),
+            rss_mib: value("VmRSS:") / 1024.0,
+            anonymous_mib: value("RssAnon:") / 1024.0,
+            peak_mib: value("VmHWM:") / 1024.0,
         }
     }
 }
