@@ -10,7 +10,7 @@ AUDIT := $(CURDIR)/target/suite-audit
 MODES = TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 modes::
 
 .DEFAULT_GOAL := help
-.PHONY: help build test modes roll torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
+.PHONY: help build test modes roll bench bench-smoke torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ build: ## Build the operator
 
 test: ## Run all tests, those on a real API server included; the first run builds that server
 	@echo "The programs of the control plane: found, or built once from tests/control-plane/go.mod"
-	@tests/control-plane/build.sh
+	@tests/control-plane/build.sh etcd kube-apiserver kube-controller-manager kubectl
 	@echo "Helm and kustomize: found, or built once from tests/tools/go.mod"
 	@tests/tools/build.sh
 	rm -rf $(AUDIT) && mkdir -p $(AUDIT)
@@ -35,6 +35,17 @@ modes: ## Run the suite under the service account of each mode of the chart and 
 
 roll: ## Roll from an older build to this one and back, and count exchanges and writes; builds the older one once
 	$(CARGO) test --locked --test cluster -- --ignored --nocapture a_roll_from_an_older_build
+
+bench: ## Measure it beside the ceiling into docs/performance.md; BENCH_N, BENCH_MINUTES, BENCH_SCENARIOS scale it
+	@tests/control-plane/build.sh > /dev/null
+	$(CARGO) build --release --locked --bin apicredential-operator
+	$(CARGO) build --release --locked --example bench
+	@target/release/examples/bench
+
+bench-smoke: ## Run each scenario small, on a debug build, and hold what can be counted to its goal
+	@tests/control-plane/build.sh > /dev/null
+	$(CARGO) build --locked --bin apicredential-operator --example bench
+	@BENCH_SMOKE=1 target/debug/examples/bench
 
 torture: ## Run what takes too long for `make test`, within TORTURE_MINUTES=120
 	@tests/torture.sh
