@@ -23,39 +23,62 @@ pub const LATENCY: Duration = Duration::from_millis(100);
 const REPEATED: usize = 1000;
 
 /// One start of the operator.
+#[derive(Clone, Copy)]
 struct Start {
     seconds: f64,
     ready_seconds: f64,
     usage: Usage,
 }
 
+/// What the machine has to give, in a world of its own.
+struct Top {
+    ceiling: Ceiling,
+    /// With the requests of the first run, if today's are others.
+    first: Option<Ceiling>,
+    /// With exchanges alone: what the stand-in has to give.
+    exchanges: Ceiling,
+    requests: usize,
+    stored_bytes: usize,
+}
+
+impl Top {
+    async fn reach(n: usize, latency: Duration) -> Self {
+        let mut first = None;
+        if TODAY != FIRST_RUN {
+            let world = World::with_fleet(n, lasting(latency)).await;
+            let _witness = Witness::start(&world.client);
+            first = Some(ceiling::measure(&world, FIRST_RUN).await);
+        }
+        let world = World::with_fleet(n, lasting(latency)).await;
+        let _witness = Witness::start(&world.client);
+        let audit = world.audit();
+        let ceiling = ceiling::measure(&world, TODAY).await;
+        let (requests, stored_bytes) = (audit.requests().single(), stored_bytes(&world).await);
+        let exchanges = ceiling::measure(&world, &[]).await;
+        Self { ceiling, first, exchanges, requests, stored_bytes }
+    }
+}
+
 /// The figures, and the world of the last start with its operator, all fresh.
 pub async fn measure(n: usize, latency: Duration, settings: &Settings) -> (Figures, World) {
     let rounds = if n <= REPEATED && !settings.smoke { 3 } else { 1 };
-    let (mut ceilings, mut first_ceilings, mut starts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut sizes = (0, 0);
+    let (mut tops, mut starts) = (Vec::new(), Vec::new());
     let mut last = None;
     for _round in 0..rounds {
-        let world = World::with_fleet(n, lasting(latency)).await;
-        let _witness = Witness::start(&world.client);
-        ceilings.push(ceiling::measure(&world, &TODAY).await);
-        sizes.0 = stored_bytes(&world).await;
-        if TODAY.len() != FIRST_RUN.len() {
-            let world = World::with_fleet(n, lasting(latency)).await;
-            first_ceilings.push(ceiling::measure(&world, &FIRST_RUN).await);
-        }
         // One control plane at a time.
         drop(last.take());
-        let (world, start, requests) = start(n, latency, settings).await;
-        sizes.1 = stored_bytes(&world).await;
-        starts.push(start);
-        last = Some((world, requests));
+        tops.push(Top::reach(n, latency).await);
+        last = Some(start(n, latency, settings).await);
+        starts.extend(last.as_ref().map(|(_, start, _)| *start));
     }
-    let (world, requests) = last.expect("there is a round at least");
+    let (world, _, requests) = last.expect("there is a round at least");
     let mut figures = Figures::new(format!("cold, provider latency {} ms", latency.as_millis()), n);
-    scores(&mut figures, (&ceilings, &first_ceilings, &starts), latency);
+    scores(&mut figures, &tops, &starts, latency);
     counts(&mut figures, &world, &requests);
-    figures.note("stored bytes of Secret and status, ours / the ceiling's", sizes.1 as f64 / sizes.0 as f64, "");
+    let top = tops.last().expect("there is a round at least");
+    figures.note("requests, ours / the ceiling's", requests.single() as f64 / top.requests as f64, "");
+    let bytes = stored_bytes(&world).await as f64;
+    figures.note("stored bytes of Secret and status, ours / the ceiling's", bytes / top.stored_bytes as f64, "");
     figures.note("peak memory", median(starts.iter().map(|it| it.usage.peak_mib).collect()), "MiB");
     if latency.is_zero() {
         let goal = (n == 10_000).then_some(Goal::AtMost(40.0));
@@ -82,27 +105,29 @@ async fn start(n: usize, latency: Duration, settings: &Settings) -> (World, Star
     (world, Start { seconds, ready_seconds, usage }, requests)
 }
 
-fn scores(figures: &mut Figures, (ceilings, first, starts): (&[Ceiling], &[Ceiling], &[Start]), latency: Duration) {
+fn scores(figures: &mut Figures, tops: &[Top], starts: &[Start], latency: Duration) {
     let n = figures.n as f64;
-    let ceiling = median(ceilings.iter().map(|it| it.seconds).collect());
-    let ours = median(starts.iter().map(|it| it.seconds).collect());
+    let of_tops = |value: fn(&Ceiling) -> f64| median(tops.iter().map(|top| value(&top.ceiling)).collect());
+    let of_starts = |value: fn(&Start) -> f64| median(starts.iter().map(value).collect());
+    let (ceiling, ours) = (of_tops(|it| it.seconds), of_starts(|it| it.seconds));
     let judged = figures.n == 10_000 && latency.is_zero();
     figures.goal("score: ceiling's time / ours", ceiling / ours, "", judged.then_some(Goal::AtLeast(0.9)));
+    let first: Vec<f64> = tops.iter().filter_map(|top| Some(top.first.as_ref()?.seconds)).collect();
     if !first.is_empty() {
-        let first = median(first.iter().map(|it| it.seconds).collect());
-        figures.note("score against the first run's requests", first / ours, "");
+        figures.note("score against the first run's requests", median(first) / ours, "");
     }
     figures.note("time to all Ready", ours, "s");
-    figures.note("of that, from the start to ready", median(starts.iter().map(|it| it.ready_seconds).collect()), "s");
+    figures.note("of that, from the start to ready", of_starts(|it| it.ready_seconds), "s");
     figures.note("ceiling's time", ceiling, "s");
-    let cpu = median(starts.iter().map(|it| it.usage.cpu_seconds).collect());
+    let alone = median(tops.iter().map(|top| top.exchanges.seconds).collect());
+    figures.note("exchanges alone", n / alone, "/s");
+    let cpu = of_starts(|it| it.usage.cpu_seconds);
     let goal = latency.is_zero().then_some(Goal::AtMost(1.0));
     figures.goal("CPU per first sync", cpu / n * 1000.0, "ms", goal);
     figures.note("CPU of all first syncs", cpu, "s");
-    let cpu = median(ceilings.iter().map(|it| it.cpu_seconds).collect());
-    figures.note("ceiling's CPU per object", cpu / n * 1000.0, "ms");
-    figures.note("ceiling's CPU", cpu, "s");
-    figures.note("ceiling's peak memory", median(ceilings.iter().map(|it| it.peak_mib).collect()), "MiB");
+    figures.note("ceiling's CPU per object", of_tops(|it| it.cpu_seconds) / n * 1000.0, "ms");
+    figures.note("ceiling's CPU", of_tops(|it| it.cpu_seconds), "s");
+    figures.note("ceiling's peak memory", of_tops(|it| it.peak_mib), "MiB");
 }
 
 fn counts(figures: &mut Figures, world: &World, requests: &Requests) {

@@ -32,7 +32,7 @@ impl Usage {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.split_whitespace().nth(1).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0)
+            line.split_whitespace().next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0)
         };
         Self {
             cpu_seconds: (ticks(11) + ticks(12)) / TICKS,
@@ -51,6 +51,11 @@ impl Requests {
     /// Requests for single objects.
     pub fn gets(&self) -> usize {
         self.sum(|verb, _| verb == "get")
+    }
+
+    /// All but lists and watches.
+    pub fn single(&self) -> usize {
+        self.gets() + self.writes()
     }
 
     /// Pages of lists, and watches that have ended.

@@ -36,6 +36,11 @@ impl Settings {
         }
     }
 
+    /// Whether it is the largest fleet, for which alone the longest scenario takes its full length.
+    pub fn is_largest(&self, n: usize) -> bool {
+        self.sizes.iter().all(|size| *size <= n)
+    }
+
     /// What to type for the same again.
     pub fn command(&self) -> String {
         let names = ["BENCH_N", "BENCH_MINUTES", "BENCH_SCENARIOS"];
