@@ -83,3 +83,27 @@ pub fn percentile(values: &mut [f64], percent: f64) -> f64 {
     let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
     values.get(rank.max(1) - 1).copied().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!([50.0, 99.0, 100.0].map(|percent| percentile(&mut values, percent)), [50.0, 99.0, 100.0]);
+        assert_eq!((percentile(&mut [7.0], 99.0), percentile(&mut [], 50.0)), (7.0, 0.0));
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+    }
+
+    #[test]
+    fn only_a_count_that_misses_its_goal_fails_the_smoke() {
+        let mut figures = Figures::new("any", 5);
+        figures.goal("slow", 9.0, "s", Goal::AtMost(1.0));
+        figures.count("right", 5.0, Goal::Exactly(5.0));
+        figures.count("too many", 5.1, Goal::AtMost(5.0));
+        figures.count("too few", 4.9, Goal::AtLeast(5.0));
+        let missed: Vec<&str> = figures.missed_counts().map(|figure| figure.name.as_str()).collect();
+        assert_eq!(missed, ["too many", "too few"]);
+    }
+}

@@ -56,3 +56,20 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     let variance: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
     covariance / variance
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponent_is_that_of_the_power() {
+        let measured = |n: usize| {
+            let mut figures = Figures::new("restart", n);
+            figures.note("time to settle", 3.0 * (n as f64).powf(1.5), "s");
+            figures
+        };
+        let growth = growth(&[100, 1000, 10_000].map(measured));
+        assert_eq!(growth.len(), 1, "what was not measured is left out");
+        assert!((growth[0].exponent - 1.5).abs() < 1e-9 && (growth[0].last - 1.5).abs() < 1e-9);
+    }
+}

@@ -170,3 +170,24 @@ fn in_flight_at_most(times: &[Timestamp]) -> usize {
     };
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(milliseconds: impl Iterator<Item = i64>) -> Vec<Timestamp> {
+        milliseconds.map(|at| Timestamp::from_millisecond(at).expect("a time")).collect()
+    }
+
+    #[test]
+    fn a_burst_and_then_the_rate_is_not_above_it_and_twice_the_rate_is() {
+        let burst = || std::iter::repeat_n(0, BURST as usize);
+        assert_eq!(above_the_rate(&times(burst().chain((1..400).map(|number| number * 50))), 20.0), 0.0);
+        assert!(above_the_rate(&times(burst().chain((1..400).map(|number| number * 25))), 20.0) > 100.0);
+    }
+
+    #[test]
+    fn requests_that_were_given_up_are_not_in_flight_with_later_ones() {
+        assert_eq!(in_flight_at_most(&times([0, 10, 5_000, 5_010, 5_020].into_iter())), 3);
+    }
+}
