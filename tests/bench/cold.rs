@@ -19,9 +19,6 @@ use apicredential_operator::credential::ApiCredential;
 /// Of a provider that is not next door.
 pub const LATENCY: Duration = Duration::from_millis(100);
 
-/// Up to here a run is so short that it is made three times.
-const REPEATED: usize = 1000;
-
 /// One start of the operator.
 #[derive(Clone, Copy)]
 struct Start {
@@ -61,10 +58,9 @@ impl Top {
 
 /// The figures, and the world of the last start with its operator, all fresh.
 pub async fn measure(n: usize, latency: Duration, settings: &Settings) -> (Figures, World) {
-    let rounds = if n <= REPEATED && !settings.smoke { 3 } else { 1 };
     let (mut tops, mut starts) = (Vec::new(), Vec::new());
     let mut last = None;
-    for _round in 0..rounds {
+    for _round in 0..settings.rounds(n) {
         // One control plane at a time.
         drop(last.take());
         tops.push(Top::reach(n, latency).await);
@@ -125,6 +121,7 @@ fn scores(figures: &mut Figures, tops: &[Top], starts: &[Start], latency: Durati
     let goal = latency.is_zero().then_some(Goal::AtMost(1.0));
     figures.goal("CPU per first sync", cpu / n * 1000.0, "ms", goal);
     figures.note("CPU of all first syncs", cpu, "s");
+    figures.note("ceiling's CPU / ours", of_tops(|it| it.cpu_seconds) / cpu, "");
     figures.note("ceiling's CPU per object", of_tops(|it| it.cpu_seconds) / n * 1000.0, "ms");
     figures.note("ceiling's CPU", of_tops(|it| it.cpu_seconds), "s");
     figures.note("ceiling's peak memory", of_tops(|it| it.peak_mib), "MiB");

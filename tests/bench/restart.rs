@@ -18,7 +18,6 @@ use super::world::World;
 
 /// As the operator's watches list.
 const PAGE: u32 = 100;
-const ROUNDS: usize = 3;
 /// So little CPU, as a share of a core, over so long: it has settled.
 const QUIET: f64 = 0.05;
 const QUIET_FOR: Duration = Duration::from_millis(400);
@@ -68,7 +67,8 @@ async fn pages<K: Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, label
 }
 
 pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
-    let rounds = if settings.smoke { 1 } else { ROUNDS };
+    // Short at any size.
+    let rounds = settings.rounds(0);
     let (mut listings, mut ready, mut settled, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let exchanges = world.stand_in.total();
     let mut requests = None;

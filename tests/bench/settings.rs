@@ -15,6 +15,7 @@ pub struct Settings {
     pub smoke: bool,
     /// Where the report goes.
     pub docs: PathBuf,
+    rounds: Option<usize>,
     /// None: all.
     scenarios: Vec<String>,
 }
@@ -32,6 +33,7 @@ impl Settings {
             smoke,
             docs: variable("BENCH_DOCS")
                 .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"), PathBuf::from),
+            rounds: variable("BENCH_ROUNDS").map(|text| text.parse().expect("BENCH_ROUNDS is a number")),
             scenarios: variable("BENCH_SCENARIOS").map(words).unwrap_or_default(),
         }
     }
@@ -43,7 +45,7 @@ impl Settings {
 
     /// What to type for the same again.
     pub fn command(&self) -> String {
-        let names = ["BENCH_N", "BENCH_MINUTES", "BENCH_SCENARIOS"];
+        let names = ["BENCH_N", "BENCH_MINUTES", "BENCH_ROUNDS", "BENCH_SCENARIOS"];
         let given = names.iter().filter_map(|name| Some(format!("{name}='{}'", variable(name)?)));
         given.chain(["make bench".to_owned()]).collect::<Vec<_>>().join(" ")
     }
@@ -55,6 +57,11 @@ impl Settings {
     /// A length that is this long in a full run.
     pub fn scaled(&self, full: Duration) -> Duration {
         full.mul_f64(self.scale)
+    }
+
+    /// How often both sides of a score take turns; `BENCH_ROUNDS`, or three times where that is short.
+    pub fn rounds(&self, n: usize) -> usize {
+        self.rounds.unwrap_or(if self.smoke || n > 1000 { 1 } else { 3 })
     }
 
     /// How long memory is given to settle: connections are closed at most 40 s after their last use.
