@@ -89,6 +89,8 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     let requests = requests.expect("there is a round at least");
     let peak = world.operator().usage().peak_mib;
     tokio::time::sleep(settings.settling()).await;
+    // Before it is scraped: the page of a large fleet takes memory of its own.
+    let settled_memory = world.operator().usage().rss_mib;
 
     let n = world.n as f64;
     let mut figures = Figures::new("restart", world.n);
@@ -111,7 +113,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     figures.count("looks per credential", looks / n, Goal::AtLeast(1.0));
     figures.note("peak memory", peak, "MiB");
     let goal = (world.n == 10_000).then_some(Goal::AtMost(40.0));
-    figures.goal("settled memory", world.operator().usage().rss_mib, "MiB", goal);
+    figures.goal("settled memory", settled_memory, "MiB", goal);
     figures
 }
 
