@@ -64,6 +64,8 @@ impl Chart {
 struct Axis {
     from: f64,
     to: f64,
+    /// Between two ticks; on a logarithmic axis they are a power of ten apart.
+    step: f64,
     is_logarithmic: bool,
 }
 
@@ -74,12 +76,17 @@ impl Axis {
         let most = values.iter().copied().max_by(f64::total_cmp)?;
         if is_logarithmic {
             let (from, to) = (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().ceil()));
-            return Some(Self { from, to: to.max(from * 10.0), is_logarithmic });
+            return Some(Self { from, to: to.max(from * 10.0), step: 10.0, is_logarithmic });
         }
         // What lies close together far from zero, such as times after an hour, is shown without the way there.
         let from = if least > most / 4.0 { least } else { 0.0 };
         let step = step(most - from);
-        Some(Self { from: (from / step).floor() * step, to: (most / step).ceil().max(1.0) * step, is_logarithmic })
+        Some(Self {
+            from: (from / step).floor() * step,
+            to: (most / step).ceil().max(1.0) * step,
+            step,
+            is_logarithmic,
+        })
     }
 
     fn share(&self, value: f64) -> f64 {
@@ -94,9 +101,8 @@ impl Axis {
             let decades = (self.to / self.from).log10().round() as i32;
             return (0..=decades).map(|decade| self.from * 10_f64.powi(decade)).collect();
         }
-        let step = step(self.to - self.from);
-        let count = ((self.to - self.from) / step).round() as i32;
-        (0..=count).map(|number| self.from + f64::from(number) * step).collect()
+        let count = ((self.to - self.from) / self.step).round() as i32;
+        (0..=count).map(|number| self.from + f64::from(number) * self.step).collect()
     }
 }
 
@@ -125,4 +131,36 @@ fn line(svg: &mut String, points: &[(f64, f64)], colour: &str, width: f64) {
     let points = points.join(" ");
     let _written =
         writeln!(svg, "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<(f64, f64)>, is_logarithmic: bool) -> Chart {
+        let lines = vec![Line { name: "a < b".to_owned(), points }];
+        Chart { title: "T".to_owned(), x: "x".to_owned(), y: "y".to_owned(), is_logarithmic, lines }
+    }
+
+    #[test]
+    fn a_power_is_a_straight_line_from_corner_to_corner() {
+        let svg = chart(vec![(100.0, 0.1), (1000.0, 1.0), (10_000.0, 10.0)], true).to_svg().expect("it can be drawn");
+        assert!(svg.contains("points=\"64.0,276.0 277.0,156.0 490.0,36.0\""), "{svg}");
+        assert!(
+            svg.contains(">a &lt; b</text>") && svg.contains(">10000</text>") && svg.contains(">0.1</text>"),
+            "{svg}"
+        );
+    }
+
+    #[test]
+    fn one_point_is_no_line() {
+        assert_eq!(chart(vec![(100.0, 0.1)], true).to_svg(), None);
+    }
+
+    #[test]
+    fn ticks_are_round_and_reach_beyond_what_is_shown() {
+        let axis = Axis::over([203.0, 236.0].into_iter(), false).expect("there are values");
+        assert_eq!(axis.ticks(), [200.0, 205.0, 210.0, 215.0, 220.0, 225.0, 230.0, 235.0, 240.0]);
+        assert_eq!(Axis::over([0.0, 13.0].into_iter(), false).map(|axis| axis.ticks().len()), Some(8));
+    }
 }

@@ -37,7 +37,7 @@ pub fn write(results: &[Figures], herd: &Herd, settings: &Settings) {
         }
     }
     let measured = format!(
-        "{BEGIN}\n\n{}\n{}\n{}\n## Plots\n\nThe data: [figures.csv](performance/figures.csv).\n\n{plots}\n{END}",
+        "{BEGIN}\n\n{}\n{}\n{}\nThe data: [figures.csv](performance/figures.csv).\n\n{plots}\n{END}",
         provenance(settings),
         table::render(results),
         growth_table(results),
@@ -93,11 +93,15 @@ fn quoted(text: &str) -> String {
 }
 
 fn growth_table(results: &[Figures]) -> String {
+    let growth = growth(results);
+    if growth.is_empty() {
+        return String::new();
+    }
     let mut text =
         "\n## How cost grows\n\nThe exponent of N that fits best (1 is linear), over all sizes and between the \
                     two largest.\n\n| | over all | at the end | at most linear |\n|---|--:|--:|---|\n"
             .to_owned();
-    for growth in growth(results) {
+    for growth in growth {
         // What a repeated measurement varies by.
         let verdict = if growth.last <= 1.1 { "✓" } else { "**no**" };
         let (all, last) = (growth.exponent, growth.last);

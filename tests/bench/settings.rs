@@ -13,7 +13,7 @@ pub struct Settings {
     pub scale: f64,
     /// Small, and counts that miss their goal fail the run.
     pub smoke: bool,
-    /// Where the report goes.
+    /// Where the report goes; a part of the scenarios does not replace the page of all.
     pub docs: PathBuf,
     rounds: Option<usize>,
     /// None: all.
@@ -26,13 +26,15 @@ impl Settings {
         let sizes = variable("BENCH_N").unwrap_or_else(|| if smoke { "50" } else { "100 1000 10000" }.to_owned());
         let minutes = variable("BENCH_MINUTES").map(|text| text.parse::<f64>().expect("BENCH_MINUTES is a number"));
         let minutes = minutes.unwrap_or(if smoke { 0.3 } else { FULL_MINUTES });
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let picked = variable("BENCH_SCENARIOS").is_some();
         let words = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         Self {
             sizes: words(sizes).iter().map(|size| size.parse().expect("BENCH_N is a list of numbers")).collect(),
             scale: minutes / FULL_MINUTES,
             smoke,
             docs: variable("BENCH_DOCS")
-                .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"), PathBuf::from),
+                .map_or_else(|| root.join(if picked { "target/bench" } else { "docs" }), PathBuf::from),
             rounds: variable("BENCH_ROUNDS").map(|text| text.parse().expect("BENCH_ROUNDS is a number")),
             scenarios: variable("BENCH_SCENARIOS").map(words).unwrap_or_default(),
         }
