@@ -1,0 +1,33 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::connect::Connect;
+use crate::{list, status};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and all is well
+  1  a renewal failed or was not seen in time, doctor found a problem, or the API server refuses an object
+  2  the command line is not understood
+  3  there is no such object
+  4  the cluster cannot be used: no kubeconfig, no answer, no right, or the definition is not installed";
+
+/// See, renew and create the API tokens that apicredential-operator keeps, and find out why one is missing.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-apicredential", bin_name = "kubectl apicredential", version)]
+#[command(arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(flatten)]
+    pub connect: Connect,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List credentials: ready or not and why, when the token expires and when it is renewed
+    List(list::Flags),
+    /// Show everything about one credential: its Secrets, conditions with remedies, events, and what happens next
+    Status(status::Flags),
+}

@@ -1,0 +1,65 @@
+//! `kubectl apicredential`: what the operator's users ask at a shell, answered with the operator's own words.
+//!
+//! Everything it knows about credentials comes from the library: the types, the table of reasons, the checks of a spec and
+//! of a Secret. So it never says other than the operator does.
+
+use std::alloc::System;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use zeroizing_alloc::ZeroAlloc;
+
+use crate::args::{Args, Command};
+use crate::failure::{Exit, Failure};
+use crate::output::Terminal;
+
+mod args;
+mod connect;
+mod failure;
+
+mod list;
+mod status;
+
+mod credentials;
+mod next;
+mod view;
+
+mod colour;
+mod output;
+mod span;
+mod table;
+mod tree;
+
+/// Zeroes what is freed: a source Secret passes through here, too.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let terminal = Terminal::detect();
+    match start(args, &terminal) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            terminal.error(&failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+fn start(args: Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    // Before anything else: the TLS client asks for the process-wide provider.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return Err(Failure::local("a TLS provider was installed twice"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|_| Failure::local("the system gives no threads"))?;
+    runtime.block_on(run(args, terminal))
+}
+
+async fn run(args: Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let connect = args.connect;
+    match args.command {
+        Command::List(flags) => list::run(&connect.cluster().await?, &flags, terminal).await,
+        Command::Status(flags) => status::run(&connect.cluster().await?, &flags, terminal).await,
+    }
+}

@@ -1,0 +1,99 @@
+//! The one writer: results to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use crate::colour::Colour;
+use crate::failure::Failure;
+
+/// What the result looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For programs
+    Json,
+    /// For programs
+    Yaml,
+    /// For people, with more columns
+    Wide,
+}
+
+/// What a program may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Machine {
+    /// One document
+    Json,
+    /// One document
+    Yaml,
+}
+
+/// Where the results go.
+pub struct Terminal {
+    colours: bool,
+}
+
+impl Terminal {
+    /// Colours only where somebody looks on who has not refused them (<https://no-color.org>).
+    pub fn detect() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        Self { colours: io::stdout().is_terminal() && !refused }
+    }
+
+    /// The colour, if this terminal shows any.
+    pub fn colour(&self, colour: Colour) -> Option<Colour> {
+        self.colours.then_some(colour)
+    }
+
+    /// A result.
+    pub fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            // Whoever read it has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(_) => Err(Failure::local("standard output cannot be written to")),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A result for a program.
+    pub fn document(&self, machine: Machine, value: &impl Serialize) -> Result<(), Failure> {
+        self.print(&document(machine, value)?)
+    }
+
+    /// A word beside the result.
+    pub fn note(&self, text: &str) {
+        // Nobody is there to be told.
+        let _lost = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Why there is no result.
+    pub fn error(&self, text: &str) {
+        self.note(&format!("error: {text}"));
+    }
+}
+
+/// As JSON or YAML, with a line break at the end.
+pub fn document(machine: Machine, value: &impl Serialize) -> Result<String, Failure> {
+    let text = match machine {
+        Machine::Json => serde_json::to_string_pretty(value).map_err(drop),
+        Machine::Yaml => serde_saphyr::to_string(value).map_err(drop),
+    };
+    let text = text.map_err(|()| Failure::local("the result cannot be written as a document"))?;
+    Ok(text.trim_end().to_owned() + "\n")
+}
+
+/// Text of somebody else, such as the note of an event, as one line that cannot move the cursor.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_somebody_else_cannot_move_the_cursor() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc\rd\u{9b}"), "a [2Jb c d ");
+    }
+}
