@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::connect::Connect;
-use crate::{list, status};
+use crate::{list, renew, status};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -30,4 +30,6 @@ pub enum Command {
     List(list::Flags),
     /// Show everything about one credential: its Secrets, conditions with remedies, events, and what happens next
     Status(status::Flags),
+    /// Ask the operator to renew tokens now
+    Renew(renew::Flags),
 }

@@ -18,10 +18,12 @@ mod connect;
 mod failure;
 
 mod list;
+mod renew;
 mod status;
 
 mod credentials;
 mod next;
+mod operator;
 mod view;
 
 mod colour;
@@ -60,6 +62,7 @@ async fn run(args: Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let connect = args.connect;
     match args.command {
         Command::List(flags) => list::run(&connect.cluster().await?, &flags, terminal).await,
+        Command::Renew(flags) => renew::run(&connect.cluster().await?, &flags, terminal).await,
         Command::Status(flags) => status::run(&connect.cluster().await?, &flags, terminal).await,
     }
 }
