@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::connect::Connect;
-use crate::{list, renew, status};
+use crate::{doctor, list, renew, status};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -32,4 +32,6 @@ pub enum Command {
     Status(status::Flags),
     /// Ask the operator to renew tokens now
     Renew(renew::Flags),
+    /// Look for what keeps tokens from being there: installation, rights, consent, endpoints, pods, clocks, network
+    Doctor(doctor::Flags),
 }

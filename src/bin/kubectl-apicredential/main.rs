@@ -17,6 +17,7 @@ mod args;
 mod connect;
 mod failure;
 
+mod doctor;
 mod list;
 mod renew;
 mod status;
@@ -62,6 +63,7 @@ async fn run(args: Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let connect = args.connect;
     match args.command {
         Command::List(flags) => list::run(&connect.cluster().await?, &flags, terminal).await,
+        Command::Doctor(flags) => doctor::run(&connect.cluster().await?, &flags, terminal).await,
         Command::Renew(flags) => renew::run(&connect.cluster().await?, &flags, terminal).await,
         Command::Status(flags) => status::run(&connect.cluster().await?, &flags, terminal).await,
     }
