@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::connect::Connect;
-use crate::{doctor, list, renew, status};
+use crate::{completion, create, doctor, list, renew, status};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -34,4 +34,23 @@ pub enum Command {
     Renew(renew::Flags),
     /// Look for what keeps tokens from being there: installation, rights, consent, endpoints, pods, clocks, network
     Doctor(doctor::Flags),
+    /// Create a credential, or print its manifest
+    Create(create::Flags),
+    /// Print a script that completes command lines
+    Completion(completion::Flags),
+    /// Answer to kubectl's completion
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Words),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_of_all_commands_fit_together() {
+        Args::command().debug_assert();
+    }
 }

@@ -71,6 +71,11 @@ pub struct Cluster {
 }
 
 impl Connect {
+    /// The namespace that the command line names.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// Reads the kubeconfig; nothing is sent yet.
     pub async fn cluster(&self) -> Result<Cluster, Failure> {
         if !self.impersonate_groups.is_empty() && self.impersonate.is_none() {

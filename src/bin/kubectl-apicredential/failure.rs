@@ -141,7 +141,7 @@ mod tests {
     fn a_kind_that_is_not_found_is_not_an_object_that_is_not_found() {
         let kind = Status::failure("404 page not found", "x").with_code(404);
         assert_eq!(Failure::of_status(&kind).message, NOT_INSTALLED);
-        let details = kube::core::response::StatusDetails { name: "a".to_owned(), ..Default::default() };
+        let details = serde_json::from_value(serde_json::json!({"name": "a"})).unwrap();
         let object = Status { details: Some(details), ..kind };
         assert_eq!(Failure::of_status(&object).exit, Exit::NotFound);
     }

@@ -17,6 +17,8 @@ mod args;
 mod connect;
 mod failure;
 
+mod completion;
+mod create;
 mod doctor;
 mod list;
 mod renew;
@@ -63,6 +65,9 @@ async fn run(args: Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let connect = args.connect;
     match args.command {
         Command::List(flags) => list::run(&connect.cluster().await?, &flags, terminal).await,
+        Command::Create(flags) => create::run(&connect, &flags, terminal).await,
+        Command::Completion(flags) => completion::script(&flags, terminal),
+        Command::Complete(words) => completion::complete(&connect, &words, terminal).await,
         Command::Doctor(flags) => doctor::run(&connect.cluster().await?, &flags, terminal).await,
         Command::Renew(flags) => renew::run(&connect.cluster().await?, &flags, terminal).await,
         Command::Status(flags) => status::run(&connect.cluster().await?, &flags, terminal).await,
