@@ -113,17 +113,26 @@ impl Connect {
 }
 
 fn refuse(error: &KubeconfigError) -> Failure {
-    let remedy = match error {
-        KubeconfigError::FindPath | KubeconfigError::ReadConfig(..) => {
-            "give the path of a kubeconfig with --kubeconfig or KUBECONFIG"
+    let message = match error {
+        KubeconfigError::ReadConfig(error, path) => format!(
+            "{} cannot be read ({}); give the path of a kubeconfig with --kubeconfig or KUBECONFIG.",
+            path.display(),
+            error.kind()
+        ),
+        KubeconfigError::FindPath => "give the path of a kubeconfig with --kubeconfig or KUBECONFIG.".to_owned(),
+        KubeconfigError::CurrentContextNotSet => {
+            "the kubeconfig has no current context; choose one of those that kubectl config get-contexts lists, with --context."
+                .to_owned()
         }
-        KubeconfigError::CurrentContextNotSet | KubeconfigError::LoadContext(_) => {
-            "kubectl config get-contexts lists the contexts; choose one with --context"
+        KubeconfigError::LoadContext(name) => {
+            format!("the kubeconfig has no context {name}; kubectl config get-contexts lists those that it has.")
         }
-        KubeconfigError::LoadClusterOfContext(_) => "kubectl config get-clusters lists what --cluster may name",
-        _ => "correct the kubeconfig",
+        KubeconfigError::LoadClusterOfContext(name) => {
+            format!("the kubeconfig has no cluster {name}; kubectl config get-clusters lists those that it has.")
+        }
+        _ => format!("{error}; correct the kubeconfig."),
     };
-    Failure::new(Exit::Cluster, format!("No cluster is configured: {error}; {remedy}."))
+    Failure::new(Exit::Cluster, format!("No cluster is configured: {message}"))
 }
 
 impl Cluster {

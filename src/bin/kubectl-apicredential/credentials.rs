@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 
 use crate::connect::{Cluster, Scope, Seen};
-use crate::failure::{Exit, Failure, NOT_INSTALLED, similar};
+use crate::failure::{Exit, Failure, similar};
 
 /// The credential of that name, in the namespace to work in.
 pub async fn named(cluster: &Cluster, name: &str) -> Result<ApiCredential, Failure> {
@@ -27,7 +27,7 @@ async fn missing(cluster: &Cluster, name: &str) -> Failure {
     };
     let here = match listed(&cluster.scope(false)).await {
         Ok(here) => here,
-        Err(failure) if failure.message == NOT_INSTALLED => return failure,
+        Err(failure) if failure.is_not_installed() => return failure,
         Err(_) => Vec::new(),
     };
     let names: Vec<String> = here.iter().map(ApiCredential::name_any).collect();

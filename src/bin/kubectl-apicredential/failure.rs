@@ -42,7 +42,8 @@ pub struct Failure {
     pub message: String,
 }
 
-pub const NOT_INSTALLED: &str = "The cluster does not know ApiCredentials: their definition is not installed. Install it with: kubectl apply -f crds/";
+pub const NOT_INSTALLED: &str = "The cluster does not know ApiCredentials: their definition is not installed.";
+pub const INSTALL: &str = "Install it with: kubectl apply -f crds/";
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
@@ -76,6 +77,11 @@ impl Failure {
         }
     }
 
+    /// Whether it is the kind that the cluster lacks.
+    pub fn is_not_installed(&self) -> bool {
+        self.message.starts_with(NOT_INSTALLED)
+    }
+
     /// No answer.
     pub fn unreachable(url: &str) -> Self {
         let message = format!(
@@ -90,7 +96,7 @@ impl Failure {
         let text = status.message.trim_end_matches('.');
         match status.code {
             // Without a name it is the kind that is not found.
-            404 if name.is_empty() => Self::new(Exit::Cluster, NOT_INSTALLED),
+            404 if name.is_empty() => Self::new(Exit::Cluster, format!("{NOT_INSTALLED} {INSTALL}")),
             404 => Self::new(Exit::NotFound, format!("{text}.")),
             401 => Self::new(
                 Exit::Cluster,
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn a_kind_that_is_not_found_is_not_an_object_that_is_not_found() {
         let kind = Status::failure("404 page not found", "x").with_code(404);
-        assert_eq!(Failure::of_status(&kind).message, NOT_INSTALLED);
+        assert!(Failure::of_status(&kind).is_not_installed());
         let details = serde_json::from_value(serde_json::json!({"name": "a"})).unwrap();
         let object = Status { details: Some(details), ..kind };
         assert_eq!(Failure::of_status(&object).exit, Exit::NotFound);

@@ -63,7 +63,7 @@ pub fn next(credential: &ApiCredential, now: Timestamp) -> Next {
     if let Some(stalled) = condition(&status, "Stalled")
         && Reason::parse(&stalled.reason).is_some_and(|reason| reason.class() == Class::Local)
     {
-        return Next::nothing(format!("it waits for somebody to act: {}", stalled.message));
+        return Next::nothing(format!("nothing, until somebody acts on {}", stalled.reason));
     }
     if let Some(time) = &status.next_attempt_time {
         return Next::at(time.0, now, "another try");
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(says(|it| it["spec"]["suspend"] = json!(true)).what, "nothing, until spec.suspend is false");
         let condition = |reason: &str| json!([{"type": "Stalled", "status": "True", "reason": reason, "message": "Do this.", "lastTransitionTime": NOW}]);
         let local = says(|it| it["status"]["conditions"] = condition("SourceKeyMissing"));
-        assert_eq!(local.what, "it waits for somebody to act: Do this.");
+        assert_eq!(local.what, "nothing, until somebody acts on SourceKeyMissing");
         // The provider is asked again all the same.
         let rejected = says(|it| {
             it["status"]["conditions"] = condition("CredentialsRejected");

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Finding, Flags};
 use crate::connect::{Cluster, Seen};
-use crate::failure::{Failure, NOT_INSTALLED};
+use crate::failure::{Failure, INSTALL, NOT_INSTALLED};
 use crate::{operator, span};
 
 /// Whether the definition is there, and as new as this program.
@@ -22,8 +22,7 @@ pub async fn definition(cluster: &Cluster) -> Result<(bool, Finding), Failure> {
     let request = http::Request::get(format!("/apis/{version}")).body(Vec::new());
     let request = request.map_err(|_| Failure::local("a request cannot be built"))?;
     if !matches!(cluster.look(cluster.client.request::<Value>(request)).await?, Seen::There(_)) {
-        let (message, remedy) = NOT_INSTALLED.rsplit_once(". ").unwrap_or((NOT_INSTALLED, ""));
-        return Ok((false, Finding::fail(CHECK, format!("{message}."), format!("{remedy}."))));
+        return Ok((false, Finding::fail(CHECK, NOT_INSTALLED, INSTALL)));
     }
     let missing = served::missing_fields(&cluster.client).await;
     if missing.is_empty() {

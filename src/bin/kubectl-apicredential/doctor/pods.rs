@@ -105,6 +105,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pod_that_has_ended_uses_nothing() {
+        let in_phase = |phase: &str| is_running(&serde_json::from_value(json!({"status": {"phase": phase}})).unwrap());
+        let phases = ["Pending", "Running", "Succeeded", "Failed"].map(in_phase);
+        assert_eq!(phases, [true, true, false, false]);
+    }
+
+    #[test]
     fn only_what_the_kubelet_does_not_renew_is_found() {
         let spec = json!({
             "volumes": [
