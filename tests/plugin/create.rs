@@ -1,0 +1,87 @@
+//! `create`.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::life::Scene;
+use crate::support::space::{self, value};
+use crate::transcript::Transcript;
+
+#[tokio::test]
+async fn a_manifest_that_is_printed_is_one_that_the_api_server_takes() {
+    let scene = Scene::new().await;
+    let mut shell = Transcript::new("create-dry-run", &scene).without_spans();
+    let welkin =
+        "create welkin care --tenant gh --client-name VBOPNRYRWJIP --secret-ref welkin-client --target welkin-token";
+    let welkin: Vec<&str> = welkin.split(' ').chain(["--dry-run"]).collect();
+    let qontak = "create qontak chat --secret-ref qontak-login --target qontak-token --token-key access --merge \
+                  --endpoint https://service-chat.qontak.com --max-age 24h --renew-before-percentage 40 --dry-run";
+    let mut qontak: Vec<&str> = qontak.split_whitespace().collect();
+    qontak.extend(["--data", "authorization=Bearer {token}", "--data", "expires={expiresAt}"]);
+    for arguments in [&welkin, &qontak] {
+        let run = shell.run(arguments).await;
+        assert_eq!(run.code, 0);
+        let manifest: Value = serde_saphyr::from_str(&run.stdout).unwrap();
+        scene.space.apply(&manifest).await;
+    }
+    assert_eq!(shell.run(&[&welkin[..], &["-o", "json"]].concat()).await.code, 0);
+    // What would be in the source is checked, and not printed.
+    let secret = shell.file("secret", "sentinel-secret-in-a-file\n");
+    let with_file = [&welkin[..], &["--secret-file", &secret]].concat();
+    let run = shell.run(&with_file).await;
+    assert!(!format!("{}{}", run.stdout, run.stderr).contains("sentinel-secret"), "{}", run.stdout);
+    // What the operator would refuse is refused here.
+    let spaces = shell.file("spaces", " sentinel-secret-in-a-file");
+    assert_eq!(shell.run(&[&welkin[..], &["--secret-file", &spaces]].concat()).await.code, 2);
+    let password = format!("password={secret}");
+    let half = [&qontak[..], &["--secret-file", &password]].concat();
+    assert_eq!(shell.run(&half).await.code, 2);
+    assert_eq!(shell.run(&[&qontak[..], &["--secret-file", &secret]].concat()).await.code, 2);
+    assert_eq!(shell.run(&[&welkin[..], &["--secret-file", "nowhere"]].concat()).await.code, 2);
+    assert_eq!(shell.run(&[&welkin[..], &["--data", "header={tocken}"]].concat()).await.code, 2);
+    assert_eq!(shell.run(&[&welkin[..], &["--max-age", "1d"]].concat()).await.code, 2);
+    shell.check();
+}
+
+#[tokio::test]
+async fn a_credential_is_created_together_with_its_source_and_becomes_ready() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().patient().start().await;
+    let user = scene.stand_in.qontak("me@example.com");
+    user.accept("sentinel-password");
+    let mut shell = Transcript::new("create", &scene);
+    let origin = scene.stand_in.origin();
+    let username = shell.file("username", "me@example.com\n");
+    let (username, endpoint) = (format!("username={username}"), origin.as_str());
+    let arguments = [
+        "create",
+        "qontak",
+        "chat",
+        "--secret-ref",
+        "login",
+        "--target",
+        "chat-token",
+        "--endpoint",
+        endpoint,
+        "--secret-file",
+        &username,
+        "--secret-file",
+        "password=-",
+    ];
+    shell.stdin("sentinel-password\n");
+    assert_eq!(shell.run_in(&scene.space, &arguments).await.code, 0);
+    scene.space.wait_ready("chat").await;
+    assert_eq!((user.count(), value(&scene.target("chat").await, "token")), (1, user.last_token()));
+
+    // Nothing that is there is changed, and nothing is left behind by what fails.
+    shell.stdin("another-password\n");
+    assert_eq!(shell.run_in(&scene.space, &arguments).await.code, 1);
+    assert_eq!(value(&scene.space.secret("login").await.unwrap(), "password").as_deref(), Some("sentinel-password"));
+    let mut other = arguments;
+    (other[2], other[4], other[8]) = ("other", "other-login", "https://chat-service.qontak.com/path");
+    shell.stdin("sentinel-password\n");
+    assert_eq!(shell.run_in(&scene.space, &other).await.code, 2);
+    assert!(scene.space.secret("other-login").await.is_none());
+    shell.check();
+}

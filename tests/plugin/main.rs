@@ -1,0 +1,26 @@
+//! `kubectl apicredential` on a real API server, beside the real operator: what it says, and how it ends.
+//!
+//! What it said stands in `golden/`; `UPDATE_GOLDEN=1` writes it anew.
+
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "test support: a broken set-up fails the test, with its reason"
+)]
+
+mod create;
+mod doctor;
+mod failures;
+mod kubectl;
+#[path = "../cluster/life.rs"]
+mod life;
+mod list;
+mod renew;
+mod status;
+#[path = "../support/tree.rs"]
+mod support;
+mod transcript;

@@ -1,0 +1,95 @@
+//! `status`.
+
+use serde_json::json;
+
+use crate::life::Scene;
+use crate::support::provider::Reply;
+use crate::support::space;
+use crate::transcript::Transcript;
+
+#[tokio::test]
+async fn the_tree_of_a_credential_that_is_well_tells_of_both_secrets_and_of_what_comes_next() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().patient().start().await;
+    let client = scene.welkin_client("care").await;
+    let mut manifest = space::welkin("care", &client, &scene.stand_in);
+    manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
+    scene.space.apply(&manifest).await;
+    scene.space.wait_ready("care").await;
+    scene.space.wait_events("care", 1).await;
+    scene.qontak_user("chat").await;
+    scene.apply_qontak("chat").await;
+    scene.space.wait_ready("chat").await;
+    scene.space.wait_events("chat", 1).await;
+
+    let mut shell = Transcript::new("status", &scene);
+    for arguments in [
+        &["status", "care"][..],
+        &["status", "chat"],
+        &["status", "care", "-o", "json"],
+        &["status", "chat", "-o", "yaml"],
+    ] {
+        assert_eq!(shell.run_in(&scene.space, arguments).await.code, 0);
+    }
+    shell.check();
+}
+
+#[tokio::test]
+async fn the_tree_of_a_credential_in_trouble_holds_the_remedy() {
+    let scene = Scene::new().await;
+    let _operator = scene.operator().patient().start().await;
+    // No consent; a provider that refuses; a target that is somebody else's; a token that somebody has touched.
+    let unlabelled = scene.welkin_client("unlabelled").await;
+    let remove = json!({"metadata": {"labels": {"apicredential.io/source": null}}});
+    scene.space.patch_secret("unlabelled-source", &remove).await;
+    scene.apply_welkin("unlabelled", &unlabelled).await;
+    let rejected = scene.welkin_client("rejected").await;
+    rejected.always(Reply::error(401));
+    scene.apply_welkin("rejected", &rejected).await;
+    let foreign = scene.welkin_client("foreign").await;
+    scene
+        .space
+        .apply_secret(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "foreign-token"}}))
+        .await;
+    scene.apply_welkin("foreign", &foreign).await;
+    let gone = scene.welkin_client("gone").await;
+    scene.space.delete_secret("gone-source").await;
+    scene.apply_welkin("gone", &gone).await;
+    for (name, reason) in [
+        ("unlabelled", "False/SourceNotPermitted"),
+        ("rejected", "False/CredentialsRejected"),
+        ("foreign", "False/TargetNotOwned"),
+        ("gone", "False/SourceSecretNotFound"),
+    ] {
+        scene.space.wait_condition(name, "Ready", reason).await;
+        scene.space.wait_events(name, 1).await;
+    }
+
+    let mut shell = Transcript::new("status-trouble", &scene);
+    for name in ["unlabelled", "rejected", "foreign", "gone"] {
+        assert_eq!(shell.run_in(&scene.space, &["status", name]).await.code, 0);
+    }
+    shell.check();
+}
+
+#[tokio::test]
+async fn what_nobody_looks_at_and_what_the_user_may_not_see_is_said() {
+    let scene = Scene::new().await;
+    let client = scene.welkin_client("care").await;
+    scene.apply_welkin("care", &client).await;
+    let rules = [json!({"apiGroups": ["apicredential.io"], "resources": ["apicredentials"], "verbs": ["get"]})];
+    let account = scene.space.account("developer", &with_lease(&rules)).await;
+
+    let mut shell = Transcript::new("status-hidden", &scene);
+    shell.run_in(&scene.space, &["status", "care"]).await;
+    shell.kubeconfig(&account.kubeconfig);
+    assert_eq!(shell.run_in(&scene.space, &["status", "care"]).await.code, 0);
+    assert_eq!(shell.run_in(&scene.space, &["status", "cair"]).await.code, 3);
+    shell.check();
+}
+
+/// The account's rights are known to count once it may read a lease.
+pub fn with_lease(rules: &[serde_json::Value]) -> Vec<serde_json::Value> {
+    let lease = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]});
+    rules.iter().cloned().chain([lease]).collect()
+}

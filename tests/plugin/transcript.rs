@@ -1,0 +1,229 @@
+//! What a session at a shell looks like: command lines, what they print, how they end.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::life::Scene;
+use crate::support::leaks::Sentinels;
+use crate::support::space::Space;
+
+/// No command takes longer than its own `--wait`.
+const WITHIN: Duration = Duration::from_secs(300);
+
+/// The plugin's program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-apicredential");
+
+/// A session, to be compared with what was written down.
+pub struct Transcript {
+    name: &'static str,
+    kubeconfig: PathBuf,
+    home: tempfile::TempDir,
+    stdin: Option<String>,
+    /// What differs from run to run, and what stands for it.
+    stand_for: Vec<(String, &'static str)>,
+    sentinels: Sentinels,
+    /// Whether what it says is about times.
+    has_spans: bool,
+    text: String,
+}
+
+/// What a command has said, and how it ended.
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Transcript {
+    /// A session in the scene's namespace, as the user `admin`.
+    pub fn new(name: &'static str, scene: &Scene) -> Self {
+        let mut transcript = Self::bare(name, scene.space.plane.admin_kubeconfig());
+        transcript.sentinels = Sentinels::of_providers(&[scene.stand_in.witness()]);
+        transcript.replace(&scene.space.name, "NAMESPACE");
+        transcript.replace(&scene.stand_in.origin(), "https://provider");
+        transcript.replace(&scene.space.plane.url(), "https://api-server");
+        transcript
+    }
+
+    /// A session with this kubeconfig.
+    pub fn bare(name: &'static str, kubeconfig: PathBuf) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let stand_for = vec![(home.path().display().to_string(), "HOME"), (version, "VERSION")];
+        let sentinels = Sentinels::new([]);
+        Self { name, kubeconfig, home, stdin: None, stand_for, sentinels, has_spans: true, text: String::new() }
+    }
+
+    /// What differs from run to run.
+    pub fn replace(&mut self, text: &str, by: &'static str) {
+        self.stand_for.push((text.to_owned(), by));
+    }
+
+    /// Durations stay as they are: nothing here happens at some time.
+    pub fn without_spans(mut self) -> Self {
+        self.has_spans = false;
+        self
+    }
+
+    /// Another user from here on.
+    pub fn kubeconfig(&mut self, path: &Path) {
+        path.clone_into(&mut self.kubeconfig);
+    }
+
+    /// A file in the session's home; its path.
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let path = self.home.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    /// What the next command reads.
+    pub fn stdin(&mut self, text: &str) {
+        self.stdin = Some(text.to_owned());
+    }
+
+    /// Runs the plugin in a namespace, and writes down what it says.
+    pub async fn run_in(&mut self, space: &Space, arguments: &[&str]) -> Run {
+        self.run(&[arguments, &["-n", &space.name]].concat()).await
+    }
+
+    /// Runs the plugin, and writes down what it says.
+    pub async fn run(&mut self, arguments: &[&str]) -> Run {
+        let run = self.quietly(arguments).await;
+        let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+        let line = format!("$ kubectl apicredential {}\n", words.join(" "));
+        self.text.push_str(&self.renamed(&line));
+        self.text.push_str(&self.normal(&run.stdout));
+        if !run.stderr.is_empty() {
+            self.text.push_str(&self.normal(&format!("[standard error]\n{}", run.stderr)));
+        }
+        self.text.push_str(&format!("[exit {}]\n\n", run.code));
+        run
+    }
+
+    /// Runs the plugin; what it says is looked through for secrets, but not written down.
+    pub async fn quietly(&mut self, arguments: &[&str]) -> Run {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
+        if !self.kubeconfig.as_os_str().is_empty() {
+            command.env("KUBECONFIG", &self.kubeconfig);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Who does not read it closes it.
+        stdin.write_all(self.stdin.take().unwrap_or_default().as_bytes()).await.ok();
+        drop(stdin);
+        let output = tokio::time::timeout(WITHIN, child.wait_with_output()).await.expect("it ends in time").unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it writes UTF-8");
+        let run = Run {
+            code: output.status.code().expect("it ends by itself"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        };
+        for said in [&run.stdout, &run.stderr] {
+            assert_eq!(self.sentinels.found_in(said), [""; 0], "{arguments:?} says a secret");
+            assert!(!said.contains("panicked"), "{said}");
+        }
+        run
+    }
+
+    /// Compares the session with `golden/<name>.txt`, or writes it.
+    pub fn check(self) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/plugin/golden/{}.txt", self.name));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &self.text).unwrap();
+            return;
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        for (number, (golden, said)) in golden.lines().zip(self.text.lines()).enumerate() {
+            assert_eq!(golden, said, "{}, line {}; UPDATE_GOLDEN=1 writes it anew", path.display(), number + 1);
+        }
+        assert_eq!(golden.lines().count(), self.text.lines().count(), "{}; now:\n{}", path.display(), self.text);
+    }
+
+    /// The text without what differs from run to run: names, times, durations, and the width of columns.
+    fn normal(&self, text: &str) -> String {
+        self.renamed(text).lines().map(|line| normal_line(line, self.has_spans) + "\n").collect()
+    }
+
+    fn renamed(&self, text: &str) -> String {
+        self.stand_for.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=.,/:@".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) { word.to_owned() } else { format!("'{word}'") }
+}
+
+fn normal_line(line: &str, has_spans: bool) -> String {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let mut normal = line[..indent].to_owned();
+    let mut word = String::new();
+    for character in line[indent..].chars().chain(['\n']) {
+        if character.is_ascii_alphanumeric() || "-:.+".contains(character) {
+            word.push(character);
+            continue;
+        }
+        let said = std::mem::take(&mut word);
+        let is_version = normal.ends_with("UID/") && said.bytes().all(|byte| byte.is_ascii_digit());
+        normal.push_str(&if is_version { "VERSION".to_owned() } else { normal_word(&said, has_spans) });
+        // More than three spaces are there for a column.
+        if !(character == ' ' && normal.len() > indent && normal.ends_with("   ")) {
+            normal.push(character);
+        }
+    }
+    normal.trim_end().to_owned()
+}
+
+fn normal_word(word: &str, has_spans: bool) -> String {
+    let (body, end) = match word.find(|character| !".:".contains(character)) {
+        None => return word.to_owned(),
+        Some(_) => word.split_at(word.trim_end_matches(['.', ':']).len()),
+    };
+    let stands = if body.parse::<jiff::Timestamp>().is_ok() {
+        "TIME"
+    } else if has_spans && is_duration(body) {
+        "SPAN"
+    } else if is_uid(body) {
+        "UID"
+    } else {
+        body
+    };
+    format!("{stands}{end}")
+}
+
+/// `45s`, `3m10s`, `26h`.
+fn is_duration(word: &str) -> bool {
+    let mut rest = word;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 || !rest[digits..].starts_with(['s', 'm', 'h', 'd', 'y']) {
+            return false;
+        }
+        rest = &rest[digits + 1..];
+    }
+    !word.is_empty()
+}
+
+fn is_uid(word: &str) -> bool {
+    word.len() == 36 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+#[test]
+fn only_what_differs_from_run_to_run_is_replaced() {
+    assert_eq!(
+        normal_line("   a    True      59m     2026-11-25T14:32:16Z  end. in 3m10s.", true),
+        "   a   True   SPAN   TIME  end. in SPAN."
+    );
+    assert_eq!(normal_line("exit 1: secret, 10 of 12s: no span: 1x", true), "exit 1: secret, 10 of SPAN: no span: 1x");
+    assert_eq!(normal_line("12s", false), "12s");
+    let version = "\"6e3d8f62-1f0a-4bc9-9d0e-6a0d9f3c1b55/479\"";
+    assert_eq!(normal_line(version, true), "\"UID/VERSION\"");
+}
