@@ -15,6 +15,7 @@
 mod create;
 mod doctor;
 mod failures;
+mod krew;
 mod kubectl;
 #[path = "../cluster/life.rs"]
 mod life;
