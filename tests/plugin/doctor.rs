@@ -29,6 +29,11 @@ async fn where_all_is_well_every_check_says_so() {
     assert_eq!(shell.run_in(&scene.space, &[&["doctor"], &place[..]].concat()).await.code, 0);
     let run = shell.run_in(&scene.space, &[&["doctor", "--offline", "-o", "json"], &place[..]].concat()).await;
     assert_eq!(run.code, 0);
+    let none = shell.file("no-certificate", "nothing");
+    assert_eq!(
+        shell.run_in(&scene.space, &[&["doctor", "--provider-ca-file", &none], &place[..]].concat()).await.code,
+        2
+    );
     shell.check();
 }
 

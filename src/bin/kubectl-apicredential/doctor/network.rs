@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Finding;
 use crate::connect::Cluster;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::span;
 
 /// A difference that is no doubt one: the header counts whole seconds, and an answer takes its time.
@@ -87,21 +87,23 @@ pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> R
 }
 
 fn connector(roots: Option<&Path>) -> Result<TlsConnector, Failure> {
-    let extra: Vec<CertificateDer<'static>> = match roots {
-        None => Vec::new(),
-        Some(path) => {
-            let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-            certificates.map_err(|_| {
-                Failure::local(format!("--provider-ca-file {} holds no readable PEM certificate.", path.display()))
-            })?
-        }
-    };
+    let extra = roots.map(certificates).transpose()?.unwrap_or_default();
     let none = |_| Failure::local("No TLS client could be set up; is there a system certificate store?");
     let provider = Arc::new(default_provider());
     let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(none)?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(none)?;
     let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// At least one, as the operator wants it.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    read.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| {
+        let message =
+            format!("--provider-ca-file {} holds no readable PEM certificate; correct the path.", path.display());
+        Failure::new(Exit::Usage, message)
+    })
 }
 
 /// The reasons are those that the operator would give.
