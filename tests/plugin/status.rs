@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::life::Scene;
+use crate::life::{self, Scene};
 use crate::support::provider::Reply;
 use crate::support::space;
 use crate::transcript::Transcript;
@@ -69,6 +69,35 @@ async fn the_tree_of_a_credential_in_trouble_holds_the_remedy() {
     for name in ["unlabelled", "rejected", "foreign", "gone"] {
         assert_eq!(shell.run_in(&scene.space, &["status", name]).await.code, 0);
     }
+    shell.check();
+}
+
+#[tokio::test]
+async fn what_somebody_did_to_the_target_and_a_condition_of_a_later_operator_are_shown() {
+    let scene = Scene::new().await;
+    let operator = scene.operator().patient().start().await;
+    let client = scene.welkin_client("care").await;
+    scene.apply_welkin("care", &client).await;
+    let told = scene.space.wait_ready("care").await;
+    scene.space.wait_events("care", 1).await;
+    operator.kill();
+    let undo =
+        json!({"labels": {"apicredential.io/managed": null}, "annotations": {"apicredential.io/keys": "token,old"}});
+    scene.space.patch_secret("care-token", &json!({"metadata": undo})).await;
+    let mut status = life::status(&told);
+    let verified = json!({
+        "type": "Verified", "status": "False", "reason": "OfALaterRelease", "message": "Do what the later release says.",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    status["conditions"].as_array_mut().unwrap().push(verified);
+    scene.patch_status("care", &status).await;
+    scene.ask_to_renew("care", "by hand").await;
+
+    let mut shell = Transcript::new("status-drift", &scene);
+    assert_eq!(shell.run_in(&scene.space, &["status", "care"]).await.code, 0);
+    // A change of the spec that nobody has looked at.
+    scene.space.patch("care", &json!({"spec": {"target": {"tokenKey": "access"}}})).await;
+    assert_eq!(shell.run_in(&scene.space, &["status", "care"]).await.code, 0);
     shell.check();
 }
 
