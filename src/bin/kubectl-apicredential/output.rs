@@ -1,5 +1,6 @@
 //! The one writer: results to standard output, everything else to standard error.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
@@ -33,11 +34,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Colours only where somebody looks on who has not refused them (<https://no-color.org>).
+    /// Standard output as this process has it.
     pub fn detect() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Self { colours: io::stdout().is_terminal() && !refused }
+        let variable = |name| std::env::var_os(name).unwrap_or_default();
+        Self { colours: shows_colours(io::stdout().is_terminal(), &variable("NO_COLOR"), &variable("TERM")) }
     }
 
     /// The colour, if this terminal shows any.
@@ -73,6 +73,11 @@ impl Terminal {
     }
 }
 
+/// Only where somebody looks on who has not refused them (<https://no-color.org>).
+fn shows_colours(is_terminal: bool, no_color: &OsStr, term: &OsStr) -> bool {
+    is_terminal && no_color.is_empty() && term != "dumb"
+}
+
 /// As JSON or YAML, with a line break at the end.
 pub fn document(machine: Machine, value: &impl Serialize) -> Result<String, Failure> {
     let text = match machine {
@@ -91,6 +96,17 @@ pub fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_whose_user_has_not_refused_them() {
+        let shows = |is_terminal, no_color: &str, term: &str| {
+            shows_colours(is_terminal, OsStr::new(no_color), OsStr::new(term))
+        };
+        assert!(shows(true, "", "xterm"));
+        assert!(!shows(false, "", "xterm"), "a pipe or a file");
+        assert!(!shows(true, "1", "xterm"));
+        assert!(!shows(true, "", "dumb"));
+    }
 
     #[test]
     fn text_of_somebody_else_cannot_move_the_cursor() {
