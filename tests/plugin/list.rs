@@ -14,6 +14,7 @@ async fn the_list_says_where_each_credential_stands_to_people_and_to_programs() 
     scene.apply_welkin("ready", &ready).await;
     scene.apply_qontak("endless").await;
     scene.apply_welkin("rejected", &bad).await;
+    scene.space.wait_ready("endless").await;
     scene.space.patch("endless", &serde_json::json!({"spec": {"suspend": true}})).await;
     scene.space.wait_condition("rejected", "Ready", "False/CredentialsRejected").await;
     scene.space.wait_ready("ready").await;
