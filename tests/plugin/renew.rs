@@ -26,8 +26,9 @@ async fn a_renewal_is_asked_for_waited_for_and_told_with_its_result() {
     assert_eq!(counts(), [2, 1, 1]);
     assert!(annotation(&scene.target("a").await, "renew-request").is_some());
     clients[2].always(Reply::error(401));
-    assert_eq!(shell.run_in(&scene.space, &["renew", "b", "c", "--wait=3m"]).await.code, 1);
+    assert_eq!(shell.run_in(&scene.space, &["renew", "b", "c", "--wait=3m", "-o", "yaml"]).await.code, 1);
     assert_eq!(counts(), [2, 2, 2]);
+    assert_eq!(shell.run_in(&scene.space, &["renew", "c", "--wait"]).await.code, 1);
     let asked = shell.run_in(&scene.space, &["renew", "--all", "--spread", "2s", "-o", "json"]).await;
     assert_eq!(asked.code, 0);
     let asked: serde_json::Value = serde_json::from_str(&asked.stdout).unwrap();

@@ -99,6 +99,8 @@ pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Resul
         told.extend(wait::answers(cluster, open, timeout, &teller).await?);
     }
     if let Some(machine) = flags.output {
+        // People have read them in the order in which they were known.
+        told.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         terminal.document(machine, &told)?;
     }
     let well = told.iter().all(|told| matches!(told.result, Answer::Asked | Answer::Renewed));
