@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::request::Request;
-use kube::runtime::events::{Event, Recorder, Reporter};
+use kube::runtime::events::Event;
 use kube::{Client, Resource};
 use serde_json::Value;
 use thiserror::Error;
@@ -16,6 +16,9 @@ use crate::metrics::Machine;
 use crate::reason::Reason;
 
 pub mod connect;
+mod events;
+
+use events::Events;
 
 /// Limit of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
@@ -91,17 +94,15 @@ pub struct Cluster {
     client: Client,
     /// Whatever holds a secret or a token goes this way, see [`connect`].
     secrets: Client,
-    recorder: Recorder,
+    events: Events,
     machine: Machine,
 }
 
 impl Cluster {
     /// With the client for Secrets, the name that events carry, and who counts.
     pub fn new(client: Client, secrets: Client, identity: &str, machine: Machine) -> Self {
-        let reporter =
-            Reporter { controller: "apicredential-operator".to_owned(), instance: Some(identity.to_owned()) };
-        let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, secrets, recorder, machine }
+        let events = Events::new(client.clone(), identity);
+        Self { client, secrets, events, machine }
     }
 
     /// A Secret as it is now; none if it does not exist.
@@ -170,7 +171,7 @@ impl Cluster {
     /// Publishes an event about a credential; losing one is no failure.
     pub async fn publish(&self, credential: &impl Resource<DynamicType = ()>, event: &Event) {
         let about = credential.object_ref(&());
-        if let Ok(Err(error)) = timeout(WRITE, self.recorder.publish(event, &about)).await {
+        if let Ok(Err(error)) = timeout(WRITE, self.events.publish(event, &about)).await {
             tracing::debug!(fault = %Fault::of(&error), "an event was not accepted");
         }
     }
