@@ -118,6 +118,15 @@ pub trait Listener: Send + 'static {
     fn gone(&self, key: &Key, uid: &str);
 }
 
+/// Nobody hears.
+impl Listener for () {
+    fn found(&self, _object: &Guarded) {}
+
+    fn changed(&self, _before: &Guarded, _now: &Guarded) {}
+
+    fn gone(&self, _key: &Key, _uid: &str) {}
+}
+
 /// The watches of one term as leader.
 pub struct Watch {
     /// What they last said.

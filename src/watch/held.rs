@@ -31,7 +31,8 @@ struct OnlyMeta {
 }
 
 impl Held {
-    pub(super) fn of(object: &Guarded) -> Self {
+    /// Packs a credential.
+    pub fn of(object: &Guarded) -> Self {
         let metadata = asked_for(object.meta());
         let meta = name_of(&metadata);
         let json = match &object.0 {

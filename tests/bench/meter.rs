@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::support::mode;
+
 /// Kernel ticks per second; it is 100 on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 
@@ -96,7 +98,7 @@ impl Audit {
         Self { log: log.to_owned(), from: std::fs::metadata(log).map_or(0, |log| log.len()) }
     }
 
-    /// What the user `operator` has asked since. The log is written before an answer ends, so it lacks nothing that was
+    /// What the operator's account has asked since. The log is written before an answer ends, so it lacks nothing that was
     /// answered.
     pub fn requests(&self) -> Requests {
         let mut file = File::open(&self.log).expect("the audit log can be read");
@@ -104,7 +106,7 @@ impl Audit {
         let mut requests = Requests::default();
         for line in BufReader::new(file).lines().map_while(Result::ok) {
             let Ok(line) = serde_json::from_str::<Line>(&line) else { continue };
-            if line.user.username == "operator" {
+            if line.user.username == mode::USER {
                 let object = line.object_ref.unwrap_or_default();
                 let slash = if object.subresource.is_empty() { "" } else { "/" };
                 let resource = format!("{}{slash}{}", object.resource, object.subresource);

@@ -20,6 +20,7 @@ use apicredential_operator::metrics::Metrics;
 use apicredential_operator::reconcile::{Context, Operator, Pairs, reconcile};
 use apicredential_operator::rest::Pace;
 use apicredential_operator::serve::Health;
+use apicredential_operator::watch::held::Held;
 use apicredential_operator::watch::{Guarded, Watch};
 use futures::StreamExt as _;
 use tokio::runtime::Runtime;
@@ -60,7 +61,7 @@ async fn look(server: &Server) {
         let began = clock::now();
         let calls = first.round(server).await;
         if calls.is_empty() {
-            due = first.context.memory.recall(stage::UID).and_then(|memory| memory.due);
+            due = first.context.memory.recall(stage::UID, || None).and_then(|memory| memory.due);
             assert!(due.is_none_or(|due| due > began), "a hot loop: nothing to do, and due at {due:?}, before {began}");
             break;
         }
@@ -81,7 +82,7 @@ struct Term {
 impl Term {
     async fn start(server: &Server) -> Self {
         let client = server.client();
-        let (watch, mut streams) = Watch::start(&client, &[], unbounded_channel(), |_| {}, |_, _| {});
+        let (watch, mut streams) = Watch::start(&client, &[], unbounded_channel(), ());
         loop {
             tokio::select! {
                 () = watch.ready() => break,
@@ -121,7 +122,7 @@ impl Term {
         });
         let exchanges = self.exchanges();
         let object: Guarded = serde_json::from_value(before.clone()).expect("any object with metadata is taken");
-        let Ok(_wake) = reconcile(Arc::new(object), Arc::clone(&self.context)).await;
+        let Ok(_wake) = reconcile(Arc::new(Held::of(&object)), Arc::clone(&self.context)).await;
         let calls = server.with(|state| {
             assert!(state.strays.is_empty(), "stray requests: {:?}", state.strays);
             std::mem::take(&mut state.calls)

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod control_plane;
+pub mod mode;
 pub mod process;
 pub mod provider;
 pub mod random;

@@ -20,7 +20,7 @@ use crate::exchange::route::Route;
 use crate::exchange::{Issued, Lifetime, Wire};
 use crate::leader::Leadership;
 use crate::rest::later;
-use crate::watch::{Guarded, Key, Listener, Watch};
+use crate::watch::Watch;
 
 const GET_CREDENTIAL: &str = "GET apicredentials/a";
 const GET_SECRET: &str = "GET secrets/a-token";
@@ -88,7 +88,7 @@ impl Script {
     fn courier(&self) -> Courier {
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = self.client();
-        let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel(), Nobody);
+        let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel(), ());
         Courier {
             cluster: Cluster::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
             wire: Arc::new(Wire::new(Duration::from_secs(1), &Route::default()).unwrap()),
@@ -97,17 +97,6 @@ impl Script {
             write_deadline: Duration::from_secs(20),
         }
     }
-}
-
-/// Hears of nothing.
-struct Nobody;
-
-impl Listener for Nobody {
-    fn found(&self, _object: &Guarded) {}
-
-    fn changed(&self, _before: &Guarded, _now: &Guarded) {}
-
-    fn gone(&self, _key: &Key, _uid: &str) {}
 }
 
 fn refusal(code: u16, message: &str) -> Value {

@@ -178,7 +178,7 @@ impl Neighbours {
 }
 
 impl Living for Neighbours {
-    fn uid_lives(&self, _namespace: &str, uid: &str) -> bool {
+    fn uid_lives(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
         self.living().any(|it| it.uid().as_deref() == Some(uid))
     }
 
