@@ -114,6 +114,13 @@ impl<K: Clone + Eq + Hash> Gates<K> {
         }
     }
 
+    /// Sends now for whoever can as well come later, or not at all: only past an empty line, and with at most half of the
+    /// places, so that nobody who asks by [`Gates::admit`] waits for it in the line.
+    pub fn admit_aside(&self, endpoint: &Endpoint, now: Duration) -> Option<Pass<K>> {
+        let goes = self.0.with(|lanes, limits| (lane(lanes, endpoint, limits).admit_aside(now), Vec::new()));
+        goes.then(|| Pass { shared: Arc::clone(&self.0), endpoint: endpoint.clone() })
+    }
+
     /// Nobody is admitted to the endpoint until then; of two pauses the later end wins. Grants that were not used are
     /// dropped and the queue is woken, to be told the end of the pause.
     pub fn pause(&self, endpoint: &Endpoint, until: Duration) {

@@ -106,6 +106,17 @@ impl<K: Clone + Eq + Hash> Lane<K> {
         (Verdict::Go, woken)
     }
 
+    /// Takes a place at once, if the line is empty, a permit is there, and less than half of the places are taken.
+    pub(super) fn admit_aside(&mut self, now: Duration) -> bool {
+        let idle = self.line.places.is_empty() && self.in_flight * 2 < self.in_flight_limit;
+        if !idle || self.paused_until(now).is_some() || self.rate.permit(0, now) > now {
+            return false;
+        }
+        self.rate.spend(now);
+        self.in_flight += 1;
+        true
+    }
+
     /// Gives back the place of a key that was told to go.
     pub(super) fn release(&mut self, now: Duration) -> Vec<K> {
         self.in_flight = self.in_flight.saturating_sub(1);

@@ -83,6 +83,36 @@ fn who_lines_up_spends_no_permit() {
 }
 
 #[test]
+fn who_comes_aside_takes_at_most_half_of_the_places_and_none_from_those_in_line() {
+    let (gates, _woken, endpoint) = gates(limits(3, 0.0, 1));
+    let now = clock::steady();
+    let aside = [gates.admit_aside(&endpoint, now), gates.admit_aside(&endpoint, now)];
+    assert_eq!(aside.each_ref().map(Option::is_some), [true, true]);
+    assert!(gates.admit_aside(&endpoint, now).is_none(), "the rest is for others");
+    let _exchange = pass(gates.admit(&endpoint, &1, now));
+    assert!(matches!(gates.admit(&endpoint, &2, now), Admission::Queued), "its place counts in flight");
+    drop(aside);
+    assert!(gates.admit_aside(&endpoint, now).is_none(), "somebody is in line");
+    let _second = pass(gates.admit(&endpoint, &2, now));
+    gates.pause(&endpoint, now + at(1000));
+    assert!(gates.admit_aside(&endpoint, now).is_none(), "a pause binds everybody");
+}
+
+#[test]
+fn who_comes_aside_spends_a_permit_and_waits_for_none() {
+    let (gates, _woken, endpoint) = gates(limits(9, 1.0, 2));
+    let now = clock::steady();
+    drop(gates.admit_aside(&endpoint, now).expect("the first of the burst"));
+    drop(gates.admit_aside(&endpoint, now).expect("the second of the burst"));
+    assert!(gates.admit_aside(&endpoint, now).is_none());
+    match gates.admit(&endpoint, &1, now) {
+        Admission::At(time) => assert_eq!(time, now + at(1000), "the rate holds for both together"),
+        other => panic!("expected a time, got {other:?}"),
+    }
+    assert!(gates.admit_aside(&endpoint, now + at(1000)).is_none(), "the permit is kept for who is in line");
+}
+
+#[test]
 fn endpoints_do_not_wait_for_each_other() {
     let (gates, _woken, endpoint) = gates(limits(1, 0.0, 1));
     let other = Endpoint::parse("https://b.example").unwrap();
