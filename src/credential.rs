@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use schema::{crd, crd_yaml};
-pub use status::{ApiCredentialStatus, LastAttempt, TargetStatus, TokenStatus};
+pub use status::{ApiCredentialStatus, LastAttempt, TargetStatus, TokenStatus, VerificationStatus};
 
 /// What to keep: whose token, in which Secret, renewed when.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,10 @@ pub struct ApiCredentialSpec {
     /// When to renew; by default when a third of the token's lifetime remains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<RenewalSpec>,
+    /// Asks the provider now and then whether it still takes the token, so that one which was revoked is noticed and
+    /// replaced before it expires. Only for a provider that documents such a request: Qontak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationSpec>,
     /// While true nothing is sent to the provider and no Secret is written. The token that is there stays, the status
     /// goes on telling the truth about it, and a renewal that was asked for meanwhile happens on resume.
     #[serde(default)]
@@ -260,4 +264,18 @@ pub struct RenewalSpec {
     /// The lifetime to assume where the provider states none and does not mean "never": at least 5m, by default 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed_lifetime: Option<String>,
+}
+
+/// How often to ask whether the provider still takes the token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationSpec {
+    /// At least this long lies between two checks, and between the issue of a token and its first, such as `1h`: at least
+    /// 5m. Up to a tenth more spreads the checks of many credentials.
+    #[serde(default = "default_interval")]
+    pub interval: String,
+}
+
+fn default_interval() -> String {
+    "1h".to_owned()
 }

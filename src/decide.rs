@@ -22,6 +22,8 @@ pub enum Cause {
     Source,
     /// Somebody asked by annotation.
     Requested,
+    /// The provider refuses the token, although it has not expired.
+    Revoked,
     /// The planned renewal has come, or the token has expired.
     Due,
 }
@@ -35,6 +37,7 @@ impl Cause {
             Self::Spec => "spec",
             Self::Source => "source",
             Self::Requested => "requested",
+            Self::Revoked => "revoked",
             Self::Due => "due",
         }
     }
@@ -55,8 +58,19 @@ pub struct Facts {
     pub source: Source,
     /// Whether a renew request waits that was not answered yet.
     pub renew_requested: bool,
+    /// What the provider says of the stored token.
+    pub verification: Verification,
     /// What became of earlier attempts.
     pub attempts: Attempts,
+}
+
+/// What the provider says of the stored token, where the spec wants it to be asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verification {
+    /// When it is asked next; none if it is not asked at all.
+    pub next_check: Option<Timestamp>,
+    /// It refused this very token when it was last asked: from when on that calls for an exchange.
+    pub refused: Option<Timestamp>,
 }
 
 /// The target Secret.
@@ -148,7 +162,9 @@ pub enum Decision {
     Wait(Cause, Timestamp),
     /// Write our part of the Secret again, from the token in it.
     Repair,
-    /// Ask the provider.
+    /// Ask the provider whether it takes the token.
+    Check,
+    /// Ask the provider for another token.
     Exchange(Cause),
     /// Refuse, without a request.
     Refuse(Refusal),
@@ -159,6 +175,24 @@ const REQUEST_INTERVAL: i64 = 30;
 
 /// What to do now.
 pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
+    let decision = without_check(facts, now);
+    let Some(check) = next_check(facts, now) else { return decision };
+    match decision {
+        // Also while an exchange waits for its time: until then the token in the Secret is the one that there is.
+        Decision::Rest(_) | Decision::Wait(..) if check <= now => Decision::Check,
+        Decision::Rest(time) => Decision::Rest(Some(time.unwrap_or(check).min(check))),
+        Decision::Wait(cause, time) => Decision::Wait(cause, time.min(check)),
+        other => other,
+    }
+}
+
+/// When the provider is asked whether it takes the token; not about one that is of no use anyway.
+fn next_check(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+    let tried = !facts.suspended && matches!(standing(facts, now), Standing::Valid | Standing::Revoked);
+    facts.verification.next_check.filter(|_| tried)
+}
+
+fn without_check(facts: &Facts, now: Timestamp) -> Decision {
     if let Target::Refused(refusal) = &facts.target {
         return Decision::Refuse(refusal.clone());
     }
@@ -190,7 +224,7 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
 /// A request that comes too soon after the last attempt must not hold up what the plan asks for meanwhile; an
 /// exchange that the plan makes answers it.
 fn before_request(facts: &Facts, now: Timestamp, request: Timestamp) -> Decision {
-    match decide(&Facts { renew_requested: false, ..facts.clone() }, now) {
+    match without_check(&Facts { renew_requested: false, ..facts.clone() }, now) {
         Decision::Rest(Some(time)) | Decision::Wait(_, time) => Decision::Wait(Cause::Requested, request.min(time)),
         Decision::Rest(None) => Decision::Wait(Cause::Requested, request),
         other => other,
@@ -206,6 +240,8 @@ pub enum Standing {
     Unfit,
     /// It has expired.
     Expired,
+    /// The provider refuses it, although it has not expired.
+    Revoked,
     /// Valid, and the one that the spec asks for.
     Valid,
 }
@@ -216,6 +252,7 @@ pub fn standing(facts: &Facts, now: Timestamp) -> Standing {
         None => Standing::None,
         Some(token) if token.fit != Fit::Fits => Standing::Unfit,
         Some(token) if token.life.expiry.is_over(now) => Standing::Expired,
+        Some(_) if facts.verification.refused.is_some() => Standing::Revoked,
         Some(_) => Standing::Valid,
     }
 }
@@ -240,6 +277,9 @@ fn cause(facts: &Facts, now: Timestamp) -> Option<Cause> {
     }
     if facts.renew_requested {
         return Some(Cause::Requested);
+    }
+    if facts.verification.refused.is_some_and(|from| from <= now) {
+        return Some(Cause::Revoked);
     }
     due_time(facts, token).filter(|due| *due <= now).map(|_| Cause::Due)
 }
@@ -276,7 +316,8 @@ fn request_time(attempts: &Attempts, now: Timestamp) -> Option<Timestamp> {
 fn next_change(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
     let token = token(facts)?;
     let due = if facts.suspended { None } else { due_time(facts, token) };
-    [due, token.life.expiry.time()].into_iter().flatten().filter(|time| *time > now).min()
+    let refused = facts.verification.refused.filter(|_| !facts.suspended);
+    [due, refused, token.life.expiry.time()].into_iter().flatten().filter(|time| *time > now).min()
 }
 
 /// What an answer of the provider is worth.
@@ -291,6 +332,8 @@ pub enum Verdict {
     },
     /// It lives no longer than the stored one, which stays.
     NotExtended,
+    /// It is the stored one, which the provider refuses when it is used.
+    StillRevoked,
     /// It has expired already.
     AlreadyExpired,
 }
@@ -302,9 +345,12 @@ pub struct Stored {
     pub expiry: Expiry,
     /// Whether the answer holds the same bytes.
     pub same_bytes: bool,
+    /// The provider refused it when it was last asked.
+    pub refused: bool,
 }
 
-/// Judges an answer. Only a *due* renewal can be "not extended": on any other cause every valid answer is written.
+/// Judges an answer. Only a *due* renewal can be "not extended": on any other cause every valid answer is written, unless
+/// it is the very token that the provider refuses. Written again, that would pass for a new one.
 pub fn judge(
     cause: Cause,
     issued: Timestamp,
@@ -318,7 +364,10 @@ pub fn judge(
         Lifetime::Never => (Expiry::Never, false),
         Lifetime::Unstated => (Expiry::At(rest::later(issued, policy.assumed_lifetime)), true),
     };
-    if let Some(stored) = stored.filter(|_| cause == Cause::Due)
+    if stored.is_some_and(|stored| stored.refused && stored.same_bytes) {
+        return Verdict::StillRevoked;
+    }
+    if let Some(stored) = stored.filter(|stored| cause == Cause::Due && !stored.refused)
         && !extends(stored, expiry, issued)
     {
         return Verdict::NotExtended;

@@ -61,6 +61,8 @@ pub struct Errand {
     pub target: Option<Secret>,
     /// The stored token, if it is whole and not of the future.
     pub stored: Option<Minted>,
+    /// The provider refuses the stored token.
+    pub refused: bool,
     /// The renew request that this exchange answers.
     pub renew_request: Option<String>,
 }
@@ -132,6 +134,7 @@ impl Courier {
     async fn receive(&self, errand: &Errand, issued: &Issued, mark: &Mark) -> (Reason, Ending) {
         match judge(errand, issued) {
             Verdict::NotExtended => (Reason::TokenNotExtended, Ending::NotExtended),
+            Verdict::StillRevoked => (Reason::TokenRevoked, Ending::failed(Reason::TokenRevoked)),
             Verdict::AlreadyExpired => (Reason::TokenAlreadyExpired, Ending::failed(Reason::TokenAlreadyExpired)),
             Verdict::Write { expiry, assumed } => {
                 let minted = mint(errand, issued, expiry);
@@ -153,6 +156,7 @@ fn judge(errand: &Errand, issued: &Issued) -> Verdict {
     let stored = errand.stored.as_ref().map(|stored| Stored {
         expiry: stored.expiry,
         same_bytes: stored.token.expose_secret() == issued.token.expose_secret(),
+        refused: errand.refused,
     });
     let policy = &errand.plan.renewal;
     decide::judge(errand.cause, issued.issued_at, &issued.lifetime, stored, policy, clock::now())

@@ -50,6 +50,8 @@ pub struct Remembered {
     pub failed_writes: u32,
     /// A token issued in the future, and when it was first seen.
     pub ahead: Option<Box<(Timestamp, Timestamp)>>,
+    /// The next check comes at most then, although the last one is told to have been in the future.
+    pub latest_check: Option<Timestamp>,
 }
 
 /// What an attempt was made with; the values only as an HMAC under a key of this process.

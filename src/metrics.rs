@@ -55,6 +55,7 @@ struct OfProvider {
 pub struct Metrics {
     registry: Arc<Registry>,
     exchanges: Exchanges,
+    verifications: Family<Outcome, Counter>,
     lateness: Histogram,
     credentials: Credentials,
     /// How the operator itself is doing.
@@ -83,6 +84,7 @@ impl Metrics {
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             exchanges: Exchanges::register(&mut registry),
+            verifications: verifications(&mut registry),
             lateness: add(
                 &mut registry,
                 "renewal_lateness_seconds",
@@ -108,6 +110,12 @@ impl Metrics {
         let provider = provider.as_str();
         self.exchanges.total.get_or_create(&Outcome { provider, outcome: outcome.as_str() }).inc();
         self.exchanges.seconds.get_or_create(&OfProvider { provider }).observe(duration.as_secs_f64());
+    }
+
+    /// Counts a token that was tried, by the verdict, or by why there is none.
+    pub fn checked(&self, provider: Provider, outcome: Reason) {
+        let outcome = Outcome { provider: provider.as_str(), outcome: outcome.as_str() };
+        self.verifications.get_or_create(&outcome).inc();
     }
 
     /// Counts a token that was written, by the cause of its exchange.
@@ -153,6 +161,18 @@ impl Exchanges {
             renewals: add(registry, "renewals", "Tokens written, by the cause of their exchange", Family::default()),
         }
     }
+}
+
+/// The two verdicts are there from the start: a rise from nothing is none to Prometheus.
+fn verifications(registry: &mut Registry) -> Family<Outcome, Counter> {
+    let help = "Tokens that were tried at their provider, by what it said of them or why it said nothing";
+    let total: Family<Outcome, Counter> = add(registry, "verifications", help, Family::default());
+    for provider in [Provider::Welkin, Provider::Qontak].into_iter().filter(|provider| provider.has_check()) {
+        for verdict in [Reason::TokenAccepted, Reason::TokenRevoked] {
+            drop(total.get_or_create(&Outcome { provider: provider.as_str(), outcome: verdict.as_str() }));
+        }
+    }
+    total
 }
 
 fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {

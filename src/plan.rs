@@ -26,6 +26,8 @@ pub struct Plan {
     pub target: TargetPlan,
     /// When to renew.
     pub renewal: Policy,
+    /// The least time between two checks of the token, in seconds; none without checks.
+    pub verification: Option<i64>,
     /// Whether the operator may send to the endpoint.
     pub endpoint_allowed: bool,
 }
@@ -121,7 +123,8 @@ impl Plan {
         }
         let endpoint_allowed = allowed.allows(request.provider(), request.endpoint());
         let renewal = renewal::parse(spec.renewal.as_ref())?;
-        Ok(Self { request, source, target, renewal, endpoint_allowed })
+        let verification = renewal::parse_verification(spec.verification.as_ref(), request.provider())?;
+        Ok(Self { request, source, target, renewal, verification, endpoint_allowed })
     }
 }
 
@@ -291,6 +294,32 @@ mod tests {
                 assert!(refusal.message.contains(field), "{text:?}: {}", refusal.message);
             }
         }
+    }
+
+    #[test]
+    fn verification_needs_a_provider_that_documents_a_check_and_an_interval_of_five_minutes() {
+        let parse = |provider: &serde_json::Value, verification: &serde_json::Value| {
+            let spec = serde_json::json!({
+                "provider": provider, "target": {"name": "token"}, "verification": verification,
+            });
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+        };
+        let qontak = serde_json::json!({"type": "Qontak", "qontak": {"secretRef": {"name": "source"}}});
+        let welkin = serde_json::json!({"type": "Welkin", "welkin": {
+            "tenant": "gh", "clientName": "client", "secretRef": {"name": "source"},
+        }});
+        let interval = |text: &str| serde_json::json!({"interval": text});
+        assert_eq!(parse(&qontak, &serde_json::Value::Null).unwrap().verification, None);
+        assert_eq!(parse(&qontak, &serde_json::json!({})).unwrap().verification, Some(3600));
+        assert_eq!(parse(&qontak, &interval("5m")).unwrap().verification, Some(300));
+        for wrong in ["299s", "1d", "", "99999h99999h99999h1s"] {
+            let refusal = parse(&qontak, &interval(wrong)).unwrap_err();
+            assert_eq!(refusal.reason, Reason::InvalidSpec, "{wrong:?}");
+            assert!(refusal.message.contains("spec.verification.interval"), "{}", refusal.message);
+        }
+        let refusal = parse(&welkin, &interval("1h")).unwrap_err();
+        assert_eq!(refusal.reason, Reason::InvalidSpec);
+        assert!(refusal.message.contains("Welkin") && refusal.message.contains("remove it"), "{}", refusal.message);
     }
 
     #[test]

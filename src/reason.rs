@@ -65,6 +65,9 @@ reasons! {
     TokenNotExtended: Transient, "The provider answered with a token that lives no longer than the stored one; the stored one was kept.";
     Suspended: Fine, "The credential is suspended and its Secret holds no usable token; set spec.suspend to false to exchange.";
     ExpiryUnknown: Fine, "The provider stated no expiry; spec.renewal.assumedLifetime is used.";
+    TokenAccepted: Fine, "The provider took the token when it was last tried.";
+    TokenRevoked: Unusable, "The provider refuses the token in the Secret although it has not expired, most likely because it was revoked; another one is asked for.";
+    VerificationUnavailable: Fine, "The provider did not say whether it takes the token when it was last tried; that says nothing of the token.";
     // Source.
     SourceResolved: Fine, "The source Secret was found and permits its use for this provider.";
     SourceSecretNotFound: Local, "The source Secret does not exist; create it in the namespace of the credential.";

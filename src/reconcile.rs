@@ -31,6 +31,7 @@ use crate::watch::held::Held;
 use crate::watch::{Guarded, Key};
 
 mod attempt;
+mod check;
 mod earlier;
 mod look;
 mod seed;
@@ -154,8 +155,8 @@ async fn look_at(object: Guarded, context: Arc<Context>) -> Timestamp {
     }
 }
 
-/// How many steps one look takes at most: a repair, a read of the source, a conflict.
-const STEPS: usize = 6;
+/// How many steps one look takes at most: a repair, a check, a read of the source, a conflict.
+const STEPS: usize = 7;
 
 impl Round {
     /// Looks, decides and acts; when to look again.
@@ -201,6 +202,7 @@ impl Round {
                         return wake;
                     }
                 }
+                Decision::Check => Box::pin(self.check(&sight)).await,
                 Decision::Exchange(_) if sight.values.is_none() => {
                     self.read_source = true;
                     self.fresh_target = sight.secret;

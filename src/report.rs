@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::{Event, EventType};
 
-use crate::credential::{ApiCredentialStatus, LastAttempt, Provider, TargetStatus, TokenStatus};
+use crate::credential::{ApiCredentialStatus, LastAttempt, Provider, TargetStatus, TokenStatus, VerificationStatus};
 use crate::decide::{Standing, attempt_class};
 use crate::reason::{Class, Reason, Refusal};
 use crate::rest::Life;
@@ -15,7 +15,7 @@ mod conditions;
 #[cfg(test)]
 mod tests;
 
-use conditions::{READY, RENEWED, condition};
+use conditions::{READY, RENEWED, VERIFIED, condition};
 
 /// What is known at the end of a round.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Findings {
     pub refusal: Option<Refusal>,
     /// The attempt that ended in this round.
     pub attempt: Option<Attempt>,
+    /// What was learnt of whether the provider takes the token.
+    pub check: CheckFinding,
     /// The token of the last attempt is in the Secret, although its write was answered as a failure.
     pub delivered_after_all: bool,
     /// The Secret of our write in this round, or of the token that was taken over.
@@ -54,7 +56,8 @@ impl Findings {
     /// The same findings, told later: a token may have ended meanwhile.
     pub fn as_of(&self, now: Timestamp) -> Self {
         let over = self.life.is_some_and(|life| life.expiry.is_over(now));
-        let standing = if over && self.standing == Standing::Valid { Standing::Expired } else { self.standing };
+        let ends = matches!(self.standing, Standing::Valid | Standing::Revoked);
+        let standing = if over && ends { Standing::Expired } else { self.standing };
         Self { standing, ..self.clone() }
     }
 }
@@ -68,6 +71,39 @@ pub enum SourceFinding {
     Resolved,
     /// It does not.
     Refused(Refusal),
+}
+
+/// What was learnt of whether the provider takes the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFinding {
+    /// Nothing: what was said last stands.
+    Unchanged,
+    /// The spec does not want it to be asked.
+    NotWanted,
+    /// It was asked.
+    Made(Check),
+}
+
+/// A token that was tried at its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// When the request was sent.
+    pub at: Timestamp,
+    /// When the token was issued, by what stands beside it.
+    pub issued: Timestamp,
+    /// What the provider says.
+    pub verdict: CheckVerdict,
+}
+
+/// What a check says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckVerdict {
+    /// The provider takes it.
+    Accepted,
+    /// The provider refuses it.
+    Revoked,
+    /// Nothing.
+    Unavailable,
 }
 
 /// A request that was sent, and how it ended.
@@ -104,10 +140,17 @@ pub fn is_refused(status: &ApiCredentialStatus, reason: Reason) -> bool {
     condition(status, RENEWED).is_some_and(|condition| condition.reason == reason.as_str())
 }
 
+/// Whether the provider refused the token of that time of issue when it was last asked.
+pub fn is_revoked(status: &ApiCredentialStatus, issued: Timestamp) -> bool {
+    status.verification.as_ref().is_some_and(|check| check.token_issued_time.0 == issued)
+        && condition(status, VERIFIED).is_some_and(|verified| verified.reason == Reason::TokenRevoked.as_str())
+}
+
 /// The status after this round. Equal to `prior` if nothing is to be said.
 pub fn status(prior: &ApiCredentialStatus, findings: &Findings, now: Timestamp) -> ApiCredentialStatus {
     let mut next = prior.clone();
     note_attempt(&mut next, findings);
+    note_check(&mut next, findings);
     note_token(&mut next, findings, now);
     let Some(conditions) = conditions::after(prior, &next, findings, now) else {
         // The first attempt has not ended: the default status stands.
@@ -152,12 +195,40 @@ fn note_attempt(next: &mut ApiCredentialStatus, findings: &Findings) {
     }
 }
 
+fn note_check(next: &mut ApiCredentialStatus, findings: &Findings) {
+    let check = match &findings.check {
+        CheckFinding::Unchanged => return,
+        CheckFinding::NotWanted => {
+            next.verification = None;
+            return;
+        }
+        CheckFinding::Made(check) => check,
+    };
+    let refused = next.verification.as_ref().and_then(|before| before.refused_tokens).unwrap_or(0);
+    let known = is_revoked(next, check.issued);
+    let refused_tokens = match check.verdict {
+        CheckVerdict::Accepted => 0,
+        CheckVerdict::Revoked if !known => refused.saturating_add(1),
+        CheckVerdict::Revoked | CheckVerdict::Unavailable => refused,
+    };
+    if known && check.verdict == CheckVerdict::Accepted {
+        // The attempts to replace it have failed, and need not go on.
+        next.failed_attempts = next.failed_attempts.map(|_| 0);
+        next.next_attempt_time = None;
+    }
+    next.verification = Some(Box::new(VerificationStatus {
+        time: Time(check.at),
+        token_issued_time: Time(check.issued),
+        refused_tokens: (refused_tokens > 0).then_some(refused_tokens),
+    }));
+}
+
 fn note_token(next: &mut ApiCredentialStatus, findings: &Findings, now: Timestamp) {
     if findings.target_refusal.is_some() {
         return;
     }
     match (findings.standing, findings.life) {
-        (Standing::Valid | Standing::Expired, Some(life)) => {
+        (Standing::Valid | Standing::Revoked | Standing::Expired, Some(life)) => {
             let last = next.last_attempt.as_ref().map(|attempt| attempt.time.0);
             // A time of issue in the future proves nothing.
             let newer = findings.issued.is_some_and(|issued| issued <= now && last.is_none_or(|last| last < issued));
@@ -191,7 +262,7 @@ pub fn open_failure(status: &ApiCredentialStatus) -> Option<Reason> {
     (open && reason != Reason::Issued).then_some(reason)
 }
 
-/// The event of this round: one for each attempt; a refusal or an adoption once per change of reason.
+/// The event of this round: one for each attempt; a refusal, a token that the provider refuses, or an adoption once.
 pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &Findings) -> Option<Event> {
     if let Some(attempt) = &findings.attempt {
         return Some(match &attempt.outcome {
@@ -204,6 +275,9 @@ pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: 
         let type_ = if findings.target_refusal.is_some() { READY } else { RENEWED };
         let said = condition(prior, type_).is_some_and(|before| before.reason == refusal.reason.as_str());
         return (!said).then(|| warning(refusal));
+    }
+    if let CheckFinding::Made(Check { issued, verdict: CheckVerdict::Revoked, .. }) = findings.check {
+        return (!is_revoked(prior, issued)).then(|| warning(&Reason::TokenRevoked.into()));
     }
     let adopted = |status| condition(status, RENEWED).is_some_and(|renewed| renewed.reason == Reason::Adopted.as_str());
     let same =

@@ -155,6 +155,35 @@ pub fn longest(class: Class, pace: &Pace) -> Duration {
     }
 }
 
+/// When a token is tried next: an interval, in seconds, after it was issued or last tried, and up to a tenth more, so that
+/// a fleet does not ask at once. Never sooner, and not random: a restart plans the same time again.
+pub fn check_time(since: Timestamp, interval: i64, uid: &str) -> Timestamp {
+    let spread = share(&[uid, "check", &since.to_string()]) * seconds_f64(interval) / 10.0;
+    later(since, interval.saturating_add(seconds(spread)))
+}
+
+/// No check that is planned now comes later.
+pub fn latest_check(now: Timestamp, interval: i64) -> Timestamp {
+    later(now, interval.saturating_add(interval / 10))
+}
+
+/// When a check tries again for which its endpoint had no place: after a twentieth to a tenth of the interval.
+pub fn put_off_check(now: Timestamp, interval: i64, uid: &str) -> Timestamp {
+    let part = 0.5 + 0.5 * share(&[uid, "put off", &now.to_string()]);
+    later(now, seconds(seconds_f64(interval) / 10.0 * part))
+}
+
+/// From when on the refusal of a token calls for an exchange, if it is the `refused`th in a row. The first one does at
+/// once. A provider that refuses what it has just issued may be wrong about it: each further token is left in place for
+/// twice as long, up to 24 intervals after its issue.
+pub fn exchange_after_refusal(issued: Timestamp, interval: i64, refused: u32) -> Timestamp {
+    let intervals = match refused {
+        0 | 1 => 0,
+        again => 1_i64.checked_shl(again - 1).unwrap_or(i64::MAX).clamp(1, 24),
+    };
+    later(issued, interval.saturating_mul(intervals))
+}
+
 /// When a credential with nothing to do is looked at again, spread by its uid so that a fleet does not wake at once:
 /// always sooner than the period, which is the longest time that a step of the clock or a lost event goes unnoticed.
 pub fn resync_time(now: Timestamp, uid: &str, pace: &Pace) -> Timestamp {

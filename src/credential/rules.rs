@@ -52,6 +52,7 @@ pub const BOUNDS: &[(&str, Bound)] = &[
     ("spec.renewal.renewBeforePercentage", Bound::Range(10, 50)),
     ("spec.renewal.maxAge", DURATION),
     ("spec.renewal.assumedLifetime", DURATION),
+    ("spec.verification.interval", DURATION),
     ("status.observedGeneration", Bound::AtLeast(-1)),
     ("status.conditions", Bound::Items(8)),
     ("status.conditions.*.type", Bound::Text(1, 316)),
@@ -68,6 +69,7 @@ pub const BOUNDS: &[(&str, Bound)] = &[
     ("status.lastHandledRenewRequest", Bound::Text(0, 128)),
     ("status.target.name", Bound::Text(0, 253)),
     ("status.target.version", VERSION),
+    ("status.verification.refusedTokens", Bound::AtLeast(0)),
 ];
 
 /// A CEL rule: `self` is the value of `field`, `oldSelf` what it was before an update.
@@ -86,9 +88,9 @@ const fn rule(field: &'static str, rule: &'static str, message: &'static str) ->
 
 /// A duration of at least the given one. Where it is not even written like one, the message says how to write it.
 macro_rules! at_least {
-    ($field:literal, $least:literal) => {
+    ($block:literal, $field:literal, $least:literal) => {
         rule(
-            concat!("spec.renewal.", $field),
+            concat!("spec.", $block, ".", $field),
             concat!("self.matches('^([0-9]{1,5}(h|m|s)){1,3}$') && duration(self) >= duration('", $least, "')"),
             concat!($field, " must be a duration of at least ", $least, ", written like 90m, 24h or 1h30m"),
         )
@@ -215,7 +217,13 @@ pub const RULES: &[Rule] = &[
         "!(has(self.renewBefore) && has(self.renewBeforePercentage))",
         "renewBefore and renewBeforePercentage exclude each other: remove one of them",
     ),
-    at_least!("renewBefore", "2m"),
-    at_least!("maxAge", "5m"),
-    at_least!("assumedLifetime", "5m"),
+    at_least!("renewal", "renewBefore", "2m"),
+    at_least!("renewal", "maxAge", "5m"),
+    at_least!("renewal", "assumedLifetime", "5m"),
+    rule(
+        "spec",
+        "!has(self.verification) || self.provider.type == 'Qontak'",
+        "verification is only possible when provider.type is Qontak: Welkin documents no request that tries a token; remove verification",
+    ),
+    at_least!("verification", "interval", "5m"),
 ];

@@ -16,8 +16,9 @@ pub struct ApiCredentialStatus {
     /// The generation of the spec that this status speaks of; -1 before the first look.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready (the Secret holds a token that is usable now), Renewed (how the last attempt ended) and SourceResolved (the
-    /// credentials could be read); Reconciling (will be tried again by itself) or Stalled (somebody must act) only while
+    /// Ready (the Secret holds a token that is usable now), Renewed (how the last attempt ended), SourceResolved (the
+    /// credentials could be read) and, with spec.verification, Verified (what the provider said when the token was last
+    /// tried); Reconciling (will be tried again by itself) or Stalled (somebody must act) only while
     /// true.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -48,6 +49,10 @@ pub struct ApiCredentialStatus {
     /// The Secret of our last write.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetStatus>,
+    /// The last check whether the provider takes the token; only with spec.verification.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
+    // Boxed: most credentials have none, and a status is kept for each of them.
+    pub verification: Option<Box<VerificationStatus>>,
 }
 
 /// The stored token's times and type.
@@ -89,6 +94,20 @@ pub struct TargetStatus {
     pub name: String,
     /// Its uid and resourceVersion, a slash between.
     pub version: String,
+}
+
+/// The last check whether the provider takes the token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationStatus {
+    /// When it was sent. The next one comes no sooner than spec.verification.interval later.
+    pub time: Time,
+    /// When the token was issued that was tried: it may have been replaced since.
+    pub token_issued_time: Time,
+    /// How many tokens in a row were refused, without one that was taken in between; absent while the last one was
+    /// taken. From the second on the next exchange waits longer each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_tokens: Option<i32>,
 }
 
 /// The field's value, or nothing if it is not of that shape.

@@ -26,6 +26,7 @@ fn settled() -> Facts {
         blocked: None,
         source: Source::Unchanged,
         renew_requested: false,
+        verification: Verification::default(),
         attempts: Attempts::default(),
     }
 }
@@ -70,8 +71,11 @@ fn the_first_cause_that_applies_is_named() {
     facts.target = edited(Fit::Fits);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Source));
     facts.source = Source::Unchanged;
+    facts.verification.refused = Some(now);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Requested));
     facts.renew_requested = false;
+    assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Revoked));
+    facts.verification.refused = None;
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Due));
 }
 
@@ -154,9 +158,73 @@ fn a_request_that_comes_too_soon_does_not_hold_up_the_plan() {
 
 #[test]
 fn every_cause_has_its_label() {
-    let all = [Cause::Missing, Cause::Edited, Cause::Spec, Cause::Source, Cause::Requested, Cause::Due];
+    let all = [Cause::Missing, Cause::Edited, Cause::Spec, Cause::Source, Cause::Requested, Cause::Revoked, Cause::Due];
     let labels = all.map(Cause::as_str);
-    assert_eq!(labels, ["missing", "edited", "spec", "source", "requested", "due"]);
+    assert_eq!(labels, ["missing", "edited", "spec", "source", "requested", "revoked", "due"]);
+}
+
+fn verified(next_check: i64, refused: Option<i64>) -> Verification {
+    Verification { next_check: Some(at(next_check)), refused: refused.map(at) }
+}
+
+#[test]
+fn a_token_is_tried_when_its_check_is_due_and_nothing_else_is() {
+    let facts = Facts { verification: verified(300, None), ..settled() };
+    assert_eq!(decide(&facts, at(10)), Decision::Rest(Some(at(300))));
+    assert_eq!(decide(&facts, at(300)), Decision::Check);
+    assert_eq!(decide(&facts, at(2400)), Decision::Exchange(Cause::Due), "a new token needs no check");
+    for (other, decision) in [
+        (Facts { suspended: true, ..facts.clone() }, Decision::Rest(Some(at(3600)))),
+        (Facts { target: ours(None), ..facts.clone() }, Decision::Exchange(Cause::Missing)),
+        (
+            Facts { target: ours(Some(Token { fit: Fit::OtherSpec, ..token() })), ..facts.clone() },
+            Decision::Exchange(Cause::Spec),
+        ),
+        (Facts { source: Source::Resolved { changed: true }, ..facts.clone() }, Decision::Exchange(Cause::Source)),
+        (Facts { target: Target::Ours { token: Some(token()), drift: true }, ..facts.clone() }, Decision::Repair),
+    ] {
+        assert_eq!(decide(&other, at(300)), decision);
+    }
+    let suspended = Facts { suspended: true, ..facts };
+    assert_eq!(decide(&suspended, at(3600)), Decision::Rest(None), "expired, and nothing to wait for");
+}
+
+#[test]
+fn a_token_is_tried_while_an_exchange_waits_but_not_one_that_has_expired() {
+    let attempts = failed(Reason::CredentialsRejected, 9000);
+    let source = Source::Resolved { changed: true };
+    let facts = Facts { verification: verified(300, None), attempts, source, ..settled() };
+    assert_eq!(decide(&facts, at(10)), Decision::Wait(Cause::Source, at(300)));
+    assert_eq!(decide(&facts, at(300)), Decision::Check);
+    assert_eq!(decide(&facts, at(3600)), Decision::Wait(Cause::Source, at(9000)));
+}
+
+#[test]
+fn a_refused_token_is_of_no_use_and_calls_for_an_exchange_from_its_time_on() {
+    let facts = Facts { verification: verified(900, Some(600)), ..settled() };
+    assert_eq!(standing(&facts, at(500)), Standing::Revoked);
+    assert_eq!(decide(&facts, at(500)), Decision::Rest(Some(at(600))));
+    assert_eq!(decide(&facts, at(600)), Decision::Exchange(Cause::Revoked));
+    assert_eq!(standing(&facts, at(3600)), Standing::Expired);
+    let failing = Facts { attempts: failed(Reason::ProviderTimeout, 1000), ..facts.clone() };
+    assert_eq!(decide(&failing, at(700)), Decision::Wait(Cause::Revoked, at(900)), "a check may mend it");
+    assert_eq!(decide(&failing, at(900)), Decision::Check);
+    let later = Facts { verification: verified(5000, Some(5000)), ..settled() };
+    assert_eq!(decide(&later, at(2400)), Decision::Exchange(Cause::Due), "the plan does not wait for it");
+    let suspended = Facts { suspended: true, ..facts };
+    assert_eq!(decide(&suspended, at(700)), Decision::Rest(Some(at(3600))));
+}
+
+#[test]
+fn a_refused_token_is_never_written_again_and_any_other_is() {
+    let stored = |same_bytes, refused| Some(Stored { expiry: Expiry::At(at(100)), same_bytes, refused });
+    let judge = |cause, stored| judge(cause, at(0), &Lifetime::Until(at(90)), stored, &policy(), at(1));
+    let written = Verdict::Write { expiry: Expiry::At(at(90)), assumed: false };
+    for cause in [Cause::Source, Cause::Requested, Cause::Revoked, Cause::Due] {
+        assert_eq!(judge(cause, stored(true, true)), Verdict::StillRevoked, "{cause:?}");
+        assert_eq!(judge(cause, stored(false, true)), written, "{cause:?}: even one that lives shorter");
+    }
+    assert_eq!(judge(Cause::Revoked, stored(true, false)), written, "taken again meanwhile");
 }
 
 #[test]
@@ -182,7 +250,7 @@ fn what_the_secret_is_worth_follows_fit_and_time() {
 
 #[test]
 fn only_a_due_renewal_can_be_not_extended() {
-    let stored = |expiry, same_bytes| Some(Stored { expiry: Expiry::At(at(expiry)), same_bytes });
+    let stored = |expiry, same_bytes| Some(Stored { expiry: Expiry::At(at(expiry)), same_bytes, refused: false });
     let until = |second| Lifetime::Until(at(second));
     let judge = |cause, lifetime, stored| judge(cause, at(0), &lifetime, stored, &policy(), at(1));
     let write = |second| Verdict::Write { expiry: Expiry::At(at(second)), assumed: false };
@@ -202,12 +270,13 @@ fn only_a_due_renewal_can_be_not_extended() {
 
 #[test]
 fn a_token_without_an_end_extends_one_with_an_end_but_not_itself() {
-    let never = |same_bytes| Some(Stored { expiry: Expiry::Never, same_bytes });
+    let never = |same_bytes| Some(Stored { expiry: Expiry::Never, same_bytes, refused: false });
     let judge = |lifetime, stored| judge(Cause::Due, at(0), &lifetime, stored, &policy(), at(1));
     assert_eq!(judge(Lifetime::Never, never(true)), Verdict::NotExtended);
     let written = Verdict::Write { expiry: Expiry::Never, assumed: false };
     assert_eq!(judge(Lifetime::Never, never(false)), written);
-    assert_eq!(judge(Lifetime::Never, Some(Stored { expiry: Expiry::At(at(9)), same_bytes: true })), written);
+    let ending = Stored { expiry: Expiry::At(at(9)), same_bytes: true, refused: false };
+    assert_eq!(judge(Lifetime::Never, Some(ending)), written);
     let ends = Verdict::Write { expiry: Expiry::At(at(100)), assumed: false };
     assert_eq!(judge(Lifetime::Until(at(100)), never(true)), ends);
 }
@@ -250,17 +319,19 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     let reason = prop::sample::select(Reason::ALL);
     let open = proptest::option::of((reason, -100_i64..100))
         .prop_map(|open| open.map(|(reason, next)| OpenFailure { reason, next: at(next) }));
-    (any::<bool>(), target, source, any::<bool>(), open, any::<bool>(), proptest::option::of(-100_i64..1)).prop_map(
-        |(suspended, target, source, renew_requested, open, fresh, sent)| Facts {
+    let time = || proptest::option::of(-100_i64..100).prop_map(|time| time.map(at));
+    let verification = (time(), time()).prop_map(|(next_check, refused)| Verification { next_check, refused });
+    (any::<bool>(), target, source, any::<bool>(), open, any::<bool>(), proptest::option::of(-100_i64..1), verification)
+        .prop_map(|(suspended, target, source, renew_requested, open, fresh, sent, verification)| Facts {
             blocked: None,
             suspended,
             spec: None,
             target,
             source,
             renew_requested,
+            verification,
             attempts: Attempts { open, fresh, last_sent: sent.map(at) },
-        },
-    )
+        })
 }
 
 proptest! {
@@ -274,6 +345,10 @@ proptest! {
                 prop_assert!(!facts.suspended);
                 prop_assert!(!matches!(facts.target, Target::Refused(_)));
                 prop_assert!(!matches!(facts.source, Source::Refused(_)));
+            }
+            Decision::Check => {
+                prop_assert!(!facts.suspended && !matches!(facts.source, Source::Refused(_)));
+                prop_assert!(matches!(standing(&facts, now), Standing::Valid | Standing::Revoked));
             }
             Decision::Repair => prop_assert_eq!(standing(&facts, now), Standing::Valid),
             Decision::Refuse(_) => prop_assert!(

@@ -17,6 +17,7 @@ fn the_names_are_those_of_the_contract_with_one_suffix_each() {
     let metrics = Metrics::new();
     metrics.exchange_ended(Provider::Welkin, Reason::Issued, Duration::from_millis(70));
     metrics.renewed(Provider::Qontak, "due");
+    metrics.checked(Provider::Qontak, Reason::TokenAccepted);
     metrics.lateness(3.0);
     metrics.set_credential(&Key::new("care", "welkin"), Shown { ready: true, expires: expiry(), ..Shown::default() });
     let text = metrics.encode();
@@ -26,6 +27,7 @@ fn the_names_are_those_of_the_contract_with_one_suffix_each() {
         "apicredential_exchange_duration_seconds_bucket{le=\"0.1\",provider=\"Welkin\"} 1",
         "apicredential_exchange_duration_seconds_count{provider=\"Welkin\"} 1",
         "apicredential_renewals_total{provider=\"Qontak\",cause=\"due\"} 1",
+        "apicredential_verifications_total{provider=\"Qontak\",outcome=\"TokenAccepted\"} 1",
         "apicredential_renewal_lateness_seconds_sum 3.0",
         "apicredential_token_expiry_timestamp_seconds{namespace=\"care\",name=\"welkin\"} 1800000000",
         "apicredential_ready{namespace=\"care\",name=\"welkin\"} 1",

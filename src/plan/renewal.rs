@@ -1,7 +1,7 @@
-//! `spec.renewal` → a policy in seconds.
+//! `spec.renewal` → a policy in seconds, and `spec.verification` → an interval in seconds.
 
 use super::invalid;
-use crate::credential::RenewalSpec;
+use crate::credential::{Provider, RenewalSpec, VerificationSpec};
 use crate::reason::Refusal;
 use crate::rest::{Margin, Policy};
 
@@ -10,7 +10,7 @@ const MINUTE: i64 = 60;
 /// Checks and parses `spec.renewal`.
 pub(super) fn parse(spec: Option<&RenewalSpec>) -> Result<Policy, Refusal> {
     let spec = spec.cloned().unwrap_or_default();
-    let before = parse_duration(spec.renew_before.as_deref(), "renewBefore", 2 * MINUTE)?;
+    let before = parse_duration(spec.renew_before.as_deref(), "renewal.renewBefore", 2 * MINUTE)?;
     let margin = match (before, spec.renew_before_percentage) {
         (None, None) => Margin::Default,
         (Some(seconds), None) => Margin::Seconds(seconds),
@@ -20,17 +20,28 @@ pub(super) fn parse(spec: Option<&RenewalSpec>) -> Result<Policy, Refusal> {
             return Err(invalid("spec.renewal has both renewBefore and renewBeforePercentage; remove one."));
         }
     };
-    let max_age = parse_duration(spec.max_age.as_deref(), "maxAge", 5 * MINUTE)?;
-    let assumed = parse_duration(spec.assumed_lifetime.as_deref(), "assumedLifetime", 5 * MINUTE)?;
+    let max_age = parse_duration(spec.max_age.as_deref(), "renewal.maxAge", 5 * MINUTE)?;
+    let assumed = parse_duration(spec.assumed_lifetime.as_deref(), "renewal.assumedLifetime", 5 * MINUTE)?;
     Ok(Policy { margin, max_age, assumed_lifetime: assumed.unwrap_or(60 * MINUTE) })
+}
+
+/// Checks and parses `spec.verification`.
+pub(super) fn parse_verification(spec: Option<&VerificationSpec>, provider: Provider) -> Result<Option<i64>, Refusal> {
+    let Some(spec) = spec else { return Ok(None) };
+    if !provider.has_check() {
+        return Err(invalid(format!(
+            "spec.verification is not possible for {provider}, which documents no request that tries a token; remove it."
+        )));
+    }
+    parse_duration(Some(&spec.interval), "verification.interval", 5 * MINUTE)
 }
 
 fn parse_duration(text: Option<&str>, field: &str, least: i64) -> Result<Option<i64>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let seconds = duration_seconds(text)
-        .ok_or_else(|| invalid(format!("spec.renewal.{field} must be a duration such as 90s, 20m or 1h30m.")))?;
+        .ok_or_else(|| invalid(format!("spec.{field} must be a duration such as 90s, 20m or 1h30m.")))?;
     if seconds < least {
-        return Err(invalid(format!("spec.renewal.{field} must be at least {}m.", least / MINUTE)));
+        return Err(invalid(format!("spec.{field} must be at least {}m.", least / MINUTE)));
     }
     Ok(Some(seconds))
 }

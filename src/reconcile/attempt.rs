@@ -213,7 +213,7 @@ impl Round {
             Err(_cancelled) => return soon,
         };
         sight.values = Some(errand.values);
-        let wake = self.conclude(sight, cause, delivery, errand.renew_request).await;
+        let wake = Box::pin(self.conclude(sight, cause, delivery, errand.renew_request)).await;
         drop(claim);
         wake
     }
@@ -231,6 +231,7 @@ impl Round {
             target: sight.secret.clone(),
             // A token from the future would outlive every answer, and its times are to be put right.
             stored: sight.minted.clone().filter(|stored| token.is_some() && stored.issued_at <= clock::now()),
+            refused: sight.facts.verification.refused.is_some(),
             renew_request: self.glance.renew_request.clone(),
         };
         Some((errand, sight))
@@ -344,14 +345,14 @@ impl Round {
             Decision::Rest(time) => time.unwrap_or(Timestamp::MAX),
             Decision::Wait(_, time) => time.min(sight.expiry()),
             // Something else is to be done at once; the next look does it.
-            Decision::Repair | Decision::Exchange(_) | Decision::Refuse(_) => {
+            Decision::Repair | Decision::Check | Decision::Exchange(_) | Decision::Refuse(_) => {
                 self.glance_is_void();
                 clock::now()
             }
         }
     }
 
-    fn pause(&self, sight: &Sight, retry_after: Option<std::time::Duration>) {
+    pub(super) fn pause(&self, sight: &Sight, retry_after: Option<std::time::Duration>) {
         let Some(plan) = &sight.plan else { return };
         let (_, next) = self.backoff(sight, Reason::RateLimited);
         let delay = retry_after.unwrap_or_else(|| rest::until(next, clock::now()));
@@ -373,6 +374,11 @@ impl Round {
             let steady = clock::steady();
             let paused = self.context.gates.paused_until(plan.request.endpoint(), steady);
             next = paused.map_or(next, |until| rest::after(now, until.saturating_sub(steady)));
+        }
+        if let (Reason::TokenRevoked, Some(interval)) = (reason, sight.plan.as_ref().and_then(|plan| plan.verification))
+        {
+            // The provider contradicts itself: a check may say that it has come to its senses.
+            next = next.max(rest::latest_check(now, interval));
         }
         if cause == Cause::Requested && valid {
             // The request is answered; what comes next is the planned renewal.

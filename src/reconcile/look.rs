@@ -11,14 +11,14 @@ use super::{Context, seed};
 use crate::clock::{self, Mark};
 use crate::cluster::{Fault, READ};
 use crate::credential::{ApiCredential, ApiCredentialStatus};
-use crate::decide::{Attempts, Facts, Fit, Source, Standing, Target, Token};
+use crate::decide::{Attempts, Facts, Fit, Source, Standing, Target, Token, Verification};
 use crate::deliver::fingerprint;
 use crate::deliver::render::{Found, Minted, render};
 use crate::memory::{Remembered, number};
 use crate::observe::{self, Values, source};
 use crate::plan::Plan;
 use crate::reason::{Reason, Refusal};
-use crate::report::{self, Findings, SourceFinding};
+use crate::report::{self, CheckFinding, Findings, SourceFinding};
 use crate::rest::{self, Life};
 use crate::watch::index::{Glance, source_name};
 use crate::watch::{Key, Version};
@@ -37,6 +37,8 @@ pub(super) struct Round {
     pub(super) queued: bool,
     /// The target as our own write left it.
     pub(super) fresh_target: Option<Secret>,
+    /// A check was made in this look, or found no place: none before then.
+    pub(super) no_check_before: Option<Timestamp>,
 }
 
 /// The API server did not let us look.
@@ -88,6 +90,7 @@ impl Round {
             read_source: false,
             queued: false,
             fresh_target: None,
+            no_check_before: None,
         })
     }
 
@@ -173,6 +176,7 @@ impl Round {
             blocked: None,
             source: Source::Unknown,
             renew_requested: false,
+            verification: Verification::default(),
             attempts: Attempts::default(),
         };
         Sight { facts, plan: None, secret: None, minted: None, values: None, counts_anew: false }
@@ -243,6 +247,7 @@ impl Round {
             request.is_some() && request != answered.as_ref() && request != status.last_handled_renew_request.as_ref();
         let (fresh, anew) = self.fresh(&plan, &status, values.as_ref());
         let open = self.open_failure(&status, &target, minted.as_ref());
+        let verification = self.verification(&plan, &target, minted.as_ref(), &status);
         let facts = Facts {
             suspended: self.credential.spec.suspend,
             spec: (!plan.endpoint_allowed).then(|| Reason::EndpointNotAllowed.into()),
@@ -250,6 +255,7 @@ impl Round {
             blocked,
             source,
             renew_requested,
+            verification,
             attempts: Attempts { open, fresh, last_sent: status.last_attempt.as_ref().map(|attempt| attempt.time.0) },
         };
         Sight { facts, plan: Some(plan), secret, minted, values, counts_anew: anew || renew_requested }
@@ -299,6 +305,7 @@ pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialSt
     let standing = match life {
         Some(life) if life.expiry.is_over(clock::now()) => Standing::Expired,
         Some(_) if report::is_ready(status) => Standing::Valid,
+        Some(life) if report::is_revoked(status, life.issued) => Standing::Revoked,
         _ => Standing::None,
     };
     Findings {
@@ -314,6 +321,7 @@ pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialSt
         target_refusal: None,
         refusal: None,
         attempt: None,
+        check: CheckFinding::Unchanged,
         delivered_after_all: false,
         target: None,
     }

@@ -34,7 +34,13 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
     let attempt = status.next_attempt_time.as_ref().filter(|_| report::open_failure(&status).is_some());
     let attempt = attempt.map(|time| memory.latest_attempt.map_or(time.0, |latest| time.0.min(latest)));
     let next = attempt.or(renewal.map(|time| time.0));
-    let due = [next, expiry.map(|time| time.0)].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
+    let check = plan.verification.map(|interval| {
+        let told = status.verification.as_ref().map(|told| told.time.0);
+        let since = told.into_iter().chain(status.token.as_ref().map(|token| token.issued_time.0)).max();
+        let uid = credential.metadata.uid.as_deref().unwrap_or_default();
+        since.map_or(now, |since| rest::check_time(since, interval, uid)).min(rest::latest_check(now, interval))
+    });
+    let due = [next, expiry.map(|time| time.0), check].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
     if due > now {
         memory.glance = Some(glance.imprint);
         memory.due = Some(due);

@@ -13,7 +13,7 @@ use crate::deliver::render::Minted;
 use crate::observe::{self, Values};
 use crate::plan::Plan;
 use crate::reason::Refusal;
-use crate::report::{Findings, SourceFinding};
+use crate::report::{CheckFinding, Findings, SourceFinding};
 use crate::rest::Margin;
 use crate::watch::Version;
 
@@ -67,6 +67,10 @@ impl Sight {
             },
             refusal: None,
             attempt: None,
+            check: match &self.plan {
+                Some(plan) if plan.verification.is_none() => CheckFinding::NotWanted,
+                _ => CheckFinding::Unchanged,
+            },
             delivered_after_all: self.minted.as_ref().is_some_and(|minted| is_of_last_attempt(minted, &round.status())),
             target: self.target(round),
         }

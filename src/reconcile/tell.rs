@@ -13,7 +13,7 @@ use crate::credential::ApiCredentialStatus;
 use crate::decide::Standing;
 use crate::metrics::Shown;
 use crate::reason::Refusal;
-use crate::report::{self, Findings, SourceFinding};
+use crate::report::{self, CheckFinding, Findings, SourceFinding};
 use crate::watch::{Guarded, Key};
 
 impl Round {
@@ -29,7 +29,8 @@ impl Round {
         let shown = Shown::of(&next, findings.suspended);
         self.context.operator.metrics.set_credential(&self.key, shown);
         let event = report::event(&prior, &next, &findings);
-        if let Some(event) = event.as_ref().filter(|_| findings.attempt.is_none()) {
+        let refused_here = findings.attempt.is_none() && !matches!(findings.check, CheckFinding::Made(_));
+        if let Some(event) = event.as_ref().filter(|_| refused_here) {
             tracing::info!(
                 namespace = self.key.namespace(),
                 name = self.key.name(),
@@ -84,7 +85,8 @@ impl Round {
             Ok(_) => return,
             Err(_) => return self.glance_is_void(),
         };
-        if live.metadata.generation != self.credential.metadata.generation && findings.attempt.is_none() {
+        let sent = findings.attempt.is_some() || matches!(findings.check, CheckFinding::Made(_));
+        if live.metadata.generation != self.credential.metadata.generation && !sent {
             self.memory.status_unsaved = unsaved.is_some();
             self.memory.status = unsaved.cloned().map(Arc::new);
             return self.glance_is_void();
@@ -148,6 +150,9 @@ fn status_patch(
     if let Some(token) = status.get_mut("token") {
         nullify(token, &json!({"expirationTime": null, "lifetimeSeconds": null}));
     }
+    if let Some(verification) = status.get_mut("verification") {
+        nullify(verification, &json!({"refusedTokens": null}));
+    }
     json!({ "metadata": { "uid": uid, "resourceVersion": version }, "status": status })
 }
 
@@ -208,6 +213,7 @@ fn unreadable(generation: i64) -> Findings {
         target_refusal: None,
         refusal: None,
         attempt: None,
+        check: CheckFinding::Unchanged,
         delivered_after_all: false,
         target: None,
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Findings, SourceFinding, is_ready, open_failure};
+use super::{Check, CheckFinding, CheckVerdict, Findings, SourceFinding, is_ready, is_revoked, open_failure};
 use crate::credential::ApiCredentialStatus;
 use crate::decide::Standing;
 use crate::reason::{Class, Reason, Refusal};
@@ -11,6 +11,7 @@ use crate::reason::{Class, Reason, Refusal};
 pub(super) const READY: &str = "Ready";
 pub(super) const RENEWED: &str = "Renewed";
 const SOURCE: &str = "SourceResolved";
+pub(super) const VERIFIED: &str = "Verified";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
 
@@ -24,19 +25,52 @@ pub(super) fn after(
 ) -> Option<Vec<Condition>> {
     let renewed = renewed(next, prior, findings);
     let ready = ready(prior, next, findings, renewed.as_ref())?;
-    let mut says = Vec::from([(READY, ready.status, ready.refusal)]);
+    let mut says = Vec::from([(READY, word(ready.status), ready.refusal)]);
     if let Some(renewed) = &renewed {
-        says.push((RENEWED, renewed.status, renewed.refusal.clone()));
+        says.push((RENEWED, word(renewed.status), renewed.refusal.clone()));
     }
     match &findings.source {
         SourceFinding::Unknown => {}
-        SourceFinding::Resolved => says.push((SOURCE, true, Reason::SourceResolved.into())),
-        SourceFinding::Refused(refusal) => says.push((SOURCE, false, refusal.clone())),
+        SourceFinding::Resolved => says.push((SOURCE, TRUE, Reason::SourceResolved.into())),
+        SourceFinding::Refused(refusal) => says.push((SOURCE, FALSE, refusal.clone())),
+    }
+    if let Some((status, reason)) = verified(prior, findings) {
+        says.push((VERIFIED, status, reason.into()));
     }
     if let Some((name, refusal)) = ready.trouble {
-        says.push((name, true, refusal));
+        says.push((name, TRUE, refusal));
     }
     Some(list(prior, &says, findings.generation, now))
+}
+
+const TRUE: &str = "True";
+const FALSE: &str = "False";
+const UNKNOWN: &str = "Unknown";
+
+fn word(status: bool) -> &'static str {
+    if status { TRUE } else { FALSE }
+}
+
+/// What the provider said when the token was last tried; none if there is nothing to say of it, or not any more. A
+/// refusal is of one token, and goes with it.
+fn verified(prior: &ApiCredentialStatus, findings: &Findings) -> Option<(&'static str, Reason)> {
+    match findings.check {
+        CheckFinding::NotWanted => None,
+        CheckFinding::Made(Check { verdict: CheckVerdict::Accepted, .. }) => Some((TRUE, Reason::TokenAccepted)),
+        CheckFinding::Made(Check { verdict: CheckVerdict::Revoked, .. }) => Some((FALSE, Reason::TokenRevoked)),
+        // A token that stands refused is none the better for a check that came to nothing.
+        CheckFinding::Made(Check { issued, .. }) if is_revoked(prior, issued) => Some((FALSE, Reason::TokenRevoked)),
+        CheckFinding::Made(_) => Some((UNKNOWN, Reason::VerificationUnavailable)),
+        CheckFinding::Unchanged => {
+            let reason = Reason::parse(&condition(prior, VERIFIED)?.reason)?;
+            match reason {
+                Reason::TokenRevoked if findings.issued.is_some_and(|issued| !is_revoked(prior, issued)) => None,
+                Reason::TokenRevoked => Some((FALSE, reason)),
+                Reason::TokenAccepted => Some((TRUE, reason)),
+                _ => Some((UNKNOWN, Reason::VerificationUnavailable)),
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +109,7 @@ fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, findings: &F
     if let Some(refusal) = &findings.refusal {
         return Some(Says::no(refusal.clone()));
     }
-    if !matches!(findings.standing, Standing::Valid | Standing::Expired) {
+    if !matches!(findings.standing, Standing::Valid | Standing::Revoked | Standing::Expired) {
         return keep();
     }
     if let Some(reason) = open_failure(next) {
@@ -133,8 +167,9 @@ fn ready(
             };
             Some(Ready { status: true, refusal, trouble: None })
         }
-        Standing::Expired => {
-            let refusal = Refusal::from(Reason::TokenExpired);
+        Standing::Expired | Standing::Revoked => {
+            let expired = findings.standing == Standing::Expired;
+            let refusal = Refusal::from(if expired { Reason::TokenExpired } else { Reason::TokenRevoked });
             let by = failed.as_ref().map_or(Class::Transient, |failed| trouble_class(failed.reason));
             let passing = matches!(by, Class::Transient | Class::Throttled | Class::Fine);
             let name = if passing { RECONCILING } else { STALLED };
@@ -193,25 +228,24 @@ pub(super) fn condition<'a>(status: &'a ApiCredentialStatus, type_: &str) -> Opt
 /// The conditions in a fixed order. `lastTransitionTime` moves only when the status moves.
 fn list(
     prior: &ApiCredentialStatus,
-    says: &[(&'static str, bool, Refusal)],
+    says: &[(&'static str, &'static str, Refusal)],
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
     let mut conditions = Vec::new();
-    for type_ in [READY, RENEWED, SOURCE, RECONCILING, STALLED] {
+    for type_ in [READY, RENEWED, SOURCE, VERIFIED, RECONCILING, STALLED] {
         let before = condition(prior, type_);
-        let Some((_, yes, refusal)) = says.iter().find(|(name, ..)| *name == type_) else {
-            if ![RECONCILING, STALLED].contains(&type_) {
+        let Some((_, status, refusal)) = says.iter().find(|(name, ..)| *name == type_) else {
+            if ![VERIFIED, RECONCILING, STALLED].contains(&type_) {
                 conditions
                     .extend(before.cloned().map(|kept| Condition { observed_generation: Some(generation), ..kept }));
             }
             continue;
         };
-        let status = if *yes { "True" } else { "False" };
-        let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
+        let since = before.filter(|before| before.status == *status).map(|before| before.last_transition_time.clone());
         conditions.push(Condition {
             type_: type_.to_owned(),
-            status: status.to_owned(),
+            status: (*status).to_owned(),
             reason: refusal.reason.as_str().to_owned(),
             message: refusal.message.clone(),
             observed_generation: Some(generation),

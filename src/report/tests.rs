@@ -3,6 +3,7 @@
 use super::*;
 
 mod rows;
+mod verified;
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -23,6 +24,7 @@ pub(super) fn nothing() -> Findings {
         target_refusal: None,
         refusal: None,
         attempt: None,
+        check: CheckFinding::Unchanged,
         delivered_after_all: false,
         target: None,
     }

@@ -65,6 +65,7 @@ const TABLE: &[Row] = {
                 ResponseTooLarge,
                 InvalidResponse,
                 TlsFailed,
+                TokenRevoked,
             ],
             with_token: &[12, 24, 48, 96, 192, 360, 360, 360],
             without_token: &[12, 24, 48, 96, 192, 360, 360, 360],
@@ -348,6 +349,29 @@ proptest! {
         let delay = delay(class, failed, &pace, valid, "a");
         prop_assert!(delay >= pace.retry_base / 2);
         prop_assert!(delay <= longest(class, &pace));
+    }
+
+    #[test]
+    fn a_check_comes_no_sooner_than_its_interval_and_at_most_a_tenth_later(
+        interval in 300_i64..1_000_000_000,
+        since in 0_i64..100_000_000,
+        uid in "[a-f0-9]{8}",
+    ) {
+        let planned = check_time(at(since), interval, &uid);
+        let after = planned.as_second() - at(since).as_second();
+        prop_assert!(interval <= after && after <= interval + interval / 10, "{after} of {interval}");
+        prop_assert_eq!(check_time(at(since), interval, &uid), planned, "a restart plans the same time");
+        prop_assert!(planned <= latest_check(at(since), interval));
+        let put_off = put_off_check(at(since), interval, &uid).as_second() - at(since).as_second();
+        prop_assert!(interval / 20 <= put_off && put_off <= interval / 10, "{put_off} of {interval}");
+    }
+
+    #[test]
+    fn refused_tokens_in_a_row_are_exchanged_ever_more_slowly(interval in 300_i64..1_000_000, refused: u32) {
+        let wait = |refused| exchange_after_refusal(at(0), interval, refused).as_second() - at(0).as_second();
+        prop_assert_eq!([0, 1, 2, 3, 4].map(wait), [0, 0, 2, 4, 8].map(|times| times * interval));
+        prop_assert!(wait(refused) <= 24 * interval && wait(refused) <= wait(refused.saturating_add(1)));
+        prop_assert_eq!(wait(u32::MAX), 24 * interval);
     }
 
     #[test]

@@ -225,6 +225,6 @@ fn what_is_written_is_alive(issued: &Issued) {
         Verdict::Write { expiry: Expiry::At(time), .. } => assert!(time > now, "{time} is over at {now}"),
         Verdict::Write { expiry: Expiry::Never, .. } => assert_eq!(issued.lifetime, Lifetime::Never),
         Verdict::AlreadyExpired => assert!(matches!(issued.lifetime, Lifetime::Until(time) if time <= now)),
-        Verdict::NotExtended => panic!("there was nothing to extend"),
+        Verdict::NotExtended | Verdict::StillRevoked => panic!("there was nothing to extend"),
     }
 }

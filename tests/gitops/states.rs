@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use apicredential_operator::credential::{ApiCredentialStatus, Provider};
 use apicredential_operator::decide::Standing;
 use apicredential_operator::reason::{Class, Reason, Refusal};
-use apicredential_operator::report::{Attempt, Findings, SourceFinding, status};
+use apicredential_operator::report::{Attempt, Check, CheckFinding, CheckVerdict, Findings, SourceFinding, status};
 use apicredential_operator::rest::{Expiry, Life};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -61,6 +61,7 @@ pub fn all() -> Vec<State> {
     states.extend(Reason::ALL.iter().filter(|reason| is_failure(**reason)).flat_map(|reason| failed(*reason)));
     states.extend(refused());
     states.extend(valid());
+    states.extend(verified());
     states.extend(suspended());
     for (name, status) in [("valid", issued()), ("rejected", after_attempt(Reason::CredentialsRejected))] {
         let leaving = state(format!("{name} and being deleted"), &status, Seen::Leaving);
@@ -132,6 +133,26 @@ fn valid() -> Vec<State> {
         state("valid, not extended", &status(&issued(), &not_extended, at(2401)), Seen::Usable),
         state("expired before any attempt", &expired, Seen::Waiting),
     ]
+}
+
+/// A token that was tried at its provider.
+fn verified() -> Vec<State> {
+    let revoked = status(&issued(), &tried(CheckVerdict::Revoked), at(600));
+    let unheard = Findings { standing: Standing::Revoked, ..tried(CheckVerdict::Unavailable) };
+    let unsettled = status(&revoked, &unheard, at(900));
+    let stuck = Findings { attempt: attempt(601, Err(Reason::CredentialsRejected)), ..holding(Standing::Revoked) };
+    vec![
+        state("valid, taken", &status(&issued(), &tried(CheckVerdict::Accepted), at(600)), Seen::Usable),
+        state("valid, no word of it", &status(&issued(), &tried(CheckVerdict::Unavailable), at(600)), Seen::Usable),
+        state("revoked", &revoked, Seen::Waiting),
+        state("revoked, and no word of it since", &unsettled, Seen::Waiting),
+        state("revoked, and rejected", &status(&revoked, &stuck, at(602)), Seen::Broken),
+    ]
+}
+
+fn tried(verdict: CheckVerdict) -> Findings {
+    let standing = if verdict == CheckVerdict::Revoked { Standing::Revoked } else { Standing::Valid };
+    Findings { check: CheckFinding::Made(Check { at: at(600), issued: at(0), verdict }), ..holding(standing) }
 }
 
 fn suspended() -> Vec<State> {
@@ -209,6 +230,7 @@ fn nothing() -> Findings {
         target_refusal: None,
         refusal: None,
         attempt: None,
+        check: CheckFinding::Unchanged,
         delivered_after_all: false,
         target: None,
     }

@@ -1,6 +1,6 @@
 //! What a look sees, as the facts that the real `decide` takes.
 
-use apicredential_operator::decide::{Attempts, Facts, Fit, OpenFailure, Source, Target, Token as Known};
+use apicredential_operator::decide::{Attempts, Facts, Fit, OpenFailure, Source, Target, Token as Known, Verification};
 use apicredential_operator::reason::Reason;
 
 use crate::world::{Secret, Status, Token, World, at};
@@ -33,6 +33,7 @@ pub fn facts(target: Option<Secret>, spec: u8, source: u8, status: &Status) -> F
         blocked: None,
         source: source_found,
         renew_requested: false,
+        verification: Verification::default(),
         attempts: attempts(status, token, spec, source),
     }
 }

@@ -75,10 +75,11 @@ fn send(protocol: &Protocol, world: &mut World, index: usize, mut pair: Pair) ->
 fn answer(world: &mut World, pair: Pair) -> Task {
     let Some(cause) = pair.cause else { return Task::Idle };
     let lifetime = Lifetime::Until(at(pair.token.expires));
-    let stored = pair.stored.map(|expires| Stored { expiry: Expiry::At(at(expires)), same_bytes: false });
+    let stored =
+        pair.stored.map(|expires| Stored { expiry: Expiry::At(at(expires)), same_bytes: false, refused: false });
     match judge(cause, at(pair.token.issued), &lifetime, stored, &POLICY, at(world.now)) {
         Verdict::Write { .. } => Task::Holding(pair),
-        Verdict::NotExtended | Verdict::AlreadyExpired => fail(world, &pair),
+        Verdict::NotExtended | Verdict::StillRevoked | Verdict::AlreadyExpired => fail(world, &pair),
     }
 }
 

@@ -24,6 +24,7 @@ pub const ALL: &[&str] = &[
     "apicredential_throttle_wait_seconds",
     "apicredential_token_expiry_timestamp_seconds",
     "apicredential_token_issued_timestamp_seconds",
+    "apicredential_verifications_total",
     "apicredential_watch_changed_timestamp_seconds",
     "apicredential_watch_up",
 ];

@@ -190,6 +190,7 @@ fn errand(target: Option<Secret>) -> Errand {
         values,
         target,
         stored: None,
+        refused: false,
         renew_request: None,
     }
 }
@@ -355,6 +356,8 @@ fn the_stored_bytes_themselves_extend_nothing() {
     let verdict = |token: &str| format!("{:?}", judge(&errand, &issued(token)));
     assert_eq!(verdict("token-1"), "NotExtended");
     assert!(verdict("token-2").starts_with("Write"), "{}", verdict("token-2"));
+    let revoked = Errand { stored: errand.stored.clone(), refused: true, ..self::errand(None) };
+    assert_eq!(format!("{:?}", judge(&revoked, &issued("token-1"))), "StillRevoked");
     let minted = mint(&errand, &issued("token-2"), Expiry::Never);
     assert_eq!((minted.token.expose_secret(), minted.source_version.as_str()), ("token-2", "u/"));
 }
