@@ -7,7 +7,7 @@ use http::Method;
 use kube::Client;
 use serde_json::{Value, json};
 
-use self::rows::{changed, qontak, rows, target, updates, valid, welkin};
+use self::rows::{changed, qontak, rows, target, updates, valid, verification, welkin};
 use crate::support::control_plane::shared;
 use crate::wire::{Answer, apply, create, patch, send, try_create};
 
@@ -230,7 +230,7 @@ fn limits(field: &str, bound: &Bound) -> (Vec<Value>, Vec<(Value, String)>) {
     match *bound {
         Bound::Text(_, most) => {
             let longest = match field.rsplit('.').next() {
-                Some("renewBefore" | "maxAge" | "assumedLifetime") => "99999h99999m99999s".to_owned(),
+                Some("renewBefore" | "maxAge" | "assumedLifetime" | "interval") => "99999h99999m99999s".to_owned(),
                 Some("endpoint") => format!("https://{}:65535", text(253)),
                 _ => text(most),
             };
@@ -258,6 +258,9 @@ fn limits(field: &str, bound: &Bound) -> (Vec<Value>, Vec<(Value, String)>) {
 /// The change that gives a field a value.
 fn change_of(field: &str, value: Value) -> Value {
     let below = |path: &str, value: Value| path.rsplit('.').fold(value, |value, name| json!({name: value}));
+    if let Some(path) = field.strip_prefix("spec.verification.") {
+        return verification(below(path, value));
+    }
     match field.strip_prefix("spec.provider.qontak.") {
         Some(path) => qontak(below(path, value)),
         None => below(field, value),

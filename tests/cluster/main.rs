@@ -67,5 +67,6 @@ mod throttled;
 mod transcript;
 mod unreachable;
 mod upgrade;
+mod verification;
 mod wire;
 mod write_rejected;

@@ -1,14 +1,11 @@
 //! Tokens that are older than a test can wait for, or younger than the clock allows: the times beside a stored token
 //! are moved, with a fingerprint that fits them, while no operator runs.
 
-use apicredential_operator::deliver::fingerprint::Fingerprint;
-use apicredential_operator::endpoint::AllowedEndpoints;
-use apicredential_operator::observe::source;
-use apicredential_operator::plan::Plan;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::life::{Scene, content, seconds};
+use crate::support::old_tokens;
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, Reply};
 use crate::support::space::{self, DEADLINE, annotation, condition, value};
@@ -99,7 +96,7 @@ async fn aged(scene: &Scene, settings: &Settings, max_age: &str, by: i64) -> Ope
     scene.space.apply(&manifest).await;
     scene.space.wait_ready("a").await;
     end(&operator).await;
-    shift(scene, "a", by).await;
+    old_tokens::shift(&scene.space, "a", by).await;
     settings.start().await
 }
 
@@ -110,32 +107,8 @@ async fn shifted(scene: &Scene, settings: &Settings, client: &Client, lifetime: 
     scene.apply_welkin("a", client).await;
     scene.space.wait_ready("a").await;
     end(&operator).await;
-    shift(scene, "a", by).await;
+    old_tokens::shift(&scene.space, "a", by).await;
     settings.start().await
-}
-
-/// Moves the times beside the stored token.
-async fn shift(scene: &Scene, name: &str, by: i64) {
-    let (credential, secret) = (scene.space.credential(name).await, scene.target(name).await);
-    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).expect("the spec is valid");
-    let source = scene.space.secret(&plan.source).await;
-    let Ok(values) = source::resolve(&scene.space.name, &plan, source.as_ref()) else { panic!("the source serves") };
-    let moved = |name| match annotation(&secret, name).expect("a time").as_str() {
-        "never" => "never".to_owned(),
-        time => {
-            let time: Timestamp = time.parse().expect("RFC 3339");
-            time.checked_add(SignedDuration::from_secs(by)).expect("a time of this century").to_string()
-        }
-    };
-    let (issued, expires) = (moved("issued-at"), moved("expires-at"));
-    let token = value(&secret, "token").expect("a token");
-    let fingerprint = Fingerprint::new(&token, &plan.request, &issued, &expires, &values.expose()).to_text();
-    let annotations = json!({
-        "apicredential.io/issued-at": issued,
-        "apicredential.io/expires-at": expires,
-        "apicredential.io/fingerprint": fingerprint,
-    });
-    scene.space.patch_secret(&format!("{name}-token"), &json!({"metadata": {"annotations": annotations}})).await;
 }
 
 async fn end(operator: &Operator) {

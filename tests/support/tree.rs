@@ -8,6 +8,7 @@ pub mod endpoints;
 pub mod gate;
 pub mod leaks;
 pub mod mode;
+pub mod old_tokens;
 pub mod operator;
 pub mod process;
 pub mod provider;

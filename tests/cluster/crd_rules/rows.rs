@@ -281,6 +281,18 @@ pub fn rows() -> Vec<Row> {
             ["5m", "1h"].map(|text| renewal(json!({"assumedLifetime": text}))),
             NO_DURATIONS.into_iter().chain(["299s", "4m59s"]).map(|text| renewal(json!({"assumedLifetime": text}))),
         ),
+        row(
+            "spec",
+            "verification is only possible when provider.type is Qontak: Welkin documents no request that tries a token; remove verification",
+            [verification(json!({})), verification(json!({"interval": "1h"}))],
+            [json!({"spec": {"verification": {}}}), json!({"spec": {"verification": {"interval": "1h"}}})],
+        ),
+        row(
+            "spec.verification.interval",
+            "interval must be a duration of at least 5m, written like 90m, 24h or 1h30m",
+            ["5m", "300s", "24h"].map(|text| verification(json!({"interval": text}))),
+            NO_DURATIONS.into_iter().chain(["299s", "4m59s"]).map(|text| verification(json!({"interval": text}))),
+        ),
     ]
 }
 
@@ -320,6 +332,13 @@ const METADATA_NAMES: [&str; 7] = [
     "app.kubernetes.io/name",
     "app.kubernetes.io/part-of",
 ];
+
+/// Makes it a Qontak credential that is verified so.
+pub fn verification(change: Value) -> Value {
+    let mut qontak = qontak(json!({}));
+    qontak["spec"]["verification"] = change;
+    qontak
+}
 
 /// A rule about a change: the object as it is created, a change that passes, a change that fails.
 pub struct Update {

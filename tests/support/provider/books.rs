@@ -67,6 +67,10 @@ pub struct Account {
     pub queue: VecDeque<Reply>,
     pub requests: Vec<Request>,
     pub tokens: Vec<Token>,
+    /// What a use of its tokens is answered, instead of what is so.
+    pub check: Option<Reply>,
+    /// When its tokens were used, each use with the status of its answer; 0 while there is none.
+    pub checks: Vec<(Timestamp, u16)>,
     pub in_flight: usize,
     pub max_in_flight: usize,
 }
@@ -85,6 +89,8 @@ impl Account {
             queue: VecDeque::new(),
             requests: Vec::new(),
             tokens: Vec::new(),
+            check: None,
+            checks: Vec::new(),
             in_flight: 0,
             max_in_flight: 0,
         }
@@ -146,12 +152,15 @@ impl Books {
         work(inner.accounts.get_mut(key).expect("the account is open"))
     }
 
-    /// Whether some account holds this living token.
-    pub fn token_is_alive(&self, provider: Provider, text: &str) -> bool {
+    /// Which account holds this token, and whether it lives.
+    pub fn holder(&self, provider: Provider, text: &str) -> Option<(Key, bool)> {
         let now = self.now();
         let inner = self.open();
         let mut accounts = inner.accounts.iter().filter(|(key, _)| key.0 == provider);
-        accounts.any(|(_, account)| account.tokens.iter().any(|token| token.text == text && token.is_alive(now)))
+        accounts.find_map(|(key, account)| {
+            let token = account.tokens.iter().rfind(|token| token.text == text)?;
+            Some((key.clone(), token.is_alive(now)))
+        })
     }
 
     /// Notes that a request has come; dropping the answer notes that it has gone.

@@ -1,6 +1,7 @@
 //! A test's handle on one client of the stand-in: set what it is answered, see what it asked.
 
 use apicredential_operator::credential::Provider;
+use jiff::Timestamp;
 
 use super::books::{Account, Books, Key, Request, Token};
 use super::script::Reply;
@@ -67,6 +68,22 @@ impl Client {
     /// Lets all tokens of this client die now; the provider's answers do not tell.
     pub fn revoke_tokens(&self) -> &Self {
         self.set(|account| account.tokens.iter_mut().for_each(|token| token.revoked = true))
+    }
+
+    /// What a use of this client's tokens is answered from now on, whatever they are worth: status, headers, latency,
+    /// disturbance. Qontak only.
+    pub fn answer_checks(&self, reply: Reply) -> &Self {
+        self.set(|account| account.check = Some(reply))
+    }
+
+    /// A use of this client's tokens is answered with what is so.
+    pub fn answer_checks_truly(&self) -> &Self {
+        self.set(|account| account.check = None)
+    }
+
+    /// When this client's tokens were used, and the status of each answer; 0 while there is none.
+    pub fn checks(&self) -> Vec<(Timestamp, u16)> {
+        self.see(|account| account.checks.clone())
     }
 
     /// The requests so far, oldest first; those that hang included.

@@ -53,7 +53,7 @@ pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<B
 }
 
 /// Does what the script says about this point; a response, if there is none.
-async fn disturb(reply: &Reply, here: Point) -> Option<Response<Body>> {
+pub async fn disturb(reply: &Reply, here: Point) -> Option<Response<Body>> {
     let (point, disturbance) = reply.disturbance.as_ref()?;
     if *point != here {
         return None;

@@ -4,7 +4,7 @@ use apicredential_operator::credential::Provider;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::routing::{get, post};
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::super::random;
 use super::books::{Account, Books};
-use super::exchange::{Presented, answer};
-use super::script::{Fields, Reply};
+use super::exchange::{Presented, answer, disturb};
+use super::script::{Fields, Flow, Point, Reply};
 
 pub fn routes() -> Router<Books> {
     Router::new().route("/oauth/token", post(exchange)).route("/api/open/v1/health", get(health))
@@ -36,8 +36,41 @@ async fn exchange(State(books): State<Books>, headers: HeaderMap, body: Bytes) -
 
 async fn health(State(books): State<Books>, headers: HeaderMap) -> Response<Body> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let alive = bearer.is_some_and(|token| books.token_is_alive(Provider::Qontak, token));
+    let holder = bearer.and_then(|token| books.holder(Provider::Qontak, token));
+    let alive = holder.as_ref().is_some_and(|(_, alive)| *alive);
     books.open().uses.push(("/api/open/v1/health".to_owned(), alive));
+    let Some((key, _)) = holder else { return word_of(alive) };
+    let at = books.now();
+    let (number, reply) = books.with(&key, |account| {
+        account.checks.push((at, 0));
+        (account.checks.len() - 1, account.check.clone())
+    });
+    let Some(reply) = reply else {
+        let response = word_of(alive);
+        books.with(&key, |account| account.checks[number].1 = response.status().as_u16());
+        return response;
+    };
+    tokio::time::sleep(reply.latency).await;
+    if matches!(reply.flow, Flow::Hang) {
+        std::future::pending::<()>().await;
+    }
+    if let Some(response) = disturb(&reply, Point::Arrived).await {
+        return response;
+    }
+    let mut response = word_of(alive);
+    if let Some(status) = reply.status {
+        *response.status_mut() = StatusCode::from_u16(status).expect("a status code");
+    }
+    for (name, value) in &reply.headers {
+        let name: HeaderName = name.parse().expect("a header name");
+        response.headers_mut().insert(name, value.parse().expect("a header value"));
+    }
+    books.with(&key, |account| account.checks[number].1 = response.status().as_u16());
+    disturb(&reply, Point::Issued).await.unwrap_or(response)
+}
+
+/// What the service says to somebody who uses a token, by whether it lives.
+fn word_of(alive: bool) -> Response<Body> {
     if alive {
         return refusal(StatusCode::OK, &json!({"status": "success", "data": {"health": "ok"}}).to_string());
     }

@@ -1,0 +1,86 @@
+//! A provider that refuses what it issues: it is told, and exchanges come ever more slowly.
+
+use super::stage::Stage;
+use crate::life::content;
+use crate::support::provider::Reply;
+use crate::support::space::condition;
+
+const INTERVAL: i64 = 5 * 60;
+
+#[tokio::test]
+async fn a_provider_that_refuses_every_token_is_told_of_and_asked_for_ever_fewer() {
+    let stage = Stage::with_token("a").await;
+    let user = stage.user("a");
+    user.answer_checks(Reply::error(401));
+    let operator = stage.start().await;
+    stage.wait_revision("a", 2).await;
+    operator.kill();
+    // The second token is left in place for two intervals, the third for four; each is tried all the while.
+    let mut checks = 1;
+    for (number, intervals) in [(2, 2), (3, 4)] {
+        for passed in 1..=intervals {
+            stage.pass("a", INTERVAL + INTERVAL / 10).await;
+            let operator = stage.start().await;
+            if passed < intervals {
+                checks += 1;
+                stage.wait_checks("a", checks).await;
+                let said = stage.wait_verified("a", "False/TokenRevoked").await;
+                stage.scene.make_it_look("a", 2).await;
+                assert_eq!(condition(&said, "Ready").as_deref(), Some("False/TokenRevoked"));
+                assert_eq!(condition(&said, "Reconciling").as_deref(), Some("True/TokenRevoked"));
+                assert_eq!(user.count(), number, "token {number} after {passed} intervals");
+            } else {
+                stage.wait_revision("a", i64::try_from(number).unwrap() + 1).await;
+                stage.scene.make_it_look("a", 2).await;
+                assert_eq!(user.count(), number + 1);
+            }
+            operator.kill();
+        }
+    }
+    // One that is taken ends it: the next refusal is the first again.
+    user.answer_checks_truly();
+    stage.pass("a", INTERVAL + INTERVAL / 10).await;
+    let operator = stage.start().await;
+    let taken = stage.wait_verified("a", "True/TokenAccepted").await;
+    assert_eq!(condition(&taken, "Ready").as_deref(), Some("True/TokenValid"));
+    assert_eq!(taken.status.unwrap().verification.unwrap().refused_tokens, None);
+    operator.kill();
+    user.revoke_tokens();
+    stage.pass("a", INTERVAL + INTERVAL / 10).await;
+    let _operator = stage.start().await;
+    stage.wait_revision("a", 5).await;
+    assert_eq!(user.count(), 5);
+}
+
+#[tokio::test]
+async fn a_refused_token_that_is_issued_again_is_not_passed_off_as_a_new_one() {
+    let stage = Stage::with_token("a").await;
+    let user = stage.user("a");
+    user.answer_checks(Reply::error(401)).reuse_tokens(true);
+    let before = stage.scene.target("a").await;
+    let operator = stage.start().await;
+    let said = stage.scene.space.wait_condition("a", "Renewed", "False/TokenRevoked").await;
+    assert_eq!(condition(&said, "Ready").as_deref(), Some("False/TokenRevoked"));
+    assert_eq!(condition(&said, "Verified").as_deref(), Some("False/TokenRevoked"));
+    assert_eq!(condition(&said, "Stalled").as_deref(), Some("True/TokenRevoked"));
+    let status = said.status.unwrap();
+    let wait = status.next_attempt_time.unwrap().0.as_second() - status.last_attempt.unwrap().time.0.as_second();
+    assert!(wait >= INTERVAL + INTERVAL / 10, "{wait}");
+    assert_eq!(content(&stage.scene.target("a").await), content(&before), "byte for byte");
+    stage.scene.make_it_look("a", 3).await;
+    operator.kill();
+    let operator = stage.start().await;
+    stage.scene.make_it_look("a", 3).await;
+    assert_eq!((user.checks().len(), user.count()), (1, 2));
+
+    // A check that takes it mends all, without an exchange.
+    operator.kill();
+    user.answer_checks_truly();
+    stage.pass("a", INTERVAL + INTERVAL / 10).await;
+    let _operator = stage.start().await;
+    let mended = stage.wait_verified("a", "True/TokenAccepted").await;
+    assert_eq!(condition(&mended, "Ready").as_deref(), Some("True/TokenValid"));
+    assert!(condition(&mended, "Renewed").unwrap().starts_with("True/"));
+    stage.scene.make_it_look("a", 2).await;
+    assert_eq!((user.checks().len(), user.count()), (2, 2));
+}

@@ -1,0 +1,36 @@
+//! A stored token that is older, or younger, than a test can wait for.
+
+use apicredential_operator::deliver::fingerprint::Fingerprint;
+use apicredential_operator::endpoint::AllowedEndpoints;
+use apicredential_operator::observe::source;
+use apicredential_operator::plan::Plan;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::space::{Space, annotation, value};
+
+/// Moves the times beside the stored token of `name` by so many seconds, with a fingerprint that fits them. No operator
+/// may run.
+pub async fn shift(space: &Space, name: &str, by: i64) {
+    let credential = space.credential(name).await;
+    let secret = space.secret(&format!("{name}-token")).await.expect("the target exists");
+    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).expect("the spec is valid");
+    let source = space.secret(&plan.source).await;
+    let Ok(values) = source::resolve(&space.name, &plan, source.as_ref()) else { panic!("the source serves") };
+    let moved = |name| match annotation(&secret, name).expect("a time").as_str() {
+        "never" => "never".to_owned(),
+        time => {
+            let time: Timestamp = time.parse().expect("RFC 3339");
+            time.checked_add(SignedDuration::from_secs(by)).expect("a time of this century").to_string()
+        }
+    };
+    let (issued, expires) = (moved("issued-at"), moved("expires-at"));
+    let token = value(&secret, "token").expect("a token");
+    let fingerprint = Fingerprint::new(&token, &plan.request, &issued, &expires, &values.expose()).to_text();
+    let annotations = json!({
+        "apicredential.io/issued-at": issued,
+        "apicredential.io/expires-at": expires,
+        "apicredential.io/fingerprint": fingerprint,
+    });
+    space.patch_secret(&format!("{name}-token"), &json!({"metadata": {"annotations": annotations}})).await;
+}
