@@ -14,6 +14,7 @@
 )]
 
 mod back;
+mod checks;
 mod forward;
 #[path = "../cluster/life.rs"]
 mod life;
