@@ -96,6 +96,10 @@ pub enum What {
     Source { credential: String },
     /// A credential's target was deleted, or the token or its annotations were edited.
     Target { credential: String },
+    /// The times beside a token were moved, with a fingerprint that fits them.
+    Aged { credential: String },
+    /// The provider refuses the tokens of this credential's client from now on.
+    Revoked { credential: String },
     /// A renew request was written.
     Renew { credential: String },
     /// A credential was deleted.

@@ -77,12 +77,15 @@ fn random_pairs_of_faults_keep_every_promise() {
     assert_all_pass("pairs", &pairs, until);
 }
 
-/// From the requests that runs without faults make, which are judged, too.
+/// From the requests that runs without faults make, which are judged, too. Those of FAULTS_SCENARIO, if it is set.
 fn all_single_faults() -> Vec<Plan> {
-    let calm =
-        Scenario::ALL.map(|scenario| std::thread::spawn(move || (scenario, results::run(&Plan::calm(scenario)))));
-    let calm = calm.map(|run| run.join().expect("a panic is a result"));
-    let plans = calm.into_iter().flat_map(|(scenario, run)| {
+    let only = std::env::var("FAULTS_SCENARIO").ok();
+    let chosen = Scenario::ALL.into_iter();
+    let chosen = chosen.filter(|scenario| only.as_ref().is_none_or(|only| *only == format!("{scenario:?}")));
+    let calm: Vec<_> =
+        chosen.map(|scenario| std::thread::spawn(move || (scenario, results::run(&Plan::calm(scenario))))).collect();
+    let calm = calm.into_iter().map(|run| run.join().expect("a panic is a result"));
+    let plans = calm.flat_map(|(scenario, run)| {
         let run = run.unwrap_or_else(|panic| panic!("{scenario:?} without a fault: {panic}"));
         let report = oracles::judge(&run.history);
         assert!(report.violations.is_empty(), "{scenario:?} without a fault: {:#?}", report.violations);

@@ -13,18 +13,32 @@ const MOST_OF_ONE_KIND: usize = 3;
 /// Every single fault in a scenario whose run without faults met these sites.
 pub fn single(scenario: Scenario, sites: &[Site]) -> Vec<Plan> {
     let plan = |trouble| Plan { scenario, troubles: vec![trouble] };
-    let sites = sites.iter().filter(|site| site.nth <= MOST_OF_ONE_KIND);
+    let sites = sites.iter().filter(|site| site.nth <= MOST_OF_ONE_KIND && !is_of_the_start(scenario, site));
     let api = sites.flat_map(|site| {
         let kinds = Fault::kinds().into_iter().filter(|&(when, act)| is_sensible(site, when, act));
         kinds.map(|(when, act)| Trouble::Api(Fault { site: site.clone(), when, act }))
     });
-    api.chain(at_the_provider()).map(plan).collect()
+    let checks = (scenario == Scenario::Revoked).then(at_a_check);
+    api.chain(at_the_provider()).chain(checks.into_iter().flatten()).map(plan).collect()
+}
+
+/// What is done to the operator while it asks. That the answer itself may fail is nothing that a run could wait for: the
+/// next check comes an interval later.
+fn at_a_check() -> impl Iterator<Item = Trouble> {
+    let acts = [Act::CutWatches, Act::Kill, Act::Terminate];
+    [Place::Arrived, Place::Issued].into_iter().flat_map(move |place| acts.map(|act| Trouble::Check(place, act)))
 }
 
 fn at_the_provider() -> impl Iterator<Item = Trouble> {
     let acts = [Act::Reset, Act::Hold, Act::CutWatches, Act::Kill, Act::Terminate, Act::Pause];
     let places = [Place::Arrived, Place::Issued, Place::Halfway];
     places.into_iter().flat_map(move |place| acts.map(|act| Trouble::Provider(place, act)))
+}
+
+/// The operator starts in this scenario, too, as it does in the first one, which has all of that.
+fn is_of_the_start(scenario: Scenario, site: &Site) -> bool {
+    scenario == Scenario::Revoked
+        && (site.resource == "leases" || !matches!(site.verb.as_str(), "get" | "create" | "patch"))
 }
 
 /// A list or a watch has no effect, so that before and after differ only where the answer does.
@@ -64,6 +78,7 @@ fn marks(plan: &Plan) -> Vec<String> {
                 marks.push(format!("{when:?} {act:?}"));
                 marks.push(format!("{} {}", site.verb, site.resource));
             }
+            Trouble::Check(place, act) => marks.push(format!("check {place:?} {act:?}")),
             Trouble::Provider(place, act) => marks.push(format!("{place:?} {act:?}")),
         }
     }

@@ -9,7 +9,7 @@ use crate::history::{History, What};
 use crate::scenarios::Scenario;
 use crate::stage::Stage;
 use crate::support::gate::{Act, Fault, Site};
-use crate::support::provider::{Disturbance, Point};
+use crate::support::provider::{Disturbance, Point, Reply};
 use crate::support::space::poll;
 
 /// From the end of the faults to the state that was asked for: the lease, the longest delay of a transient failure
@@ -34,6 +34,8 @@ pub enum Trouble {
     Api(Fault),
     /// At the first exchange.
     Provider(Place, Act),
+    /// At the first check of a token.
+    Check(Place, Act),
 }
 
 /// A [`Point`] of an exchange, as data.
@@ -74,7 +76,7 @@ impl Plan {
 
     /// Does it. Panics with a report if it does not converge.
     pub async fn run(&self) -> Run {
-        let stage = Stage::new(self.scenario.replicas(), self.scenario.pause()).await;
+        let stage = Stage::new(self.scenario.provider(), self.scenario.replicas(), self.scenario.pause()).await;
         self.scenario.prepare(&stage).await;
         self.arm(&stage);
         stage.supervise();
@@ -87,6 +89,7 @@ impl Plan {
         let before = writes();
         tokio::time::sleep(QUIET).await;
         assert_eq!(writes(), before, "something was written although all is well");
+        self.scenario.assert_checks(&stage);
         self.scenario.clear_away(&stage).await;
         let (sites, leaks) = (stage.log.sites(), stage.leaks().await);
         Run { history: stage.end().await, sites, fired, leaks }
@@ -101,6 +104,11 @@ impl Plan {
                 Trouble::Provider(place, act) => {
                     stage.note(What::Fault { name: format!("the provider: {place:?} {act:?}") });
                     reply = reply.disturbed(place.point(), disturbance(*act, stage));
+                }
+                Trouble::Check(place, act) => {
+                    stage.note(What::Fault { name: format!("a check: {place:?} {act:?}") });
+                    let once = once(disturbance(*act, stage));
+                    stage.client.answer_checks(Reply::token().disturbed(place.point(), once));
                 }
             }
         }
@@ -150,6 +158,17 @@ impl Place {
             Self::Issued => Point::Issued,
             Self::Halfway => Point::Halfway,
         }
+    }
+}
+
+/// The next check is like any other.
+fn once(disturbance: Disturbance) -> Disturbance {
+    match disturbance {
+        Disturbance::Deed(deed) => {
+            let first = std::sync::Once::new();
+            Disturbance::Deed(Arc::new(move || first.call_once(|| deed())))
+        }
+        other => other,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apicredential_operator::clock;
-use apicredential_operator::credential::ApiCredential;
+use apicredential_operator::credential::{ApiCredential, Provider};
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,6 +26,8 @@ pub enum Scenario {
     TargetDeleted,
     /// The credential is deleted while an exchange is in flight.
     CredentialDeleted,
+    /// A token of Qontak's is found to be refused when it is tried.
+    Revoked,
     /// The leader of two replicas is told to end just when a source changes.
     HandOver,
 }
@@ -36,14 +38,20 @@ const LONG: f64 = 3600.0;
 const SHORT: f64 = 10.0;
 
 impl Scenario {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::FirstSync,
         Self::Renewal,
         Self::SourceChanged,
         Self::TargetDeleted,
         Self::CredentialDeleted,
+        Self::Revoked,
         Self::HandOver,
     ];
+
+    /// Whose credential it is.
+    pub fn provider(self) -> Provider {
+        if self == Self::Revoked { Provider::Qontak } else { Provider::Welkin }
+    }
 
     /// How many operators take part.
     pub fn replicas(self) -> usize {
@@ -58,7 +66,11 @@ impl Scenario {
 
     /// Everything before the first request that may meet a fault.
     pub async fn prepare(self, stage: &Stage) {
-        let lifetime = if self == Self::Renewal { SHORT } else { LONG };
+        let lifetime = match self {
+            Self::Renewal => SHORT,
+            Self::Revoked => 1000.0 * LONG,
+            _ => LONG,
+        };
         stage.client.lifetime(LONG);
         stage.client.next(Reply::token().lifetime(lifetime));
         stage.source(&stage.new_secret()).await;
@@ -73,12 +85,22 @@ impl Scenario {
             stage.says(replica, "standing by").await;
         }
         stage.space.wait_ready(NAME).await;
+        if self == Self::Revoked {
+            stage.stop(0).await;
+            // Its first check is due as soon as somebody looks.
+            stage.age_token().await;
+        }
     }
 
     /// What the run is about; the faults are armed.
     pub async fn act(self, stage: &Stage) {
         match self {
             Self::FirstSync => stage.start(0),
+            Self::Revoked => {
+                stage.note(What::Revoked { credential: NAME.to_owned() });
+                stage.client.revoke_tokens();
+                stage.start(0);
+            }
             Self::Renewal => {}
             Self::SourceChanged => stage.source(&stage.new_secret()).await,
             Self::TargetDeleted => {
@@ -131,15 +153,31 @@ impl Scenario {
         let Some(token) = secret.as_ref().and_then(|secret| value(secret, "token")) else {
             return Some("the Secret holds a token".to_owned());
         };
-        let source = stage.space.secret(&format!("{NAME}-source")).await.and_then(|source| value(&source, "secret"));
+        let key = if self.provider() == Provider::Qontak { "password" } else { "secret" };
+        let source = stage.space.secret(&format!("{NAME}-source")).await.and_then(|source| value(&source, key));
         let asked = stage.client.requests().into_iter().find(|request| request.token.as_ref() == Some(&token));
         if asked.is_none_or(|asked| Some(asked.secret) != source) {
             return Some("the token is of the source as it is".to_owned());
         }
         let issued = stage.client.tokens().into_iter().find(|issued| issued.text == token);
+        // A check that came to nothing is not made again before its interval.
+        let unknown = condition(&credential, "Verified").is_some_and(|verified| verified.starts_with("Unknown/"));
+        if issued.as_ref().is_some_and(|issued| issued.revoked) && !unknown {
+            return Some("the revoked token is replaced".to_owned());
+        }
         let lives_on =
             issued.and_then(|issued| issued.remaining(clock::now())).is_some_and(|seconds| seconds > 2.0 * SHORT);
         (!lives_on).then(|| "the token is renewed".to_owned())
+    }
+
+    /// A check is made once, and once more for each start: what was not told yet is forgotten.
+    pub fn assert_checks(self, stage: &Stage) {
+        let (checks, starts) = (stage.client.checks().len(), stage.starts());
+        if self == Self::Revoked {
+            assert!(checks < starts, "{checks} checks with {starts} starts, the first of which had nothing to try");
+        } else {
+            assert_eq!(checks, 0);
+        }
     }
 
     /// What has to end at last, in every run: the credential is deleted, and its Secret is collected.

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use apicredential_operator::clock;
+use apicredential_operator::credential::Provider;
 use serde_json::json;
 
 use crate::history::{Deed, Exchange, History, Terms, What};
 use crate::recorder::Recorder;
 use crate::support::gate::{Act, Gate, Log};
 use crate::support::leaks::Sentinels;
+use crate::support::old_tokens;
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, Reply, StandIn};
 use crate::support::random;
@@ -31,6 +33,7 @@ pub struct Stage {
     pub stand_in: StandIn,
     /// The credential's client at the provider.
     pub client: Client,
+    provider: Provider,
     pub log: Log,
     replicas: Replicas,
     recorder: Recorder,
@@ -53,10 +56,14 @@ struct Inner {
 
 impl Stage {
     /// An empty namespace, and so many replicas that are not started yet.
-    pub async fn new(replicas: usize, pause: Duration) -> Self {
+    pub async fn new(provider: Provider, replicas: usize, pause: Duration) -> Self {
         let (space, stand_in) = (Space::new().await, StandIn::start());
         let recorder = Recorder::start(&space.client, &space.name).await;
-        let client = stand_in.welkin(&space.unique(NAME));
+        let name = space.unique(NAME);
+        let client = match provider {
+            Provider::Welkin => stand_in.welkin(&name),
+            Provider::Qontak => stand_in.qontak(&name),
+        };
         let hands = Replicas(Arc::new(Mutex::new(Inner {
             settings: Vec::new(),
             running: (0..replicas).map(|_| None).collect(),
@@ -74,6 +81,7 @@ impl Stage {
             space,
             stand_in,
             client,
+            provider,
             log,
             replicas: hands,
             recorder,
@@ -105,13 +113,47 @@ impl Stage {
     pub async fn source(&self, secret: &str) {
         self.client.accept(secret);
         self.note(What::Source { credential: NAME.to_owned() });
-        self.space.source_welkin(&format!("{NAME}-source"), secret).await;
+        let source = format!("{NAME}-source");
+        match self.provider {
+            Provider::Welkin => self.space.source_welkin(&source, secret).await,
+            Provider::Qontak => self.space.source_qontak(&source, self.client.name(), secret).await,
+        };
     }
 
     /// Creates the credential.
     pub async fn credential(&self) {
         self.note(What::Spec { credential: NAME.to_owned(), request: true });
-        self.space.apply(&space::welkin(NAME, &self.client, &self.stand_in)).await;
+        let manifest = match self.provider {
+            Provider::Welkin => space::welkin(NAME, &self.client, &self.stand_in),
+            Provider::Qontak => {
+                let mut manifest = space::qontak(NAME, &self.stand_in);
+                manifest["spec"]["verification"] = json!({"interval": "5m"});
+                manifest
+            }
+        };
+        self.space.apply(&manifest).await;
+    }
+
+    /// Moves the times beside the stored token an hour back, as nobody could who does not hold it.
+    pub async fn age_token(&self) {
+        self.note(What::Aged { credential: NAME.to_owned() });
+        old_tokens::shift(&self.space, NAME, -3600).await;
+    }
+
+    /// Ends a replica, which hands over its lease.
+    pub async fn stop(&self, replica: usize) {
+        let running = self.replicas.open().running[replica].take();
+        self.note(What::Told { replica });
+        if let Some(operator) = running {
+            operator.terminate(Duration::from_secs(30)).await;
+        }
+        self.note(What::Ended { replica });
+    }
+
+    /// How often a replica was started.
+    pub fn starts(&self) -> usize {
+        let inner = self.replicas.open();
+        inner.deeds.iter().filter(|deed| matches!(deed.what, What::Started { .. })).count()
     }
 
     /// Starts a replica without waiting for it.

@@ -34,12 +34,13 @@ pub enum Kind {
     Source,
     Target,
     Renew,
+    Revoked,
 }
 
 impl Kind {
-    /// Starts the attempts anew. Somebody who deletes a Secret gives no reason to try sooner.
+    /// Starts the attempts anew. Somebody who deletes a Secret, or a provider, gives no reason to try sooner.
     pub fn is_input(self) -> bool {
-        self != Self::Target
+        !matches!(self, Self::Target | Self::Revoked)
     }
 }
 
@@ -91,6 +92,7 @@ impl<'a> Causes<'a> {
             What::Source { credential } => (credential, Kind::Source),
             What::Target { credential } => (credential, Kind::Target),
             What::Renew { credential } => (credential, Kind::Renew),
+            What::Revoked { credential } => (credential, Kind::Revoked),
             _ => return None,
         };
         if credential != self.lives[0].name {
@@ -109,6 +111,8 @@ impl<'a> Causes<'a> {
             Kind::Spec | Kind::Renew => ("apicredentials", self.lives[0].name),
             Kind::Source => ("secrets", self.source_name()),
             Kind::Target => ("secrets", self.target()),
+            // Nobody sees it but who asks the provider.
+            Kind::Revoked => return None,
         };
         let mut before: Option<&Version> = None;
         self.records.history.versions_of(resource, name).find(|version| {
@@ -121,6 +125,7 @@ impl<'a> Causes<'a> {
                     Kind::Renew => !version.deleted && differs(&|it| annotation(it, "renew-requested-at").into()),
                     Kind::Source => !version.deleted && differs(&|it| it["data"].clone()),
                     Kind::Target => self.records.writer(version).is_none(),
+                    Kind::Revoked => false,
                 }
         })
     }
@@ -138,6 +143,7 @@ impl<'a> Causes<'a> {
         let Some(effect) = cause.effect else { return exchange.at >= cause.since };
         match cause.kind {
             Kind::Target => stored.version > effect.version,
+            Kind::Revoked => exchange.at >= cause.since,
             Kind::Renew => {
                 annotation(&stored.object, "renew-request") == annotation(&effect.object, "renew-requested-at")
             }
@@ -172,7 +178,10 @@ impl<'a> Causes<'a> {
                 _ => true,
             })
         };
-        [Kind::Spec, Kind::Source, Kind::Target, Kind::Renew].into_iter().filter(|kind| missed(*kind)).collect()
+        [Kind::Spec, Kind::Source, Kind::Target, Kind::Renew, Kind::Revoked]
+            .into_iter()
+            .filter(|kind| missed(*kind))
+            .collect()
     }
 }
 

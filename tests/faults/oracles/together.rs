@@ -82,5 +82,5 @@ fn is_edited(records: &Records<'_>, version: &Version, credentials: &[Credential
     let mut deeds =
         records.history.deeds.iter().filter(|deed| deed.at <= version.seen && version.seen < deed.at + LOOK);
     let own = |name: &str| credentials.iter().any(|it| it.name == name && it.target() == version.name);
-    deeds.any(|deed| matches!(&deed.what, What::Target { credential } if own(credential)))
+    deeds.any(|deed| matches!(&deed.what, What::Target { credential } | What::Aged { credential } if own(credential)))
 }

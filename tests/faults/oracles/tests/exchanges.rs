@@ -49,6 +49,23 @@ fn a_renew_request_is_one_cause() {
 }
 
 #[test]
+fn a_token_that_the_provider_refuses_is_one_cause_and_gets_its_exchange() {
+    let revoked = || {
+        let mut it = Forge::new();
+        it.syncs("first").says("True", "TokenValid").at(100).did(What::Revoked { credential: "a".into() });
+        it
+    };
+    let mut it = revoked();
+    it.syncs("second");
+    assert_kept(&it);
+    it.at(200).syncs("third");
+    assert_broken(&it, "I2", "no cause");
+    let mut it = revoked();
+    it.did(What::Calm).did(What::Converged);
+    assert_broken(&it, "I2", "got no exchange");
+}
+
+#[test]
 fn a_changed_spec_is_one_cause() {
     let mut it = Forge::new();
     it.syncs("first").at(100).spec("tenant", "hg").syncs("second");
