@@ -85,7 +85,7 @@ fn judge(order: &Order, issued: &Issued) -> Result<(), Failure> {
     let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: print::ASSUMED_LIFETIME };
     match decide::judge(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, clock::now()) {
         Verdict::AlreadyExpired => Err(Failure::answered(&order.request, &Reason::TokenAlreadyExpired.into())),
-        Verdict::Write { .. } | Verdict::NotExtended => Ok(()),
+        Verdict::Write { .. } | Verdict::NotExtended | Verdict::StillRevoked => Ok(()),
     }
 }
 

@@ -89,7 +89,7 @@ impl Round {
     }
 
     async fn tell_check(&mut self, sight: &Sight, check: Check, outcome: Reason) {
-        let (namespace, name) = (&self.key.namespace, &self.key.name);
+        let (namespace, name) = (self.key.namespace(), self.key.name());
         if check.verdict == CheckVerdict::Revoked {
             warn!(namespace, name, reason = %outcome, "the provider refuses the token in the Secret");
         } else {
