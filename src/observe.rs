@@ -61,7 +61,7 @@ pub fn target(credential: &ApiCredential, plan: &Plan, secret: Option<Secret>, l
     };
     let ours = match plan.target.policy {
         CreationPolicy::Owner => owned(credential, &secret, living),
-        CreationPolicy::Merge => permitted(credential, &secret, living),
+        CreationPolicy::Merge => permitted(credential, plan, &secret, living),
     };
     match ours {
         Err(refusal) => Target::Refused(refusal),
@@ -94,15 +94,17 @@ fn owned(credential: &ApiCredential, secret: &Secret, living: &impl Living) -> R
 }
 
 /// Merge: ours iff the Secret consents by annotation and no other living credential writes it.
-fn permitted(credential: &ApiCredential, secret: &Secret, living: &impl Living) -> Result<(), Refusal> {
+fn permitted(credential: &ApiCredential, plan: &Plan, secret: &Secret, living: &impl Living) -> Result<(), Refusal> {
     let (name, namespace) = (credential.name_any(), credential.namespace().unwrap_or_default());
     let allow = secret.annotations().get(names::ALLOW).map_or("", String::as_str);
     let allowed = allow.split(':').next().unwrap_or_default().trim();
     if allowed != name {
-        return Err(Refusal::new(
+        // Which keys exist is not said: without consent a Secret's keys are nobody's business.
+        return Err(noted(
             Reason::TargetNotPermitted,
             format!(
-                "The target Secret does not permit this credential to write to it; its owner can: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
+                "The target Secret does not permit this credential to write to it; its owner can, with the keys that exist and may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
+                plan.target.token_key,
                 secret.name_any(),
                 names::ALLOW
             ),
@@ -130,14 +132,32 @@ fn writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
     }
     match Rendering::taken_key(plan, secret) {
         None => Ok(()),
-        Some(key) => Err(Refusal::new(
-            Reason::TargetKeyTaken,
-            format!(
-                "The target Secret has a key {key:?} which is not ours; rename it in spec.target, or consent to it with the annotation {}=<name>:{key}.",
-                names::ALLOW
-            ),
-        )),
+        Some(key) => Err(key_taken(plan, secret, &key)),
     }
+}
+
+/// The line consents to all keys at once that are wanted and exist, so that the next look finds no other.
+fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
+    let exists = |key: &&str| secret.data.as_ref().is_some_and(|data| data.contains_key(*key));
+    let keys: Vec<&str> = plan.target.keys().filter(exists).collect();
+    let allow = secret.annotations().get(names::ALLOW).map_or("", String::as_str);
+    noted(
+        Reason::TargetKeyTaken,
+        format!(
+            "The target Secret has a key {key:?} which is not ours; name another in spec.target, or its owner consents: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
+            secret.namespace().unwrap_or_default(),
+            secret.name_any(),
+            names::ALLOW,
+            allow.split(':').next().unwrap_or_default().trim(),
+            keys.join(","),
+        ),
+    )
+}
+
+/// A refusal whose sentence is an event's note, which has at most 1 KiB: with names at their longest the short one has
+/// to do.
+fn noted(reason: Reason, message: String) -> Refusal {
+    if message.len() <= 1024 { Refusal::new(reason, message) } else { reason.into() }
 }
 
 /// Whether a stored token is the one that the spec asks for. `spec_known` says that this spec was acted on before,

@@ -71,19 +71,19 @@ reasons! {
     // Source.
     SourceResolved: Fine, "The source Secret was found and permits its use for this provider.";
     SourceSecretNotFound: Local, "The source Secret does not exist; create it in the namespace of the credential.";
-    SourceKeyMissing: Local, "The source Secret lacks a key.";
-    SourceKeyEmpty: Local, "A key of the source Secret is empty.";
-    SourceNotPermitted: Local, "The source Secret does not permit its use for this provider.";
-    SourceNotUtf8: Local, "A key of the source Secret is not valid UTF-8.";
+    SourceKeyMissing: Local, "The source Secret lacks a key; add it, or name another key in spec.provider.";
+    SourceKeyEmpty: Local, "A key of the source Secret is empty; write the value into it.";
+    SourceNotPermitted: Local, "The source Secret does not permit its use for this provider; its owner can, by the label apicredential.io/source.";
+    SourceNotUtf8: Local, "A key of the source Secret is not valid UTF-8; write the value as text.";
     SourceHasWhitespace: Local, "A key of the source Secret begins or ends with whitespace, often a trailing newline; write it without, for example with printf or kubectl create secret --from-literal.";
-    SourceTooLarge: Local, "A key of the source Secret is larger than 4096 bytes.";
+    SourceTooLarge: Local, "A key of the source Secret is larger than 4096 bytes; it cannot be the credential itself.";
     SourceTypeForbidden: Local, "The source Secret has a type that is never used as a source; use type Opaque or kubernetes.io/basic-auth.";
     // Target.
     TargetNotFound: Local, "The target Secret does not exist; with creationPolicy Merge it must be created first.";
     TargetNotOwned: Local, "The target Secret exists and was not created by this credential; choose another spec.target.name, or recreate the credential with creationPolicy Merge.";
-    TargetNotPermitted: Local, "The target Secret does not permit this credential to write to it.";
+    TargetNotPermitted: Local, "The target Secret does not permit this credential to write to it; its owner can, by the annotation apicredential.io/allow.";
     TargetOwnedByOther: Local, "Another ApiCredential writes this target Secret; choose another spec.target.name.";
-    TargetKeyTaken: Local, "The target Secret has a key of that name which is not ours.";
+    TargetKeyTaken: Local, "The target Secret has a key of that name which is not ours; name another in spec.target, or let the annotation apicredential.io/allow name it.";
     TargetImmutable: Local, "The target Secret is immutable; delete it, or choose another spec.target.name.";
     TargetTypeConflict: Local, "The target Secret has a type other than Opaque; delete it, or choose another spec.target.name.";
     TargetWriteRejected: Transient, "The API server rejected the write of the target Secret, for example by quota or an admission policy; see the API server's events or try the write by hand.";
@@ -97,25 +97,25 @@ reasons! {
     ClientDisabled: Rejected, "The provider says that this API client is disabled; enable it in the provider's administration.";
     NotFoundAtProvider: Rejected, "The provider does not know this tenant or client; correct the names in spec.provider.";
     RateLimited: Throttled, "The provider asks to slow down; no request is sent to its endpoint until then.";
-    ProviderUnavailable: Transient, "The provider answered with a server error.";
-    ProviderTimeout: Transient, "The provider did not answer in time.";
-    ConnectionFailed: Transient, "The connection to the provider failed or was cut.";
-    DnsFailed: Transient, "The provider's host name could not be resolved.";
+    ProviderUnavailable: Transient, "The provider answered with a server error; it is asked again, and its status page may say more.";
+    ProviderTimeout: Transient, "The provider did not answer in time; it is asked again. If that stays so, check the way to it, or raise --provider-timeout.";
+    ConnectionFailed: Transient, "The connection to the provider failed or was cut; it is asked again. If that stays so, check the endpoint, and the proxy, firewall and NetworkPolicy on the way to it.";
+    DnsFailed: Transient, "The provider's host name could not be resolved; it is asked again. If that stays so, check the endpoint in spec.provider for a typo and the cluster's DNS; with --provider-proxy it is the proxy's name.";
     TlsFailed: Unusable, "The provider's TLS certificate or handshake was not acceptable; for a private authority see --provider-ca-file.";
     UnexpectedRedirect: Unusable, "The provider answered with a redirect, which is never followed; correct spec.provider's endpoint.";
-    UnexpectedStatus: Rejected, "The provider answered with an HTTP status that the exchange does not define.";
-    UnexpectedContentType: Unusable, "The provider's answer is not declared as JSON.";
-    UnexpectedEncoding: Unusable, "The provider's answer is compressed, which was not asked for.";
-    InvalidResponse: Unusable, "The provider's answer does not have the documented shape.";
-    ResponseTooLarge: Unusable, "The provider's answer is larger than 64 KiB.";
-    InvalidToken: Unusable, "The provider's answer holds no well-formed Bearer token.";
-    UnsupportedTokenType: Unusable, "The provider's answer holds a token of a type other than Bearer.";
+    UnexpectedStatus: Rejected, "The provider answered with an HTTP status that the exchange does not define; check the endpoint and the names in spec.provider, and any proxy on the way.";
+    UnexpectedContentType: Unusable, "The provider's answer is not declared as JSON; check the endpoint, and whether a proxy on the way answers in its place.";
+    UnexpectedEncoding: Unusable, "The provider's answer is compressed, which was not asked for; check the endpoint, and any proxy on the way.";
+    InvalidResponse: Unusable, "The provider's answer does not have the documented shape; check the endpoint and any proxy on the way, or report it if the provider has changed.";
+    ResponseTooLarge: Unusable, "The provider's answer is larger than 64 KiB; check the endpoint, and whether a proxy on the way answers in its place.";
+    InvalidToken: Unusable, "The provider's answer holds no well-formed Bearer token; ask the provider, or report it if the provider has changed.";
+    UnsupportedTokenType: Unusable, "The provider's answer holds a token of a type other than Bearer; ask the provider, or report it if the provider has changed.";
     TokenAlreadyExpired: Unusable, "The provider issued a token that has already expired; compare the clocks.";
-    ImplausibleExpiry: Unusable, "The provider stated an expiry that cannot be right.";
-    ResponseMismatch: Unusable, "The provider answered for another API client than the one asked for.";
+    ImplausibleExpiry: Unusable, "The provider stated an expiry that cannot be right; ask the provider, or report it if the provider has changed.";
+    ResponseMismatch: Unusable, "The provider answered for another API client than the one asked for; check clientName in spec.provider, and ask the provider.";
     // Cluster.
     Forbidden: Local, "The API server forbids a request that is needed; check the operator's ClusterRole and bindings.";
-    ApiUnavailable: Local, "The API server did not answer a request that is needed.";
+    ApiUnavailable: Local, "The API server did not answer a request that is needed; it is asked again. If that stays so, look at the operator's log.";
     UnexpectedPanic: Local, "A bug in the operator interrupted this credential; please report it together with the operator's log.";
 }
 

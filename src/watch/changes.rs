@@ -64,7 +64,7 @@ where
                     tracing::warn!(kind = %K::kind(&()), problem = problem(&error), "a watch failed; it is started again");
                 } else if !was_forbidden {
                     // Said once: where no such right is meant to be given, that is how it stays.
-                    tracing::warn!(kind = %K::kind(&()), "there is no right to watch this: changes are found by looking now and then");
+                    tracing::warn!(kind = %K::kind(&()), "there is no right to watch this: changes are found by looking now and then; if it is meant to be given, check the roles in deploy/install.yaml and their bindings");
                 }
                 was_forbidden = forbidden;
                 vec![Change::Failed { forbidden }]
@@ -113,6 +113,9 @@ fn is_forbidden(error: &watcher::Error) -> bool {
 /// The kind of a watch error; its text can quote objects.
 fn problem(error: &watcher::Error) -> &'static str {
     match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+            "the API server does not know this kind; apply crds/ first"
+        }
         watcher::Error::InitialListFailed(_) => "the list failed",
         watcher::Error::WatchStartFailed(_) => "the watch could not be started",
         watcher::Error::WatchError(_) => "the API server ended the watch",

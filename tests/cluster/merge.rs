@@ -104,7 +104,8 @@ async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
     assert_eq!(stand_in.total(), 0);
     assert_eq!(space.secret("a-token").await.unwrap().data, made.data);
 
-    space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:config,authorization"}}})).await;
+    let told = space.credential("a").await;
+    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let secret = space.secret("a-token").await.unwrap();
     assert_eq!(value(&secret, "config"), client.last_token());
