@@ -69,14 +69,14 @@ provider: ## Run the stand-in for both providers by hand; ARGS=--help
 control-plane: ## Run the local control plane by hand; ARGS=--help
 	$(CARGO) run --locked --quiet --example control-plane -- $(ARGS)
 
-generate: ## Write crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of README.md anew
+generate: ## Write crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of README.md and docs/api.md anew
 	crd=$$($(CARGO) run --locked --quiet -- crd) && printf '%s\n' "$$crd" > crds/apicredentials.yaml
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --quiet --test generated --test gitops
 
 manifests: ## Render the Helm chart to deploy/install.yaml and deploy/rendered/
 	deploy/render.sh
 
-check-generated: ## Fail if crds/, README.md, a Cargo.lock or what is rendered from the chart do not fit the code
+check-generated: ## Fail if crds/, README.md, docs/api.md, a Cargo.lock or what is rendered from the chart do not fit the code
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 	$(CARGO) test --locked --test generated --test gitops --test chart
 

@@ -7,6 +7,9 @@
     reason = "a file that cannot be read or parsed fails the test, with its reason"
 )]
 
+#[path = "generated/api.rs"]
+mod api;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,25 +29,43 @@ fn the_definition_in_crds_is_the_one_the_types_describe() {
     assert!(written == crd_yaml(), "crds/apicredentials.yaml is not what the types describe; run: make generate");
 }
 
-/// A block is what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 #[test]
 fn the_blocks_of_the_readme_are_what_the_code_and_the_examples_say() {
-    let before = read("README.md");
-    let mut after = before.clone();
-    for (name, content) in [
-        ("reasons", reasons()),
-        ("renewal times", renewal_times()),
-        ("flags", flags()),
-        ("deploy/examples/welkin.yaml", example("deploy/examples/welkin.yaml")),
-        ("deploy/examples/qontak.yaml", example("deploy/examples/qontak.yaml")),
-        ("deploy/examples/pod.yaml", example("deploy/examples/pod.yaml")),
-    ] {
-        after = with_block(&after, name, &content);
-    }
+    keep_in_step(
+        "README.md",
+        &[
+            ("reasons", reasons()),
+            ("renewal times", renewal_times()),
+            ("flags", flags()),
+            ("deploy/examples/welkin.yaml", example("deploy/examples/welkin.yaml")),
+            ("deploy/examples/qontak.yaml", example("deploy/examples/qontak.yaml")),
+            ("deploy/examples/pod.yaml", example("deploy/examples/pod.yaml")),
+        ],
+    );
+}
+
+#[test]
+fn the_api_reference_is_what_the_definition_says() {
+    keep_in_step(
+        "docs/api.md",
+        &[
+            ("spec", api::fields("spec")),
+            ("status", api::fields("status")),
+            ("columns", api::columns()),
+            ("reasons", reasons()),
+        ],
+    );
+}
+
+/// Compares the blocks of a page, or writes them anew. A block is what stands between `<!-- begin NAME -->` and
+/// `<!-- end NAME -->`.
+fn keep_in_step(page: &str, blocks: &[(&str, String)]) {
+    let before = read(page);
+    let after = blocks.iter().fold(before.clone(), |text, (name, content)| with_block(page, &text, name, content));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(path("README.md"), &after).unwrap();
+        fs::write(path(page), &after).unwrap();
     } else if let Some((line, expected)) = first_difference(&before, &after) {
-        panic!("README.md, line {line}, is not what the code says; run: make generate\nexpected: {expected}");
+        panic!("{page}, line {line}, is not what the code says; run: make generate\nexpected: {expected}");
     }
 }
 
@@ -235,10 +256,10 @@ fn example(file: &str) -> String {
     format!("```yaml\n{}\n```\n", lines.join("\n"))
 }
 
-fn with_block(text: &str, name: &str, content: &str) -> String {
+fn with_block(page: &str, text: &str, name: &str, content: &str) -> String {
     let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
-    let (head, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("README.md lacks {begin}"));
-    let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
+    let (head, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("{page} lacks {begin}"));
+    let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("{page} lacks {end}"));
     format!("{head}{begin}{content}{end}{tail}")
 }
 
