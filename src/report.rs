@@ -1,6 +1,6 @@
 //! What happened → the status and the event. Pure: the time is given.
 //!
-//! The order of the rules is that of the table in the README: the lowest row that applies wins.
+//! The order of the rules is that of the table in docs/concepts.md: the lowest row that applies wins.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -1,4 +1,4 @@
-//! Every state of the table in the README as an object, made by `report::status`, and what a GitOps tool should see.
+//! Every state of the table in docs/concepts.md as an object, made by `report::status`, and what a GitOps tool should see.
 
 use std::collections::BTreeSet;
 
