@@ -22,16 +22,26 @@ struct Seen {
     tunnels: AtomicUsize,
     refused: AtomicUsize,
     login: Option<String>,
+    instead: Option<String>,
     targets: Mutex<Vec<String>>,
 }
 
 impl Proxy {
     /// One that asks for this `user:password`, if any.
     pub async fn start(login: Option<&str>) -> Self {
+        let login = login.map(|login| format!("Basic {}", BASE64_STANDARD.encode(login)));
+        Self::serve(Seen { login, ..Seen::default() }).await
+    }
+
+    /// One that leads every tunnel to this `host:port`, whatever host is asked for.
+    pub async fn to(host: &str) -> Self {
+        Self::serve(Seen { instead: Some(host.to_owned()), ..Seen::default() }).await
+    }
+
+    async fn serve(seen: Seen) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let address = listener.local_addr().expect("it has an address");
-        let login = login.map(|login| format!("Basic {}", BASE64_STANDARD.encode(login)));
-        let seen = Arc::new(Seen { login, ..Seen::default() });
+        let seen = Arc::new(seen);
         let task = tokio::spawn({
             let seen = Arc::clone(&seen);
             async move {
@@ -92,7 +102,7 @@ async fn tunnel(stream: TcpStream, seen: Arc<Seen>) -> Option<()> {
             "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n";
         return stream.write_all(answer.as_bytes()).await.ok();
     }
-    let mut server = TcpStream::connect(&target).await.ok()?;
+    let mut server = TcpStream::connect(seen.instead.as_ref().unwrap_or(&target)).await.ok()?;
     seen.tunnels.fetch_add(1, Ordering::SeqCst);
     seen.targets.lock().unwrap_or_else(PoisonError::into_inner).push(target);
     stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.ok()?;

@@ -10,14 +10,22 @@ use tokio_rustls::server::TlsStream;
 use super::super::certificates::{Authority, Leaf, self_signed, server_config};
 use super::books::Books;
 
-const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+/// The vendors' hosts too, for an operator whose proxy leads here.
+const NAMES: [&str; 6] = [
+    "localhost",
+    "127.0.0.1",
+    "api.live.welkincloud.io",
+    "api.stg.welkincloud.io",
+    "chat-service.qontak.com",
+    "service-chat.qontak.com",
+];
 
 /// What a client meets before HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
-    /// A certificate for localhost, signed by the authority of [`super::StandIn::ca_pem`].
+    /// A certificate for localhost and the vendors' hosts, signed by the authority of [`super::StandIn::ca_pem`].
     Trusted,
-    /// A certificate for localhost that vouches for itself.
+    /// A certificate for the same names that vouches for itself.
     SelfSigned,
     /// A certificate of the right authority for another host.
     WrongHost,
