@@ -32,7 +32,7 @@ fn the_files_and_targets_that_the_guide_names_exist() {
     for target in guide.split("\nmake ").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
         assert!(makefile.contains(&format!("\n{target}: ")), "make {target}");
     }
-    for test in guide.split("--test ").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
+    for test in guide.split("--test ").skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next()) {
         assert!(repository().join("tests").join(test).is_dir(), "--test {test}");
     }
 }
