@@ -5,9 +5,15 @@ use std::sync::Arc;
 use apicredential_operator::credential::ApiCredential;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Client;
 use kube::api::{Api, PostParams};
+use kube::core::NamespaceResourceScope;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+use crate::support::mode::{Mode, Named};
 
 pub const NAMESPACES: usize = 20;
 /// Where the operator keeps its lease.
@@ -95,6 +101,25 @@ pub async fn namespaces(client: &Client) {
         let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
         api.create(&PostParams::default(), &namespace).await.expect("a namespace can be created");
     }
+    for object in Mode::Cluster.within(HOME, &Named::default()) {
+        let created = match object["kind"].as_str() {
+            Some("Role") => create_in_home::<Role>(client, &object).await.map(drop),
+            _ => create_in_home::<RoleBinding>(client, &object).await.map(drop),
+        };
+        created.expect("the rights on the lease can be given");
+    }
+}
+
+async fn create_in_home<K>(client: &Client, object: &Value) -> kube::Result<K>
+where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let object: K = serde_json::from_value(object.clone()).expect("the rendering is of its kind");
+    Api::namespaced(client.clone(), HOME).create(&PostParams::default(), &object).await
 }
 
 /// Creates the first N members; those with an odd number ask the last of the origins.
