@@ -111,7 +111,8 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 
     /// What is logged: a level, or levels by target as in info,kube=debug; bodies and headers never are
-    #[arg(long, env = "APICREDENTIAL_LOG", hide_env_values = true, value_name = "FILTER", default_value = "info")]
+    #[arg(long, env = "APICREDENTIAL_LOG", hide_env_values = true, value_name = "FILTER")]
+    #[arg(default_value = "info,kube_runtime=warn")]
     pub log: String,
 }
 

@@ -7,6 +7,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use kube::core::request::Request;
 use kube::runtime::events::Event;
 use kube::{Client, Resource};
+use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -88,6 +89,18 @@ impl Fault {
     }
 }
 
+/// All that is asked of an object after a write.
+#[derive(Deserialize)]
+struct Saved {
+    metadata: SavedMeta,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedMeta {
+    resource_version: String,
+}
+
 /// The calls that the operator makes, beside its watches and its lease.
 #[derive(Clone)]
 pub struct Cluster {
@@ -150,9 +163,11 @@ impl Cluster {
     /// Patches a status; the patch names the uid and the resourceVersion that it is meant for. The resourceVersion
     /// after it.
     pub async fn patch_status(&self, namespace: &str, name: &str, patch: &Value) -> Result<String, Fault> {
-        let (api, patch) = (self.untyped(namespace), Patch::Merge(patch));
-        let saved = bounded(READ, api.patch_status(name, &PatchParams::default(), &patch)).await?;
-        Ok(saved.metadata.resource_version.unwrap_or_default())
+        let request = Request::new(ApiCredential::url_path(&(), Some(namespace)));
+        let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::Merge(patch));
+        let request = request.map_err(|_| Fault::Rejected)?;
+        let saved = bounded(READ, self.client.request::<Saved>(request)).await?;
+        Ok(saved.metadata.resource_version)
     }
 
     /// What was said of a credential that cannot be decoded, and its resourceVersion.

@@ -13,7 +13,6 @@ use kube::runtime::controller::Action;
 
 use crate::clock;
 use crate::cluster::Fault;
-use crate::credential::ApiCredential;
 use crate::decide::{Decision, decide};
 use crate::deliver::Courier;
 use crate::deliver::render::render;
@@ -28,7 +27,7 @@ use crate::reconcile::sight::Sight;
 use crate::rest::{self, Pace};
 use crate::serve::Health;
 use crate::watch::held::Held;
-use crate::watch::{Guarded, Key};
+use crate::watch::{Guarded, Key, Opened};
 
 mod attempt;
 mod check;
@@ -117,7 +116,7 @@ pub async fn reconcile(held: Arc<Held>, context: Arc<Context>) -> Result<Action,
     }
     let began = clock::steady();
     // Boxed: its state is large.
-    let look = Box::pin(look_at(object, Arc::clone(&context)));
+    let look = Box::pin(look_at(object, Arc::clone(&held), Arc::clone(&context)));
     let wake = match unless_it_panics(look).await {
         Some(wake) => wake,
         None => {
@@ -143,12 +142,12 @@ pub fn never_fails(_held: Arc<Held>, error: &Infallible, _context: Arc<Context>)
     match *error {}
 }
 
-async fn look_at(object: Guarded, context: Arc<Context>) -> Timestamp {
+async fn look_at(object: Guarded, held: Arc<Held>, context: Arc<Context>) -> Timestamp {
     if object.0.is_err() {
         tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;
     }
     match object.0 {
-        Ok(credential) => Round::run(Arc::new(credential), context).await,
+        Ok(credential) => Round::run(Opened { held, credential: Arc::new(credential) }, context).await,
         Err(undecodable) => {
             rest::resync_time(clock::now(), &undecodable.metadata.uid.unwrap_or_default(), &context.operator.pace)
         }
@@ -160,8 +159,8 @@ const STEPS: usize = 7;
 
 impl Round {
     /// Looks, decides and acts; when to look again.
-    async fn run(credential: Arc<ApiCredential>, context: Arc<Context>) -> Timestamp {
-        let mut round = match Round::begin(credential, context) {
+    async fn run(opened: Opened, context: Arc<Context>) -> Timestamp {
+        let mut round = match Round::begin(opened, context) {
             Ok(round) => round,
             Err(unchanged) => return unchanged,
         };

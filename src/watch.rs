@@ -36,6 +36,15 @@ pub type Guarded = DeserializeGuard<ApiCredential>;
 /// What wakes a credential.
 pub type Wake = ObjectRef<Held>;
 
+/// A credential that was taken out of the store to be looked at.
+#[derive(Clone)]
+pub struct Opened {
+    /// As the store has it.
+    pub held: Arc<Held>,
+    /// The same.
+    pub credential: Arc<ApiCredential>,
+}
+
 /// A namespace and a name. One text that its clones share: a credential's key is kept in many places.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
@@ -184,9 +193,13 @@ impl Watch {
         (watch, streams)
     }
 
-    /// The status of a credential as the store has it.
-    pub fn stored_status(&self, key: &Key) -> Option<ApiCredentialStatus> {
-        self.store.get(&key.wake())?.open().0.ok()?.status
+    /// The status of a credential as the store has it now; `opened` is one that the store had.
+    pub fn stored_status(&self, key: &Key, opened: &Opened) -> Option<ApiCredentialStatus> {
+        let now = self.store.get(&key.wake())?;
+        if Arc::ptr_eq(&now, &opened.held) {
+            return opened.credential.status.clone();
+        }
+        now.open().0.ok()?.status
     }
 
     /// Wakes a credential.

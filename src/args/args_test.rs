@@ -36,7 +36,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((election.namespace.as_str(), election.name.as_str()), ("operators", "apicredential-operator"));
     assert_eq!(election.duration, Duration::from_secs(60));
     assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Json, "info"));
+    assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Json, "info,kube_runtime=warn"));
 }
 
 #[test]

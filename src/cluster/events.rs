@@ -12,8 +12,10 @@ use k8s_openapi::api::events::v1::Event as Written;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
+use kube::core::request::Request;
 use kube::runtime::events::{Event, EventType};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Client, Resource as _, ResourceExt as _};
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::clock;
@@ -55,10 +57,12 @@ impl Events {
     }
 
     pub(super) async fn publish(&self, event: &Event, about: &ObjectReference) -> kube::Result<()> {
-        let api: Api<Written> = Api::namespaced(self.client.clone(), about.namespace.as_deref().unwrap_or_default());
+        // Nothing is asked of what comes back.
+        let requests = Request::new(Written::url_path(&(), about.namespace.as_deref()));
         if let Some(again) = self.again(event, about) {
             let series = json!({"series": {"count": again.count, "lastObservedTime": MicroTime(clock::now())}});
-            match api.patch(&again.name, &PatchParams::default(), &Patch::Merge(series)).await {
+            let patch = requests.patch(&again.name, &PatchParams::default(), &Patch::Merge(series));
+            match self.client.request::<IgnoredAny>(patch.map_err(kube::Error::BuildRequest)?).await {
                 Ok(_) => {
                     self.remember(about, again);
                     return Ok(());
@@ -76,7 +80,9 @@ impl Events {
             count: 1,
             told: clock::steady(),
         };
-        api.create(&PostParams::default(), &written).await?;
+        let body = serde_json::to_vec(&written).map_err(kube::Error::SerdeError)?;
+        let create = requests.create(&PostParams::default(), body).map_err(kube::Error::BuildRequest)?;
+        self.client.request::<IgnoredAny>(create).await?;
         if matches!(event.type_, EventType::Warning) {
             self.remember(about, warning);
         }

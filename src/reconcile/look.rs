@@ -21,10 +21,11 @@ use crate::reason::{Reason, Refusal};
 use crate::report::{self, CheckFinding, Findings, SourceFinding};
 use crate::rest::{self, Life};
 use crate::watch::index::{Glance, source_name};
-use crate::watch::{Key, Version};
+use crate::watch::{Key, Opened, Version};
 
 /// One look at one credential, from its begin to its end.
 pub(super) struct Round {
+    opened: Opened,
     pub(super) credential: Arc<ApiCredential>,
     pub(super) context: Arc<Context>,
     pub(super) key: Key,
@@ -50,13 +51,14 @@ pub(super) struct Blind {
 
 impl Round {
     /// Begins a look, unless nothing changed and nothing is due: then, when something will be.
-    pub(super) fn begin(credential: Arc<ApiCredential>, context: Arc<Context>) -> Result<Self, Timestamp> {
+    pub(super) fn begin(opened: Opened, context: Arc<Context>) -> Result<Self, Timestamp> {
+        let credential = Arc::clone(&opened.credential);
         let key = Key::of(&*credential);
         let uid = credential.uid().unwrap_or_default();
         let spec = &credential.spec;
         let watch = &context.courier.watch;
         let glance = watch.index.glance(&credential, source_name(&spec.provider), &spec.target.name);
-        let stored = || watch.stored_status(&key);
+        let stored = || watch.stored_status(&key, &opened);
         let recalled = context.memory.recall(&uid, stored).filter(|memory| !memory.is_of_a_later_world(&credential));
         let mut memory = recalled.unwrap_or_else(|| seed::seed(&credential, &glance, &context));
         memory.version = number(credential.metadata.resource_version.as_deref());
@@ -81,6 +83,7 @@ impl Round {
         // The beginning, so that a clock that is set back in the middle of a look counts as set back after it.
         let memory = Remembered { glance: Some(glance.imprint), looked: Some(Mark::now()), ..memory };
         Ok(Self {
+            opened,
             credential,
             context,
             key,
@@ -105,7 +108,7 @@ impl Round {
             self.context.gates.forget(&self.key);
         }
         self.memory.due = Some(due);
-        let stored = || self.context.courier.watch.stored_status(&self.key);
+        let stored = || self.context.courier.watch.stored_status(&self.key, &self.opened);
         self.context.memory.keep(&self.uid, self.memory.clone(), stored);
         if !self.context.courier.watch.index.knows(&self.key, &self.uid) {
             // It went while it was looked at; nothing may stay behind.
