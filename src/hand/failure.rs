@@ -134,6 +134,9 @@ fn sentence(reason: Reason, request: &RequestPlan) -> String {
         Reason::UnexpectedStatus => format!(
             "{provider} answered with an HTTP status that the exchange does not define; check --endpoint, then {what}."
         ),
+        Reason::ResponseMismatch => {
+            format!("{provider} answered for another API client than the one asked for; check {what}.")
+        }
         Reason::RateLimited => format!("{provider} asks to slow down; try again later."),
         Reason::ProviderUnavailable => format!("{provider} answered with a server error; try again later."),
         Reason::ProviderTimeout => {
