@@ -143,15 +143,20 @@ impl Memory {
         all.insert(uid.into(), Kept { remembered: Remembered { status, ..remembered }, said_as_stored });
     }
 
-    /// The store has another status of a credential now. What was said is remembered, whoever said the other.
-    pub fn stored(&self, uid: &str, before: Option<&ApiCredentialStatus>, now: Option<&ApiCredentialStatus>) {
+    /// The store is about to take another status of a credential. What was said is remembered, whoever says the other.
+    /// Told before the store changes: afterwards nobody knows which of both [`Memory::keep`] has referred to.
+    pub fn leaves_store(&self, uid: &str, before: Option<&ApiCredentialStatus>, now: Option<&ApiCredentialStatus>) {
         let mut all = self.lock();
-        let Some(kept) = all.get_mut(uid) else { return };
-        if kept.said_as_stored && before != now {
+        if let Some(kept) = all.get_mut(uid).filter(|kept| kept.said_as_stored && before != now) {
             kept.said_as_stored = false;
             kept.remembered.status = before.cloned().map(Arc::new);
         }
-        if !kept.said_as_stored && kept.remembered.status.is_some() && kept.remembered.status.as_deref() == now {
+    }
+
+    /// The store has that status of a credential now: if it is what was said, it need not be kept twice.
+    pub fn is_in_store(&self, uid: &str, now: &ApiCredentialStatus) {
+        let mut all = self.lock();
+        if let Some(kept) = all.get_mut(uid).filter(|kept| kept.remembered.status.as_deref() == Some(now)) {
             kept.said_as_stored = true;
             kept.remembered.status = None;
         }
@@ -186,9 +191,10 @@ mod tests {
         keep(&memory, 1, &ours);
         assert!(memory.lock()["u"].remembered.status.is_none(), "the store has it");
         assert_eq!(said(&memory, Some(&ours)), Some(1));
-        memory.stored("u", Some(&ours), Some(&edited));
+        memory.leaves_store("u", Some(&ours), Some(&edited));
+        memory.is_in_store("u", &edited);
         assert_eq!(said(&memory, Some(&edited)), Some(1));
-        memory.stored("u", Some(&edited), None);
+        memory.leaves_store("u", Some(&edited), None);
         assert_eq!(said(&memory, None), Some(1));
     }
 
@@ -197,11 +203,18 @@ mod tests {
         let (memory, before, ours) = (Memory::default(), status(1), status(2));
         keep(&memory, 2, &before);
         assert_eq!(said(&memory, Some(&before)), Some(2), "the watch lags");
-        memory.stored("u", Some(&before), Some(&ours));
+        memory.leaves_store("u", Some(&before), Some(&ours));
+        memory.is_in_store("u", &ours);
         assert!(memory.lock()["u"].remembered.status.is_none());
         assert_eq!(said(&memory, Some(&ours)), Some(2));
-        memory.stored("u", Some(&ours), Some(&ours));
+        memory.leaves_store("u", Some(&ours), Some(&ours));
+        memory.is_in_store("u", &ours);
         assert_eq!(said(&memory, Some(&ours)), Some(2), "a label changed");
+        // The look ends between both: the store had the old one when it was told, and has the new one when it is kept.
+        memory.leaves_store("u", Some(&ours), Some(&status(3)));
+        keep(&memory, 3, &status(3));
+        memory.is_in_store("u", &status(3));
+        assert_eq!(said(&memory, Some(&status(3))), Some(3));
         memory.forget("u");
         assert_eq!(said(&memory, Some(&ours)), None);
     }

@@ -121,8 +121,10 @@ impl Health {
 pub trait Listener: Send + 'static {
     /// One of the first list.
     fn found(&self, object: &Guarded);
-    /// Another version of one that was held.
-    fn changed(&self, before: &Guarded, now: &Guarded);
+    /// One of which the store is about to take another version.
+    fn changing(&self, before: &Guarded, now: &Guarded);
+    /// One that the store has now.
+    fn stored(&self, now: &Guarded);
     /// One that is no more, by its uid.
     fn gone(&self, key: &Key, uid: &str);
 }
@@ -131,7 +133,9 @@ pub trait Listener: Send + 'static {
 impl Listener for () {
     fn found(&self, _object: &Guarded) {}
 
-    fn changed(&self, _before: &Guarded, _now: &Guarded) {}
+    fn changing(&self, _before: &Guarded, _now: &Guarded) {}
+
+    fn stored(&self, _now: &Guarded) {}
 
     fn gone(&self, _key: &Key, _uid: &str) {}
 }
@@ -262,6 +266,9 @@ impl Watch {
                         listener.found(&object);
                     }
                     let before = self.store.get(&key.wake()).map(|held| held.open());
+                    if let Some(before) = &before {
+                        listener.changing(before, &object);
+                    }
                     let held = Held::of(&object);
                     // Before the first list is complete the store collects; afterwards each change stands alone.
                     writer.apply_watcher_event(&if first {
@@ -269,9 +276,7 @@ impl Watch {
                     } else {
                         watcher::Event::Apply(held.clone())
                     });
-                    if let Some(before) = &before {
-                        listener.changed(before, &object);
-                    }
+                    listener.stored(&object);
                     let version = |object: &Guarded| object.meta().resource_version.clone();
                     let is_put_back =
                         before.is_some_and(|before| is_older(version(&object).as_deref(), version(&before).as_deref()));

@@ -27,9 +27,14 @@ impl Listener for Books {
         reconcile::restore_pause(object, &self.gates, &self.allowed, &self.pace);
     }
 
-    fn changed(&self, before: &Guarded, now: &Guarded) {
-        let uid = now.meta().uid.as_deref().unwrap_or_default();
-        self.memory.stored(uid, status(before), status(now));
+    fn changing(&self, before: &Guarded, now: &Guarded) {
+        self.memory.leaves_store(uid(now), status(before), status(now));
+    }
+
+    fn stored(&self, now: &Guarded) {
+        if let Some(status) = status(now) {
+            self.memory.is_in_store(uid(now), status);
+        }
     }
 
     fn gone(&self, key: &Key, uid: &str) {
@@ -37,6 +42,10 @@ impl Listener for Books {
         self.gates.forget(key);
         self.metrics.remove_credential(key);
     }
+}
+
+fn uid(object: &Guarded) -> &str {
+    object.meta().uid.as_deref().unwrap_or_default()
 }
 
 fn status(object: &Guarded) -> Option<&ApiCredentialStatus> {

@@ -50,9 +50,9 @@ impl Usage {
 pub struct Requests(BTreeMap<(String, String), usize>);
 
 impl Requests {
-    /// Requests for single objects.
+    /// Requests for single objects; the API server's documents, read once per term, are none.
     pub fn gets(&self) -> usize {
-        self.sum(|verb, _| verb == "get")
+        self.sum(|verb, resource| verb == "get" && !resource.is_empty())
     }
 
     /// All but lists and watches.

@@ -33,3 +33,40 @@ async fn every_listed_namespace_is_served_and_no_other() {
     assert_eq!(clients[2].count(), 0, "the third namespace is not listed");
     assert!(spaces[2].secret("a-token").await.is_none());
 }
+
+/// Sharding: each shard has namespaces and a lease of its own, and its end is nobody else's.
+#[tokio::test]
+async fn shards_with_namespaces_and_leases_of_their_own_work_side_by_side() {
+    let stand_in = StandIn::start();
+    let spaces = [Space::new().await, Space::new().await];
+    let mut clients = Vec::new();
+    let mut shards = Vec::new();
+    for space in &spaces {
+        let shard = Settings::new(space, &stand_in).patient().flag("--namespaces", &space.name);
+        shards.push(shard.flag("--lease-name", "shard").start().await);
+    }
+    for space in &spaces {
+        let client = stand_in.welkin(&space.unique("c"));
+        space.source_welkin("a-source", "a-secret").await;
+        space.apply(&space::welkin("a", &client, &stand_in)).await;
+        clients.push(client);
+    }
+    for (space, shard) in spaces.iter().zip(&shards) {
+        space.wait_ready("a").await;
+        let shown = async |of: &Space| {
+            shard.metric(&format!(r#"apicredential_ready{{namespace="{}",name="a"}}"#, of.name)).await
+        };
+        for other in &spaces {
+            assert_eq!(shown(other).await.is_some(), other.name == space.name, "each shows its own");
+        }
+        assert_eq!(shard.metric("apicredential_leader").await, Some(1.0), "both lead at once");
+    }
+
+    shards[0].kill();
+    for space in &spaces {
+        space.patch_secret("a-source", &serde_json::json!({"stringData": {"secret": "another-secret"}})).await;
+    }
+    spaces[1].wait_until("a", "two exchanges", |a| a.status.as_ref().is_some_and(|s| s.revision == Some(2))).await;
+    assert_eq!(clients[0].count(), 1, "nobody stands in for the shard that is gone");
+    assert_eq!(clients[1].count(), 2);
+}
