@@ -10,7 +10,7 @@ AUDIT := $(CURDIR)/target/suite-audit
 MODES = TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 modes::
 
 .DEFAULT_GOAL := help
-.PHONY: help build test modes roll bench bench-smoke torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
+.PHONY: help build test modes roll bench bench-smoke budgets torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-smoke: ## Run each scenario small, on a debug build, and hold what can be 
 	@tests/control-plane/build.sh > /dev/null
 	$(CARGO) build --locked --bin apicredential-operator --example bench
 	@BENCH_SMOKE=1 target/debug/examples/bench
+
+budgets: ## Hold the size of a release to its budget
+	@tests/tools/budgets.sh
 
 torture: ## Run what takes too long for `make test`, within TORTURE_MINUTES=120
 	@tests/torture.sh

@@ -35,11 +35,14 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
 /// An operator with nothing to do at all.
 pub async fn empty(settings: &Settings) -> Figures {
     let mut world = World::empty(0).await;
+    let audit = world.audit();
     world.start(&[]);
     let ready = world.operator().ready().await;
     tokio::time::sleep(settings.settling()).await;
     let mut figures = Figures::new("empty", 0);
     figures.note("from the start to ready", ready.as_secs_f64(), "s");
+    // A list each of credentials, sources and targets, and the API server's document of the definition.
+    figures.count("requests of the start, the lease's left out", audit.requests().total() as f64, Goal::AtMost(4.0));
     figures.note("CPU of the start", world.operator().usage().cpu_seconds, "s");
     let usage = world.operator().usage();
     figures.goal("memory", usage.rss_mib, "MiB", Goal::AtMost(12.0));
