@@ -42,8 +42,8 @@ async fn shards_with_namespaces_and_leases_of_their_own_work_side_by_side() {
     let mut clients = Vec::new();
     let mut shards = Vec::new();
     for space in &spaces {
-        let shard = Settings::new(space, &stand_in).patient().flag("--namespaces", &space.name);
-        shards.push(shard.flag("--lease-name", "shard").start().await);
+        // Its lease is in the same namespace.
+        shards.push(Settings::new(space, &stand_in).patient().flag("--namespaces", &space.name).start().await);
     }
     for space in &spaces {
         let client = stand_in.welkin(&space.unique("c"));

@@ -59,11 +59,9 @@ async fn odd_but_good_answers_are_taken_for_what_they_mean() {
         if provider == Qontak {
             assert_eq!(value(&secret, "token").as_deref(), Some(hostile::TOKEN), "{name}");
         }
-        let reason = async || {
-            let events = space.events_of(name).await;
-            events.first().map(|(_, reason, _)| reason.clone())
-        };
-        assert_eq!(space.wait_for("its event", reason).await, event, "{name}");
+        // In the mode `pinned` a refusal may have come first, before the rights counted.
+        let told = async || space.events_of(name).await.iter().any(|(_, reason, _)| reason == event).then_some(());
+        space.wait_for("its event", told).await;
     }
     space.assert_no_leaks(&hostile::sentinels()).await;
 }
