@@ -118,19 +118,24 @@ struct Kept {
 
 /// The memory of one term as leader.
 #[derive(Default)]
-pub struct Memory {
-    by_uid: Mutex<HashMap<Box<str>, Kept>>,
+pub struct Memory(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    by_uid: HashMap<Box<str>, Kept>,
+    /// The one whose status the store is just changing: until it has, nothing can be said to be as stored.
+    changing: Option<Box<str>>,
 }
 
 impl Memory {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Kept>> {
-        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is remembered; none on the first look. `stored` is asked for the status in the store.
     pub fn recall(&self, uid: &str, stored: impl Fn() -> Option<ApiCredentialStatus>) -> Option<Remembered> {
         let all = self.lock();
-        let kept = all.get(uid)?;
+        let kept = all.by_uid.get(uid)?;
         let said = if kept.said_as_stored { stored().map(Arc::new) } else { kept.remembered.status.clone() };
         Some(Remembered { status: said, ..kept.remembered.clone() })
     }
@@ -138,25 +143,29 @@ impl Memory {
     /// Remembers. A status that is the stored one is not kept twice.
     pub fn keep(&self, uid: &str, remembered: Remembered, stored: impl Fn() -> Option<ApiCredentialStatus>) {
         let mut all = self.lock();
-        let said_as_stored = remembered.status.as_deref().is_some_and(|said| Some(said) == stored().as_ref());
+        let is_settled = all.changing.as_deref() != Some(uid);
+        let is_stored = |said: &ApiCredentialStatus| stored().as_ref() == Some(said);
+        let said_as_stored = is_settled && remembered.status.as_deref().is_some_and(is_stored);
         let status = remembered.status.clone().filter(|_| !said_as_stored);
-        all.insert(uid.into(), Kept { remembered: Remembered { status, ..remembered }, said_as_stored });
+        all.by_uid.insert(uid.into(), Kept { remembered: Remembered { status, ..remembered }, said_as_stored });
     }
 
     /// The store is about to take another status of a credential. What was said is remembered, whoever says the other.
-    /// Told before the store changes: afterwards nobody knows which of both [`Memory::keep`] has referred to.
     pub fn leaves_store(&self, uid: &str, before: Option<&ApiCredentialStatus>, now: Option<&ApiCredentialStatus>) {
         let mut all = self.lock();
-        if let Some(kept) = all.get_mut(uid).filter(|kept| kept.said_as_stored && before != now) {
+        all.changing = Some(uid.into());
+        if let Some(kept) = all.by_uid.get_mut(uid).filter(|kept| kept.said_as_stored && before != now) {
             kept.said_as_stored = false;
             kept.remembered.status = before.cloned().map(Arc::new);
         }
     }
 
     /// The store has that status of a credential now: if it is what was said, it need not be kept twice.
-    pub fn is_in_store(&self, uid: &str, now: &ApiCredentialStatus) {
+    pub fn is_in_store(&self, uid: &str, now: Option<&ApiCredentialStatus>) {
         let mut all = self.lock();
-        if let Some(kept) = all.get_mut(uid).filter(|kept| kept.remembered.status.as_deref() == Some(now)) {
+        all.changing = None;
+        let is_said = |kept: &&mut Kept| now.is_some() && kept.remembered.status.as_deref() == now;
+        if let Some(kept) = all.by_uid.get_mut(uid).filter(is_said) {
             kept.said_as_stored = true;
             kept.remembered.status = None;
         }
@@ -164,7 +173,7 @@ impl Memory {
 
     /// Forgets a credential that is gone.
     pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+        self.lock().by_uid.remove(uid);
     }
 }
 
@@ -189,10 +198,10 @@ mod tests {
     fn what_was_said_is_not_kept_twice_and_not_lost_when_somebody_edits_it() {
         let (memory, ours, edited) = (Memory::default(), status(1), status(9));
         keep(&memory, 1, &ours);
-        assert!(memory.lock()["u"].remembered.status.is_none(), "the store has it");
+        assert!(memory.lock().by_uid["u"].remembered.status.is_none(), "the store has it");
         assert_eq!(said(&memory, Some(&ours)), Some(1));
         memory.leaves_store("u", Some(&ours), Some(&edited));
-        memory.is_in_store("u", &edited);
+        memory.is_in_store("u", Some(&edited));
         assert_eq!(said(&memory, Some(&edited)), Some(1));
         memory.leaves_store("u", Some(&edited), None);
         assert_eq!(said(&memory, None), Some(1));
@@ -204,16 +213,20 @@ mod tests {
         keep(&memory, 2, &before);
         assert_eq!(said(&memory, Some(&before)), Some(2), "the watch lags");
         memory.leaves_store("u", Some(&before), Some(&ours));
-        memory.is_in_store("u", &ours);
-        assert!(memory.lock()["u"].remembered.status.is_none());
+        memory.is_in_store("u", Some(&ours));
+        assert!(memory.lock().by_uid["u"].remembered.status.is_none());
         assert_eq!(said(&memory, Some(&ours)), Some(2));
         memory.leaves_store("u", Some(&ours), Some(&ours));
-        memory.is_in_store("u", &ours);
+        memory.is_in_store("u", Some(&ours));
         assert_eq!(said(&memory, Some(&ours)), Some(2), "a label changed");
-        // The look ends between both: the store had the old one when it was told, and has the new one when it is kept.
+        // A look ends while the store changes: whichever it finds there, what it said is kept.
         memory.leaves_store("u", Some(&ours), Some(&status(3)));
+        keep(&memory, 2, &ours);
+        memory.is_in_store("u", Some(&status(3)));
+        assert_eq!(said(&memory, Some(&status(3))), Some(2), "another's hand is seen");
+        memory.leaves_store("u", Some(&status(3)), Some(&status(3)));
         keep(&memory, 3, &status(3));
-        memory.is_in_store("u", &status(3));
+        memory.is_in_store("u", Some(&status(3)));
         assert_eq!(said(&memory, Some(&status(3))), Some(3));
         memory.forget("u");
         assert_eq!(said(&memory, Some(&ours)), None);

@@ -122,6 +122,7 @@ pub async fn reconcile(held: Arc<Held>, context: Arc<Context>) -> Result<Action,
         None => {
             tracing::error!(namespace = key.namespace(), name = key.name(), reason = %Reason::UnexpectedPanic, "a look at this credential panicked");
             let refusal = Reason::UnexpectedPanic.into();
+            context.gates.forget(&key);
             let _ = unless_it_panics(tell::refused(&held.open(), &context, &refusal)).await;
             rest::after(clock::now(), context.operator.pace.retry_base * 12)
         }
@@ -144,6 +145,7 @@ pub fn never_fails(_held: Arc<Held>, error: &Infallible, _context: Arc<Context>)
 
 async fn look_at(object: Guarded, held: Arc<Held>, context: Arc<Context>) -> Timestamp {
     if object.0.is_err() {
+        context.gates.forget(&Key::of(&object));
         tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;
     }
     match object.0 {

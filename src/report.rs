@@ -211,7 +211,8 @@ fn note_check(next: &mut ApiCredentialStatus, findings: &Findings) {
         CheckVerdict::Revoked if !known => refused.saturating_add(1),
         CheckVerdict::Revoked | CheckVerdict::Unavailable => refused,
     };
-    if known && check.verdict == CheckVerdict::Accepted {
+    let is_due = next.renewal_time.as_ref().is_some_and(|planned| planned.0 <= check.at);
+    if known && check.verdict == CheckVerdict::Accepted && !is_due {
         // The attempts to replace it have failed, and need not go on.
         next.failed_attempts = next.failed_attempts.map(|_| 0);
         next.next_attempt_time = None;

@@ -167,10 +167,10 @@ pub fn latest_check(now: Timestamp, interval: i64) -> Timestamp {
     later(now, interval.saturating_add(interval / 10))
 }
 
-/// When a check tries again for which its endpoint had no place: after a twentieth to a tenth of the interval.
+/// When a check tries again for which its endpoint had no place: after a quarter to half of the interval.
 pub fn put_off_check(now: Timestamp, interval: i64, uid: &str) -> Timestamp {
     let part = 0.5 + 0.5 * share(&[uid, "put off", &now.to_string()]);
-    later(now, seconds(seconds_f64(interval) / 10.0 * part))
+    later(now, seconds(seconds_f64(interval) / 2.0 * part))
 }
 
 /// From when on the refusal of a token calls for an exchange, if it is the `refused`th in a row. The first one does at

@@ -267,6 +267,11 @@ impl Watch {
                     }
                     let before = self.store.get(&key.wake()).map(|held| held.open());
                     if let Some(before) = &before {
+                        let uid = before.meta().uid.as_deref().unwrap_or_default();
+                        if object.meta().uid.as_deref() != Some(uid) {
+                            // Deleted and created anew while no watch ran.
+                            listener.gone(&key, uid);
+                        }
                         listener.changing(before, &object);
                     }
                     let held = Held::of(&object);

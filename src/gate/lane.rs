@@ -103,6 +103,8 @@ impl<K: Clone + Eq + Hash> Lane<K> {
             self.line.postpone(turn, due);
             return (Verdict::At(due), woken);
         }
+        // Who has come reads now: it is not late, and its grant lives from here.
+        self.line.postpone(turn, now);
         (Verdict::Go, woken)
     }
 

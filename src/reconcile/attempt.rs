@@ -20,7 +20,7 @@ use crate::reason::{Reason, Refusal};
 use crate::report::{self, Attempt};
 use crate::rest;
 use crate::watch::index::Seen;
-use crate::watch::{Key, Watch};
+use crate::watch::{Key, Version, Watch};
 
 /// A target that nobody else may write until the end of the write.
 struct Claim {
@@ -96,7 +96,11 @@ impl Round {
     /// The watches show its first exchange ahead, or the status a renewal that is due.
     fn is_bound_to_exchange(&self) -> bool {
         let is_there = |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.present);
-        if self.credential.spec.suspend || !is_there(&self.glance.source) || !self.context.courier.watch.healthy() {
+        let spec = &self.credential.spec;
+        if self.memory.status_unsaved || spec.suspend || !is_there(&self.glance.source) {
+            return false;
+        }
+        if !self.context.courier.watch.healthy() {
             return false;
         }
         let (status, now) = (self.status(), clock::now());
@@ -104,9 +108,16 @@ impl Round {
         let is_over =
             status.token.as_ref().and_then(|token| token.expiration_time.as_ref()).is_some_and(|end| end.0 <= now);
         let is_due = status.renewal_time.as_ref().is_some_and(|planned| planned.0 <= now);
+        // What was said last is of this spec, and of the target as it is.
+        let told = status.target.as_ref().zip(self.glance.target.as_ref());
+        let as_told = status.observed_generation == self.credential.metadata.generation
+            && told.is_some_and(|(told, seen)| Version::from(told.version.as_str()) == seen.version);
         match is_there(&self.glance.target) {
-            false => is_first,
-            true => is_due && !is_over && report::is_ready(&status) && report::open_failure(&status).is_none(),
+            // Of a target to merge into, the watch need not know.
+            false => is_first && spec.target.creation_policy != CreationPolicy::Merge,
+            true => {
+                as_told && is_due && !is_over && report::is_ready(&status) && report::open_failure(&status).is_none()
+            }
         }
     }
 

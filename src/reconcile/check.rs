@@ -60,7 +60,7 @@ impl Round {
         let Some(interval) = plan.verification else { return };
         let (provider, endpoint) = (plan.request.provider(), plan.request.endpoint());
         let leads = self.context.courier.leadership.may_start();
-        let pass = self.context.gates.admit_aside(endpoint, clock::steady()).filter(|_| leads);
+        let pass = leads.then(|| self.context.gates.admit_aside(endpoint, clock::steady())).flatten();
         let Some(pass) = pass else {
             self.no_check_before = Some(rest::put_off_check(clock::now(), interval, &self.uid));
             self.fresh_target.clone_from(&sight.secret);

@@ -32,9 +32,7 @@ impl Listener for Books {
     }
 
     fn stored(&self, now: &Guarded) {
-        if let Some(status) = status(now) {
-            self.memory.is_in_store(uid(now), status);
-        }
+        self.memory.is_in_store(uid(now), status(now));
     }
 
     fn gone(&self, key: &Key, uid: &str) {

@@ -33,7 +33,8 @@ where
     begun_anew(watch).flat_map(move |event| {
         let changes = match event {
             Ok(watcher::Event::Init) => {
-                listing.clear();
+                // What a list that broke off has shown is known, too: the next one tells whether it has gone.
+                known.extend(listing.drain());
                 Vec::new()
             }
             Ok(watcher::Event::InitApply(object)) => {
