@@ -7,7 +7,11 @@ pub const WITHOUT: [(Mode, &str, &str, &str); 1] =
     [(Mode::Pinned, "list", "secrets", "no list in this mode: it says so once and looks again instead")];
 
 /// Tests in which the API server has to refuse something to the operator's account, and why.
-pub const PROVOKED: [(&str, &str); 4] = [
+pub const PROVOKED: [(&str, &str); 5] = [
+    (
+        "deletion::a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no_complaint",
+        "a namespace that is being deleted answers a CREATE so, the rehearsed one, too",
+    ),
     (
         "write_rejected::a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_was_there_before",
         "a quota that is used up answers so, too",
