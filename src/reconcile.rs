@@ -32,6 +32,7 @@ use crate::watch::{Guarded, Key, Opened};
 mod attempt;
 mod check;
 mod earlier;
+mod line;
 mod look;
 mod seed;
 mod sight;

@@ -13,14 +13,12 @@ use crate::cluster::Fault;
 use crate::credential::CreationPolicy;
 use crate::decide::{self, Cause, Decision, Standing, attempt_class, decide};
 use crate::deliver::{Delivery, Ending, Errand};
-use crate::gate::{Admission, Pass, Wait};
+use crate::gate::{Admission, Pass};
 use crate::observe;
-use crate::plan::Plan;
 use crate::reason::{Reason, Refusal};
 use crate::report::{self, Attempt};
 use crate::rest;
-use crate::watch::index::Seen;
-use crate::watch::{Key, Version, Watch};
+use crate::watch::{Key, Watch};
 
 /// A target that nobody else may write until the end of the write.
 struct Claim {
@@ -70,55 +68,6 @@ impl Round {
         }
         // Boxed: its state is large, and every look would carry it along.
         Box::pin(self.run_pair(sight, cause, pass, claim)).await
-    }
-
-    /// Where all that is known without a read says that an exchange comes next, whoever has to wait for its turn waits
-    /// before anything is read for it, and not with a look before and a look after. Some: its turn has not come.
-    pub(super) fn line_up(&mut self) -> Option<Timestamp> {
-        if !self.is_bound_to_exchange() || !self.context.courier.leadership.may_start() {
-            return None;
-        }
-        let plan = Plan::parse(&self.credential.spec, &self.context.allowed).ok()?;
-        let (endpoint, now) = (plan.request.endpoint(), clock::steady());
-        // What is to be told during a pause is found by a look.
-        if !plan.endpoint_allowed || self.context.gates.paused_until(endpoint, now).is_some() {
-            return None;
-        }
-        let wait = self.context.gates.line_up(endpoint, &self.key, now)?;
-        self.memory.waits_since.get_or_insert_with(clock::Mark::now);
-        self.queued = true;
-        Some(match wait {
-            Wait::Until(time) => rest::after(clock::now(), time.saturating_sub(now)),
-            Wait::Woken => Timestamp::MAX,
-        })
-    }
-
-    /// The watches show its first exchange ahead, or the status a renewal that is due.
-    fn is_bound_to_exchange(&self) -> bool {
-        let is_there = |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.present);
-        let spec = &self.credential.spec;
-        if self.memory.status_unsaved || spec.suspend || !is_there(&self.glance.source) {
-            return false;
-        }
-        if !self.context.courier.watch.healthy() {
-            return false;
-        }
-        let (status, now) = (self.status(), clock::now());
-        let is_first = status.observed_generation.is_none_or(|generation| generation < 0);
-        let is_over =
-            status.token.as_ref().and_then(|token| token.expiration_time.as_ref()).is_some_and(|end| end.0 <= now);
-        let is_due = status.renewal_time.as_ref().is_some_and(|planned| planned.0 <= now);
-        // What was said last is of this spec, and of the target as it is.
-        let told = status.target.as_ref().zip(self.glance.target.as_ref());
-        let as_told = status.observed_generation == self.credential.metadata.generation
-            && told.is_some_and(|(told, seen)| Version::from(told.version.as_str()) == seen.version);
-        match is_there(&self.glance.target) {
-            // Of a target to merge into, the watch need not know.
-            false => is_first && spec.target.creation_policy != CreationPolicy::Merge,
-            true => {
-                as_told && is_due && !is_over && report::is_ready(&status) && report::open_failure(&status).is_none()
-            }
-        }
     }
 
     /// A Secret that vanished, or a write that failed last time: would the API server take it now? Some: not now.
