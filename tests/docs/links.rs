@@ -21,7 +21,7 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
 }
 
 /// The targets of links and pictures that are not addresses on the net; not those in code.
-fn links(text: &str) -> Vec<String> {
+pub fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     let mut in_block = false;
     for line in text.lines() {
@@ -60,7 +60,7 @@ fn anchor(heading: &str) -> String {
     kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
 
-fn normal(path: &Path) -> PathBuf {
+pub fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {
