@@ -23,6 +23,8 @@ test: ## Run all tests, those on a real API server included; the first run build
 	@tests/control-plane/build.sh etcd kube-apiserver kube-controller-manager kubectl
 	@echo "Helm and kustomize: found, or built once from tests/tools/go.mod"
 	@tests/tools/build.sh
+	@echo "Definitions of Argo CD, External Secrets and Flux: found, or generated once from tests/docs/definitions"
+	@tests/docs/definitions/build.sh
 	rm -rf $(AUDIT) && mkdir -p $(AUDIT)
 	OPERATOR_AUDIT=$(AUDIT) $(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
 	@echo "The suite again, in the other modes of the chart, and which rights it used in each"

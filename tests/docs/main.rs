@@ -5,8 +5,9 @@
 //! - `<!-- given: NAME … -->` anywhere: what is there before the first block, one of the scripts in `given/`;
 //!   `empty-cluster` is a control plane of the page's own, on which nothing is installed;
 //! - `<!-- keeps: SECRET KEY -->`: that key of that Secret is never absent or empty while the page runs;
-//! - `<!-- needs: WHAT -->` in front of a block: it is not run, because it needs what this machine may not have. The
-//!   manifests that it applies are applied with `--dry-run=server`, and the block is in the list that the test prints.
+//! - `<!-- needs: WHAT -->` in front of a block: it is not run, because it needs what this machine may not have. Its
+//!   manifests, or those that it applies, are applied with `--dry-run=server`, those of Argo CD and Flux too
+//!   (`definitions/`), and the block is in the list that the test prints.
 //!
 //! A YAML block that begins with `# NAME.yaml` is a file of that name for the blocks that follow. A `text` block after
 //! a shell block is what it prints, where words with digits stand for any such words.

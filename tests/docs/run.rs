@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::kept::Kept;
 use crate::page::{self, Kind, Page};
-use crate::session::{EMPTY_CLUSTER, Session};
+use crate::session::{self, EMPTY_CLUSTER, Session};
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
 use crate::support::provider::StandIn;
@@ -79,14 +79,23 @@ async fn try_page(page: &Page) -> Result<(), String> {
     Ok(())
 }
 
-/// The blocks that are not run, and what each needs.
+/// The blocks that are not run, what each needs, and what becomes of its manifests.
 fn marked(pages: &[Page]) -> String {
     let mut text = "docs: not run are, and need:".to_owned();
     for page in pages {
         for block in page.blocks.iter() {
             if let Some(needs) = &block.needs {
                 let first = block.text.lines().find(|line| !line.starts_with('#')).unwrap_or_default();
-                write!(text, "\n  {}:{} {needs}: {first}", page.path, block.line).expect("a String takes everything");
+                let (path, line, tried) = (&page.path, block.line, session::tried(block));
+                write!(text, "\n  {path}:{line} {needs}: {first} ({tried})").expect("a String takes everything");
+            }
+        }
+    }
+    text.push_str("\ndocs: read but not applied, because they are parts of manifests:");
+    for page in pages {
+        for block in page.blocks.iter().filter(|block| block.kind == Kind::Yaml && block.needs.is_none()) {
+            if session::content(&block.text) == session::Content::Part {
+                write!(text, "\n  {}:{}", page.path, block.line).expect("a String takes everything");
             }
         }
     }
@@ -102,7 +111,7 @@ fn tell(text: &str) {
 fn every_yaml_block_can_be_read() {
     for page in page::all() {
         for block in page.blocks.iter().filter(|block| block.kind == Kind::Yaml) {
-            crate::session::is_whole(&block.text);
+            session::content(&block.text);
         }
     }
 }

@@ -54,7 +54,8 @@ impl Session {
         command
             .env("KUBECONFIG", &self.kubeconfig)
             .env("KUBERC", "off")
-            .env("GIVEN", repository().join("tests/docs/given"));
+            .env("GIVEN", repository().join("tests/docs/given"))
+            .env("DEFINITIONS", definitions());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let process = Process::start("bash", &mut command).map_err(|error| error.to_string())?;
         let ended = process.ended(WITHIN).await;
@@ -106,7 +107,7 @@ impl Session {
                 let files = applied(&block.text);
                 format!(":\n{}", files.iter().map(|file| format!("{dry} -f {file}\n")).collect::<String>())
             }
-            (Kind::Yaml, needs) => {
+            (Kind::Yaml, _) => {
                 let file = self.folder.join(format!("{}.yaml", block.line));
                 fs::write(&file, &block.text).expect("a manifest can be written");
                 let mut commands = String::from(":\n");
@@ -114,9 +115,13 @@ impl Session {
                 if let Some(name) = name.filter(|name| name.ends_with(".yaml")) {
                     writeln!(commands, "cp '{}' {name}", file.display()).expect("a String takes everything");
                 }
-                if needs.is_none() && is_whole(&block.text) {
-                    writeln!(commands, "{dry} -f '{}'", file.display()).expect("a String takes everything");
+                match content(&block.text) {
+                    Content::Part => Ok(()),
+                    Content::Objects => writeln!(commands, "{dry} -f '{}'", file.display()),
+                    // The resources that it names are found from where it lies.
+                    Content::Kustomization => writeln!(commands, "{dry} -k ."),
                 }
+                .expect("a String takes everything");
                 commands
             }
         }
@@ -126,10 +131,38 @@ impl Session {
 /// The name of the control plane that a page has for itself.
 pub const EMPTY_CLUSTER: &str = "empty-cluster";
 
-/// Whether these are manifests, and not parts of one.
-pub fn is_whole(text: &str) -> bool {
+/// What a YAML block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Manifests.
+    Objects,
+    /// What kustomize makes manifests of; no API server knows this kind.
+    Kustomization,
+    /// Part of a manifest or of something else.
+    Part,
+}
+
+pub fn content(text: &str) -> Content {
     let objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error} in\n{text}"));
-    objects.iter().all(|object| object["apiVersion"].is_string() && object["kind"].is_string())
+    if !objects.iter().all(|object| object["apiVersion"].is_string() && object["kind"].is_string()) {
+        Content::Part
+    } else if objects.iter().any(|object| object["apiVersion"] == "kustomize.config.k8s.io/v1beta1") {
+        Content::Kustomization
+    } else {
+        Content::Objects
+    }
+}
+
+/// What becomes of the manifests of a block that is not run.
+pub fn tried(block: &Block) -> String {
+    match block.kind {
+        Kind::Yaml if content(&block.text) == Content::Part => "read only: a part of a manifest".to_owned(),
+        Kind::Yaml => "applied with --dry-run=server".to_owned(),
+        Kind::Shell => match applied(&block.text).join(" ") {
+            files if files.is_empty() => "it applies no file".to_owned(),
+            files => format!("applied with --dry-run=server: {files}"),
+        },
+    }
 }
 
 /// The files of the repository that a block would apply.
@@ -160,14 +193,23 @@ fn filled_in(text: &str, namespace: &str) -> String {
 
 fn path() -> String {
     static KUBECTL: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let kubectl = KUBECTL.get_or_init(|| {
-        let script = repository().join("tests/control-plane/build.sh");
-        let output = Command::new(script).arg("kubectl").stderr(Stdio::inherit()).output().expect("build.sh runs");
-        assert!(output.status.success(), "kubectl: see above");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    });
+    let kubectl = KUBECTL.get_or_init(|| built(&["tests/control-plane/build.sh", "kubectl"]));
     let ours = Path::new(env!("CARGO_BIN_EXE_apicredential-operator")).parent().expect("a folder").display();
     format!("{ours}:{kubectl}:{}", std::env::var("PATH").unwrap_or_default())
+}
+
+/// The definitions of Argo CD's, External Secrets' and Flux's kinds.
+fn definitions() -> &'static str {
+    static DEFINITIONS: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    DEFINITIONS.get_or_init(|| built(&["tests/docs/definitions/build.sh"]))
+}
+
+/// The folder that a script of the repository finds or builds.
+fn built(command: &[&str]) -> String {
+    let mut script = Command::new(repository().join(command[0]));
+    let output = script.args(&command[1..]).stderr(Stdio::inherit()).output().expect("the script runs");
+    assert!(output.status.success(), "{command:?}: see above");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -187,6 +229,19 @@ fn copy(from: &Path, to: &Path) {
 fn what_stands_for_a_name_is_filled_in_as_a_word() {
     let filled = filled_in("kubectl -n NAMESPACE get NAME \"$NAME\" NAMES '\"name\":\"NAME\"'", "care");
     assert_eq!(filled, "kubectl -n care get welkin \"$NAME\" NAMES '\"name\":\"welkin\"'");
+}
+
+#[test]
+fn a_yaml_block_is_what_its_objects_are() {
+    for (text, expected) in [
+        ("apiVersion: v1\nkind: Secret", Content::Objects),
+        ("apiVersion: v1\nkind: Secret\n---\nspec: {}", Content::Part),
+        ("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization", Content::Kustomization),
+        ("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization", Content::Objects),
+        ("metadata: {}", Content::Part),
+    ] {
+        assert_eq!(content(text), expected, "{text}");
+    }
 }
 
 #[test]
