@@ -52,7 +52,7 @@ impl Mark {
         steady.saturating_sub(wall) > LEAST_STEP
     }
 
-    /// Time since the mark: the larger of the wall clock's and `CLOCK_BOOTTIME`'s answer, so that neither a
+    /// Time since the mark: the larger of the wall clock's and [`steady`]'s answer, so that neither a
     /// suspended machine nor a clock set back makes it look shorter than it was.
     pub fn elapsed(&self) -> Duration {
         let wall = Duration::try_from(now().duration_since(self.wall)).unwrap_or_default();
@@ -60,10 +60,17 @@ impl Mark {
     }
 }
 
+/// The clock that counts while the machine sleeps. Outside of Linux there is none of that name: macOS' monotonic clock
+/// counts sleep too, another system's may stand still, and then [`Mark::elapsed`] has the wall clock's answer only.
+#[cfg(target_os = "linux")]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
 /// Time since boot, sleep included; only the difference between two readings means something. It never jumps when the
 /// wall clock is set, so it is the one to ask before somebody *else* is declared late.
 pub fn steady() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let time = rustix::time::clock_gettime(SINCE_BOOT);
     let time = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
     #[cfg(feature = "simulated-clock")]
     let time = simulated::boot(time);
