@@ -6,7 +6,7 @@
 //!   `empty-cluster` is a control plane of the page's own, on which nothing is installed;
 //! - `<!-- keeps: SECRET KEY -->`: that key of that Secret is never absent or empty while the page runs;
 //! - `<!-- needs: WHAT -->` in front of a block: it is not run, because it needs what this machine may not have. Its
-//!   manifests, or those that it applies, are applied with `--dry-run=server`, those of Argo CD and Flux too
+//!   manifests, or those that it or Helm would apply, are applied with `--dry-run=server`, those of Argo CD and Flux too
 //!   (`definitions/`), and the block is in the list that the test prints.
 //!
 //! A YAML block that begins with `# NAME.yaml` is a file of that name for the blocks that follow. A `text` block after

@@ -105,7 +105,13 @@ impl Session {
             (Kind::Shell, None) => filled_in(&block.text, &self.namespace),
             (Kind::Shell, Some(_)) => {
                 let files = applied(&block.text);
-                format!(":\n{}", files.iter().map(|file| format!("{dry} -f {file}\n")).collect::<String>())
+                let mut commands = String::from(":\n");
+                commands.extend(files.iter().map(|file| format!("{dry} -f {file}\n")));
+                if let Some(template) = rendered(&block.text) {
+                    writeln!(commands, "{template} >rendered.yaml\n{dry} -f rendered.yaml")
+                        .expect("a String takes everything");
+                }
+                commands
             }
             (Kind::Yaml, _) => {
                 let file = self.folder.join(format!("{}.yaml", block.line));
@@ -158,8 +164,11 @@ pub fn tried(block: &Block) -> String {
     match block.kind {
         Kind::Yaml if content(&block.text) == Content::Part => "read only: a part of a manifest".to_owned(),
         Kind::Yaml => "applied with --dry-run=server".to_owned(),
+        Kind::Shell if rendered(&block.text).is_some() => {
+            "what the chart renders is applied with --dry-run=server".to_owned()
+        }
         Kind::Shell => match applied(&block.text).join(" ") {
-            files if files.is_empty() => "it applies no file".to_owned(),
+            files if files.is_empty() => "it applies no manifest".to_owned(),
             files => format!("applied with --dry-run=server: {files}"),
         },
     }
@@ -172,6 +181,12 @@ fn applied(text: &str) -> Vec<&str> {
     }
     let words = text.split([' ', '\n']).filter(|word| word.starts_with("deploy/") || word.starts_with("crds/"));
     words.filter(|word| repository().join(word).exists()).collect()
+}
+
+/// The command that renders what a block would install with Helm.
+fn rendered(text: &str) -> Option<String> {
+    let install = ["helm upgrade --install ", "helm install "].into_iter().find(|install| text.starts_with(install))?;
+    Some(format!("helm template {}", text.strip_prefix(install)?))
 }
 
 /// The runbooks speak of any credential; here it is the one that is given.
@@ -194,8 +209,10 @@ fn filled_in(text: &str, namespace: &str) -> String {
 fn path() -> String {
     static KUBECTL: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let kubectl = KUBECTL.get_or_init(|| built(&["tests/control-plane/build.sh", "kubectl"]));
+    static HELM: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let helm = Path::new(HELM.get_or_init(|| built(&["tests/tools/build.sh", "helm"]))).parent().expect("a folder");
     let ours = Path::new(env!("CARGO_BIN_EXE_apicredential-operator")).parent().expect("a folder").display();
-    format!("{ours}:{kubectl}:{}", std::env::var("PATH").unwrap_or_default())
+    format!("{ours}:{kubectl}:{}:{}", helm.display(), std::env::var("PATH").unwrap_or_default())
 }
 
 /// The definitions of Argo CD's, External Secrets' and Flux's kinds.
@@ -204,7 +221,7 @@ fn definitions() -> &'static str {
     DEFINITIONS.get_or_init(|| built(&["tests/docs/definitions/build.sh"]))
 }
 
-/// The folder that a script of the repository finds or builds.
+/// The path that a script of the repository prints, of what it finds or builds.
 fn built(command: &[&str]) -> String {
     let mut script = Command::new(repository().join(command[0]));
     let output = script.args(&command[1..]).stderr(Stdio::inherit()).output().expect("the script runs");
@@ -242,6 +259,13 @@ fn a_yaml_block_is_what_its_objects_are() {
     ] {
         assert_eq!(content(text), expected, "{text}");
     }
+}
+
+#[test]
+fn what_helm_would_install_is_rendered() {
+    assert_eq!(rendered("helm install a chart \\\n  --set b=c").unwrap(), "helm template a chart \\\n  --set b=c");
+    assert_eq!(rendered("helm upgrade --install a chart").unwrap(), "helm template a chart");
+    assert_eq!(rendered("helm uninstall a"), None);
 }
 
 #[test]
