@@ -18,8 +18,10 @@ use crate::reason::Reason;
 
 pub mod connect;
 mod events;
+pub mod lean;
 
 use events::Events;
+use lean::Lean;
 
 /// Limit of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
@@ -125,8 +127,8 @@ impl Cluster {
 
     /// A credential as it is now; none if it does not exist or cannot be read any more.
     pub async fn credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, Fault> {
-        let api: Api<ApiCredential> = Api::namespaced(self.client.clone(), namespace);
-        bounded(WRITE, api.get_opt(name)).await
+        let api: Api<Lean<ApiCredential>> = Api::namespaced(self.client.clone(), namespace);
+        Ok(bounded(WRITE, api.get_opt(name)).await?.map(|Lean(credential)| credential))
     }
 
     /// Creates a Secret; dry means that the API server checks everything and stores nothing.
@@ -153,7 +155,7 @@ impl Cluster {
     ) -> Result<Secret, Fault> {
         let request = request.map_err(|_| Fault::Rejected)?;
         let request = with_server_timeout(request).ok_or(Fault::Rejected)?;
-        let written = bounded(WRITE, self.secrets.request::<Secret>(request)).await;
+        let written = bounded(WRITE, self.secrets.request::<Lean<Secret>>(request)).await.map(|Lean(secret)| secret);
         if !dry {
             self.machine.wrote(operation, written.as_ref().err().map_or("ok", |fault| fault.label()));
         }
@@ -202,8 +204,8 @@ pub async fn read_secret(
     name: &str,
     limit: Duration,
 ) -> Result<Option<Secret>, Fault> {
-    let api: Api<Secret> = Api::namespaced(client, namespace);
-    bounded(limit, api.get_opt(name)).await
+    let api: Api<Lean<Secret>> = Api::namespaced(client, namespace);
+    Ok(bounded(limit, api.get_opt(name)).await?.map(|Lean(secret)| secret))
 }
 
 async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Fault> {

@@ -1,6 +1,6 @@
 //! Keeps API tokens alive in a cluster.
 //!
-//! The path of one token: the [`watch`] wakes an [`credential::ApiCredential`]; [`reconcile`] parses its spec into a
+//! The path of one token: the [`watch`] wakes an [`credential::ApiCredential`], which takes its place in the [`queue`]; [`reconcile`] parses its spec into a
 //! [`plan`], [`observe`]s the source and the target Secret, and lets [`decide`] say, from facts and the time alone,
 //! whether to rest, repair, refuse or exchange; the [`gate`] of the endpoint gives leave, [`exchange`] sends the one
 //! request, [`deliver`] writes the token under guard, [`report`] turns the outcome into status and event, and [`rest`]
@@ -30,6 +30,7 @@ pub mod exchange;
 pub mod gate;
 pub mod memory;
 pub mod observe;
+pub mod queue;
 pub mod reconcile;
 pub mod report;
 pub mod rest;

@@ -98,12 +98,6 @@ impl Remembered {
     }
 }
 
-/// Whether one resourceVersion of an object was there before another. Those of one object can be compared as numbers; of
-/// what is none, nothing is known.
-pub fn is_older(version: Option<&str>, than: Option<&str>) -> bool {
-    number(version).zip(number(than)).is_some_and(|(version, than)| version < than)
-}
-
 /// A resourceVersion as a number, if it is one.
 pub fn number(version: Option<&str>) -> Option<u64> {
     version?.parse().ok()
@@ -122,7 +116,8 @@ pub struct Memory(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    by_uid: HashMap<Box<str>, Kept>,
+    /// Boxed: a map has room for more than it holds.
+    by_uid: HashMap<Box<str>, Box<Kept>>,
     /// The one whose status the store is just changing: until it has, nothing can be said to be as stored.
     changing: Option<Box<str>>,
 }
@@ -147,16 +142,25 @@ impl Memory {
         let is_stored = |said: &ApiCredentialStatus| stored().as_ref() == Some(said);
         let said_as_stored = is_settled && remembered.status.as_deref().is_some_and(is_stored);
         let status = remembered.status.clone().filter(|_| !said_as_stored);
-        all.by_uid.insert(uid.into(), Kept { remembered: Remembered { status, ..remembered }, said_as_stored });
+        let kept = Box::new(Kept { remembered: Remembered { status, ..remembered }, said_as_stored });
+        all.by_uid.insert(uid.into(), kept);
     }
 
     /// The store is about to take another status of a credential. What was said is remembered, whoever says the other.
-    pub fn leaves_store(&self, uid: &str, before: Option<&ApiCredentialStatus>, now: Option<&ApiCredentialStatus>) {
+    /// `before` is asked for the one that the store has.
+    pub fn leaves_store(
+        &self,
+        uid: &str,
+        before: impl FnOnce() -> Option<ApiCredentialStatus>,
+        now: Option<&ApiCredentialStatus>,
+    ) {
         let mut all = self.lock();
         all.changing = Some(uid.into());
-        if let Some(kept) = all.by_uid.get_mut(uid).filter(|kept| kept.said_as_stored && before != now) {
+        let Some(kept) = all.by_uid.get_mut(uid).filter(|kept| kept.said_as_stored) else { return };
+        let before = before();
+        if before.as_ref() != now {
             kept.said_as_stored = false;
-            kept.remembered.status = before.cloned().map(Arc::new);
+            kept.remembered.status = before.map(Arc::new);
         }
     }
 
@@ -164,7 +168,7 @@ impl Memory {
     pub fn is_in_store(&self, uid: &str, now: Option<&ApiCredentialStatus>) {
         let mut all = self.lock();
         all.changing = None;
-        let is_said = |kept: &&mut Kept| now.is_some() && kept.remembered.status.as_deref() == now;
+        let is_said = |kept: &&mut Box<Kept>| now.is_some() && kept.remembered.status.as_deref() == now;
         if let Some(kept) = all.by_uid.get_mut(uid).filter(is_said) {
             kept.said_as_stored = true;
             kept.remembered.status = None;
@@ -200,10 +204,10 @@ mod tests {
         keep(&memory, 1, &ours);
         assert!(memory.lock().by_uid["u"].remembered.status.is_none(), "the store has it");
         assert_eq!(said(&memory, Some(&ours)), Some(1));
-        memory.leaves_store("u", Some(&ours), Some(&edited));
+        memory.leaves_store("u", || Some(ours.clone()), Some(&edited));
         memory.is_in_store("u", Some(&edited));
         assert_eq!(said(&memory, Some(&edited)), Some(1));
-        memory.leaves_store("u", Some(&edited), None);
+        memory.leaves_store("u", || Some(edited.clone()), None);
         assert_eq!(said(&memory, None), Some(1));
     }
 
@@ -212,19 +216,19 @@ mod tests {
         let (memory, before, ours) = (Memory::default(), status(1), status(2));
         keep(&memory, 2, &before);
         assert_eq!(said(&memory, Some(&before)), Some(2), "the watch lags");
-        memory.leaves_store("u", Some(&before), Some(&ours));
+        memory.leaves_store("u", || Some(before.clone()), Some(&ours));
         memory.is_in_store("u", Some(&ours));
         assert!(memory.lock().by_uid["u"].remembered.status.is_none());
         assert_eq!(said(&memory, Some(&ours)), Some(2));
-        memory.leaves_store("u", Some(&ours), Some(&ours));
+        memory.leaves_store("u", || Some(ours.clone()), Some(&ours));
         memory.is_in_store("u", Some(&ours));
         assert_eq!(said(&memory, Some(&ours)), Some(2), "a label changed");
         // A look ends while the store changes: whichever it finds there, what it said is kept.
-        memory.leaves_store("u", Some(&ours), Some(&status(3)));
+        memory.leaves_store("u", || Some(ours.clone()), Some(&status(3)));
         keep(&memory, 2, &ours);
         memory.is_in_store("u", Some(&status(3)));
         assert_eq!(said(&memory, Some(&status(3))), Some(2), "another's hand is seen");
-        memory.leaves_store("u", Some(&status(3)), Some(&status(3)));
+        memory.leaves_store("u", || Some(status(3).clone()), Some(&status(3)));
         keep(&memory, 3, &status(3));
         memory.is_in_store("u", Some(&status(3)));
         assert_eq!(said(&memory, Some(&status(3))), Some(3));

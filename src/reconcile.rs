@@ -1,6 +1,5 @@
 //! One look at one credential: observe → decide → exchange → deliver → report → rest.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +8,6 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::Resource as _;
-use kube::runtime::controller::Action;
 
 use crate::clock;
 use crate::cluster::Fault;
@@ -104,20 +102,27 @@ impl Drop for Pair {
     }
 }
 
-/// One look at one credential. Never fails: whatever goes wrong becomes a status and a time to look again.
-pub async fn reconcile(held: Arc<Held>, context: Arc<Context>) -> Result<Action, Infallible> {
+/// One look at one credential, if there is such a one, and after which time to look again even if nothing changes. Never
+/// fails: whatever goes wrong becomes a status and a time to look again.
+pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
     context.courier.watch.ready().await;
+    let held = context.courier.watch.held(&key)?;
+    reconcile_held(held, context).await
+}
+
+/// The same, of a credential as the watch delivered it.
+pub async fn reconcile_held(held: Held, context: Arc<Context>) -> Option<Duration> {
     let object = held.open();
     let key = Key::of(&object);
     let uid = object.meta().uid.as_deref().unwrap_or_default();
     if object.meta().deletion_timestamp.is_some() || !context.courier.watch.index.lives(&key, uid) {
         // Nothing more is done for it, and nothing holds it back: there is no finalizer.
         context.gates.forget(&key);
-        return Ok(Action::await_change());
+        return None;
     }
     let began = clock::steady();
     // Boxed: its state is large.
-    let look = Box::pin(look_at(object, Arc::clone(&held), Arc::clone(&context)));
+    let look = Box::pin(look_at(object, held.clone(), Arc::clone(&context)));
     let wake = match unless_it_panics(look).await {
         Some(wake) => wake,
         None => {
@@ -131,7 +136,7 @@ pub async fn reconcile(held: Arc<Held>, context: Arc<Context>) -> Result<Action,
     context.operator.metrics.machine.looked(clock::steady().saturating_sub(began));
     // A timer knows nothing of the wall clock: if that was set back just now, the way to the wake time is too long.
     let pause = rest::until(wake, clock::now()).min(context.operator.pace.resync);
-    Ok(Action::requeue(pause.max(Duration::from_millis(1))))
+    Some(pause.max(Duration::from_millis(1)))
 }
 
 /// A panic ends one look, and not the process; its text is not looked at, for it may quote what was worked on.
@@ -139,12 +144,7 @@ async fn unless_it_panics<T>(work: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
-/// The controller asks what to do after an error; there are none.
-pub fn never_fails(_held: Arc<Held>, error: &Infallible, _context: Arc<Context>) -> Action {
-    match *error {}
-}
-
-async fn look_at(object: Guarded, held: Arc<Held>, context: Arc<Context>) -> Timestamp {
+async fn look_at(object: Guarded, held: Held, context: Arc<Context>) -> Timestamp {
     if object.0.is_err() {
         context.gates.forget(&Key::of(&object));
         tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;

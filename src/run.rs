@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig, NamedCluster};
-use kube::runtime::{Controller, controller};
 use kube::{Client, Config};
 use ring::rand::SecureRandom as _;
 use tokio::net::TcpListener;
@@ -25,12 +24,12 @@ use crate::leader::{Elector, Leadership, identity};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::process;
+use crate::queue;
 use crate::reconcile::{self, Context, Operator, Pairs};
 use crate::serve::{Health, Readiness, serve};
 use crate::served;
 use crate::telemetry;
-use crate::watch::held::Held;
-use crate::watch::{Key, Wake, Watch};
+use crate::watch::{Key, Watch};
 
 mod books;
 mod pulse;
@@ -64,7 +63,7 @@ pub fn run(settings: Settings) -> ExitCode {
         return refuse(error);
     }
     process::seal();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return refuse("the system gives no threads"),
     };
@@ -87,7 +86,7 @@ enum Term {
     Lost,
     /// The lease is lost, but an exchange has not ended.
     Stuck,
-    /// The controller ended unasked.
+    /// The looks ended unasked.
     Broken,
 }
 
@@ -225,26 +224,27 @@ impl Process {
         if *self.stop.borrow() { Term::Stopped } else { Term::Broken }
     }
 
-    /// Runs the controller until `stop`, and then until what is in flight has ended or its time is up.
+    /// Looks at credentials until `stop`, and then until what is in flight has ended or its time is up.
     async fn lead(&self, leadership: &Leadership, stop: impl Future<Output = ()>) {
         self.operator.metrics.machine.set_leader(true);
-        let (controller, context, pulse) = self.controller(leadership);
+        let (wakes, context, beside) = self.controller(leadership);
         let (stopping, mut told) = channel::channel(false);
-        let running = controller
-            .graceful_shutdown_on(async move {
+        let looker = Arc::clone(&context);
+        let looks = queue::run(
+            wakes,
+            self.settings.concurrency,
+            move |key| reconcile::reconcile(key, Arc::clone(&looker)),
+            // Something came through the queue and out again, be it the pulse.
+            || self.operator.health.beat(),
+            async move {
                 let _ = told.wait_for(|stop| *stop).await;
-            })
-            .run(reconcile::reconcile, reconcile::never_fails, Arc::clone(&context))
-            .for_each(|_| {
-                // Something came through the queue and out again, be it the pulse.
-                self.operator.health.beat();
-                futures::future::ready(())
-            });
-        let leading = async { tokio::join!(running, self.become_ready(&context)).0 };
+            },
+        );
+        let leading = async { tokio::join!(looks, self.become_ready(&context)).0 };
         let working = async {
             tokio::select! {
                 () = leading => {}
-                () = pulse => {}
+                () = beside => {}
             }
         };
         let ending = async {
@@ -280,10 +280,13 @@ impl Process {
         }
     }
 
-    /// The controller of one term, what it works with, and what keeps it turning.
-    fn controller(&self, leadership: &Leadership) -> (Controller<Held>, Arc<Context>, impl Future<Output = ()>) {
+    /// Of one term: who is woken, what the looks work with, and what goes on beside them.
+    fn controller(
+        &self,
+        leadership: &Leadership,
+    ) -> (mpsc::UnboundedReceiver<Key>, Arc<Context>, impl Future<Output = ()>) {
         let provider = &self.settings.provider;
-        let (wake, woken) = mpsc::unbounded_channel::<Wake>();
+        let (wake, woken) = mpsc::unbounded_channel::<Key>();
         let (turn, turns) = mpsc::unbounded_channel::<Key>();
         let gates = self.gates.clone();
         gates.begin_term(turn);
@@ -296,7 +299,7 @@ impl Process {
             allowed: provider.allowed_endpoints.clone(),
             pace: self.settings.pace,
         };
-        let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, (wake.clone(), woken), books);
+        let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, wake.clone(), books);
         let courier = Courier {
             cluster: Cluster::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
             wire: Arc::clone(&self.wire),
@@ -311,14 +314,11 @@ impl Process {
             memory,
             operator: self.operator.clone(),
         });
-        let concurrency = u16::try_from(self.settings.concurrency).unwrap_or(u16::MAX);
-        let controller = Controller::for_stream(streams.triggers, streams.store)
-            .with_config(controller::Config::default().concurrency(concurrency))
-            .reconcile_on(streams.wakes);
-        let secrets = streams.secrets.for_each(|()| futures::future::ready(()));
+        let nothing = |()| futures::future::ready(());
+        let (credentials, secrets) = (streams.credentials.for_each(nothing), streams.secrets.for_each(nothing));
         let observed = Observed { machine, wire: Arc::clone(&self.wire), watch: Arc::clone(&context.courier.watch) };
         let pulse = pulse(turns, wake, gates, observed);
-        (controller, context, futures::future::join(secrets, pulse).map(|_| ()))
+        (woken, context, futures::future::join3(credentials, secrets, pulse).map(|_| ()))
     }
 
     async fn pairs_end(&self) {

@@ -3,22 +3,22 @@
 //! They may say that *nothing changed*, never *what to do*: Secret data is never cached, and a credential that is
 //! woken looks at the live objects.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::stream::{self, BoxStream, SelectAll, StreamExt as _};
+use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher;
 use kube::{Client, Resource};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Mark;
+use crate::cluster::lean::Lean;
 use crate::credential::{ApiCredential, ApiCredentialStatus};
-use crate::memory::is_older;
 use crate::names;
 use crate::watch::changes::{Change, changes};
 use crate::watch::held::Held;
@@ -33,14 +33,11 @@ pub use version::Version;
 
 /// A credential as the watch delivers it; one that cannot be decoded must not stop the others.
 pub type Guarded = DeserializeGuard<ApiCredential>;
-/// What wakes a credential.
-pub type Wake = ObjectRef<Held>;
-
 /// A credential that was taken out of the store to be looked at.
 #[derive(Clone)]
 pub struct Opened {
     /// As the store has it.
-    pub held: Arc<Held>,
+    pub held: Held,
     /// The same.
     pub credential: Arc<ApiCredential>,
 }
@@ -77,11 +74,6 @@ impl Key {
     /// The name.
     pub fn name(&self) -> &str {
         self.text.split_once('/').map_or("", |(_, name)| name)
-    }
-
-    /// As the controller's queue names it.
-    pub fn wake(&self) -> Wake {
-        ObjectRef::new(self.name()).within(self.namespace())
     }
 }
 
@@ -122,7 +114,7 @@ pub trait Listener: Send + 'static {
     /// One of the first list.
     fn found(&self, object: &Guarded);
     /// One of which the store is about to take another version.
-    fn changing(&self, before: &Guarded, now: &Guarded);
+    fn changing(&self, before: &Held, now: &Guarded);
     /// One that the store has now.
     fn stored(&self, now: &Guarded);
     /// One that is no more, by its uid.
@@ -133,7 +125,7 @@ pub trait Listener: Send + 'static {
 impl Listener for () {
     fn found(&self, _object: &Guarded) {}
 
-    fn changing(&self, _before: &Guarded, _now: &Guarded) {}
+    fn changing(&self, _before: &Held, _now: &Guarded) {}
 
     fn stored(&self, _now: &Guarded) {}
 
@@ -144,31 +136,27 @@ impl Listener for () {
 pub struct Watch {
     /// What they last said.
     pub index: Index,
-    store: Store<Held>,
-    wakes: mpsc::UnboundedSender<Wake>,
+    store: Mutex<HashMap<Key, Held>>,
+    wakes: mpsc::UnboundedSender<Key>,
     credentials: Mutex<Vec<Health>>,
     secrets: Mutex<Vec<Health>>,
     ready: watch::Sender<bool>,
 }
 
-/// What the controller runs on.
+/// What has to be polled for the watches to go on. Neither ends.
 pub struct Streams {
-    /// Credentials whose spec or renew request changed.
-    pub triggers: BoxStream<'static, Result<Held, watcher::Error>>,
-    /// Credentials that something else woke.
-    pub wakes: BoxStream<'static, Wake>,
-    /// Keeps the Secrets' part of the index; ends never.
+    /// Keeps the credentials.
+    pub credentials: BoxStream<'static, ()>,
+    /// Keeps the Secrets' part of the index.
     pub secrets: BoxStream<'static, ()>,
-    /// The credentials.
-    pub store: Store<Held>,
 }
 
 impl Watch {
-    /// Starts to watch these namespaces; all, if none is named.
+    /// Starts to watch these namespaces; all, if none is named. Who has to be looked at is sent to `wakes`.
     pub fn start(
         client: &Client,
         namespaces: &[String],
-        wake: (mpsc::UnboundedSender<Wake>, mpsc::UnboundedReceiver<Wake>),
+        wakes: mpsc::UnboundedSender<Key>,
         listener: impl Listener,
     ) -> (Arc<Self>, Streams) {
         let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
@@ -176,31 +164,35 @@ impl Watch {
         } else {
             namespaces.iter().map(|name| Some(name.as_str())).collect()
         };
-        let (sender, receiver) = wake;
         let healths = |count: usize| Mutex::new((0..count).map(|_| Health::default()).collect::<Vec<_>>());
-        let (store, writer) = kube::runtime::reflector::store();
         let watch = Arc::new(Self {
             index: Index::default(),
-            store: store.clone(),
-            wakes: sender,
+            store: Mutex::default(),
+            wakes,
             credentials: healths(scopes.len()),
             secrets: healths(scopes.len() * 2),
             ready: watch::Sender::new(false),
         });
         let streams = Streams {
-            triggers: Arc::clone(&watch).credentials(client, &scopes, writer, listener),
-            wakes: stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|key| (key, receiver)) })
-                .boxed(),
+            credentials: Arc::clone(&watch).credentials(client, &scopes, listener),
             secrets: Arc::clone(&watch).secrets(client, &scopes),
-            store,
         };
         (watch, streams)
     }
 
+    /// A credential as the watch delivered it last.
+    pub fn held(&self, key: &Key) -> Option<Held> {
+        self.store().get(key).cloned()
+    }
+
+    fn store(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The status of a credential as the store has it now; `opened` is one that the store had.
     pub fn stored_status(&self, key: &Key, opened: &Opened) -> Option<ApiCredentialStatus> {
-        let now = self.store.get(&key.wake())?;
-        if Arc::ptr_eq(&now, &opened.held) {
+        let now = self.held(key)?;
+        if now.is(&opened.held) {
             return opened.credential.status.clone();
         }
         now.open().0.ok()?.status
@@ -209,7 +201,7 @@ impl Watch {
     /// Wakes a credential.
     pub fn wake(&self, key: &Key) {
         // The receiver is gone only when the term as leader has ended.
-        let _ = self.wakes.send(key.wake());
+        let _ = self.wakes.send(key.clone());
     }
 
     /// Wakes every other credential that names this target.
@@ -248,69 +240,58 @@ impl Watch {
         self: Arc<Self>,
         client: &Client,
         scopes: &[Option<&str>],
-        mut writer: Writer<Held>,
         listener: impl Listener,
-    ) -> BoxStream<'static, Result<Held, watcher::Error>> {
+    ) -> BoxStream<'static, ()> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
-            let api = scoped::<Guarded>(client, *scope);
+            let api = scoped::<Lean<Guarded>>(client, *scope);
             let stream = changes(move || watcher(api.clone(), config()));
             all.push(stream.map(move |change| (number, change)).boxed());
         }
-        writer.apply_watcher_event(&watcher::Event::Init);
-        let mut first = true;
-        all.filter_map(move |(number, change)| {
-            let trigger = match change {
-                Change::Applied(key, object) => {
-                    if !self.lists(number) {
-                        listener.found(&object);
-                    }
-                    let before = self.store.get(&key.wake()).map(|held| held.open());
-                    if let Some(before) = &before {
-                        let uid = before.meta().uid.as_deref().unwrap_or_default();
-                        if object.meta().uid.as_deref() != Some(uid) {
-                            // Deleted and created anew while no watch ran.
-                            listener.gone(&key, uid);
-                        }
-                        listener.changing(before, &object);
-                    }
-                    let held = Held::of(&object);
-                    // Before the first list is complete the store collects; afterwards each change stands alone.
-                    writer.apply_watcher_event(&if first {
-                        watcher::Event::InitApply(held.clone())
-                    } else {
-                        watcher::Event::Apply(held.clone())
-                    });
-                    listener.stored(&object);
-                    let version = |object: &Guarded| object.meta().resource_version.clone();
-                    let is_put_back =
-                        before.is_some_and(|before| is_older(version(&object).as_deref(), version(&before).as_deref()));
-                    (self.applied(&key, &object) || is_put_back).then_some(Ok(held))
+        all.map(move |(number, change)| self.credential(number, change, &listener)).boxed()
+    }
+
+    fn credential(&self, number: usize, change: Change<Lean<Guarded>>, listener: &impl Listener) {
+        match change {
+            Change::Applied(key, Lean(object)) => {
+                if !self.lists(number) {
+                    listener.found(&object);
                 }
-                Change::Gone(key) => {
-                    if let Some(held) = self.store.get(&key.wake()) {
-                        writer.apply_watcher_event(&watcher::Event::Delete((*held).clone()));
-                    }
-                    if let Some((uid, target)) = self.index.remove_credential(&key) {
-                        listener.gone(&key, &uid);
-                        self.wake_rivals(&target, key.name());
-                    }
-                    None
+                let (held, before) = (Held::of(&object), self.held(&key));
+                if let Some(uid) = self.index.uid(&key)
+                    && object.meta().uid.as_deref() != Some(&*uid)
+                {
+                    // Deleted and created anew while no watch ran.
+                    listener.gone(&key, &uid);
                 }
-                Change::Listed => {
-                    mark(&self.credentials, number, |health| *health = Health::listed());
-                    self.settle(&mut first, &mut writer);
-                    None
+                let version = held.version;
+                if let Some(before) = &before {
+                    listener.changing(before, &object);
                 }
-                Change::Failed { forbidden } => {
-                    mark(&self.credentials, number, |health| health.fail(forbidden));
-                    self.settle(&mut first, &mut writer);
-                    None
+                self.store().insert(key.clone(), held);
+                listener.stored(&object);
+                let is_put_back =
+                    before.and_then(|before| before.version).zip(version).is_some_and(|(before, now)| now < before);
+                if self.applied(&key, &object) || is_put_back {
+                    self.wake(&key);
                 }
-            };
-            futures::future::ready(trigger)
-        })
-        .boxed()
+            }
+            Change::Gone(key) => {
+                self.store().remove(&key);
+                if let Some((uid, target)) = self.index.remove_credential(&key) {
+                    listener.gone(&key, &uid);
+                    self.wake_rivals(&target, key.name());
+                }
+            }
+            Change::Listed => {
+                mark(&self.credentials, number, |health| *health = Health::listed());
+                self.check_ready();
+            }
+            Change::Failed { forbidden } => {
+                mark(&self.credentials, number, |health| health.fail(forbidden));
+                self.check_ready();
+            }
+        }
     }
 
     /// Takes a credential into the index; whether it has to be looked at.
@@ -326,7 +307,7 @@ impl Watch {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
             for (offset, label) in [names::SOURCE, names::MANAGED].into_iter().enumerate() {
-                let api = scoped::<PartialObjectMeta<Secret>>(client, *scope);
+                let api = scoped::<Lean<PartialObjectMeta<Secret>>>(client, *scope);
                 let stream = changes(move || watcher(api.clone(), config().labels(label)));
                 let place = (number * 2 + offset, label == names::SOURCE);
                 all.push(stream.map(move |change| (place, change)).boxed());
@@ -335,9 +316,9 @@ impl Watch {
         all.map(move |((number, is_source), change)| self.secret(number, is_source, change)).boxed()
     }
 
-    fn secret(&self, number: usize, is_source: bool, change: Change<PartialObjectMeta<Secret>>) {
+    fn secret(&self, number: usize, is_source: bool, change: Change<Lean<PartialObjectMeta<Secret>>>) {
         let (key, changed) = match change {
-            Change::Applied(key, object) => {
+            Change::Applied(key, Lean(object)) => {
                 let changed = self.index.see(is_source, &key, Seen::of(&object));
                 (key, changed)
             }
@@ -360,15 +341,6 @@ impl Watch {
                 self.wake(&credential);
             }
         }
-    }
-
-    /// Opens the store once the first lists are there.
-    fn settle(&self, first: &mut bool, writer: &mut Writer<Held>) {
-        if *first && are_settled(&self.credentials) {
-            *first = false;
-            writer.apply_watcher_event(&watcher::Event::InitDone);
-        }
-        self.check_ready();
     }
 
     /// Whether the first list of this scope's credentials is complete.

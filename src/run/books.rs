@@ -11,6 +11,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::reconcile;
 use crate::rest::Pace;
+use crate::watch::held::Held;
 use crate::watch::{Guarded, Key, Listener};
 
 /// Hears of each credential that comes, changes or goes.
@@ -27,8 +28,9 @@ impl Listener for Books {
         reconcile::restore_pause(object, &self.gates, &self.allowed, &self.pace);
     }
 
-    fn changing(&self, before: &Guarded, now: &Guarded) {
-        self.memory.leaves_store(uid(now), status(before), status(now));
+    fn changing(&self, before: &Held, now: &Guarded) {
+        let before = || before.open().0.ok()?.status;
+        self.memory.leaves_store(uid(now), before, status(now));
     }
 
     fn stored(&self, now: &Guarded) {

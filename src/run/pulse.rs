@@ -12,7 +12,7 @@ use crate::exchange::Wire;
 use crate::exchange::route::{Route, RouteFiles};
 use crate::gate::Gates;
 use crate::metrics::Machine;
-use crate::watch::{Key, Wake, Watch};
+use crate::watch::{Key, Watch};
 
 /// How often the loop is made to turn, forgotten places in a queue are swept, and files are looked at.
 const PULSE: Duration = Duration::from_secs(10);
@@ -37,10 +37,10 @@ impl Observed {
 }
 
 /// Passes the gates' turns on, sweeps their queues, and proves that the loop turns: it wakes a credential that cannot
-/// exist, and the beat is that the controller says so.
+/// exist, and the beat is that the queue has been through with it.
 pub(super) async fn pulse(
     mut turns: mpsc::UnboundedReceiver<Key>,
-    wake: mpsc::UnboundedSender<Wake>,
+    wake: mpsc::UnboundedSender<Key>,
     gates: Gates<Key>,
     observed: Observed,
 ) {
@@ -49,13 +49,13 @@ pub(super) async fn pulse(
     loop {
         tokio::select! {
             turn = turns.recv() => match turn {
-                Some(key) => drop(wake.send(key.wake())),
+                Some(key) => drop(wake.send(key)),
                 None => return,
             },
             _ = tick.tick() => {
                 gates.sweep(clock::steady());
                 observed.show(&gates);
-                drop(wake.send(nobody.wake()));
+                drop(wake.send(nobody.clone()));
             }
         }
     }

@@ -1,40 +1,36 @@
 //! A credential as it is held between looks: small, because thousands are held and few are looked at.
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
+use kube::Resource as _;
+use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
-use serde::{Deserialize, Deserializer};
 
 use super::Guarded;
+use crate::cluster::lean::Lean;
 use crate::credential::ApiCredential;
+use crate::memory::number;
 use crate::names;
 
 /// What most credentials have in common, so that only the rest is stored: names, times, versions. What is not like it
 /// costs more room and nothing else.
 const TYPICAL: &[u8] = include_bytes!("held/typical.json");
 
-/// A credential without what nobody asks for: labels, foreign annotations, managed fields, owners.
+/// A credential without what nobody asks for: labels, foreign annotations, managed fields, owners. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// The name and the namespace alone.
-    meta: ObjectMeta,
-    decodable: bool,
-    /// The object as compressed JSON; of one that cannot be decoded its metadata.
-    packed: Box<[u8]>,
-}
-
-/// Of an object that cannot be decoded.
-#[derive(Deserialize)]
-struct OnlyMeta {
-    metadata: ObjectMeta,
+    /// The object as compressed JSON; of one that cannot be decoded its metadata alone.
+    packed: Arc<[u8]>,
+    /// Its resourceVersion, if that is a number.
+    pub version: Option<u64>,
 }
 
 impl Held {
     /// Packs a credential.
     pub fn of(object: &Guarded) -> Self {
         let metadata = asked_for(object.meta());
-        let meta = name_of(&metadata);
         let json = match &object.0 {
             Ok(credential) => {
                 let (spec, status) = (credential.spec.clone(), credential.status.clone());
@@ -42,23 +38,23 @@ impl Held {
             }
             Err(_undecodable) => serde_json::to_vec(&serde_json::json!({ "metadata": metadata })),
         };
-        let packed = compress_prepend_size_with_dict(&json.unwrap_or_default(), TYPICAL).into_boxed_slice();
-        Self { meta, decodable: object.0.is_ok(), packed }
+        let version = number(object.meta().resource_version.as_deref());
+        Self { packed: compress_prepend_size_with_dict(&json.unwrap_or_default(), TYPICAL).into(), version }
     }
 
     /// The credential as the watch delivered it.
     pub fn open(&self) -> Guarded {
         let json = decompress_size_prepended_with_dict(&self.packed, TYPICAL).unwrap_or_default();
-        let credential = if self.decodable { serde_json::from_slice(&json).ok() } else { None };
-        kube::core::DeserializeGuard(credential.ok_or_else(|| InvalidObject {
-            error: String::new(),
-            metadata: serde_json::from_slice(&json).map_or_else(|_| self.meta.clone(), |only: OnlyMeta| only.metadata),
-        }))
+        let nothing =
+            |_| DeserializeGuard(Err(InvalidObject { error: String::new(), metadata: ObjectMeta::default() }));
+        // What was packed can be read again.
+        serde_json::from_slice(&json).map_or_else(nothing, |Lean(guarded)| guarded)
     }
-}
 
-fn name_of(metadata: &ObjectMeta) -> ObjectMeta {
-    ObjectMeta { name: metadata.name.clone(), namespace: metadata.namespace.clone(), ..ObjectMeta::default() }
+    /// Whether it is the very same, and not an equal one.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.packed, &other.packed)
+    }
 }
 
 fn asked_for(meta: &ObjectMeta) -> ObjectMeta {
@@ -70,48 +66,14 @@ fn asked_for(meta: &ObjectMeta) -> ObjectMeta {
         generation: meta.generation,
         resource_version: meta.resource_version.clone(),
         uid: meta.uid.clone(),
-        ..name_of(meta)
-    }
-}
-
-impl<'de> Deserialize<'de> for Held {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Guarded::deserialize(deserializer).map(|object| Self::of(&object))
-    }
-}
-
-impl Resource for Held {
-    type DynamicType = ();
-    type Scope = <ApiCredential as Resource>::Scope;
-
-    fn kind(dt: &()) -> std::borrow::Cow<'_, str> {
-        ApiCredential::kind(dt)
-    }
-
-    fn group(dt: &()) -> std::borrow::Cow<'_, str> {
-        ApiCredential::group(dt)
-    }
-
-    fn version(dt: &()) -> std::borrow::Cow<'_, str> {
-        ApiCredential::version(dt)
-    }
-
-    fn plural(dt: &()) -> std::borrow::Cow<'_, str> {
-        ApiCredential::plural(dt)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        ..ObjectMeta::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
 
     use super::*;

@@ -208,6 +208,11 @@ impl Index {
         Glance { generation, renew_request, source, target, imprint }
     }
 
+    /// The uid of the credential of that name.
+    pub(super) fn uid(&self, key: &Key) -> Option<Box<str>> {
+        self.lock().credentials.get(key).map(|entry| entry.uid.clone())
+    }
+
     /// Whether this very credential exists.
     pub fn knows(&self, key: &Key, uid: &str) -> bool {
         self.lock().credentials.get(key).is_some_and(|entry| *entry.uid == *uid)

@@ -17,7 +17,7 @@ use apicredential_operator::gate::{Gates, Limits};
 use apicredential_operator::leader::Leadership;
 use apicredential_operator::memory::Memory;
 use apicredential_operator::metrics::Metrics;
-use apicredential_operator::reconcile::{Context, Operator, Pairs, reconcile};
+use apicredential_operator::reconcile::{Context, Operator, Pairs, reconcile_held};
 use apicredential_operator::rest::Pace;
 use apicredential_operator::serve::Health;
 use apicredential_operator::watch::held::Held;
@@ -82,11 +82,11 @@ struct Term {
 impl Term {
     async fn start(server: &Server) -> Self {
         let client = server.client();
-        let (watch, mut streams) = Watch::start(&client, &[], unbounded_channel(), ());
+        let (watch, mut streams) = Watch::start(&client, &[], unbounded_channel().0, ());
         loop {
             tokio::select! {
                 () = watch.ready() => break,
-                _ = streams.triggers.next() => {}
+                _ = streams.credentials.next() => {}
                 _ = streams.secrets.next() => {}
             }
         }
@@ -122,7 +122,7 @@ impl Term {
         });
         let exchanges = self.exchanges();
         let object: Guarded = serde_json::from_value(before.clone()).expect("any object with metadata is taken");
-        let Ok(_wake) = reconcile(Arc::new(Held::of(&object)), Arc::clone(&self.context)).await;
+        reconcile_held(Held::of(&object), Arc::clone(&self.context)).await;
         let calls = server.with(|state| {
             assert!(state.strays.is_empty(), "stray requests: {:?}", state.strays);
             std::mem::take(&mut state.calls)

@@ -88,7 +88,7 @@ impl Script {
     fn courier(&self) -> Courier {
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = self.client();
-        let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel(), ());
+        let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel().0, ());
         Courier {
             cluster: Cluster::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
             wire: Arc::new(Wire::new(Duration::from_secs(1), &Route::default()).unwrap()),
