@@ -43,10 +43,12 @@ mod trickle;
 mod witness;
 mod world;
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use futures::FutureExt as _;
 
 use figures::Figures;
 use settings::Settings;
@@ -80,77 +82,110 @@ async fn main() -> ExitCode {
 
 async fn measure(settings: &Settings) -> ExitCode {
     println!("{}", machine::description());
-    let (mut results, mut herd) = (Vec::new(), Vec::new());
+    let mut run = Run { settings, results: Vec::new(), herd: Vec::new(), broken: 0 };
     if settings.wants("empty") {
-        let figures = idle::empty(settings).await;
-        table::print(std::slice::from_ref(&figures));
-        results.push(figures);
+        run.try_for(0, idle::empty(settings)).await;
     }
     for &n in &settings.sizes {
-        fleet_of(n, settings, &mut results, &mut herd).await;
+        run.fleet_of(n).await;
     }
-    if !settings.smoke {
-        report::write(&results, &herd, settings);
-    }
-    let missed = results.iter().flat_map(Figures::missed_counts).count();
-    if settings.smoke && missed > 0 {
-        eprintln!("bench: {missed} counts missed their goal, see above");
+    let missed = run.results.iter().flat_map(Figures::missed_counts).count();
+    if run.broken > 0 || (settings.smoke && missed > 0) {
+        eprintln!(
+            "bench: {missed} counts missed their goal and {} scenarios could not be measured, see above",
+            run.broken
+        );
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
-/// All scenarios with one size of the fleet.
-async fn fleet_of(n: usize, settings: &Settings, results: &mut Vec<Figures>, herd: &mut report::Herd) {
-    let mut keep = |figures: Figures| {
-        table::print(std::slice::from_ref(&figures));
-        results.push(figures);
-    };
-    if settings.wants("latency") && !settings.smoke {
-        keep(cold::measure(n, cold::LATENCY, settings).await.0);
-    }
-    let mut settled = None;
-    if settings.wants("cold") {
-        let (figures, world) = cold::measure(n, Duration::ZERO, settings).await;
-        keep(figures);
-        settled = Some(world);
-    }
-    fresh(n, settled, settings, &mut keep).await;
-    if settings.wants("steady") {
-        keep(steady::measure(n, settings).await);
-    }
-    if settings.wants("herd") {
-        let (figures, times) = herd::measure(n, settings).await;
-        keep(figures);
-        // That of the largest fleet is plotted.
-        *herd = times;
-    }
-    if settings.wants("storm") {
-        keep(storm::throttled(n, settings).await);
-        keep(storm::rejected(n, settings).await);
-        keep(storm::hanging(n, settings).await);
-    }
+/// What was measured so far.
+struct Run<'a> {
+    settings: &'a Settings,
+    results: Vec<Figures>,
+    /// Of the largest fleet.
+    herd: report::Herd,
+    broken: usize,
 }
 
-/// The scenarios in which all tokens are fresh share one world; the trickle is the last, for it adds to the fleet.
-async fn fresh(n: usize, settled: Option<World>, settings: &Settings, keep: &mut impl FnMut(Figures)) {
-    if !["restart", "idle", "churn", "trickle"].iter().any(|scenario| settings.wants(scenario)) {
-        return;
+impl Run<'_> {
+    /// Measures one scenario. One that cannot be measured is said and left out: a run takes hours.
+    async fn try_for(&mut self, n: usize, scenario: impl Future<Output = Figures>) {
+        if let Some(figures) = self.or_say(n, scenario).await {
+            self.keep(figures);
+        }
     }
-    let mut world = match settled {
-        Some(world) => world,
-        None => World::settled(n).await,
-    };
-    if settings.wants("restart") {
-        keep(restart::measure(&mut world, settings).await);
+
+    async fn or_say<T>(&mut self, n: usize, scenario: impl Future<Output = T>) -> Option<T> {
+        let done = AssertUnwindSafe(scenario).catch_unwind().await.ok();
+        if done.is_none() {
+            eprintln!("bench: a scenario of {n} could not be measured, see above");
+            self.broken += 1;
+        }
+        done
     }
-    if settings.wants("idle") {
-        keep(idle::measure(&mut world, settings).await);
+
+    fn keep(&mut self, figures: Figures) {
+        table::print(std::slice::from_ref(&figures));
+        self.results.push(figures);
+        if !self.settings.smoke {
+            report::write(&self.results, &self.herd, self.settings);
+        }
     }
-    if settings.wants("churn") {
-        keep(churn::measure(&mut world, settings).await);
+
+    /// All scenarios with one size of the fleet.
+    async fn fleet_of(&mut self, n: usize) {
+        let settings = self.settings;
+        if settings.wants("latency") && !settings.smoke {
+            self.try_for(n, async { cold::measure(n, cold::LATENCY, settings).await.0 }).await;
+        }
+        let mut settled = None;
+        if settings.wants("cold")
+            && let Some((figures, world)) = self.or_say(n, cold::measure(n, Duration::ZERO, settings)).await
+        {
+            self.keep(figures);
+            settled = Some(world);
+        }
+        self.fresh(n, settled).await;
+        if settings.wants("steady") {
+            self.try_for(n, steady::measure(n, settings)).await;
+        }
+        if settings.wants("herd")
+            && let Some((figures, times)) = self.or_say(n, herd::measure(n, settings)).await
+        {
+            self.herd = times;
+            self.keep(figures);
+        }
+        if settings.wants("storm") {
+            self.try_for(n, storm::throttled(n, settings)).await;
+            self.try_for(n, storm::rejected(n, settings)).await;
+            self.try_for(n, storm::hanging(n, settings)).await;
+        }
     }
-    if settings.wants("trickle") {
-        keep(trickle::measure(&mut world, settings).await);
+
+    /// The scenarios in which all tokens are fresh share one world; the trickle is the last, for it adds to the fleet.
+    async fn fresh(&mut self, n: usize, settled: Option<World>) {
+        let settings = self.settings;
+        if !["restart", "idle", "churn", "trickle"].iter().any(|scenario| settings.wants(scenario)) {
+            return;
+        }
+        let world = match settled {
+            Some(world) => Some(world),
+            None => self.or_say(n, World::settled(n)).await,
+        };
+        let Some(mut world) = world else { return };
+        if settings.wants("restart") {
+            self.try_for(n, restart::measure(&mut world, settings)).await;
+        }
+        if settings.wants("idle") {
+            self.try_for(n, idle::measure(&mut world, settings)).await;
+        }
+        if settings.wants("churn") {
+            self.try_for(n, churn::measure(&mut world, settings)).await;
+        }
+        if settings.wants("trickle") {
+            self.try_for(n, trickle::measure(&mut world, settings)).await;
+        }
     }
 }

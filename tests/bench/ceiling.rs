@@ -15,21 +15,26 @@ use apicredential_operator::credential::ApiCredential;
 use apicredential_operator::endpoint::{Endpoint, PathSegment};
 use apicredential_operator::exchange::route::RouteFiles;
 use apicredential_operator::exchange::{Inputs, Issued, Wire};
+use apicredential_operator::names;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::core::Request;
+use kube::{Client, Config, Resource as _};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::fleet::Member;
 use super::meter::Usage;
+use super::restart;
 use super::world::World;
 
 /// The operator's `--concurrency`, and the share of it that may wait for one endpoint.
@@ -67,6 +72,9 @@ pub struct Load {
     n: usize,
     #[arg(long, value_delimiter = ',')]
     steps: Vec<Step>,
+    /// Lists what an operator lists, too, and goes on watching it without reading what it hears.
+    #[arg(long)]
+    following: bool,
 }
 
 /// What it says at its end.
@@ -79,6 +87,15 @@ pub struct Ceiling {
 
 /// Sends the requests for all objects of this world, and an exchange for each; without steps the exchange alone.
 pub async fn measure(world: &World, steps: &[Step]) -> Ceiling {
+    send(world, steps, &[]).await
+}
+
+/// The same beside the lists and watches of an operator: what the API server asks of anybody who has to hear of changes.
+pub async fn measure_following(world: &World, steps: &[Step]) -> Ceiling {
+    send(world, steps, &["--following"]).await
+}
+
+async fn send(world: &World, steps: &[Step], flags: &[&str]) -> Ceiling {
     let names: Vec<String> =
         steps.iter().filter_map(|step| Some(clap::ValueEnum::to_possible_value(step)?.get_name().to_owned())).collect();
     let (n, origin, ca) = (world.n.to_string(), world.stand_in.origin(), world.stand_in.ca_file());
@@ -87,6 +104,7 @@ pub async fn measure(world: &World, steps: &[Step]) -> Ceiling {
     if !steps.is_empty() {
         arguments.extend(["--steps", &steps]);
     }
+    arguments.extend(flags);
     ask_own_process("ceiling", &world.plane.operator_kubeconfig(), &arguments).await
 }
 
@@ -133,6 +151,9 @@ impl Load {
         let next = Arc::new(AtomicUsize::new(0));
         let before = Usage::of(std::process::id());
         let began = Instant::now();
+        if self.following {
+            follow(&sender.client).await;
+        }
         let workers = (0..WORKERS).map(|_| {
             let (sender, next) = (Arc::clone(&sender), Arc::clone(&next));
             tokio::spawn(async move {
@@ -173,6 +194,23 @@ impl Load {
             steps: self.steps.clone(),
             exchanging: Semaphore::new(EXCHANGING),
         }
+    }
+}
+
+/// Lists as an operator does, and leaves three watches running.
+async fn follow(client: &Client) {
+    let [credentials, sources, targets] = restart::lists(client).await;
+    let params = |labels: &str| WatchParams::default().labels(labels);
+    let secrets = Request::new(Secret::url_path(&(), None));
+    let requests = [
+        Request::new(ApiCredential::url_path(&(), None)).watch(&params(""), &credentials.version),
+        secrets.watch_metadata(&params(names::SOURCE), &sources.version),
+        secrets.watch_metadata(&params(names::MANAGED), &targets.version),
+    ];
+    for request in requests {
+        let request = request.expect("it is a request");
+        let events = client.request_events::<IgnoredAny>(request).await.expect("it can be watched");
+        tokio::spawn(events.for_each(|_| futures::future::ready(())));
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use apicredential_operator::credential::ApiCredential;
+use apicredential_operator::names;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
 use serde::de::DeserializeOwned;
@@ -36,32 +38,41 @@ struct Listed {
 }
 
 impl Listing {
-    /// The credentials and both sets of Secret metadata, all three at once, as an operator does.
     pub async fn run(self) {
         let began = Instant::now();
         let (client, _) = clients(&self.kubeconfig).await;
-        let secrets = Api::<PartialObjectMeta<Secret>>::all(client.clone());
-        let (credentials, sources, targets) = tokio::join!(
-            tokio::spawn(pages(Api::<ApiCredential>::all(client), "")),
-            tokio::spawn(pages(secrets.clone(), "apicredential.io/source")),
-            tokio::spawn(pages(secrets, "apicredential.io/managed")),
-        );
-        let objects =
-            credentials.expect("it is listed") + sources.expect("they are listed") + targets.expect("they are listed");
+        let objects = lists(&client).await.iter().map(|listed| listed.objects).sum();
         let listed = Listed { seconds: began.elapsed().as_secs_f64(), objects };
         println!("{}", serde_json::to_string(&listed).expect("numbers are JSON"));
     }
 }
 
-async fn pages<K: Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, labels: &'static str) -> usize {
+/// One list: how much, and from where a watch would go on.
+pub struct List {
+    pub objects: usize,
+    pub version: String,
+}
+
+/// The credentials and both sets of Secret metadata, all three at once, as an operator does.
+pub async fn lists(client: &Client) -> [List; 3] {
+    let secrets = Api::<PartialObjectMeta<Secret>>::all(client.clone());
+    let (credentials, sources, targets) = tokio::join!(
+        tokio::spawn(pages(Api::<ApiCredential>::all(client.clone()), "")),
+        tokio::spawn(pages(secrets.clone(), names::SOURCE)),
+        tokio::spawn(pages(secrets, names::MANAGED)),
+    );
+    [credentials, sources, targets].map(|listed| listed.expect("it can be listed"))
+}
+
+async fn pages<K: Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, labels: &'static str) -> List {
     let mut params = ListParams::default().limit(PAGE).labels(labels);
-    let mut count = 0;
+    let mut objects = 0;
     loop {
         let page = api.list(&params).await.expect("it can be listed");
-        count += page.items.len();
+        objects += page.items.len();
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
-            None => return count,
+            None => return List { objects, version: page.metadata.resource_version.unwrap_or_default() },
         }
     }
 }
