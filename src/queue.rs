@@ -4,9 +4,10 @@
 //! gives back the room that ten thousand took at once.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio_util::time::{DelayQueue, delay_queue};
@@ -15,6 +16,9 @@ use crate::watch::Key;
 
 #[cfg(test)]
 mod tests;
+
+/// A look that panicked says nothing of the next one.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Looks at whatever comes out of `wakes`, at most `concurrency` at a time and never at the same twice at a time; who is
 /// woken while it is looked at is looked at again. A look says after which time the next one is due if nothing wakes it.
@@ -38,15 +42,14 @@ pub async fn run<L>(
         {
             // The look says anew when the next one is due.
             alarms.set(&key, None);
-            let look = look(key.clone());
-            looks.spawn(async move { (key, look.await) });
+            let look = AssertUnwindSafe(look(key.clone())).catch_unwind();
+            looks.spawn(async move { (key, look.await.unwrap_or(Some(AFTER_PANIC))) });
         }
         if stopping && looks.is_empty() {
             return;
         }
         tokio::select! {
             Some(ended) = looks.join_next() => {
-                // A look hands no panic on.
                 if let Ok((key, next)) = ended {
                     // Who was woken meanwhile sets its alarm after the look that follows.
                     let again = line.ended(&key);

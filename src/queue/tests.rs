@@ -134,6 +134,29 @@ async fn a_look_takes_the_place_of_the_alarm_and_says_when_the_next_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_that_panics_is_made_again_later_and_stops_nothing() {
+    let (wakes, woken) = unbounded_channel();
+    let looked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&looked);
+    let look = move |key: Key| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            assert!(number > 0 || key.name() != "a", "in the first look");
+            None
+        }
+    };
+    tokio::spawn(run(woken, 2, look, || {}, std::future::pending()));
+    wakes.send(key("a")).unwrap();
+    Stage::settle().await;
+    wakes.send(key("b")).unwrap();
+    Stage::settle().await;
+    assert_eq!(looked.load(Ordering::SeqCst), 2);
+    advance(AFTER_PANIC + Duration::from_secs(1)).await;
+    Stage::settle().await;
+    assert_eq!(looked.load(Ordering::SeqCst), 3, "a again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_stops_when_what_is_under_way_has_ended_and_begins_nothing_more() {
     let mut stage = Stage::new(2, Some(Duration::from_secs(1)));
     stage.wake(&["a", "b", "c"]);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apicredential_operator::clock;
 use apicredential_operator::names;
@@ -81,6 +81,15 @@ impl Renewals {
     pub fn planned(&self) -> HashMap<String, Timestamp> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.stored.iter().map(|(name, stored)| (name.clone(), stored.planned)).collect()
+    }
+
+    /// Waits until no renewal is late by more than a second.
+    pub async fn caught_up(&self, patience: Duration) {
+        let began = Instant::now();
+        while self.planned().values().any(|planned| clock::now().duration_since(*planned).as_secs() >= 1) {
+            assert!(began.elapsed() < patience, "the renewals do not catch up");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Tokens that are stored now and have ended.
