@@ -228,7 +228,7 @@ mod tests {
         keep(&memory, 2, &ours);
         memory.is_in_store("u", Some(&status(3)));
         assert_eq!(said(&memory, Some(&status(3))), Some(2), "another's hand is seen");
-        memory.leaves_store("u", || Some(status(3).clone()), Some(&status(3)));
+        memory.leaves_store("u", || Some(status(3)), Some(&status(3)));
         keep(&memory, 3, &status(3));
         memory.is_in_store("u", Some(&status(3)));
         assert_eq!(said(&memory, Some(&status(3))), Some(3));

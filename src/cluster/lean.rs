@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    fn object(spec: Value) -> Value {
+    fn object(spec: &Value) -> Value {
         json!({
             "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
             "metadata": {
@@ -179,7 +179,7 @@ mod tests {
                 {"tenant": "gh", "clientName": "C", "secretRef": {"name": "s"}, "endpoint": "https://welkin.example"}},
             "target": {"name": "t"},
         });
-        let mut value = object(spec);
+        let mut value = object(&spec);
         let guarded: DeserializeGuard<ApiCredential> = read(&value).unwrap();
         let whole: ApiCredential = serde_json::from_value(value.clone()).unwrap();
         value["metadata"].as_object_mut().unwrap().remove("managedFields");
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_decoded_keeps_its_metadata_and_nothing_of_its_text() {
-        let guarded: DeserializeGuard<ApiCredential> = read(&object(json!({"provider": "a secret"}))).unwrap();
+        let guarded: DeserializeGuard<ApiCredential> = read(&object(&json!({"provider": "a secret"}))).unwrap();
         let invalid = guarded.0.unwrap_err();
         assert_eq!((invalid.metadata.uid.as_deref(), invalid.error.as_str()), (Some("u"), ""));
         assert!(read::<DeserializeGuard<ApiCredential>>(&json!({"metadata": 7})).is_err());
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_watch_delivers_it() {
         // In the order of an API server: the type comes first.
-        let line = format!(r#"{{"type":"ADDED","object":{}}}"#, object(json!({})));
+        let line = format!(r#"{{"type":"ADDED","object":{}}}"#, object(&json!({})));
         let event = serde_json::from_str::<kube::core::WatchEvent<Lean<DeserializeGuard<ApiCredential>>>>(&line);
         assert!(matches!(event, Ok(kube::core::WatchEvent::Added(_))), "{event:?}");
     }

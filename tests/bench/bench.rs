@@ -13,7 +13,8 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
-    reason = "a measurement that cannot be made ends the run, with its reason; its numbers are small"
+    clippy::large_futures,
+    reason = "a measurement that cannot be made says why; its numbers are small, and there is one at a time"
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
