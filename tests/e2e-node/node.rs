@@ -95,9 +95,7 @@ impl Node {
             panic!("the node ended: {status}\n{}", self.log_ends());
         }
         let log = self.pod_log();
-        // The container runtime puts the time, the stream and a mark for whole lines in front.
-        let said = log.lines().filter_map(|line| line.split_once(" stdout F "));
-        said.map(|(_, line)| serde_json::from_str(line).unwrap()).collect()
+        said(&log).map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The ends of all logs, for a failure's text.
@@ -113,6 +111,13 @@ impl Node {
         let logs = folders(self.folder.join("pods")).map(|pod| pod.join("app"));
         logs.flat_map(folders).filter_map(|log| std::fs::read_to_string(log).ok()).collect()
     }
+}
+
+/// The lines of standard output in a pod's log, but for one that the container runtime is still writing.
+fn said(log: &str) -> impl Iterator<Item = &str> {
+    let whole = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    // In front stand the time, the stream, and a mark for what is not cut in pieces.
+    whole.filter_map(|line| line.split_once(" stdout F ")).map(|(_, line)| line)
 }
 
 fn last_lines(log: &str) -> String {
@@ -165,4 +170,11 @@ fn kubelet(folder: &Path, cgroup: &str, sync_period: Option<&str>) -> Value {
         configuration["syncFrequency"] = period.into();
     }
     configuration
+}
+
+#[test]
+fn a_line_that_is_still_being_written_is_not_read() {
+    let log = "T1 stdout F {\"one\":1}\nT2 stderr F oops\nT3 stdout F {\"two\":";
+    assert_eq!(said(log).collect::<Vec<_>>(), ["{\"one\":1}"]);
+    assert_eq!(said(&format!("{log}2}}\n")).collect::<Vec<_>>(), ["{\"one\":1}", "{\"two\":2}"]);
 }
