@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::clock::Mark;
 use crate::credential::{ApiCredential, ApiCredentialStatus};
+use crate::deliver::fingerprint::Mac;
 use crate::watch::Version;
 use crate::watch::index::{Glance, Imprint};
 
@@ -58,9 +59,9 @@ pub struct Remembered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempted {
     /// The spec's part.
-    pub identity: String,
+    pub identity: Mac,
     /// The source's part.
-    pub values: String,
+    pub values: Mac,
 }
 
 impl Remembered {
@@ -91,6 +92,15 @@ impl Remembered {
         }
     }
 
+    /// Lets go of what is kept only until the store has our last write of the status, if it has: `version` is the one there.
+    fn settle(&mut self, version: Option<u64>) {
+        let written = self.resource_version.as_deref().and_then(|(_, written)| number(Some(written)));
+        if version.zip(written).is_some_and(|(version, written)| version >= written) {
+            self.saved = None;
+            self.resource_version = None;
+        }
+    }
+
     /// Whether somebody else has changed or removed the status that we said last.
     pub fn status_is_lost(&self, credential: &ApiCredential) -> bool {
         let said = self.status.as_deref();
@@ -101,6 +111,15 @@ impl Remembered {
 /// A resourceVersion as a number, if it is one.
 pub fn number(version: Option<&str>) -> Option<u64> {
     version?.parse().ok()
+}
+
+/// What the store has of a credential.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// Its resourceVersion, if that is a number.
+    pub version: Option<u64>,
+    /// Its status.
+    pub status: Option<ApiCredentialStatus>,
 }
 
 /// As it lies in the memory.
@@ -127,20 +146,22 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is remembered; none on the first look. `stored` is asked for the status in the store.
-    pub fn recall(&self, uid: &str, stored: impl Fn() -> Option<ApiCredentialStatus>) -> Option<Remembered> {
+    /// What is remembered; none on the first look.
+    pub fn recall(&self, uid: &str, stored: impl FnOnce() -> Stored) -> Option<Remembered> {
         let all = self.lock();
         let kept = all.by_uid.get(uid)?;
-        let said = if kept.said_as_stored { stored().map(Arc::new) } else { kept.remembered.status.clone() };
+        let said = if kept.said_as_stored { stored().status.map(Arc::new) } else { kept.remembered.status.clone() };
         Some(Remembered { status: said, ..kept.remembered.clone() })
     }
 
     /// Remembers. A status that is the stored one is not kept twice.
-    pub fn keep(&self, uid: &str, remembered: Remembered, stored: impl Fn() -> Option<ApiCredentialStatus>) {
+    pub fn keep(&self, uid: &str, mut remembered: Remembered, stored: impl FnOnce() -> Stored) {
         let mut all = self.lock();
+        let stored = stored();
+        remembered.settle(stored.version);
         let is_settled = all.changing.as_deref() != Some(uid);
-        let is_stored = |said: &ApiCredentialStatus| stored().as_ref() == Some(said);
-        let said_as_stored = is_settled && remembered.status.as_deref().is_some_and(is_stored);
+        let said_as_stored =
+            is_settled && remembered.status.is_some() && remembered.status.as_deref() == stored.status.as_ref();
         let status = remembered.status.clone().filter(|_| !said_as_stored);
         let kept = Box::new(Kept { remembered: Remembered { status, ..remembered }, said_as_stored });
         all.by_uid.insert(uid.into(), kept);
@@ -164,12 +185,13 @@ impl Memory {
         }
     }
 
-    /// The store has that status of a credential now: if it is what was said, it need not be kept twice.
-    pub fn is_in_store(&self, uid: &str, now: Option<&ApiCredentialStatus>) {
+    /// The store has that version and status of a credential now: what was said or saved need not be kept twice.
+    pub fn is_in_store(&self, uid: &str, version: Option<u64>, now: Option<&ApiCredentialStatus>) {
         let mut all = self.lock();
         all.changing = None;
-        let is_said = |kept: &&mut Box<Kept>| now.is_some() && kept.remembered.status.as_deref() == now;
-        if let Some(kept) = all.by_uid.get_mut(uid).filter(is_said) {
+        let Some(kept) = all.by_uid.get_mut(uid) else { return };
+        kept.remembered.settle(version);
+        if now.is_some() && kept.remembered.status.as_deref() == now {
             kept.said_as_stored = true;
             kept.remembered.status = None;
         }
@@ -190,12 +212,13 @@ mod tests {
     }
 
     fn said(memory: &Memory, store: Option<&ApiCredentialStatus>) -> Option<i64> {
-        memory.recall("u", || store.cloned()).and_then(|remembered| remembered.status?.revision)
+        let stored = || Stored { version: None, status: store.cloned() };
+        memory.recall("u", stored).and_then(|remembered| remembered.status?.revision)
     }
 
     fn keep(memory: &Memory, revision: i64, store: &ApiCredentialStatus) {
         let remembered = Remembered { status: Some(Arc::new(status(revision))), ..Remembered::default() };
-        memory.keep("u", remembered, || Some(store.clone()));
+        memory.keep("u", remembered, || Stored { version: None, status: Some(store.clone()) });
     }
 
     #[test]
@@ -205,7 +228,7 @@ mod tests {
         assert!(memory.lock().by_uid["u"].remembered.status.is_none(), "the store has it");
         assert_eq!(said(&memory, Some(&ours)), Some(1));
         memory.leaves_store("u", || Some(ours.clone()), Some(&edited));
-        memory.is_in_store("u", Some(&edited));
+        memory.is_in_store("u", None, Some(&edited));
         assert_eq!(said(&memory, Some(&edited)), Some(1));
         memory.leaves_store("u", || Some(edited.clone()), None);
         assert_eq!(said(&memory, None), Some(1));
@@ -217,22 +240,54 @@ mod tests {
         keep(&memory, 2, &before);
         assert_eq!(said(&memory, Some(&before)), Some(2), "the watch lags");
         memory.leaves_store("u", || Some(before.clone()), Some(&ours));
-        memory.is_in_store("u", Some(&ours));
+        memory.is_in_store("u", None, Some(&ours));
         assert!(memory.lock().by_uid["u"].remembered.status.is_none());
         assert_eq!(said(&memory, Some(&ours)), Some(2));
         memory.leaves_store("u", || Some(ours.clone()), Some(&ours));
-        memory.is_in_store("u", Some(&ours));
+        memory.is_in_store("u", None, Some(&ours));
         assert_eq!(said(&memory, Some(&ours)), Some(2), "a label changed");
         // A look ends while the store changes: whichever it finds there, what it said is kept.
         memory.leaves_store("u", || Some(ours.clone()), Some(&status(3)));
         keep(&memory, 2, &ours);
-        memory.is_in_store("u", Some(&status(3)));
+        memory.is_in_store("u", None, Some(&status(3)));
         assert_eq!(said(&memory, Some(&status(3))), Some(2), "another's hand is seen");
         memory.leaves_store("u", || Some(status(3)), Some(&status(3)));
         keep(&memory, 3, &status(3));
-        memory.is_in_store("u", Some(&status(3)));
+        memory.is_in_store("u", None, Some(&status(3)));
         assert_eq!(said(&memory, Some(&status(3))), Some(3));
         memory.forget("u");
         assert_eq!(said(&memory, Some(&ours)), None);
+    }
+
+    /// What a look remembers that has just written a status: made for version 4, and version 7 after it.
+    fn after_a_write() -> Remembered {
+        let status = Some(Arc::new(status(2)));
+        let resource_version = Some(Box::new(("4".to_owned(), "7".to_owned())));
+        Remembered { saved: status.clone(), status, resource_version, ..Remembered::default() }
+    }
+
+    fn keeps_saved(memory: &Memory) -> bool {
+        let all = memory.lock();
+        let kept = &all.by_uid["u"].remembered;
+        assert_eq!(kept.saved.is_some(), kept.resource_version.is_some(), "both or neither");
+        kept.saved.is_some()
+    }
+
+    #[test]
+    fn what_was_saved_is_let_go_as_soon_as_the_store_has_it() {
+        let memory = Memory::default();
+        memory.keep("u", after_a_write(), || Stored { version: Some(4), status: Some(status(1)) });
+        memory.is_in_store("u", Some(5), Some(&status(1)));
+        assert!(keeps_saved(&memory), "a label was edited before our write, and the watch is that far only");
+        memory.is_in_store("u", Some(7), Some(&status(2)));
+        assert!(!keeps_saved(&memory));
+        assert_eq!(said(&memory, Some(&status(2))), Some(2));
+        // The watch may be faster than the end of the look.
+        memory.keep("u", after_a_write(), || Stored { version: Some(9), status: Some(status(2)) });
+        assert!(!keeps_saved(&memory));
+        // Where versions are no numbers, the next look finds out.
+        memory.keep("u", after_a_write(), Stored::default);
+        memory.is_in_store("u", None, Some(&status(2)));
+        assert!(keeps_saved(&memory));
     }
 }

@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Mark;
 use crate::cluster::lean::Lean;
-use crate::credential::{ApiCredential, ApiCredentialStatus};
+use crate::credential::ApiCredential;
+use crate::memory::Stored;
 use crate::names;
 use crate::watch::changes::{Change, changes};
 use crate::watch::held::Held;
@@ -189,13 +190,15 @@ impl Watch {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The status of a credential as the store has it now; `opened` is one that the store had.
-    pub fn stored_status(&self, key: &Key, opened: &Opened) -> Option<ApiCredentialStatus> {
-        let now = self.held(key)?;
-        if now.is(&opened.held) {
-            return opened.credential.status.clone();
-        }
-        now.open().0.ok()?.status
+    /// What the store has of a credential now; `opened` is one that it had.
+    pub fn stored(&self, key: &Key, opened: &Opened) -> Stored {
+        let Some(now) = self.held(key) else { return Stored::default() };
+        let status = if now.is(&opened.held) {
+            opened.credential.status.clone()
+        } else {
+            now.open().0.ok().and_then(|credential| credential.status)
+        };
+        Stored { version: now.version, status }
     }
 
     /// Wakes a credential.

@@ -53,14 +53,29 @@ pub fn source_part(token: &str, values: &[&str]) -> String {
     keyed(token.as_bytes(), "source", values)
 }
 
-/// HMAC-SHA-256 in lower-case hex over a domain and length-prefixed fields.
-pub fn keyed(key: &[u8], domain: &str, fields: &[&str]) -> String {
+fn keyed(key: &[u8], domain: &str, fields: &[&str]) -> String {
+    hex(&mac(key, domain, fields))
+}
+
+/// An HMAC-SHA-256.
+pub type Mac = [u8; 32];
+
+/// HMAC-SHA-256 over a domain and length-prefixed fields.
+pub fn mac(key: &[u8], domain: &str, fields: &[&str]) -> Mac {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     for field in std::iter::once(&domain).chain(fields) {
         context.update(&(field.len() as u64).to_be_bytes());
         context.update(field.as_bytes());
     }
-    context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut mac = Mac::default();
+    mac.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+    mac
+}
+
+/// In lower-case digits.
+fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

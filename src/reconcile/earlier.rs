@@ -39,8 +39,8 @@ impl Round {
         let exposed = values.map(Values::expose).unwrap_or_default();
         let key = &self.context.operator.session_key[..];
         Attempted {
-            identity: fingerprint::keyed(key, "identity", &plan.request.identity()),
-            values: fingerprint::keyed(key, "values", &exposed),
+            identity: fingerprint::mac(key, "identity", &plan.request.identity()),
+            values: fingerprint::mac(key, "values", &exposed),
         }
     }
 

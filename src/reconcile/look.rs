@@ -58,7 +58,7 @@ impl Round {
         let spec = &credential.spec;
         let watch = &context.courier.watch;
         let glance = watch.index.glance(&credential, source_name(&spec.provider), &spec.target.name);
-        let stored = || watch.stored_status(&key, &opened);
+        let stored = || watch.stored(&key, &opened);
         let recalled = context.memory.recall(&uid, stored).filter(|memory| !memory.is_of_a_later_world(&credential));
         let mut memory = recalled.unwrap_or_else(|| seed::seed(&credential, &glance, &context));
         memory.version = number(credential.metadata.resource_version.as_deref());
@@ -108,7 +108,7 @@ impl Round {
             self.context.gates.forget(&self.key);
         }
         self.memory.due = Some(due);
-        let stored = || self.context.courier.watch.stored_status(&self.key, &self.opened);
+        let stored = || self.context.courier.watch.stored(&self.key, &self.opened);
         self.context.memory.keep(&self.uid, self.memory.clone(), stored);
         if !self.context.courier.watch.index.knows(&self.key, &self.uid) {
             // It went while it was looked at; nothing may stay behind.

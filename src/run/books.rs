@@ -7,7 +7,7 @@ use kube::Resource as _;
 use crate::credential::ApiCredentialStatus;
 use crate::endpoint::AllowedEndpoints;
 use crate::gate::Gates;
-use crate::memory::Memory;
+use crate::memory::{Memory, number};
 use crate::metrics::Metrics;
 use crate::reconcile;
 use crate::rest::Pace;
@@ -34,7 +34,8 @@ impl Listener for Books {
     }
 
     fn stored(&self, now: &Guarded) {
-        self.memory.is_in_store(uid(now), status(now));
+        let version = number(now.meta().resource_version.as_deref());
+        self.memory.is_in_store(uid(now), version, status(now));
     }
 
     fn gone(&self, key: &Key, uid: &str) {

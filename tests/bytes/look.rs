@@ -15,7 +15,7 @@ use apicredential_operator::exchange::Wire;
 use apicredential_operator::exchange::route::Route;
 use apicredential_operator::gate::{Gates, Limits};
 use apicredential_operator::leader::Leadership;
-use apicredential_operator::memory::Memory;
+use apicredential_operator::memory::{Memory, Stored};
 use apicredential_operator::metrics::Metrics;
 use apicredential_operator::reconcile::{Context, Operator, Pairs, reconcile_held};
 use apicredential_operator::rest::Pace;
@@ -61,7 +61,7 @@ async fn look(server: &Server) {
         let began = clock::now();
         let calls = first.round(server).await;
         if calls.is_empty() {
-            due = first.context.memory.recall(stage::UID, || None).and_then(|memory| memory.due);
+            due = first.context.memory.recall(stage::UID, Stored::default).and_then(|memory| memory.due);
             assert!(due.is_none_or(|due| due > began), "a hot loop: nothing to do, and due at {due:?}, before {began}");
             break;
         }
