@@ -134,20 +134,19 @@ pub async fn clients(kubeconfig: &Path) -> (Client, Client) {
 }
 
 /// What all workers share.
-struct Sender {
+pub struct Sender {
     client: Client,
     secrets: Client,
     wire: Wire,
     endpoint: Endpoint,
-    /// Uid and resourceVersion of each credential, which an operator has from its watch.
-    known: Vec<(String, String)>,
     steps: Vec<Step>,
     exchanging: Semaphore,
 }
 
 impl Load {
     pub async fn run(self) {
-        let sender = Arc::new(self.prepare().await);
+        let sender = Arc::new(Sender::new(&self.kubeconfig, &self.ca, &self.origin, &self.steps).await);
+        let known: Arc<[(String, String)]> = known(&sender.client, self.n).await.into();
         let next = Arc::new(AtomicUsize::new(0));
         let before = Usage::of(std::process::id());
         let began = Instant::now();
@@ -155,11 +154,11 @@ impl Load {
             follow(&sender.client).await;
         }
         let workers = (0..WORKERS).map(|_| {
-            let (sender, next) = (Arc::clone(&sender), Arc::clone(&next));
+            let (sender, known, next) = (Arc::clone(&sender), Arc::clone(&known), Arc::clone(&next));
             tokio::spawn(async move {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((uid, version)) = sender.known.get(number) else { return };
+                    let Some((uid, version)) = known.get(number) else { return };
                     sender.sync(&Member(number), uid, version).await;
                 }
             })
@@ -171,30 +170,20 @@ impl Load {
             Ceiling { seconds, cpu_seconds: after.cpu_seconds - before.cpu_seconds, peak_mib: after.peak_mib };
         println!("{}", serde_json::to_string(&ceiling).expect("numbers are JSON"));
     }
+}
 
-    async fn prepare(&self) -> Sender {
-        let (client, secrets) = clients(&self.kubeconfig).await;
-        let route = RouteFiles { roots: Some(self.ca.clone()), ..RouteFiles::default() }.read();
-        let wire = Wire::new(Duration::from_secs(15), &route.expect("the CA file is readable"));
-        let mut known = vec![(String::new(), String::new()); self.n];
-        let credentials: Api<ApiCredential> = Api::all(client.clone());
-        for credential in credentials.list(&ListParams::default()).await.expect("credentials can be listed") {
-            let meta = credential.metadata;
-            let number = meta.name.as_deref().and_then(|name| name.rsplit('-').next()?.parse::<usize>().ok());
-            if let Some(place) = number.and_then(|number| known.get_mut(number)) {
-                *place = (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
-            }
-        }
-        Sender {
-            client,
-            secrets,
-            wire: wire.expect("a client for the stand-in can be made"),
-            endpoint: Endpoint::parse(&self.origin).expect("the stand-in's origin is one"),
-            known,
-            steps: self.steps.clone(),
-            exchanging: Semaphore::new(EXCHANGING),
+/// Uid and resourceVersion of each credential, which an operator has from its watch.
+async fn known(client: &Client, n: usize) -> Vec<(String, String)> {
+    let mut known = vec![(String::new(), String::new()); n];
+    let credentials: Api<ApiCredential> = Api::all(client.clone());
+    for credential in credentials.list(&ListParams::default()).await.expect("credentials can be listed") {
+        let meta = credential.metadata;
+        let number = meta.name.as_deref().and_then(|name| name.rsplit('-').next()?.parse::<usize>().ok());
+        if let Some(place) = number.and_then(|number| known.get_mut(number)) {
+            *place = (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
         }
     }
+    known
 }
 
 /// Lists as an operator does, and leaves three watches running.
@@ -215,7 +204,22 @@ async fn follow(client: &Client) {
 }
 
 impl Sender {
-    async fn sync(&self, member: &Member, uid: &str, version: &str) {
+    pub async fn new(kubeconfig: &Path, ca: &Path, origin: &str, steps: &[Step]) -> Self {
+        let (client, secrets) = clients(kubeconfig).await;
+        let route = RouteFiles { roots: Some(ca.to_owned()), ..RouteFiles::default() }.read();
+        let wire = Wire::new(Duration::from_secs(15), &route.expect("the CA file is readable"));
+        Self {
+            client,
+            secrets,
+            wire: wire.expect("a client for the stand-in can be made"),
+            endpoint: Endpoint::parse(origin).expect("the stand-in's origin is one"),
+            steps: steps.to_vec(),
+            exchanging: Semaphore::new(EXCHANGING),
+        }
+    }
+
+    /// Sends what the first sync of one credential sends.
+    pub async fn sync(&self, member: &Member, uid: &str, version: &str) {
         let secrets: Api<Secret> = Api::namespaced(self.secrets.clone(), &member.namespace());
         let credentials: Api<ApiCredential> = Api::namespaced(self.client.clone(), &member.namespace());
         if self.has(Step::GetTarget) {

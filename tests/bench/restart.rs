@@ -79,7 +79,7 @@ async fn pages<K: Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, label
 
 pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     // Short at any size.
-    let rounds = settings.rounds(0);
+    let rounds = settings.rounds(world.n, true);
     let (mut listings, mut ready, mut settled, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let exchanges = world.stand_in.total();
     let mut requests = None;

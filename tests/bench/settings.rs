@@ -61,9 +61,9 @@ impl Settings {
         full.mul_f64(self.scale)
     }
 
-    /// How often both sides of a score take turns; `BENCH_ROUNDS`, or three times where that is short.
-    pub fn rounds(&self, n: usize) -> usize {
-        self.rounds.unwrap_or(if self.smoke || n > 1000 { 1 } else { 3 })
+    /// How often both sides of a score take turns: `BENCH_ROUNDS`, or three times if the score has a goal or that is short.
+    pub fn rounds(&self, n: usize, has_goal: bool) -> usize {
+        self.rounds.unwrap_or(if self.smoke || (n > 1000 && !has_goal) { 1 } else { 3 })
     }
 
     /// How long memory is given to settle: connections are closed at most 40 s after their last use.
