@@ -50,7 +50,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
 async fn by_a_bare_client(world: &mut World, witness: &Witness, members: Range<usize>) -> Vec<f64> {
     world.stop().await;
     let (kubeconfig, ca) = (world.plane.operator_kubeconfig(), world.stand_in.ca_file());
-    let sender = Arc::new(Sender::new(&kubeconfig, &ca, &world.stand_in.origin(), TODAY).await);
+    let sender = Arc::new(Sender::new(&kubeconfig, ca, &world.stand_in.origin(), TODAY).await);
     create(world, witness, members, move |member, credential| {
         let (sender, meta) = (Arc::clone(&sender), credential.metadata);
         async move {
