@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PropagationPolicy};
 
+use crate::support::mode::Mode;
 use crate::support::operator::Settings;
 use crate::support::provider::StandIn;
 use crate::support::space::{self, Space, condition};
@@ -98,6 +99,10 @@ async fn a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no
     let since = space.audit().await.by("operator").since(&before);
     let stored = since.only(|call| call.is_write() && !call.dry_run && call.code < 300 && call.resource == "secrets");
     assert_eq!(stored.calls().len(), 0, "{since}");
-    assert_eq!(since.to("events").calls().len(), 0, "{since}");
+    // Where the rights lie in the namespace itself they may go before the rest of it: a refusal that nobody can tell from
+    // a missing right is told then, in vain.
+    let rights_stay = Mode::of_run() == Mode::Cluster;
+    let told = since.only(|call| call.resource == "events" && (rights_stay || call.code < 300));
+    assert_eq!(told.calls().len(), 0, "{since}");
     assert!(operator.is_running());
 }
