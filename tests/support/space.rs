@@ -46,7 +46,8 @@ pub struct Space {
     pub(super) audit_from: u64,
     pub(super) outputs: Arc<Mutex<Vec<Arc<Output>>>>,
     pub(super) witnesses: Arc<Mutex<Vec<Witness>>>,
-    pinned: Mutex<Named>,
+    /// Held until the names in it count: a role that is applied late must not take a name away that came after it.
+    pinned: tokio::sync::Mutex<Named>,
 }
 
 impl Space {
@@ -77,7 +78,7 @@ impl Space {
             audit_from,
             outputs: Arc::default(),
             witnesses: Arc::default(),
-            pinned: Mutex::default(),
+            pinned: tokio::sync::Mutex::default(),
         };
         space.admit_operator(&Named::default()).await;
         space
@@ -138,13 +139,11 @@ impl Space {
     /// says what it wants, it merges into a Secret that is made for it.
     async fn pin(&self, manifest: &Value) -> Value {
         let mut manifest = manifest.clone();
-        let named = {
-            let mut named = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-            named.take_up(&manifest).then(|| named.clone())
-        };
-        if let Some(named) = named {
+        let mut named = self.pinned.lock().await;
+        if named.take_up(&manifest) {
             self.admit_operator(&named).await;
         }
+        drop(named);
         let target = &mut manifest["spec"]["target"];
         if let Some(name) = target["name"].as_str().map(str::to_owned)
             && target["creationPolicy"].is_null()
