@@ -111,7 +111,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
 async fn a_slow_peer_is_cut_off_and_makes_room() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let bounded = BoundedListener::with_limits(listener, 1, Duration::from_secs(2));
+    let bounded = BoundedListener::with_limits(listener, 1, Duration::from_secs(5));
     let router = router(Health::new(SOON), Metrics::new());
     tokio::spawn(async move { axum::serve(bounded, router).await });
     let mut slow = TcpStream::connect(address).await.unwrap();

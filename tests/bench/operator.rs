@@ -46,7 +46,7 @@ impl Operator {
         command.stdout(Stdio::null()).stderr(file);
         let began = Instant::now();
         let process = Process::start("apicredential-operator", &mut command).expect("the operator starts");
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(10));
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(60));
         let http = http.build().expect("a plain client can be made");
         Self { process, log, began, address: OnceLock::new(), http }
     }

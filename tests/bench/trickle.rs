@@ -25,11 +25,13 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     witness.wait_for(world.n).await;
     let exchanges = world.stand_in.total();
     let (audit, before) = (world.audit(), world.operator().usage());
-    let mut waits = create(world, &witness, world.n..world.n + count, |_, _| futures::future::ready(())).await;
+    let timely = Sources::of(settings);
+    let members = world.n..world.n + count;
+    let mut waits = create(world, &witness, members, timely, |_, _| futures::future::ready(())).await;
     let after = world.operator().usage();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (requests, exchanges) = (audit.requests(), world.stand_in.total() - exchanges);
-    let mut floor = by_a_bare_client(world, &witness, world.n + count..world.n + 2 * count).await;
+    let mut floor = by_a_bare_client(world, &witness, world.n + count..world.n + 2 * count, timely).await;
 
     let each = |total: f64| total / count as f64;
     let mut figures = Figures::new("trickle", world.n);
@@ -47,11 +49,27 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     figures
 }
 
-async fn by_a_bare_client(world: &mut World, witness: &Witness, members: Range<usize>) -> Vec<f64> {
+/// When the source of a credential is created.
+#[derive(Clone, Copy, PartialEq)]
+enum Sources {
+    /// Just before it, as with `kubectl apply`. Two watches tell of the two, in either order; if the source comes last, it
+    /// is looked at again.
+    Beside,
+    /// Long before it, so that what a first sync costs can be counted to the last request.
+    Before,
+}
+
+impl Sources {
+    fn of(settings: &Settings) -> Self {
+        if settings.smoke { Self::Before } else { Self::Beside }
+    }
+}
+
+async fn by_a_bare_client(world: &mut World, witness: &Witness, members: Range<usize>, sources: Sources) -> Vec<f64> {
     world.stop().await;
     let (kubeconfig, ca) = (world.plane.operator_kubeconfig(), world.stand_in.ca_file());
     let sender = Arc::new(Sender::new(&kubeconfig, ca, &world.stand_in.origin(), TODAY).await);
-    create(world, witness, members, move |member, credential| {
+    create(world, witness, members, sources, move |member, credential| {
         let (sender, meta) = (Arc::clone(&sender), credential.metadata);
         async move {
             let (uid, version) = (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
@@ -62,12 +80,18 @@ async fn by_a_bare_client(world: &mut World, witness: &Witness, members: Range<u
 }
 
 /// Creates these, each followed by `then`; from each create request to Ready, in ms.
-async fn create<F, W>(world: &World, witness: &Witness, members: Range<usize>, then: F) -> Vec<f64>
+async fn create<F, W>(world: &World, witness: &Witness, members: Range<usize>, sources: Sources, then: F) -> Vec<f64>
 where
     F: Fn(Member, ApiCredential) -> W + Clone + Send + 'static,
     W: Future<Output = ()> + Send,
 {
     world.answer(&lasting(Duration::ZERO), members.clone());
+    if sources == Sources::Before {
+        for number in members.clone() {
+            Member(number).create_source(&world.client).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     let mut ticks = interval(Duration::from_secs_f64(1.0 / PER_SECOND));
     let mut created = Vec::new();
     for number in members.clone() {
@@ -75,7 +99,9 @@ where
         let (client, origin, then) = (world.client.clone(), world.stand_in.origin(), then.clone());
         created.push(tokio::spawn(async move {
             let member = Member(number);
-            member.create_source(&client).await;
+            if sources == Sources::Beside {
+                member.create_source(&client).await;
+            }
             let asked = Instant::now();
             let credential = member.create_credential(&client, &origin).await;
             then(member.clone(), credential).await;

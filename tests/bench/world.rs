@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use apicredential_operator::credential::ApiCredential;
 use kube::Client;
+use kube::api::{Api, ListParams};
 
 use super::fleet::{self, Member};
 use super::meter::Audit;
@@ -36,6 +38,11 @@ impl World {
         let plane = ControlPlane::start(Content::Installed).await.unwrap_or_else(|error| panic!("{error}"));
         let client = plane.client().await;
         fleet::namespaces(&client).await;
+        // The first who lists or watches a kind on a young API server may be told 429 until its cache is filled: not ours.
+        let credentials: Api<ApiCredential> = Api::all(client.clone());
+        while credentials.list(&ListParams::default()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         Self { n, plane, stand_in: StandIn::start(), client, operator: None }
     }
 

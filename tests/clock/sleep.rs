@@ -32,7 +32,7 @@ async fn a_token_that_was_asked_for_before_an_hour_of_sleep_is_not_written_after
     let client = world.scene.welkin_client("a").await;
     // It would be good for a day, but who knows what was written meanwhile.
     let day = Reply::token().lifetime(86_400.0);
-    client.next(day.clone().latency(Duration::from_secs(3))).always(day);
+    client.next(day.clone().latency(Duration::from_secs(8))).always(day);
     world.scene.apply_welkin("a", &client).await;
     let arrived = async || (client.in_flight() == 1).then_some(());
     world.scene.space.wait_for("the request arrives", arrived).await;

@@ -20,10 +20,10 @@ async fn a_token_that_ends_while_its_renewal_fails_is_kept_and_said_to_be_expire
     let settings = hostile::patient(&space, &stand_in).endpoints(&[&stand_in, &throttling], &[]);
     let settings = settings.flag("--min-renewal-interval", "1s");
     let _operator = settings.start().await;
-    // One token of half a minute, and then nothing but the failure.
+    // One token of a minute, and then nothing but the failure.
     each(&rows, async |&(name, stand_in, ref reply, reason, trouble)| {
         let client = hostile::client(stand_in, Qontak, name);
-        client.next(hostile::token(Qontak).lifetime(36.0)).always(reply.clone());
+        client.next(hostile::token(Qontak).lifetime(60.0)).always(reply.clone());
         hostile::credential(&space, stand_in, &client, Qontak, name).await;
         space.wait_ready(name).await;
         let before = space.secret(&format!("{name}-token")).await.expect("it is Ready");

@@ -210,7 +210,7 @@ pub async fn installed_plane() -> Arc<ControlPlane> {
 /// controller has made the account "default" a namespace takes no pods: both pass within a second or two.
 pub async fn apply_quietly(client: &Client, file: &str, manifest: &Value) {
     let namespace = match manifest["kind"].as_str() {
-        // Where nothing is created: until it has been counted, a quota lets nothing pass.
+        // Where nothing is created that it would count.
         Some("ResourceQuota") => Some("default"),
         _ => file.starts_with("deploy/examples/").then_some(NAMESPACE),
     };

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 
 use crate::support::account::{Account, operator_rules};
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, Reply, StandIn};
-use crate::support::space::{self, Space, value};
+use crate::support::space::{self, DEADLINE, Space, value};
 
 /// From SIGTERM to the end of the process, as promised.
-const STOPS_WITHIN: Duration = Duration::from_secs(20);
+const STOPS_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 /// So long that who takes over within a test's deadline did not wait for it; candidates look every sixth of it.
 const LONG: (&str, &str) = ("--lease-duration", "120s");
 
@@ -35,7 +35,7 @@ async fn a_leader_told_to_stop_hands_over_without_waiting_for_the_lease_to_expir
     scene.add("a").await;
     scene.space.wait_ready("a").await;
     let before = scene.lease().await;
-    assert_eq!(first.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", first.output());
+    stops(&first).await;
     scene.leads(&second).await;
     scene.assert_taken_before_its_end(&before).await;
     scene.add("b").await;
@@ -51,7 +51,7 @@ async fn a_leader_told_to_stop_ends_its_exchange_before_another_one_takes_over()
     scene.add("a").await;
     scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
     let before = scene.lease().await;
-    assert_eq!(first.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", first.output());
+    stops(&first).await;
     let secret = scene.space.secret("a-token").await.expect("what was in flight is delivered");
     assert_eq!(value(&secret, "token"), client.last_token());
     scene.leads(&second).await;
@@ -70,7 +70,7 @@ async fn a_leader_told_to_stop_keeps_the_lease_while_an_exchange_does_not_end() 
     scene.add("a").await;
     scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
     let before = scene.lease().await;
-    assert_eq!(first.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", first.output());
+    stops(&first).await;
     let after = scene.lease().await;
     assert_eq!(after.holder_identity, before.holder_identity, "the other waits until the lease expires");
     assert!(second.get("/readyz").await.unwrap().1.starts_with("standing by"));
@@ -178,6 +178,17 @@ impl Scene {
         assert_eq!(after.lease_transitions, before.lease_transitions.map(|count| count + 1));
         assert!(after.acquire_time.unwrap().0 < end_of(before), "it waited for the end of the lease");
     }
+}
+
+/// SIGTERM: it ends well, and by its own log as soon as promised.
+async fn stops(operator: &Operator) {
+    assert_eq!(operator.terminate(DEADLINE).await.code(), Some(0), "{}", operator.output());
+    let log = operator.log();
+    let [told, stopped] = ["told to stop", "stopped"].map(|message| {
+        let line = log.iter().find(|line| line["message"] == message).expect("it says so");
+        line["timestamp"].as_str().unwrap().parse::<Timestamp>().unwrap()
+    });
+    assert!(stopped.duration_since(told) < STOPS_WITHIN, "from {told} to {stopped}");
 }
 
 fn end_of(lease: &LeaseSpec) -> Timestamp {

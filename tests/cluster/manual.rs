@@ -166,7 +166,8 @@ async fn a_request_that_has_to_wait_does_not_hold_up_a_renewal_that_is_due() {
     let scene = Scene::new().await;
     let _operator = scene.operator().quick().start().await;
     let client = scene.welkin_client("a").await;
-    client.next(Reply::token().lifetime(24.0));
+    // Due before a request's 30 s are over, with a third of its life left.
+    client.next(Reply::token().lifetime(42.0));
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     scene.ask_to_renew("a", "now").await;

@@ -127,14 +127,15 @@ async fn a_target_that_is_deleted_is_created_again_with_the_token_in_flight() {
 }
 
 /// Long enough to change something meanwhile on a busy machine.
-const LATENCY: Duration = Duration::from_secs(6);
+const LATENCY: Duration = Duration::from_secs(10);
 
 /// One credential `a`, and nothing but the watch to tell of changes.
 struct Scene {
+    // It ends before its namespace does.
+    operator: Operator,
     space: Space,
     stand_in: StandIn,
     client: Client,
-    operator: Operator,
 }
 
 impl Scene {
@@ -145,7 +146,7 @@ impl Scene {
         // A short delay after what could not be written, no resync.
         let settings = Settings::new(&space, &stand_in).flag("--resync", "1h").flag("--retry-base", "1s");
         let operator = settings.start().await;
-        Self { space, stand_in, client, operator }
+        Self { operator, space, stand_in, client }
     }
 
     /// The first exchange of `a` is in flight.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
+use apicredential_operator::credential::ApiCredential;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::helm::template;
 use crate::install::apply_quietly;
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::{Reply, StandIn};
 use crate::support::space::{self, DEADLINE, Space};
 
 /// What a role grants: a verb on a resource.
@@ -109,12 +110,12 @@ async fn live(space: &Space, stand_in: &StandIn, merge: bool) {
     }
     space.apply(&manifest).await;
     space.wait_ready("a").await;
-    // The same event several times is one event, patched.
-    let renewed = |count| {
-        move |it: &apicredential_operator::credential::ApiCredential| {
-            it.status.as_ref().is_some_and(|status| status.revision >= Some(count))
-        }
-    };
+    // The same warning several times is one event, patched.
+    client.always(Reply::error(503));
+    space.wait_until("a", "failed twice", |it| failures(it) >= 2).await;
+    client.lifetime(6.0);
+    let renewed =
+        |count| move |it: &ApiCredential| it.status.as_ref().is_some_and(|status| status.revision >= Some(count));
     space.wait_until("a", "renewed twice", renewed(3)).await;
     space.patch_secret("a-source", &json!({"metadata": {"labels": {"apicredential.io/source": null}}})).await;
     space.wait_condition("a", "SourceResolved", "False/SourceNotPermitted").await;
@@ -126,6 +127,10 @@ async fn live(space: &Space, stand_in: &StandIn, merge: bool) {
         space.wait_for("it is back", async || space.secret("a-token").await).await;
         space.wait_ready("a").await;
     }
+}
+
+fn failures(credential: &ApiCredential) -> i32 {
+    credential.status.as_ref().and_then(|status| status.failed_attempts).unwrap_or_default()
 }
 
 /// The account, its roles and their bindings; not the roles for people.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use apicredential_operator::credential::ApiCredential;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
@@ -17,11 +18,12 @@ async fn readers_never_see_a_token_beside_the_times_of_another() {
     let client = scene.welkin_client("a").await;
     // Two lifetimes in turn, so that no token fits the times of its neighbour; each renewal extends by 5 s at least.
     for turn in 0..=TOKENS {
-        client.next(Reply::token().lifetime(if turn % 2 == 0 { 12.0 } else { 13.0 }));
+        client.next(Reply::token().lifetime(if turn % 2 == 0 { 24.0 } else { 25.0 }));
     }
     let operator = scene.operator().quick().start().await;
     let mut manifest = space::welkin("a", &client, &scene.stand_in);
     manifest["spec"]["target"]["data"] = json!({"times": "{issuedAt} {expiresAt}"});
+    manifest["spec"]["renewal"] = json!({"renewBeforePercentage": 50});
     scene.space.apply(&manifest).await;
     scene.space.wait_ready("a").await;
 
@@ -49,7 +51,10 @@ async fn readers_never_see_a_token_beside_the_times_of_another() {
             }
         }
     };
-    tokio::time::timeout(space::DEADLINE, seen).await.expect("four tokens within a minute");
+    tokio::time::timeout(space::DEADLINE, seen).await.expect("four tokens in time");
+    // The status follows the Secret.
+    let told = |it: &ApiCredential| it.status.as_ref().unwrap().revision >= i64::try_from(TOKENS).ok();
+    scene.space.wait_until("a", "all of them are told", told).await;
     let ended = operator.terminate(space::DEADLINE).await;
     assert!(ended.success(), "{ended}");
 

@@ -1,5 +1,7 @@
 //! Missing rights, failing providers and idleness: nothing stops the others, and nothing runs hot.
 
+use serde_json::json;
+
 use crate::support::account::{operator_rules, operator_rules_without};
 use crate::support::audit::Audit;
 use crate::support::operator::Settings;
@@ -109,11 +111,19 @@ async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
         audit.only(|call| call.name.starts_with("a-") || call.name == "a")
     };
     space.wait_event_writes(1).await;
-    let before = about_a().await;
+    // Nothing that was done until now is news to it: each of its watches has told it of something later.
+    for name in ["a-source", "a-token"] {
+        let reads = async || about_a().await.only(|call| call.verb == "get" && call.name == name).calls().len();
+        let known = reads().await;
+        space.patch_secret(name, &json!({"metadata": {"annotations": {"example.com/touched": "yes"}}})).await;
+        space.wait_for(&format!("{name} is read again"), async || (reads().await > known).then_some(())).await;
+    }
     // Another one lives fast; meanwhile the first is looked at again and again.
     let busy = stand_in.welkin(&space.unique("busy"));
     busy.lifetime(6.0);
     add(&space, &stand_in, "busy").await;
+    space.wait_ready("busy").await;
+    let before = about_a().await;
     space.wait_for("four tokens of the other", async || (busy.count() >= 4).then_some(())).await;
     let since = about_a().await.since(&before);
     assert_eq!(since.calls(), [], "{since}");

@@ -1,16 +1,25 @@
 //! The same token again, as Doorkeeper's reuse of tokens gives it: no hot loop, and a defined outcome each time.
 
+use serde_json::json;
+
 use crate::life::{Scene, content};
 use crate::support::provider::Reply;
-use crate::support::space::{annotation, condition, value};
+use crate::support::space::{self, annotation, condition, value};
+
+/// The credential `a`, whose tokens have half of their life left when they are due: time for a test to look.
+async fn apply_renewed_at_half(scene: &Scene) {
+    let mut manifest = space::qontak("a", &scene.stand_in);
+    manifest["spec"]["renewal"] = json!({"renewBeforePercentage": 50});
+    scene.space.apply(&manifest).await;
+}
 
 #[tokio::test]
 async fn a_due_renewal_that_extends_nothing_keeps_the_secret_and_asks_again_at_its_end() {
     let scene = Scene::new().await;
     let user = scene.qontak_user("a").await;
-    user.lifetime(15.0).reuse_tokens(true);
+    user.lifetime(30.0).reuse_tokens(true);
     let _operator = scene.operator().quick().start().await;
-    scene.apply_qontak("a").await;
+    apply_renewed_at_half(&scene).await;
     scene.space.wait_ready("a").await;
     let secret = scene.target("a").await;
 
@@ -21,7 +30,7 @@ async fn a_due_renewal_that_extends_nothing_keeps_the_secret_and_asks_again_at_i
     assert_eq!(status.failed_attempts, Some(0));
     // A tenth of the lifetime before the end.
     let expiry = status.token.unwrap().expiration_time.unwrap().0.as_second();
-    assert_eq!(status.next_attempt_time.unwrap().0.as_second(), expiry - 1);
+    assert_eq!(status.next_attempt_time.unwrap().0.as_second(), expiry - 3);
     assert_eq!(user.count(), 2);
     assert_eq!(content(&scene.target("a").await), content(&secret), "byte for byte");
 
@@ -38,12 +47,12 @@ async fn a_due_renewal_that_extends_nothing_keeps_the_secret_and_asks_again_at_i
 async fn a_token_that_is_not_extended_is_not_asked_for_again_after_a_restart() {
     let scene = Scene::new().await;
     let user = scene.qontak_user("a").await;
-    user.lifetime(40.0).reuse_tokens(true);
+    user.lifetime(60.0).reuse_tokens(true);
     let settings = scene.operator().quick();
     let operator = settings.start().await;
-    scene.apply_qontak("a").await;
+    apply_renewed_at_half(&scene).await;
     let kept = scene.space.wait_condition("a", "Renewed", "False/TokenNotExtended").await;
-    assert!(operator.terminate(crate::support::space::DEADLINE).await.success());
+    assert!(operator.terminate(space::DEADLINE).await.success());
     let _operator = settings.start().await;
     scene.make_it_look("a", 2).await;
     let now = scene.space.credential("a").await;
@@ -83,9 +92,9 @@ async fn the_same_token_for_a_changed_source_is_written_with_the_new_source() {
 async fn a_token_that_expires_for_good_is_told_as_expired_and_comes_back() {
     let scene = Scene::new().await;
     let user = scene.qontak_user("a").await;
-    user.lifetime(20.0).reuse_tokens(true);
+    user.lifetime(30.0).reuse_tokens(true);
     let _operator = scene.operator().quick().start().await;
-    scene.apply_qontak("a").await;
+    apply_renewed_at_half(&scene).await;
     scene.space.wait_condition("a", "Renewed", "False/TokenNotExtended").await;
     user.always(Reply::error(503));
     let expired = scene.space.wait_condition("a", "Ready", "False/TokenExpired").await;

@@ -65,10 +65,11 @@ struct Rendering {
 
 /// The model: what was asked for, and what the Secret must hold.
 struct Walker {
+    // It ends before its namespace does.
+    _operator: Operator,
     space: Space,
     stand_in: StandIn,
     client: Client,
-    _operator: Operator,
     dice: Dice,
     policy: &'static str,
     spec: Spec,

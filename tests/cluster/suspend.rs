@@ -31,7 +31,7 @@ async fn a_suspended_token_is_told_of_until_it_expires_and_renewed_once_after_th
     let scene = Scene::new().await;
     let _operator = scene.operator().quick().start().await;
     let client = scene.welkin_client("a").await;
-    client.next(Reply::token().lifetime(8.0));
+    client.next(Reply::token().lifetime(20.0));
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     scene.space.patch("a", &json!({"spec": {"suspend": true}})).await;

@@ -1,21 +1,39 @@
 //! The target Secret under other people's hands: what is put right, what costs an exchange, and what is left alone.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use apicredential_operator::credential::ApiCredential;
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 
 use crate::support::operator::Settings;
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::StandIn;
 use crate::support::space::{self, Space, condition, value};
-
-/// Long enough for a status to be seen while the exchange is under way.
-const WHILE: Duration = Duration::from_secs(6);
 
 /// What counts of a Secret: everything but the bookkeeping of the API server.
 fn content(secret: &Secret) -> Value {
     json!([secret.data, secret.labels(), secret.annotations(), secret.owner_references(), secret.type_])
+}
+
+/// Does something to the target of `a`; the version of the credential that then says a token is on its way. A watch is
+/// told of each version, however soon the next one follows.
+async fn pending_after<T>(space: &Space, deed: impl Future<Output = T>) -> ApiCredential {
+    let config = watcher::Config::default().fields("metadata.name=a");
+    let mut versions = watcher(space.credentials.clone(), config).applied_objects().boxed();
+    versions.try_next().await.unwrap().expect("the present version");
+    deed.await;
+    let pending = async {
+        loop {
+            let version = versions.try_next().await.unwrap().expect("the watch goes on");
+            if condition(&version, "Ready").as_deref() == Some("False/Pending") {
+                return version;
+            }
+        }
+    };
+    tokio::time::timeout(space::DEADLINE, pending).await.expect("a version that is Pending")
 }
 
 #[tokio::test]
@@ -23,16 +41,14 @@ async fn a_deleted_target_comes_back_with_one_exchange() {
     let (space, stand_in) = (Space::new().await, StandIn::start());
     let _operator = Settings::new(&space, &stand_in).patient().start().await;
     let client = space.first_token("a", &stand_in).await;
-    client.next(Reply::token().latency(WHILE));
     let before = space.audit().await.by("operator").to("secrets");
 
     let deleted = Instant::now();
-    space.delete_secret("a-token").await;
-    let told = space.wait_condition("a", "Ready", "False/Pending").await;
+    let told = pending_after(&space, space.delete_secret("a-token")).await;
     assert_eq!(condition(&told, "Reconciling").as_deref(), Some("True/Pending"));
     assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Issued"), "unchanged");
     space.wait_condition("a", "Ready", "True/TokenValid").await;
-    println!("a deleted target was back after {:?}, {WHILE:?} of which the provider took", deleted.elapsed());
+    println!("a deleted target was back after {:?}", deleted.elapsed());
     assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), client.last_token());
     assert_eq!(client.count(), 2);
     let since = space.audit().await.by("operator").to("secrets").since(&before);
@@ -57,9 +73,7 @@ async fn an_edited_token_or_expiry_or_a_lost_fingerprint_costs_one_exchange_each
     .into_iter()
     .enumerate()
     {
-        client.next(Reply::token().latency(WHILE));
-        space.patch_secret("a-token", &edit).await;
-        space.wait_condition("a", "Ready", "False/Pending").await;
+        pending_after(&space, space.patch_secret("a-token", &edit)).await;
         space.wait_condition("a", "Ready", "True/TokenValid").await;
         assert_eq!(client.count(), number + 2, "{edit}");
         let secret = space.secret("a-token").await.unwrap();

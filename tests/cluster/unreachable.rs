@@ -1,18 +1,29 @@
 //! Providers that cannot be reached, or not safely: no connection, no name, bad certificates.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use apicredential_operator::credential::Provider::Welkin;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::hostile::{self, FIRST, SECOND};
 use crate::support::provider::{Front, StandIn};
 use crate::support::space::{self, Space};
 
-/// A port of loopback that nobody listens at.
-fn closed_port() -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    format!("https://localhost:{}", listener.local_addr().unwrap().port())
+/// A port of loopback that nobody listens at, and nobody else can while the socket is held.
+fn closed_port() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, format!("https://localhost:{port}"))
+}
+
+/// A stand-in at a port that no connection of this machine's own takes while nobody listens there.
+fn at_a_lasting_address() -> (StandIn, SocketAddr) {
+    let ports = 30_000..32_000;
+    let mut addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let listening = addresses.find_map(|address| Some((StandIn::listen(address, Front::Trusted).ok()?, address)));
+    listening.expect("one of the ports is free")
 }
 
 #[tokio::test]
@@ -26,7 +37,7 @@ async fn an_endpoint_that_cannot_be_reached_safely_is_told_apart_and_sent_no_sec
     ];
     let fronts = fronts.map(|(name, front, reason, trouble)| (name, StandIn::with_front(front), reason, trouble));
     let stand_ins: Vec<&StandIn> = fronts.iter().map(|(_, stand_in, ..)| stand_in).collect();
-    let closed = closed_port();
+    let (_held, closed) = closed_port();
     let unknown = "https://name.invalid".to_owned();
     let settings = hostile::patient(&space, stand_ins[0]).endpoints(&stand_ins, &[&closed, &unknown]);
     let _operator = settings.start().await;
@@ -60,8 +71,7 @@ async fn an_endpoint_that_cannot_be_reached_safely_is_told_apart_and_sent_no_sec
 
 #[tokio::test]
 async fn the_last_good_token_outlives_a_provider_that_goes_away_and_comes_back_as_another() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let address = stand_in.origin().replace("https://localhost", "127.0.0.1").parse().unwrap();
+    let (space, (stand_in, address)) = (Space::new().await, at_a_lasting_address());
     let _operator = hostile::patient(&space, &stand_in).start().await;
     let client = hostile::client(&stand_in, Welkin, "a");
     hostile::credential(&space, &stand_in, &client, Welkin, "a").await;

@@ -43,6 +43,15 @@ async fn a_definition_that_is_older_than_the_program_is_told_of_and_served_all_t
     definitions.patch("apicredentials.apicredential.io", &parameters, &Patch::Apply(&older)).await.unwrap();
     let served = async || scene.space.credentials.list(&Default::default()).await.ok().map(drop);
     scene.space.wait_for("the older definition is served", served).await;
+    // The document that the operator reads of it comes later, and there is none between the two definitions.
+    let described = async || {
+        let request = http::Request::get("/openapi/v3/apis/apicredential.io/v1alpha1").body(Vec::new()).unwrap();
+        let document: Value = scene.space.client.request(request).await.ok()?;
+        let schemas = document["components"]["schemas"].as_object()?;
+        let target = schemas.values().find_map(|it| it.pointer("/properties/spec/properties/target/properties"))?;
+        target.get("data").is_none().then_some(())
+    };
+    scene.space.wait_for("the older definition is described", described).await;
 
     let operator = scene.operator().start().await;
     scene.a_later_one_is_ready("after").await;

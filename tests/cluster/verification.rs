@@ -4,12 +4,14 @@
 mod refused;
 mod stage;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
 
 use self::stage::{HOUR, Stage, revoked_exchanges};
 use crate::life::content;
+use crate::support::operator::Operator;
 use crate::support::provider::{Disturbance, Point, Reply};
 use crate::support::space::{self, condition};
 
@@ -104,7 +106,7 @@ async fn neither_a_fault_nor_another_status_says_anything_of_a_token() {
         // Revoked, too: nothing but the answer counts.
         stage.user(name).answer_checks(reply).revoke_tokens();
     }
-    let settings = stage.settings().flag("--provider-timeout", "1s");
+    let settings = stage.settings().flag("--provider-timeout", "10s");
     let operator = settings.start().await;
     for (name, ..) in silences() {
         let credential = stage.wait_verified(name, "Unknown/VerificationUnavailable").await;
@@ -201,12 +203,15 @@ async fn a_kill_around_the_check_costs_at_most_one_more_of_it_and_one_exchange()
         let stage = Stage::with_token("a").await;
         let user = stage.user("a");
         user.revoke_tokens();
-        let operator = std::sync::Arc::new(stage.settings().spawn());
-        let victim = std::sync::Arc::clone(&operator);
-        let kill = Disturbance::Deed(std::sync::Arc::new(move || {
-            victim.kill();
+        // The answer is set before there is somebody to be killed: the check may come at once.
+        let victim = Arc::new(OnceLock::new());
+        let killed = Arc::clone(&victim);
+        let kill = Disturbance::Deed(Arc::new(move || {
+            let operator: &Operator = killed.wait();
+            operator.kill();
         }));
         user.answer_checks(Reply::token().disturbed(point, kill));
+        let operator = victim.get_or_init(|| stage.settings().spawn());
         stage.wait_checks("a", 1).await;
         operator.ended(Duration::from_secs(60)).await;
         user.answer_checks_truly();

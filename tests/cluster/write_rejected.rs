@@ -10,10 +10,10 @@ use crate::support::provider::StandIn;
 use crate::support::space::{self, Space, condition, value};
 use crate::wire::{apply, send};
 
-/// Forbids further Secrets. Its status is what counts, and no controller keeps that here.
+/// Forbids further Secrets. Its status is what counts, whatever the controller says is used.
 async fn forbid_secrets(space: &Space) -> Api<ResourceQuota> {
     let quotas: Api<ResourceQuota> = Api::namespaced(space.client.clone(), &space.name);
-    let hard = json!({"count/secrets": "1"});
+    let hard = json!({"count/secrets": "0"});
     let quota = json!({"metadata": {"name": "secrets"}, "spec": {"hard": hard}});
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     let status = Patch::Merge(json!({"status": {"hard": hard, "used": {"count/secrets": "1"}}}));

@@ -9,6 +9,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../tools/again.sh"
 version=$(awk '$1 == "k8s.io/kubernetes" { print $2; exit }' "$here/go.mod")
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/control-plane/$version"
 programs=("$@")
@@ -31,7 +32,8 @@ build() {
   say "building $program $version (once; kube-apiserver takes minutes) into $cache"
   (
     cd "$here"
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+    export CGO_ENABLED=0
+    again go build -trimpath -buildvcs=false \
       -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(echo "$version" | cut -d. -f2)" \
       -o "$cache/.$program.$$" "$package" >&2
   )

@@ -32,8 +32,11 @@ main() {
 install() {
   say "Installing: kubectl apply -f crds/ -f deploy/install.yaml"
   kubectl apply -f crds/ -f deploy/install.yaml | indent
-  kubectl wait --for=condition=Established crd/apicredentials.apicredential.io --timeout=30s | indent
+  { established || { sleep 1 && established; }; } | indent
 }
+
+# A new definition has no conditions for a moment, and then kubectl gives up at once.
+established() { kubectl wait --for=condition=Established crd/apicredentials.apicredential.io --timeout=30s; }
 
 start_stand_in() {
   say "Starting the stand-in for both providers; its Welkin tokens live 60 seconds"

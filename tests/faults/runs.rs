@@ -138,11 +138,11 @@ impl Plan {
             let missing = missing.unwrap_or_default();
             panic!("not within {CONVERGES_WITHIN:?}: {missing}\n{}", stage.space.report().await)
         };
-        // The event follows the status.
+        // The event follows the status, at once unless the machine stalls.
         let calls = || stage.log.calls().iter().filter(|call| call.is_write() && call.resource != "leases").count();
         let mut seen = calls();
         poll(CONVERGES_WITHIN, async || {
-            tokio::time::sleep(Duration::from_millis(700)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
             let now = calls();
             (std::mem::replace(&mut seen, now) == now).then_some(())
         })

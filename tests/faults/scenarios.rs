@@ -61,7 +61,7 @@ impl Scenario {
     /// How long an operator that is paused stands still: past the moment from which it may not write, or past its
     /// lease, so that the other one takes over.
     pub fn pause(self) -> Duration {
-        if self == Self::HandOver { LEASE + Duration::from_secs(3) } else { Duration::from_secs(9) }
+        if self == Self::HandOver { LEASE + Duration::from_secs(3) } else { LEASE - Duration::from_secs(13) }
     }
 
     /// Everything before the first request that may meet a fault.

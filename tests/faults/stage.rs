@@ -19,7 +19,7 @@ use crate::support::random;
 use crate::support::space::{self, Space};
 
 /// The smallest legal lease, and what fits into it.
-pub const LEASE: Duration = Duration::from_secs(22);
+pub const LEASE: Duration = Duration::from_secs(24);
 const RETRY_BASE: Duration = Duration::from_millis(250);
 /// As a kubelet does, if quicker: how often it is looked whether a replica has ended.
 const RESTART: Duration = Duration::from_millis(100);
@@ -263,8 +263,8 @@ fn settings(space: &Space, stand_in: &StandIn) -> Settings {
     Settings::new(space, stand_in)
         .flag("--retry-base", "250ms")
         .flag("--min-renewal-interval", "1s")
-        .flag("--provider-timeout", "1s")
-        .flag("--lease-duration", "22s")
+        .flag("--provider-timeout", "2s")
+        .flag("--lease-duration", "24s")
 }
 
 impl Replicas {

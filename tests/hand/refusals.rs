@@ -22,7 +22,7 @@ fn what_the_provider_answers_decides_the_exit_code_and_is_asked_for_once() {
 
     let run = transcript.run("a wrong secret", &WELKIN, "this-secret-is-wrong\n");
     assert_eq!((run.code, client.count()), (3, 1));
-    let short = [&WELKIN[..], &["--provider-timeout", "3s"]].concat();
+    let short = [&WELKIN[..], &["--provider-timeout", "10s"]].concat();
     for (sent, (title, reply, code)) in [
         ("credentials that are rejected", Reply::error_with(400, "BAD", REMOTE), 3),
         ("an unknown tenant or client", Reply::error_with(404, "GONE", REMOTE), 3),
@@ -82,9 +82,10 @@ fn a_provider_that_cannot_be_reached_or_trusted_is_never_shown_the_secret() {
     transcript.flags(&[&more[..], &["--provider-ca-file", &ca]].concat());
     let run = transcript.run("a certificate of another authority", &WELKIN, SECRET);
     assert_eq!(run.code, 6);
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Held, so that no other test listens there.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let origin = format!("https://localhost:{}", closed.local_addr().unwrap().port());
-    drop(closed);
     transcript.show(&origin, "https://provider");
     transcript.flags(&["--endpoint", &origin, "--allowed-endpoints", &format!("welkin={origin}")]);
     let run = transcript.run("nobody listens", &WELKIN, SECRET);

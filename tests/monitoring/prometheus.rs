@@ -60,7 +60,7 @@ impl Prometheus {
         let log = BufReader::new(process.take_output().1.expect("it is piped"));
         let url = format!("http://{}", address(log));
         rustls::crypto::ring::default_provider().install_default().ok();
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(10));
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(60));
         let http = http.build().expect("a plain client can be made");
         let this = Self { _process: process, folder, url, http, started: clock::now(), targets: Mutex::default() };
         let ready = async || {

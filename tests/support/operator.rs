@@ -342,6 +342,6 @@ fn log_path(namespace: &str) -> PathBuf {
 fn plain_client() -> reqwest::Client {
     rustls::crypto::ring::default_provider().install_default().ok();
     // It speaks plain HTTP; reading the system's certificates would only cost time.
-    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(5));
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(30));
     builder.build().expect("a plain client can be made")
 }

@@ -8,6 +8,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/again.sh"
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/tools"
 programs=("$@")
 [ ${#programs[@]} -gt 0 ] || programs=(helm kustomize)
@@ -35,7 +36,8 @@ build() {
   say "building $program (once; helm takes minutes) into $into"
   (
     cd "$here"
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" \
+    export CGO_ENABLED=0
+    again go build -trimpath -buildvcs=false -ldflags "-s -w" \
       -o "$into/.$program.$$" "$(package_of "$program")" >&2
   )
   mv "$into/.$program.$$" "$into/$program"

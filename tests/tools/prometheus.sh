@@ -6,6 +6,8 @@
 # standard output; what is being done goes to standard error.
 set -euo pipefail
 
+. "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/again.sh"
+
 debian=2.42.0+ds # upstream's part of the version: Debian's own revisions are security updates
 module=v0.316.0  # of Go, which is Prometheus 3.16.0
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/tools"
@@ -25,7 +27,7 @@ from_debian() {
   version=$(apt-cache madison prometheus 2>/dev/null | awk -v wanted="$debian-" 'index($3, wanted) == 1 { print $3; exit }')
   [ -n "$version" ] || return 1
   say "downloading Debian's prometheus $version (once)"
-  apt-get -o APT::Sandbox::User=root download -qq "prometheus=$version" >&2 && dpkg -x ./prometheus_*.deb . || return 1
+  again apt-get -o APT::Sandbox::User=root download -qq "prometheus=$version" >&2 && dpkg -x ./prometheus_*.deb . || return 1
   mv usr/bin/prometheus usr/bin/promtool .
   ./promtool --version >/dev/null 2>&1 && ./prometheus --version >/dev/null 2>&1
 }
@@ -34,11 +36,12 @@ from_go() {
   local program
   command -v go >/dev/null || { say "apt has no prometheus $debian and Go is not installed: install one of the two"; return 1; }
   say "building prometheus $module (once, minutes)"
-  go mod init tools >&2
-  go get "github.com/prometheus/prometheus@$module" >&2
+  go mod init tools >&2 || return 1
+  again go get "github.com/prometheus/prometheus@$module" >&2 || return 1
+  export CGO_ENABLED=0
   for program in prometheus promtool; do
     # Without the clients of twenty clouds: targets come from a file.
-    CGO_ENABLED=0 go build -mod=mod -trimpath -tags remove_all_sd -ldflags '-s -w' -o "$program" \
+    again go build -mod=mod -trimpath -tags remove_all_sd -ldflags '-s -w' -o "$program" \
       "github.com/prometheus/prometheus/cmd/$program" >&2 || return 1
   done
 }

@@ -8,6 +8,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../../tools/again.sh"
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/tools"
 version=$(cat "$here"/*/go.mod "$here"/*/types.go "$here/build.sh" | cksum | cut -d ' ' -f 1)
 into="$tools/definitions-$version"
@@ -30,7 +31,7 @@ generate() {
     paths+=("paths=$package")
   done
   say "generating those of $project (once)"
-  (cd "$here/$project" && "$scratch/controller-gen" crd:maxDescLen=0 "${paths[@]}" "output:crd:dir=$scratch/all") >&2
+  (cd "$here/$project" && again "$scratch/controller-gen" crd:maxDescLen=0 "${paths[@]}" "output:crd:dir=$scratch/all") >&2
   mkdir -p "$scratch/definitions/$project"
   for kind in $(kinds_of "$project"); do
     mv "$scratch/all/$kind.yaml" "$scratch/definitions/$project/"
@@ -45,7 +46,7 @@ if [ ! -d "$into" ]; then
   scratch=$(mktemp -d "$tools/.definitions.XXXXXX")
   trap 'rm -rf "$scratch"' EXIT
   say "building controller-gen (once)"
-  (cd "$here/flux" && go build -trimpath -buildvcs=false -o "$scratch/" sigs.k8s.io/controller-tools/cmd/controller-gen) >&2
+  (cd "$here/flux" && again go build -trimpath -buildvcs=false -o "$scratch/" sigs.k8s.io/controller-tools/cmd/controller-gen) >&2
   for project in argocd external-secrets flux; do
     generate "$project"
   done

@@ -65,7 +65,7 @@ func client() *http.Client {
 		log.Fatal("PROVIDER_CA holds no certificate")
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 func call(client *http.Client, url, token string) int {
