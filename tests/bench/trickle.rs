@@ -52,8 +52,8 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
 /// When the source of a credential is created.
 #[derive(Clone, Copy, PartialEq)]
 enum Sources {
-    /// Just before it, as with `kubectl apply`. Two watches tell of the two, in either order; if the source comes last, it
-    /// is looked at again.
+    /// Just before it, as with `kubectl apply`. Two watches tell of the two, in either order; if the source comes last,
+    /// the credential is looked at again.
     Beside,
     /// Long before it, so that what a first sync costs can be counted to the last request.
     Before,

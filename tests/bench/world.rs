@@ -38,11 +38,15 @@ impl World {
         let plane = ControlPlane::start(Content::Installed).await.unwrap_or_else(|error| panic!("{error}"));
         let client = plane.client().await;
         fleet::namespaces(&client).await;
-        // The first who lists or watches a kind on a young API server may be told 429 until its cache is filled: not ours.
+        // Who first lists or watches a kind on a young API server may be told 429 until its cache is filled; that is not
+        // to be counted as the operator's.
         let credentials: Api<ApiCredential> = Api::all(client.clone());
-        while credentials.list(&ListParams::default()).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        let listed = async {
+            while credentials.list(&ListParams::default()).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), listed).await.expect("credentials can be listed");
         Self { n, plane, stand_in: StandIn::start(), client, operator: None }
     }
 

@@ -100,7 +100,8 @@ impl World {
         settings.flag("--resync", "1s").flag("--retry-base", "100ms")
     }
 
-    /// The same with a lease, the shortest that is allowed with that timeout: a step of more than two thirds of it ends the term.
+    /// The same with a lease, the shortest that is allowed with that timeout: a step of more than two thirds of it ends
+    /// the term.
     pub fn elected_operator(&self) -> Settings {
         let settings = self.operator().flag("--leader-election", "true");
         settings.flag("--provider-timeout", "2s").flag("--lease-duration", "24s")

@@ -8,10 +8,12 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 use crate::support::account::{Account, operator_rules};
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, Reply, StandIn};
-use crate::support::space::{self, DEADLINE, Space, value};
+use crate::support::space::{self, Space, value};
 
-/// From SIGTERM to the end of the process, as promised.
+/// From SIGTERM to its last line, as promised.
 const STOPS_WITHIN: SignedDuration = SignedDuration::from_secs(20);
+/// The manifests' `terminationGracePeriodSeconds`: a process that is still there then is killed.
+const GRACE: Duration = Duration::from_secs(30);
 /// So long that who takes over within a test's deadline did not wait for it; candidates look every sixth of it.
 const LONG: (&str, &str) = ("--lease-duration", "120s");
 
@@ -182,7 +184,7 @@ impl Scene {
 
 /// SIGTERM: it ends well, and by its own log as soon as promised.
 async fn stops(operator: &Operator) {
-    assert_eq!(operator.terminate(DEADLINE).await.code(), Some(0), "{}", operator.output());
+    assert_eq!(operator.terminate(GRACE).await.code(), Some(0), "{}", operator.output());
     let log = operator.log();
     let [told, stopped] = ["told to stop", "stopped"].map(|message| {
         let line = log.iter().find(|line| line["message"] == message).expect("it says so");

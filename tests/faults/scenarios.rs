@@ -58,8 +58,8 @@ impl Scenario {
         if self == Self::HandOver { 2 } else { 1 }
     }
 
-    /// How long an operator that is paused stands still: past the moment from which it may not write, or past its
-    /// lease, so that the other one takes over.
+    /// How long an operator that is paused stands still: past the moment from which it may not write, 15 s before the
+    /// end of its lease, or past its lease, so that the other one takes over.
     pub fn pause(self) -> Duration {
         if self == Self::HandOver { LEASE + Duration::from_secs(3) } else { LEASE - Duration::from_secs(13) }
     }

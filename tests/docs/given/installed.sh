@@ -2,7 +2,7 @@
 kubectl apply -f crds/ -f deploy/install.yaml
 until kubectl wait --for=condition=Established crd/apicredentials.apicredential.io --timeout=2m; do sleep 0.2; done
 # The rights for people come to "edit" a moment after they are applied.
-until kubectl get clusterrole edit -o yaml | grep -q apicredential.io; do sleep 0.2; done
+until kubectl get clusterrole edit -o yaml | grep apicredential.io >/dev/null; do sleep 0.2; done
 kubectl apply -f - <<'END'
 {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
  "metadata": {"name": "apicredential-operator", "namespace": "apicredential-operator"}}
