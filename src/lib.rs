@@ -1,44 +1,27 @@
-//! Keeps API tokens alive in a cluster.
+//! The operator: it keeps API tokens valid in a cluster.
 //!
-//! The path of one token: the [`watch`] wakes an [`credential::ApiCredential`], which takes its place in the [`queue`]; [`reconcile`] parses its spec into a
-//! [`plan`], [`observe`]s the source and the target Secret, and lets [`decide`] say, from facts and the time alone,
-//! whether to rest, repair, refuse or exchange; the [`gate`] of the endpoint gives leave, [`exchange`] sends the one
-//! request, [`deliver`] writes the token under guard, [`report`] turns the outcome into status and event, and [`rest`]
-//! says when to wake again. One replica at a time does this: the [`leader`].
-//!
-//! `clock`, `cluster`, `exchange`, `leader`, `watch` and `serve` touch the world. `plan`, `decide`, `rest`, `report`,
-//! the providers and the rendering are pure: they know no client and are told the time.
+//! The path of one token: [`controller::watch`] enqueues an `ApiCredential` in the [`controller::work_queue`].
+//! [`controller::reconcile`] observes its source and target Secrets and lets the pure crate [`apicredential`] decide, from
+//! facts and the time alone, whether to do nothing, repair, reject or exchange. [`rate_limit`] grants a permit for the
+//! endpoint, [`provider_client`] sends the one token request, [`controller::token_issuer`] writes the token under guard,
+//! and the status and an event report the outcome. One replica at a time does this: the holder of the [`lease`].
 
 // In the order in which data meets them.
-pub mod args;
+pub mod cli;
 pub mod clock;
-pub mod leader;
+pub mod flags;
+pub mod lease;
 pub mod process;
-pub mod run;
+pub mod runtime;
 pub mod telemetry;
 
-pub mod credential;
-pub mod endpoint;
-pub mod names;
-pub mod plan;
-pub mod reason;
+pub mod controller;
+pub mod kube_api;
+pub mod provider_client;
+pub mod rate_limit;
 
-pub mod cluster;
-pub mod decide;
-pub mod deliver;
-pub mod exchange;
-pub mod gate;
-pub mod memory;
-pub mod observe;
-pub mod queue;
-pub mod reconcile;
-pub mod report;
-pub mod rest;
-pub mod watch;
-
+pub mod http_server;
 pub mod metrics;
-pub mod serve;
-pub mod served;
 
-// The same exchange, asked for by a person.
-pub mod hand;
+// The same token exchange, started manually.
+pub mod exchange_cli;

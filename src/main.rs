@@ -3,8 +3,9 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
-use apicredential_operator::args::{Args, Command};
-use apicredential_operator::{credential, hand, run};
+use apicredential::api;
+use apicredential_operator::cli::{Args, Command};
+use apicredential_operator::{exchange_cli, runtime};
 use clap::Parser as _;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -15,21 +16,21 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 fn main() -> ExitCode {
     // Before anything else: both TLS clients ask for the process-wide provider.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return run::refuse("a TLS provider was installed twice");
+        return runtime::refuse("a TLS provider was installed twice");
     }
     match Args::parse().command {
         Command::Crd => print_crd(),
-        Command::Exchange(flags) => hand::exchange(flags),
+        Command::Exchange(flags) => exchange_cli::exchange(flags),
         Command::Run(flags) => match flags.check() {
-            Ok(settings) => run::run(settings),
-            Err(error) => run::refuse(error),
+            Ok(settings) => runtime::run(settings),
+            Err(error) => runtime::refuse(error),
         },
     }
 }
 
 fn print_crd() -> ExitCode {
     use std::io::Write as _;
-    match std::io::stdout().write_all(credential::crd_yaml().as_bytes()) {
+    match std::io::stdout().write_all(api::crd_yaml().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_closed) => ExitCode::FAILURE,
     }

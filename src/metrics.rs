@@ -6,6 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apicredential::api::Provider;
+use apicredential::object_key::Key;
+use apicredential::reason::Reason;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -13,10 +16,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
-
-use crate::credential::Provider;
-use crate::reason::Reason;
-use crate::watch::Key;
 
 mod credentials;
 mod machine;

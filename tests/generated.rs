@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use apicredential_operator::args::Args;
-use apicredential_operator::credential::crd_yaml;
-use apicredential_operator::reason::{Class, Reason};
-use apicredential_operator::rest::{self, Expiry, Life, Margin, Pace, Policy};
+use apicredential::api::crd_yaml;
+use apicredential::reason::{Class, Reason};
+use apicredential::schedule::{self, Expiry, Life, Margin, Pace, Policy};
+use apicredential_operator::cli::Args;
 use clap::CommandFactory as _;
 use jiff::Timestamp;
 
@@ -201,10 +201,10 @@ fn tokens_are_renewed_when_the_readme_says() {
     };
     let issued = Timestamp::from_second(1_700_000_000).unwrap();
     for row in rows() {
-        let expiry = row.lifetime.map_or(Expiry::Never, |seconds| Expiry::At(rest::later(issued, seconds)));
+        let expiry = row.lifetime.map_or(Expiry::Never, |seconds| Expiry::At(schedule::later(issued, seconds)));
         let policy = Policy { margin: row.margin, max_age: row.max_age, assumed_lifetime: HOUR };
         let after = |uid: i32| {
-            let time = rest::renewal_time(&Life { issued, expiry }, &policy, &uid.to_string(), &pace)?;
+            let time = schedule::renewal_time(&Life { issued, expiry }, &policy, &uid.to_string(), &pace)?;
             Some(time.as_second() - issued.as_second())
         };
         let times: Option<Vec<i64>> = (0..4000).map(after).collect();

@@ -5,17 +5,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use apicredential::api::ApiCredentialStatus;
+use apicredential::object_key::Key;
+use apicredential::reason::Reason;
+use apicredential::status;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-
-use crate::credential::ApiCredentialStatus;
-use crate::reason::Reason;
-use crate::report;
-use crate::watch::Key;
 
 /// What is shown of one credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,10 +38,10 @@ impl Shown {
     pub fn of(status: &ApiCredentialStatus, suspended: bool) -> Self {
         let token = status.token.as_ref();
         // A provider that did not extend the token is asked again near its end: until then nothing is overdue.
-        let put_off = report::open_failure(status) == Some(Reason::TokenNotExtended);
+        let put_off = status::open_failure(status) == Some(Reason::TokenNotExtended);
         let renewal = if put_off { &status.next_attempt_time } else { &status.renewal_time };
         Self {
-            ready: report::is_ready(status),
+            ready: status::is_ready(status),
             suspended,
             failures: i64::from(status.failed_attempts.unwrap_or(0)),
             issued: token.map(|token| token.issued_time.0),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apicredential::api::Provider;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +12,6 @@ use prometheus_client::registry::Registry;
 
 use super::{OfProvider, add};
 use crate::clock;
-use crate::credential::Provider;
 
 /// From a look that sends nothing to one that waits for a slow provider, in seconds.
 const LOOK_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 5.0, 10.0, 30.0];

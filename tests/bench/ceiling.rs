@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use apicredential_operator::cluster::connect;
-use apicredential_operator::credential::ApiCredential;
-use apicredential_operator::endpoint::{Endpoint, PathSegment};
-use apicredential_operator::exchange::route::RouteFiles;
-use apicredential_operator::exchange::{Inputs, Issued, Wire};
-use apicredential_operator::names;
+use apicredential::annotations;
+use apicredential::api::ApiCredential;
+use apicredential::endpoint::{Endpoint, PathSegment};
+use apicredential::providers::{Inputs, Issued};
+use apicredential_operator::kube_api::client;
+use apicredential_operator::provider_client::Wire;
+use apicredential_operator::provider_client::transport::RouteFiles;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::StreamExt as _;
@@ -129,7 +130,7 @@ pub async fn clients(kubeconfig: &Path) -> (Client, Client) {
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let mut config = config.expect("the kubeconfig is complete");
     config.default_retry = false;
-    let secrets = connect::for_secrets(&config).expect("a client can be made");
+    let secrets = client::for_secrets(&config).expect("a client can be made");
     (Client::try_from(config).expect("a client can be made"), secrets)
 }
 
@@ -193,8 +194,8 @@ async fn follow(client: &Client) {
     let secrets = Request::new(Secret::url_path(&(), None));
     let requests = [
         Request::new(ApiCredential::url_path(&(), None)).watch(&params(""), &credentials.version),
-        secrets.watch_metadata(&params(names::SOURCE), &sources.version),
-        secrets.watch_metadata(&params(names::MANAGED), &targets.version),
+        secrets.watch_metadata(&params(annotations::SOURCE), &sources.version),
+        secrets.watch_metadata(&params(annotations::MANAGED), &targets.version),
     ];
     for request in requests {
         let request = request.expect("it is a request");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use apicredential::api::ApiCredential;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
@@ -14,7 +15,6 @@ use super::meter::{Requests, Usage};
 use super::settings::Settings;
 use super::witness::Witness;
 use super::world::{World, lasting};
-use apicredential_operator::credential::ApiCredential;
 
 /// Of a provider that is not next door.
 pub const LATENCY: Duration = Duration::from_millis(100);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use apicredential::annotations;
+use apicredential::schedule::{Expiry, Life, Margin, Pace, Policy, renewal_time};
 use apicredential_operator::clock;
-use apicredential_operator::names;
-use apicredential_operator::rest::{Expiry, Life, Margin, Pace, Policy, renewal_time};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -57,7 +57,7 @@ impl Renewals {
     pub fn watch(client: &Client) -> Self {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let secrets: Api<PartialObjectMeta<Secret>> = Api::all(client.clone());
-        let config = watcher::Config::default().labels(names::MANAGED).timeout(280);
+        let config = watcher::Config::default().labels(annotations::MANAGED).timeout(280);
         let sink = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             let events = watcher(secrets, config).default_backoff();
@@ -110,12 +110,13 @@ impl Seen {
     fn take(&mut self, secret: &PartialObjectMeta<Secret>) {
         let now = clock::now();
         let text = |name: &str| secret.annotations().get(name).cloned().unwrap_or_default();
-        let (Ok(issued), Ok(expires)) = (text(names::ISSUED_AT).parse(), text(names::EXPIRES_AT).parse()) else {
+        let (Ok(issued), Ok(expires)) = (text(annotations::ISSUED_AT).parse(), text(annotations::EXPIRES_AT).parse())
+        else {
             return;
         };
-        let planned = planned(issued, expires, &text(names::OWNER_UID));
+        let planned = planned(issued, expires, &text(annotations::OWNER_UID));
         let stored = Stored { issued, expires, planned };
-        if let Some(before) = self.stored.insert(text(names::OWNER), stored)
+        if let Some(before) = self.stored.insert(text(annotations::OWNER), stored)
             && before != stored
         {
             self.renewals.push(Renewal { planned: before.planned, expired: before.expires, written: now });

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use apicredential_operator::credential::ApiCredential;
-use apicredential_operator::names;
+use apicredential::annotations;
+use apicredential::api::ApiCredential;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, ListParams};
@@ -58,8 +58,8 @@ pub async fn lists(client: &Client) -> [List; 3] {
     let secrets = Api::<PartialObjectMeta<Secret>>::all(client.clone());
     let (credentials, sources, targets) = tokio::join!(
         tokio::spawn(pages(Api::<ApiCredential>::all(client.clone()), "")),
-        tokio::spawn(pages(secrets.clone(), names::SOURCE)),
-        tokio::spawn(pages(secrets, names::MANAGED)),
+        tokio::spawn(pages(secrets.clone(), annotations::SOURCE)),
+        tokio::spawn(pages(secrets, annotations::MANAGED)),
     );
     [credentials, sources, targets].map(|listed| listed.expect("it can be listed"))
 }

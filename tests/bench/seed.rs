@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use apicredential::endpoint::AllowedEndpoints;
+use apicredential::plan::Plan;
+use apicredential::schedule::{Expiry, later};
+use apicredential::target::fingerprint::Fingerprint;
+use apicredential::target::ownership;
+use apicredential::target::render::{Minted, expiry_text, render};
 use apicredential_operator::clock;
-use apicredential_operator::deliver::fingerprint::Fingerprint;
-use apicredential_operator::deliver::render::{Minted, expiry_text, render};
-use apicredential_operator::endpoint::AllowedEndpoints;
-use apicredential_operator::observe;
-use apicredential_operator::plan::Plan;
-use apicredential_operator::rest::{Expiry, later};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -49,7 +49,7 @@ async fn seed(client: &Client, member: &Member, origin: &str, (issued_at, lifeti
         token: SecretString::from(token),
         issued_at,
         expiry,
-        source_version: observe::version(&source),
+        source_version: apicredential::object_key::version(&source),
         renew_request: None,
     };
     let target = render(&credential, &plan, &minted).to_new_secret(&credential, &member.target());

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use apicredential::api::ApiCredential;
 use apicredential_operator::clock;
-use apicredential_operator::credential::ApiCredential;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};

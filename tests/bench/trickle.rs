@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use tokio::time::interval;
 
 use super::ceiling::{Sender, TODAY};

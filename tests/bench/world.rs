@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use kube::Client;
 use kube::api::{Api, ListParams};
 

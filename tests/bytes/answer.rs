@@ -1,11 +1,11 @@
 //! A provider's whole answer: `welkin 200 1700000000` (whom, the status, when it was asked), headers, an empty line,
 //! the body.
 
-use apicredential_operator::decide::{self, Cause, Verdict};
-use apicredential_operator::endpoint::{Endpoint, PathSegment};
-use apicredential_operator::exchange::{self, Inputs, Issued, Lifetime};
-use apicredential_operator::reason::Reason;
-use apicredential_operator::rest::{self, Expiry, Margin, Policy};
+use apicredential::decide::{self, Cause, Verdict};
+use apicredential::endpoint::{Endpoint, PathSegment};
+use apicredential::providers::{Inputs, Issued, Lifetime, response};
+use apicredential::reason::Reason;
+use apicredential::schedule::{self, Expiry, Margin, Policy};
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
@@ -66,7 +66,7 @@ pub fn check(input: &[u8]) {
     }
     let body = rest.strip_prefix(b"\n").unwrap_or(rest);
 
-    match exchange::judge(status, &headers, sent) {
+    match response::judge(status, &headers, sent) {
         Err(failure) => {
             assert!(REASONS.contains(&failure.reason), "{}", failure.reason);
             let pause = failure.retry_after.map(|pause| pause.as_secs());
@@ -220,7 +220,7 @@ fn claims(token: &str) -> Option<Vec<u8>> {
 
 fn what_is_written_is_alive(issued: &Issued) {
     let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: 3600 };
-    let now = rest::later(issued.issued_at, 1);
+    let now = schedule::later(issued.issued_at, 1);
     match decide::judge(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, now) {
         Verdict::Write { expiry: Expiry::At(time), .. } => assert!(time > now, "{time} is over at {now}"),
         Verdict::Write { expiry: Expiry::Never, .. } => assert_eq!(issued.lifetime, Lifetime::Never),

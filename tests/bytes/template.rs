@@ -1,6 +1,6 @@
 //! A value of `spec.target.data`: the text as it is.
 
-use apicredential_operator::plan::template::{Placeholder, Template};
+use apicredential::plan::template::{Placeholder, Template};
 
 const NAMES: [(&str, Placeholder); 5] = [
     ("{token}", Placeholder::Token),

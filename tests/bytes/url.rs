@@ -1,9 +1,9 @@
 //! Where a request goes: lines with the endpoint, the tenant and the client's name; the rest is the secret, and the
 //! first line also a list of allowed endpoints.
 
-use apicredential_operator::credential::Provider;
-use apicredential_operator::endpoint::{AllowedEndpoints, Endpoint, PathSegment};
-use apicredential_operator::exchange::Inputs;
+use apicredential::api::Provider;
+use apicredential::endpoint::{AllowedEndpoints, Endpoint, PathSegment};
+use apicredential::providers::Inputs;
 use http::Uri;
 use secrecy::SecretString;
 use serde_json::{Value, json};

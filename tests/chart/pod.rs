@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use apicredential_operator::args::Args;
+use apicredential_operator::cli::Args;
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn every_flag_can_be_set_and_the_operator_understands_what_is_passed() {
     }
     let line = std::iter::once("apicredential-operator").chain(arguments.iter().map(String::as_str));
     let settings = match Args::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).command {
-        apicredential_operator::args::Command::Run(run) => run.check().unwrap_or_else(|error| panic!("{error}")),
+        apicredential_operator::cli::Command::Run(run) => run.check().unwrap_or_else(|error| panic!("{error}")),
         _ => panic!("{arguments:?}"),
     };
     assert_eq!(settings.namespaces, ["care", "messaging"]);

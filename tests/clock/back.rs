@@ -1,6 +1,6 @@
 //! The wall clock is set back: what is of the future then counts from now, and what was put off is not put off longer.
 
-use apicredential_operator::credential::{ApiCredential, ApiCredentialStatus};
+use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::support::operator::Settings;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use apicredential::api::ApiCredentialStatus;
 use apicredential_operator::clock;
-use apicredential_operator::credential::ApiCredentialStatus;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use serde_json::json;

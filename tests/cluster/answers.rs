@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use apicredential_operator::credential::ApiCredential;
-use apicredential_operator::reason::{Class, Reason};
+use apicredential::api::ApiCredential;
+use apicredential::reason::{Class, Reason};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::ListParams;

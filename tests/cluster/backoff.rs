@@ -1,6 +1,6 @@
 //! How often a failing provider is asked: five tries and then hardly any, or ever again at growing distances.
 
-use apicredential_operator::credential::Provider::{Qontak, Welkin};
+use apicredential::api::Provider::{Qontak, Welkin};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 

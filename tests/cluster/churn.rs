@@ -59,7 +59,7 @@ async fn a_changed_renew_before_moves_the_plan_and_asks_nothing() {
     let before = scene.space.wait_ready("a").await.status.unwrap().renewal_time.unwrap();
     let secret = scene.target("a").await;
     scene.space.patch("a", &json!({"spec": {"renewal": {"renewBefore": "2m"}}})).await;
-    let later = |credential: &apicredential_operator::credential::ApiCredential| {
+    let later = |credential: &apicredential::api::ApiCredential| {
         space::observed(credential) && credential.status.as_ref().unwrap().renewal_time.as_ref() > Some(&before)
     };
     scene.space.wait_until("a", "a later renewal", later).await;

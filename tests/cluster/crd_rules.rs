@@ -2,7 +2,7 @@
 
 mod rows;
 
-use apicredential_operator::credential::rules::{BOUNDS, Bound, RULES};
+use apicredential::api::validation::{BOUNDS, Bound, RULES};
 use http::Method;
 use kube::Client;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! A planned renewal that fails: the token is kept to its end, and after it the credential is not ready, by class.
 
-use apicredential_operator::credential::Provider::Qontak;
+use apicredential::api::Provider::Qontak;
 
 use crate::hostile::{self, FIRST, SECOND, each};
 use crate::support::provider::{Reply, StandIn};

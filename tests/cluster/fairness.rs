@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use apicredential_operator::credential::Provider::{Qontak, Welkin};
+use apicredential::api::Provider::{Qontak, Welkin};
 use jiff::SignedDuration;
 
 use crate::hostile::{self, each};

@@ -1,6 +1,6 @@
 //! The first token of each provider: what is written, what is said, and what it costs.
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::ListParams;

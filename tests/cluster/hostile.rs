@@ -1,7 +1,7 @@
 //! What the tests of failing and hostile providers share: sentinels that may turn up nowhere, and credentials by the
 //! dozen.
 
-use apicredential_operator::credential::{ApiCredential, ApiCredentialStatus, Provider};
+use apicredential::api::{ApiCredential, ApiCredentialStatus, Provider};
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use kube::ResourceExt;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use apicredential_operator::reason::Reason;
+use apicredential::reason::Reason;
 use http::Method;
 use kube::api::ListParams;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Answers that are odd and yet good: their tokens are written, with the expiry that they mean.
 
-use apicredential_operator::credential::Provider::{self, Qontak, Welkin};
+use apicredential::api::Provider::{self, Qontak, Welkin};
 
 use crate::hostile::{self, each, is_settled, token};
 use crate::support::provider::{Reply, StandIn};

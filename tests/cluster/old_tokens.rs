@@ -1,7 +1,7 @@
 //! Tokens that are older than a test can wait for, or younger than the clock allows: the times beside a stored token
 //! are moved, with a fingerprint that fits them, while no operator runs.
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use jiff::Timestamp;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Whose Secret it is: what is not ours is never written, and two credentials never share one.
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 

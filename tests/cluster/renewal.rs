@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};

@@ -112,7 +112,7 @@ async fn a_refused_start_ends_with_2_and_a_sentence_that_names_what_to_correct()
 
 #[tokio::test]
 async fn the_definition_and_the_version_are_printed_without_a_cluster() {
-    let definition = apicredential_operator::credential::crd_yaml();
+    let definition = apicredential::api::crd_yaml();
     let version = format!("apicredential-operator {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["crd"], []).await, (Some(0), definition, String::new()));
     assert_eq!(run(&["--version"], []).await, (Some(0), version, String::new()));

@@ -36,7 +36,7 @@ async fn new_values_in_the_source_cost_one_exchange_at_once_and_ready_does_not_f
             credential.status.as_ref().is_some_and(|status| status.revision == Some(2))
         })
         .await;
-    let since = |credential: &apicredential_operator::credential::ApiCredential| {
+    let since = |credential: &apicredential::api::ApiCredential| {
         let ready = credential.status.as_ref().unwrap().conditions.iter().find(|it| it.type_ == "Ready").unwrap();
         (ready.status.clone(), ready.last_transition_time.clone())
     };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use apicredential::api::Provider::{Qontak, Welkin};
 use apicredential_operator::clock;
-use apicredential_operator::credential::Provider::{Qontak, Welkin};
 use jiff::SignedDuration;
 
 use crate::hostile::{self, FIRST, SECOND, THIRD};

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use apicredential_operator::credential::Provider::Welkin;
+use apicredential::api::Provider::Welkin;
 use serde_json::json;
 use tokio::net::TcpSocket;
 

@@ -124,9 +124,8 @@ async fn neither_a_fault_nor_another_status_says_anything_of_a_token() {
     let _operator = settings.start().await;
     stage.wait_checks("failing", 2).await;
     let time = before.verification.unwrap().time;
-    let later = |it: &apicredential_operator::credential::ApiCredential| {
-        it.status.as_ref().unwrap().verification.as_ref().unwrap().time > time
-    };
+    let later =
+        |it: &apicredential::api::ApiCredential| it.status.as_ref().unwrap().verification.as_ref().unwrap().time > time;
     let after = stage.scene.space.wait_until("failing", "the second check is told", later).await;
     let verified = |conditions: &[_]| -> serde_json::Value { json!(conditions[3]) };
     assert_eq!(verified(&after.status.unwrap().conditions), verified(&before.conditions));
@@ -186,7 +185,7 @@ async fn without_verification_in_the_spec_nothing_is_tried_and_nothing_said() {
     stage.wait_verified("a", "True/TokenAccepted").await;
     let secret = stage.scene.target("a").await;
     stage.scene.space.patch("a", &json!({"spec": {"verification": null}})).await;
-    let silent = |it: &apicredential_operator::credential::ApiCredential| {
+    let silent = |it: &apicredential::api::ApiCredential| {
         space::observed(it) && it.status.as_ref().unwrap().verification.is_none() && condition(it, "Verified").is_none()
     };
     stage.scene.space.wait_until("a", "not verified any more", silent).await;

@@ -211,7 +211,7 @@ fn path() -> String {
     let kubectl = KUBECTL.get_or_init(|| built(&["tests/control-plane/build.sh", "kubectl"]));
     static HELM: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let helm = Path::new(HELM.get_or_init(|| built(&["tests/tools/build.sh", "helm"]))).parent().expect("a folder");
-    let ours = Path::new(env!("CARGO_BIN_EXE_apicredential-operator")).parent().expect("a folder").display();
+    let ours = crate::support::plugin::plugin().parent().expect("a folder").display();
     format!("{ours}:{kubectl}:{}:{}", helm.display(), std::env::var("PATH").unwrap_or_default())
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use apicredential::api::{ApiCredential, Provider};
 use apicredential_operator::clock;
-use apicredential_operator::credential::{ApiCredential, Provider};
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

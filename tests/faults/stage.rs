@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use apicredential::api::Provider;
 use apicredential_operator::clock;
-use apicredential_operator::credential::Provider;
 use serde_json::json;
 
 use crate::history::{Deed, Exchange, History, Terms, What};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use apicredential_operator::credential::crd;
+use apicredential::api::crd;
 use serde_json::Value;
 
 /// The fields below one part, `spec` or `status`, each with its bounds and the words of its rules.

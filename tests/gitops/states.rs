@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use apicredential_operator::credential::{ApiCredentialStatus, Provider};
-use apicredential_operator::decide::Standing;
-use apicredential_operator::reason::{Class, Reason, Refusal};
-use apicredential_operator::report::{Attempt, Check, CheckFinding, CheckVerdict, Findings, SourceFinding, status};
-use apicredential_operator::rest::{Expiry, Life};
+use apicredential::api::{ApiCredentialStatus, Provider};
+use apicredential::decide::Standing;
+use apicredential::reason::{Class, Reason, Refusal};
+use apicredential::schedule::{Expiry, Life};
+use apicredential::status::{Attempt, Check, CheckFinding, CheckVerdict, Findings, SourceFinding, status};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

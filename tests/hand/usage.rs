@@ -1,6 +1,6 @@
 //! The command line: its help, and what it refuses.
 
-use apicredential_operator::args::Args;
+use apicredential_operator::cli::Args;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::support::provider::StandIn;

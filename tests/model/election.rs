@@ -3,7 +3,7 @@
 //! A candidate is taken to see each renewal at once: one that sees it later only takes the lease later, and the
 //! schedule may let it.
 
-use apicredential_operator::leader::rules::{Candidate, Step, give_up_after};
+use apicredential_operator::lease::rules::{Candidate, Step, give_up_after};
 use k8s_openapi::api::coordination::v1::{Lease as Record, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 

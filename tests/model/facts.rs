@@ -1,7 +1,7 @@
 //! What a look sees, as the facts that the real `decide` takes.
 
-use apicredential_operator::decide::{Attempts, Facts, Fit, OpenFailure, Source, Target, Token as Known, Verification};
-use apicredential_operator::reason::Reason;
+use apicredential::decide::{Attempts, Facts, Fit, OpenFailure, Source, Target, Token as Known, Verification};
+use apicredential::reason::Reason;
 
 use crate::world::{Secret, Status, Token, World, at};
 

@@ -1,6 +1,6 @@
 //! Model check of the protocol: two replicas, one lease, one provider, one API server, users, and a clock.
 //!
-//! The model calls the real [`decide`](apicredential_operator::decide), `rest`, the election's rules and the guard of
+//! The model calls the real [`decide`](apicredential::decide), `rest`, the election's rules and the guard of
 //! the writes; what it models itself is the world around them and the order of the awaits. Every interleaving within
 //! a stated bound is visited. `MODEL_BOUND=large` looks further, for a few minutes:
 //!

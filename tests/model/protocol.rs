@@ -1,6 +1,6 @@
 //! The actions of the model: which may come next, and what each does.
 
-use apicredential_operator::leader::rules;
+use apicredential_operator::lease::rules;
 use stateright::{Model, Property};
 
 use crate::election;

@@ -1,10 +1,10 @@
 //! The steps of a replica between two awaits, around the real decisions and the real guard.
 
-use apicredential_operator::decide::{Decision, Standing, Stored, Verdict, decide, judge, standing};
-use apicredential_operator::deliver::guard::{self, Again, Moment, before_write};
-use apicredential_operator::exchange::Lifetime;
-use apicredential_operator::reason::Class;
-use apicredential_operator::rest::{self, Expiry};
+use apicredential::decide::{Decision, Standing, Stored, Verdict, decide, judge, standing};
+use apicredential::providers::Lifetime;
+use apicredential::reason::Class;
+use apicredential::schedule::{self, Expiry};
+use apicredential::target::write_guard::{self, Again, Moment, before_write};
 
 use crate::facts::{facts, target};
 use crate::protocol::{Action, Protocol, may_start, may_write};
@@ -104,8 +104,8 @@ fn write(protocol: &Protocol, world: &mut World, index: usize, pair: Pair) -> Ta
     };
     let expiry = if guards.expiry { pair.token.expiry() } else { Expiry::Never };
     match before_write(expiry, &moment) {
-        Err(guard::Halt::TooLate | guard::Halt::Expired) => fail(world, &pair),
-        Err(guard::Halt::NotLeader) => discard(world, &pair),
+        Err(write_guard::Halt::TooLate | write_guard::Halt::Expired) => fail(world, &pair),
+        Err(write_guard::Halt::NotLeader) => discard(world, &pair),
         Ok(()) => {
             let creates = pair.target.is_none() && world.target.is_none();
             world.ledger.written(pair.token.number, creates, !pair.token.expiry().is_over(moment.now));
@@ -127,7 +127,7 @@ fn look_again(protocol: &Protocol, world: &mut World, pair: Pair) -> Task {
     };
     let Some(token) = secret.token else { return fail(world, &pair) };
     let same = token == pair.token;
-    match guard::after_look(same, at(token.issued), at(pair.token.issued), at(world.now)) {
+    match write_guard::after_look(same, at(token.issued), at(pair.token.issued), at(world.now)) {
         Again::Written => written(world, &pair),
         Again::Newer => discard(world, &pair),
         Again::Write => Task::Holding(Pair { target: Some(secret.version), ..pair }),
@@ -201,8 +201,8 @@ fn said(world: &World, word: &Word) -> (Status, Standing) {
         Some((attempt, false)) => {
             status.last = Some(attempt);
             status.failed += 1;
-            let delay = rest::delay(Class::Transient, u32::from(status.failed), &PACE, status.ready, UID);
-            status.next = Some(first_tick_from(rest::after(at(world.now), delay)));
+            let delay = schedule::delay(Class::Transient, u32::from(status.failed), &PACE, status.ready, UID);
+            status.next = Some(first_tick_from(schedule::after(at(world.now), delay)));
         }
     }
     (status, standing)
@@ -214,7 +214,7 @@ fn seen_token(seen: Option<Secret>, standing: Standing) -> Option<Token> {
 }
 
 fn time_left(protocol: &Protocol, world: &World, pair: &Pair) -> bool {
-    guard::time_left(since_sent(world, pair), deadline(protocol))
+    write_guard::time_left(since_sent(world, pair), deadline(protocol))
 }
 
 /// A repair was not asked for by a request: its time begins with its write.

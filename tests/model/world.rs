@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use apicredential_operator::decide::Cause;
-use apicredential_operator::rest::{self, Expiry, Life, Margin, Pace, Policy};
+use apicredential::decide::Cause;
+use apicredential::schedule::{self, Expiry, Life, Margin, Pace, Policy};
 use jiff::Timestamp;
 
 use crate::ledger::Ledger;
@@ -32,7 +32,7 @@ const BEGIN: Timestamp = Timestamp::constant(1_700_000_000, 0);
 
 /// The wall clock at a tick.
 pub fn at(tick: Tick) -> Timestamp {
-    rest::later(BEGIN, i64::from(tick) * i64::from(TICK))
+    schedule::later(BEGIN, i64::from(tick) * i64::from(TICK))
 }
 
 /// From one tick to a later one.
@@ -141,7 +141,7 @@ impl Token {
     }
 
     pub fn renewal(&self) -> Option<Timestamp> {
-        rest::renewal_time(&self.life(), &POLICY, UID, &PACE)
+        schedule::renewal_time(&self.life(), &POLICY, UID, &PACE)
     }
 }
 

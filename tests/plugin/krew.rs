@@ -5,14 +5,14 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::transcript::PROGRAM;
+use crate::transcript::program;
 
 #[test]
 fn what_is_packed_for_krew_is_what_its_manifest_says() {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/krew/pack.sh");
     let uri = "https://example.com/kubectl-apicredential.tar.gz";
-    let packed = Command::new(&script).arg(folder.path()).arg(uri).env("PROGRAM", PROGRAM).output().unwrap();
+    let packed = Command::new(&script).arg(folder.path()).arg(uri).env("PROGRAM", program()).output().unwrap();
     assert!(packed.status.success(), "{packed:?}");
     let manifest = std::fs::read_to_string(String::from_utf8_lossy(&packed.stdout).trim()).unwrap();
     let manifest: Value = serde_saphyr::from_str(&manifest).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::life::Scene;
-use crate::transcript::{PROGRAM, Transcript};
+use crate::transcript::{Transcript, program};
 
 #[tokio::test]
 async fn kubectl_finds_the_plugin_and_completes_its_commands_and_names() {
@@ -13,7 +13,7 @@ async fn kubectl_finds_the_plugin_and_completes_its_commands_and_names() {
     let client = scene.welkin_client("care").await;
     scene.apply_welkin("care", &client).await;
     let path = tempfile::tempdir().unwrap();
-    symlink(PROGRAM, path.path().join("kubectl-apicredential")).unwrap();
+    symlink(program(), path.path().join("kubectl-apicredential")).unwrap();
     symlink(kubectl_program(), path.path().join("kubectl")).unwrap();
     let run = |arguments: &[&str]| kubectl(path.path(), &scene, arguments);
 

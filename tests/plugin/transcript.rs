@@ -15,7 +15,7 @@ use crate::support::space::Space;
 const WITHIN: Duration = Duration::from_secs(300);
 
 /// The plugin's program.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-apicredential");
+pub use crate::support::plugin::plugin as program;
 
 /// A session, to be compared with what was written down.
 pub struct Transcript {
@@ -107,7 +107,7 @@ impl Transcript {
 
     /// Runs the plugin; what it says is looked through for secrets, but not written down.
     pub async fn quietly(&mut self, arguments: &[&str]) -> Run {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(arguments).env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
         if !self.kubeconfig.as_os_str().is_empty() {
             command.env("KUBECONFIG", &self.kubeconfig);

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aho_corasick::AhoCorasick;
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use k8s_openapi::api::coordination::v1::Lease;

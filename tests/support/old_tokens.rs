@@ -1,9 +1,9 @@
 //! A stored token that is older, or younger, than a test can wait for.
 
-use apicredential_operator::deliver::fingerprint::Fingerprint;
-use apicredential_operator::endpoint::AllowedEndpoints;
-use apicredential_operator::observe::source;
-use apicredential_operator::plan::Plan;
+use apicredential::endpoint::AllowedEndpoints;
+use apicredential::plan::Plan;
+use apicredential::source;
+use apicredential::target::fingerprint::Fingerprint;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 

@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use apicredential_operator::credential::Provider;
+use apicredential::api::Provider;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;

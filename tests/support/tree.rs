@@ -10,6 +10,7 @@ pub mod leaks;
 pub mod mode;
 pub mod old_tokens;
 pub mod operator;
+pub mod plugin;
 pub mod process;
 pub mod provider;
 pub mod proxy;

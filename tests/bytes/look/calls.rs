@@ -1,9 +1,9 @@
 //! What one look wrote and said, held against the rules.
 
-use apicredential_operator::credential::rules::{BOUNDS, Bound};
-use apicredential_operator::credential::{ApiCredential, ApiCredentialStatus, CreationPolicy};
-use apicredential_operator::names;
-use apicredential_operator::reason::Reason;
+use apicredential::annotations;
+use apicredential::api::validation::{BOUNDS, Bound};
+use apicredential::api::{ApiCredential, ApiCredentialStatus, CreationPolicy};
+use apicredential::reason::Reason;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
@@ -63,7 +63,7 @@ fn is_ours(credential: &ApiCredential, secret: &Value) -> bool {
             .flatten()
             .any(|reference| reference["uid"] == stage::UID && reference["controller"] == true),
         CreationPolicy::Merge => {
-            let allow = meta["annotations"][names::ALLOW].as_str().unwrap_or_default();
+            let allow = meta["annotations"][annotations::ALLOW].as_str().unwrap_or_default();
             allow.split(':').next().is_some_and(|name| name.trim() == "a")
         }
     }
@@ -87,19 +87,19 @@ fn write(credential: &ApiCredential, call: &Call) {
     };
     let target = &credential.spec.target;
     let wanted = target.metadata.clone().unwrap_or_default();
-    let mut keys = listed(names::KEYS);
+    let mut keys = listed(annotations::KEYS);
     keys.push(target.token_key.clone());
     keys.extend(target.data.iter().flatten().map(|(key, _)| key.clone()));
-    let mut labels = listed(names::LABELS);
-    labels.push(names::MANAGED.to_owned());
+    let mut labels = listed(annotations::LABELS);
+    labels.push(annotations::MANAGED.to_owned());
     labels.extend(wanted.labels.into_iter().flatten().map(|(name, _)| name));
-    let mut annotations = listed(names::ANNOTATIONS);
-    annotations.extend(names::OURS.map(str::to_owned));
+    let mut annotations = listed(annotations::ANNOTATIONS);
+    annotations.extend(annotations::OURS.map(str::to_owned));
     annotations.extend(wanted.annotations.into_iter().flatten().map(|(name, _)| name));
     // Nobody can have asked us to write others under these, whatever a list says.
     let reserved = |name: &str| name.split('/').next().is_some_and(|prefix| prefix.ends_with("apicredential.io"));
-    labels.retain(|name| name == names::MANAGED || !reserved(name));
-    annotations.retain(|name| names::OURS.contains(&name.as_str()) || !reserved(name));
+    labels.retain(|name| name == annotations::MANAGED || !reserved(name));
+    annotations.retain(|name| annotations::OURS.contains(&name.as_str()) || !reserved(name));
     for (changes, ours) in
         [(&call.body["data"], keys), (&patch["labels"], labels), (&patch["annotations"], annotations)]
     {

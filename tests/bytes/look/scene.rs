@@ -4,7 +4,7 @@
 //! In both, `"@-600"` is the time ten minutes ago, `"!x"` in a Secret's data is a secret text that must show nowhere,
 //! and a target of the form `{"minted": {…}, "edit": {…}}` is one that the operator wrote, edited since.
 
-use apicredential_operator::reason::Reason;
+use apicredential::reason::Reason;
 use arbitrary::{Result, Unstructured};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};

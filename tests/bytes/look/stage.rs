@@ -1,12 +1,13 @@
 //! A scene becomes objects that an API server could hold.
 
-use apicredential_operator::credential::{ApiCredential, CreationPolicy};
-use apicredential_operator::deliver::fingerprint::Fingerprint;
-use apicredential_operator::deliver::render::{Minted, expiry_text, render};
-use apicredential_operator::names;
-use apicredential_operator::observe::{Values, source};
-use apicredential_operator::plan::Plan;
-use apicredential_operator::rest::Expiry;
+use apicredential::annotations;
+use apicredential::api::{ApiCredential, CreationPolicy};
+use apicredential::plan::Plan;
+use apicredential::schedule::Expiry;
+use apicredential::source;
+use apicredential::source::Values;
+use apicredential::target::fingerprint::Fingerprint;
+use apicredential::target::render::{Minted, expiry_text, render};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -58,7 +59,7 @@ pub fn set(scene: &Scene, now: Timestamp) -> Option<Server> {
 pub fn is_ahead(server: &Server) -> bool {
     let now = apicredential_operator::clock::now();
     let ahead = |secret: &Value| {
-        let issued = secret["metadata"]["annotations"][names::ISSUED_AT].as_str();
+        let issued = secret["metadata"]["annotations"][annotations::ISSUED_AT].as_str();
         issued.and_then(|text| text.parse::<Timestamp>().ok()).is_some_and(|issued| issued > now)
     };
     server.with(|state| state.secrets.values().any(ahead))
@@ -127,7 +128,7 @@ fn made(credential: &ApiCredential, given: &Value, source: Option<&Value>) -> Op
         object["metadata"].as_object_mut()?.remove("ownerReferences");
     }
     if plan.target.policy == CreationPolicy::Merge {
-        object["metadata"]["annotations"][names::ALLOW] = json!("a");
+        object["metadata"]["annotations"][annotations::ALLOW] = json!("a");
     }
     merge(&mut object, &given["edit"]);
     Some(object)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use apicredential_operator::credential::Provider::{self, Qontak, Welkin};
-use apicredential_operator::reason::Reason;
+use apicredential::api::Provider::{self, Qontak, Welkin};
+use apicredential::reason::Reason;
 use serde_json::Value;
 
 use crate::hostile::{BODY, HEADER, LOCATION, TOKEN, token};

@@ -1,6 +1,6 @@
 //! Qontak credentials that are verified every five minutes, with tokens that live long, and a way to let time pass.
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;

@@ -3,7 +3,7 @@
 //! A deed is noted just before it is done. When it had taken effect is read off the versions, and so is which token
 //! answers it: a token for an old password answers no change of the password.
 
-use apicredential_operator::rest::{self, Expiry, Life, Pace};
+use apicredential::schedule::{self, Expiry, Life, Pace};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -75,10 +75,11 @@ impl<'a> Causes<'a> {
         // The recorder may hear of a new spec after the operator.
         let specs = self.lives.iter().flat_map(|life| {
             let known = life.versions().rfind(|it| !it.deleted && it.seen <= at);
-            let soon = life.versions().filter(move |it| !it.deleted && it.seen > at && it.seen <= rest::later(at, 1));
+            let soon =
+                life.versions().filter(move |it| !it.deleted && it.seen > at && it.seen <= schedule::later(at, 1));
             known.into_iter().chain(soon).map(|version| (life.uid, &version.object["spec"]))
         });
-        let planned = specs.filter_map(|(uid, spec)| rest::renewal_time(&life, &plan(spec)?.renewal, uid, &pace));
+        let planned = specs.filter_map(|(uid, spec)| schedule::renewal_time(&life, &plan(spec)?.renewal, uid, &pace));
         planned.chain(life.expiry.time()).min().filter(|due| *due <= at)
     }
 

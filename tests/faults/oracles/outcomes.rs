@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apicredential_operator::rest;
+use apicredential::schedule;
 use jiff::Timestamp;
 
 use super::causes::{Causes, life};
@@ -94,7 +94,7 @@ fn kept(number: usize, records: &Records<'_>, causes: &Causes<'_>) -> Option<Tim
     if extends && !same_bytes {
         return None;
     }
-    let last_call = ends.zip(stored.seconds()).map(|(ends, seconds)| rest::later(ends, -(seconds / 10).min(60)));
+    let last_call = ends.zip(stored.seconds()).map(|(ends, seconds)| schedule::later(ends, -(seconds / 10).min(60)));
     let next = [last_call, ends].into_iter().flatten().find(|time| *time > asked.at);
     Some(next.unwrap_or_else(|| asked.at + Class::Transient.least_delay(1, &records.history.terms)))
 }

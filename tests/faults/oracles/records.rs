@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use apicredential_operator::credential::ApiCredentialSpec;
-use apicredential_operator::endpoint::AllowedEndpoints;
-use apicredential_operator::plan::Plan;
+use apicredential::api::ApiCredentialSpec;
+use apicredential::endpoint::AllowedEndpoints;
+use apicredential::plan::Plan;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -198,7 +198,7 @@ pub fn decoded(value: &Value) -> Option<String> {
 
 /// Whether the spec part of a Secret's fingerprint fits this token, its times and what the spec asks for.
 pub fn fits(secret: &Value, token: &str, spec: &Value) -> bool {
-    use apicredential_operator::deliver::fingerprint::spec_part;
+    use apicredential::target::fingerprint::spec_part;
     plan(spec).is_some_and(|plan| {
         let part = spec_part(token, &plan.request, annotation(secret, "issued-at"), annotation(secret, "expires-at"));
         annotation(secret, "fingerprint").split(':').nth(1) == Some(&part)

@@ -1,7 +1,7 @@
 //! What of I9 is about words: a status and an event say nothing but what the table of reasons has, and the conditions
 //! do not contradict each other.
 
-use apicredential_operator::reason::Reason;
+use apicredential::reason::Reason;
 use serde_json::Value;
 
 use super::records::Records;

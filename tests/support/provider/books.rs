@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use apicredential::api::Provider;
 use apicredential_operator::clock;
-use apicredential_operator::credential::Provider;
 use jiff::{SignedDuration, Timestamp};
 
 use super::script::Reply;

@@ -1,6 +1,6 @@
 //! A test's handle on one client of the stand-in: set what it is answered, see what it asked.
 
-use apicredential_operator::credential::Provider;
+use apicredential::api::Provider;
 use jiff::Timestamp;
 
 use super::books::{Account, Books, Key, Request, Token};

@@ -1,6 +1,6 @@
 //! The stand-in's own pages below `/_stand-in/`, for a shell: counts, and a client's accepted secret and lifetime.
 
-use apicredential_operator::credential::Provider;
+use apicredential::api::Provider;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};

@@ -1,6 +1,6 @@
 //! Qontak's shapes: Doorkeeper's password grant, and one call that uses the token.
 
-use apicredential_operator::credential::Provider;
+use apicredential::api::Provider;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;

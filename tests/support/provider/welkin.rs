@@ -1,7 +1,7 @@
 //! Welkin's shapes: a Cognito ID token in JSON, errors in an array, a load balancer's cookies.
 
+use apicredential::api::Provider;
 use apicredential_operator::clock;
-use apicredential_operator::credential::Provider;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use apicredential_operator::credential::ApiCredential;
+use apicredential::api::ApiCredential;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use apicredential_operator::deliver::fingerprint::Fingerprint;
+use apicredential::target::fingerprint::Fingerprint;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;

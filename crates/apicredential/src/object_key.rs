@@ -1,0 +1,53 @@
+//! The namespace and name of a namespaced object.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kube_core::Resource;
+
+/// A namespace and a name. One text that its clones share: a credential's key is kept in many places.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The namespace, a slash and the name; neither has a slash in it.
+    text: Arc<str>,
+}
+
+impl Key {
+    /// Of a namespace and a name.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { text: format!("{namespace}/{name}").into() }
+    }
+
+    /// Of a namespaced object.
+    pub fn of(object: &impl Resource) -> Self {
+        let meta = object.meta();
+        Self::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+    }
+
+    /// A sibling of this object.
+    pub fn sibling(&self, name: &str) -> Self {
+        Self::new(self.namespace(), name)
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        self.text.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.text.split_once('/').map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `uid/resourceVersion` of an object.
+pub fn version(object: &impl Resource) -> String {
+    let meta = object.meta();
+    format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), meta.resource_version.as_deref().unwrap_or_default())
+}

@@ -1,0 +1,130 @@
+//! `completion`: scripts for shells, and the answers to what they ask.
+//!
+//! kubectl asks a program `kubectl_complete-apicredential` for what may follow `kubectl apicredential …`, in the protocol of
+//! its own library: a line for each candidate, with a tab before its description, and a line with a colon and a number at the
+//! end. `completion kubectl` prints that program: a shell script that asks us.
+
+use apicredential::api::ApiCredential;
+use clap::{Command, CommandFactory as _};
+use clap_complete::Shell;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+
+use crate::args::Args;
+use crate::connect::Connect;
+use crate::failure::{Exit, Failure};
+use crate::output::Terminal;
+
+/// Names of files are no candidates (`ShellCompDirectiveNoFileComp` of <https://github.com/spf13/cobra>).
+const NO_FILES: &str = ":4\n";
+/// The commands that are followed by names of credentials.
+const TAKE_NAMES: [&str; 2] = ["status", "renew"];
+
+const FOR_KUBECTL: &str = "\
+#!/bin/sh
+# Put this on the PATH as kubectl_complete-apicredential, executable: kubectl's own completion asks it.
+exec kubectl apicredential __complete -- \"$@\"
+";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Target {
+    /// For kubectl-apicredential in bash
+    Bash,
+    /// For kubectl-apicredential in zsh
+    Zsh,
+    /// For kubectl-apicredential in fish
+    Fish,
+    /// For kubectl apicredential in every shell: to be put on the PATH as kubectl_complete-apicredential
+    Kubectl,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Flags {
+    /// For what
+    #[arg(value_enum)]
+    shell: Target,
+}
+
+/// What the shell has so far; the last word is being typed.
+#[derive(Debug, clap::Args)]
+pub struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+pub fn script(flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
+    let shell = match flags.shell {
+        Target::Bash => Shell::Bash,
+        Target::Zsh => Shell::Zsh,
+        Target::Fish => Shell::Fish,
+        Target::Kubectl => {
+            terminal.print(FOR_KUBECTL)?;
+            return Ok(Exit::Done);
+        }
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "kubectl-apicredential", &mut script);
+    terminal.print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
+}
+
+pub async fn complete(connect: &Connect, words: &Words, terminal: &Terminal) -> Result<Exit, Failure> {
+    let (typed, before) = words.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
+    let root = Args::command();
+    let command = before.iter().fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
+    let mut candidates = from_commands(command, typed);
+    if TAKE_NAMES.contains(&command.get_name()) && !typed.starts_with('-') {
+        candidates.extend(names(connect, before).await.into_iter().map(|name| (name, String::new())));
+    }
+    candidates.retain(|(candidate, _)| candidate.starts_with(typed));
+    let lines = candidates.iter().map(|(candidate, about)| format!("{candidate}\t{about}\n"));
+    terminal.print(&(lines.collect::<String>() + NO_FILES))?;
+    Ok(Exit::Done)
+}
+
+fn from_commands(command: &Command, typed: &str) -> Vec<(String, String)> {
+    if typed.starts_with('-') {
+        // Those of the whole program belong to every command.
+        let root = Args::command();
+        let arguments = command.get_arguments().chain(root.get_arguments()).filter(|argument| !argument.is_hide_set());
+        let flag = |argument: &clap::Arg| Some((format!("--{}", argument.get_long()?), text(argument.get_help())));
+        let mut flags: Vec<_> = arguments.filter_map(flag).collect();
+        flags.sort();
+        flags.dedup_by(|a, b| a.0 == b.0);
+        return flags;
+    }
+    let visible = command.get_subcommands().filter(|it| !it.is_hide_set());
+    visible.map(|it| (it.get_name().to_owned(), text(it.get_about()))).collect()
+}
+
+fn text(about: Option<&clap::builder::StyledStr>) -> String {
+    about.map(ToString::to_string).unwrap_or_default().replace('\n', " ")
+}
+
+/// Who cannot be asked has no names to offer: a shell is no place for an error.
+async fn names(connect: &Connect, before: &[String]) -> Vec<String> {
+    let Ok(mut cluster) = connect.cluster().await else { return Vec::new() };
+    let flag = before.iter().position(|word| word == "-n" || word == "--namespace");
+    if let Some(namespace) = flag.and_then(|at| before.get(at + 1)) {
+        cluster.namespace.clone_from(namespace);
+    }
+    let api = cluster.api::<ApiCredential>(&cluster.scope(false));
+    let listed = cluster.ask(api.list(&ListParams::default())).await;
+    let names = listed.map(|list| list.items.iter().map(ApiCredential::name_any).collect::<Vec<_>>());
+    names.unwrap_or_default().into_iter().filter(|name| !before.contains(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_flags_are_offered_and_hidden_ones_are_not() {
+        let root = Args::command();
+        let names: Vec<String> = from_commands(&root, "").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["list", "status", "renew", "doctor", "create", "completion"]);
+        let list = root.find_subcommand("list").unwrap();
+        let flags: Vec<String> = from_commands(list, "-").into_iter().map(|(name, _)| name).collect();
+        assert!(flags.contains(&"--not-ready".to_owned()) && flags.contains(&"--kubeconfig".to_owned()), "{flags:?}");
+    }
+}

@@ -1,0 +1,207 @@
+//! The usual flags of kubectl, and the cluster they lead to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Api, Client, Config, Resource};
+
+use crate::failure::{Exit, Failure};
+
+/// For one request where `--request-timeout` says nothing.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which cluster, as whom, and where in it: as kubectl has them.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Connect {
+    /// Path to the kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, global = true, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+    /// Name of the kubeconfig's context to use
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+    /// Name of the kubeconfig's cluster to use
+    #[arg(long, global = true, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Name of the kubeconfig's user to use
+    #[arg(long, global = true, value_name = "NAME")]
+    user: Option<String>,
+    /// Namespace to work in [default: the context's]
+    #[arg(long, short, global = true, value_name = "NAME")]
+    namespace: Option<String>,
+    /// User to impersonate
+    #[arg(long = "as", global = true, value_name = "USER")]
+    impersonate: Option<String>,
+    /// Group to impersonate; may be given several times, and takes --as
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    impersonate_groups: Vec<String>,
+    /// Time to wait for one answer of the API server, such as 5s; 0 is without limit [default: 30s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_timeout)]
+    request_timeout: Option<Duration>,
+}
+
+/// As kubectl reads it: a duration, or a whole number of seconds.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => apicredential_operator::flags::parse_duration(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// One namespace, or all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The one of that name.
+    Namespace(String),
+    /// All.
+    All,
+}
+
+/// A cluster that can be asked.
+pub struct Cluster {
+    pub client: Client,
+    /// The namespace to work in.
+    pub namespace: String,
+    /// The API server's.
+    pub url: String,
+    limit: Option<Duration>,
+}
+
+impl Connect {
+    /// The namespace that the command line names.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Reads the kubeconfig; nothing is sent yet.
+    pub async fn cluster(&self) -> Result<Cluster, Failure> {
+        if !self.impersonate_groups.is_empty() && self.impersonate.is_none() {
+            return Err(Failure::new(Exit::Usage, "--as-group is given without --as; name the user, too."));
+        }
+        let mut config = self.config().await?;
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        if let Some(user) = &self.impersonate {
+            config.auth_info.impersonate = Some(user.clone());
+            config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
+        }
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let client = Client::try_from(config).map_err(|error| Failure::of(&error, &url))?;
+        let limit = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
+        Ok(Cluster { client, namespace, url, limit: (limit > Duration::ZERO).then_some(limit) })
+    }
+
+    async fn config(&self) -> Result<Config, Failure> {
+        let options =
+            KubeConfigOptions { context: self.context.clone(), cluster: self.cluster.clone(), user: self.user.clone() };
+        let asked_for = options.context.is_some() || options.cluster.is_some() || options.user.is_some();
+        if let Some(path) = &self.kubeconfig {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| refuse(&error))?;
+            return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| refuse(&error));
+        }
+        match Config::from_kubeconfig(&options).await {
+            Ok(config) => Ok(config),
+            Err(error) if asked_for => Err(refuse(&error)),
+            // In a pod there is none, and kubectl takes the service account.
+            Err(error) => Config::incluster().map_err(|_| refuse(&error)),
+        }
+    }
+}
+
+fn refuse(error: &KubeconfigError) -> Failure {
+    let message = match error {
+        KubeconfigError::ReadConfig(error, path) => format!(
+            "{} cannot be read ({}); give the path of a kubeconfig with --kubeconfig or KUBECONFIG.",
+            path.display(),
+            error.kind()
+        ),
+        KubeconfigError::FindPath => "give the path of a kubeconfig with --kubeconfig or KUBECONFIG.".to_owned(),
+        KubeconfigError::CurrentContextNotSet => {
+            "the kubeconfig has no current context; choose one of those that kubectl config get-contexts lists, with --context."
+                .to_owned()
+        }
+        KubeconfigError::LoadContext(name) => {
+            format!("the kubeconfig has no context {name}; kubectl config get-contexts lists those that it has.")
+        }
+        KubeconfigError::LoadClusterOfContext(name) => {
+            format!("the kubeconfig has no cluster {name}; kubectl config get-clusters lists those that it has.")
+        }
+        _ => format!("{error}; correct the kubeconfig."),
+    };
+    Failure::new(Exit::Cluster, format!("No cluster is configured: {message}"))
+}
+
+impl Cluster {
+    /// Where a command looks.
+    pub fn scope(&self, all: bool) -> Scope {
+        if all { Scope::All } else { Scope::Namespace(self.namespace.clone()) }
+    }
+
+    /// Objects of a kind there.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what `--all-namespaces` asks for; of Secrets nothing is ever listed"
+    )]
+    pub fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self, scope: &Scope) -> Api<K> {
+        match scope {
+            Scope::Namespace(namespace) => Api::namespaced(self.client.clone(), namespace),
+            Scope::All => Api::all(self.client.clone()),
+        }
+    }
+
+    /// Objects of a kind in one namespace.
+    pub fn namespaced<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self, name: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), name)
+    }
+
+    /// One request, within the limit.
+    pub async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+        let answer = match self.limit {
+            None => request.await,
+            Some(limit) => tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.url))?,
+        };
+        answer.map_err(|error| Failure::of(&error, &self.url))
+    }
+
+    /// One request for something that may not be there, or not be for these eyes.
+    pub async fn look<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<Seen<T>, Failure> {
+        let answer = match self.limit {
+            None => request.await,
+            Some(limit) => tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.url))?,
+        };
+        match answer {
+            Ok(object) => Ok(Seen::There(object)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Seen::Absent),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(Seen::Hidden),
+            Err(error) => Err(Failure::of(&error, &self.url)),
+        }
+    }
+}
+
+/// What may be absent, or not for these eyes.
+#[derive(Clone, Debug)]
+pub enum Seen<T> {
+    /// It exists.
+    There(T),
+    /// It does not exist.
+    Absent,
+    /// The user may not look.
+    Hidden,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_a_duration_or_seconds_as_for_kubectl() {
+        assert_eq!(parse_timeout("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_timeout("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(parse_timeout("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(parse_timeout("soon").is_err());
+    }
+}

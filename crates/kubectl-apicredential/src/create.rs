@@ -1,0 +1,167 @@
+//! `create`: the manifests of a credential, and of its source Secret if its values are given in files.
+
+use apicredential::api::{ApiCredential, Provider};
+use apicredential::endpoint::AllowedEndpoints;
+use apicredential::plan::Plan;
+use apicredential::reason::Refusal;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::PostParams;
+use serde_json::Value;
+
+use crate::connect::{Cluster, Connect};
+use crate::failure::{Exit, Failure};
+use crate::output::{Machine, Terminal, document};
+use manifest::{Source, credential};
+
+mod manifest;
+mod source;
+
+const MANAGER: &str = "kubectl-apicredential";
+
+/// Write the manifest of a credential
+#[derive(Debug, clap::Args)]
+pub struct Flags {
+    #[command(subcommand)]
+    provider: Create,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Create {
+    /// A token of Welkin
+    Welkin(Welkin),
+    /// A token of Qontak
+    Qontak(Qontak),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Welkin {
+    /// The Welkin tenant, such as gh
+    #[arg(long, value_name = "NAME")]
+    tenant: String,
+    /// The name of the API client in that tenant
+    #[arg(long, value_name = "NAME")]
+    client_name: String,
+    /// The Secret with the client's secret, and its key if that is not "secret"
+    #[arg(long, value_name = "NAME[:KEY]")]
+    secret_ref: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Qontak {
+    /// The Secret with the login, in the keys username and password
+    #[arg(long, value_name = "NAME")]
+    secret_ref: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What both providers have.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// The credential to create
+    name: String,
+    /// The Secret that receives the token
+    #[arg(long, value_name = "NAME")]
+    target: String,
+    /// Write into a Secret that exists and consents, instead of creating one
+    #[arg(long)]
+    merge: bool,
+    /// Key of the token in the target
+    #[arg(long, value_name = "KEY")]
+    token_key: Option<String>,
+    /// A further key, such as authorization='Bearer {token}'; may be given several times
+    #[arg(long, value_name = "KEY=TEMPLATE")]
+    data: Vec<String>,
+    /// The provider's origin, if it is not the vendor's live service
+    #[arg(long, value_name = "ORIGIN")]
+    endpoint: Option<String>,
+    /// Renew this long before the token expires, such as 20m
+    #[arg(long, value_name = "DURATION", conflicts_with = "renew_before_percentage")]
+    renew_before: Option<String>,
+    /// Renew when this percentage of the lifetime remains
+    #[arg(long, value_name = "PERCENT")]
+    renew_before_percentage: Option<i32>,
+    /// Renew at this age in any case, such as 24h
+    #[arg(long, value_name = "DURATION")]
+    max_age: Option<String>,
+    /// Create the source Secret, too, with the label of consent: a key's value from a file, or from standard input with "-";
+    /// one line break at its end is left out. Never an argument: those can be seen by others. The key may be left out for Welkin
+    #[arg(long, value_name = "[KEY=]PATH")]
+    secret_file: Vec<String>,
+    /// Print the manifest instead of creating anything; what the source Secret would hold is not printed
+    #[arg(long)]
+    dry_run: bool,
+    /// Shape of what is printed
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "yaml")]
+    output: Machine,
+}
+
+pub async fn run(connect: &Connect, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
+    let (provider, common) = match &flags.provider {
+        Create::Welkin(welkin) => (Provider::Welkin, &welkin.common),
+        Create::Qontak(qontak) => (Provider::Qontak, &qontak.common),
+    };
+    // Without a cluster a dry run works, too, in the namespace that is named or in none.
+    let cluster = if common.dry_run { None } else { Some(connect.cluster().await?) };
+    let namespace = cluster.as_ref().map(|it| it.namespace.as_str()).or(connect.namespace());
+    let (manifest, source) = match &flags.provider {
+        Create::Welkin(welkin) => manifest::welkin(welkin, namespace)?,
+        Create::Qontak(qontak) => manifest::qontak(qontak, namespace)?,
+    };
+    let credential = credential(&manifest)?;
+    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).map_err(|refusal| refuse(&refusal))?;
+    let secret = (!common.secret_file.is_empty())
+        .then(|| source::read(&common.secret_file, &source, provider, namespace))
+        .transpose()?;
+    if let Some(secret) = &secret {
+        let place = namespace.unwrap_or("default");
+        apicredential::source::resolve(place, &plan, Some(secret)).map_err(|refusal| refuse(&refusal))?;
+    }
+    match cluster {
+        None => print(common, &manifest, secret.as_ref(), terminal)?,
+        Some(cluster) => create(&cluster, &credential, secret.as_ref(), terminal).await?,
+    }
+    Ok(Exit::Done)
+}
+
+/// In the operator's words, so that it is read before the API server or the operator says it.
+fn refuse(refusal: &Refusal) -> Failure {
+    Failure::new(Exit::Usage, refusal.message.clone())
+}
+
+fn print(common: &Common, manifest: &Value, secret: Option<&Secret>, terminal: &Terminal) -> Result<(), Failure> {
+    if let Some(secret) = secret {
+        let keys: Vec<&str> = secret.data.iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let name = secret.name_any();
+        terminal.note(&format!(
+            "Without --dry-run the Secret {name} would be created, too, with the keys {}; its values are not printed.",
+            keys.join(", ")
+        ));
+    }
+    terminal.print(&document(common.output, manifest)?)
+}
+
+async fn create(
+    cluster: &Cluster,
+    credential: &ApiCredential,
+    secret: Option<&Secret>,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let place = &cluster.namespace;
+    let parameters = |dry_run| PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
+    let credentials = cluster.namespaced::<ApiCredential>(place);
+    if let Some(secret) = secret {
+        // What the API server would refuse anyway must not leave a Secret behind.
+        cluster.ask(credentials.create(&parameters(true), credential)).await?;
+        cluster.ask(cluster.namespaced::<Secret>(place).create(&parameters(false), secret)).await?;
+        terminal.print(&format!("secret/{} created in the namespace {place}\n", secret.name_any()))?;
+    }
+    cluster.ask(credentials.create(&parameters(false), credential)).await?;
+    let name = credential.name_any();
+    terminal.print(&format!("apicredential.apicredential.io/{name} created in the namespace {place}\n"))?;
+    terminal.note(&format!("See how it goes with: kubectl apicredential status {name} -n {place}"));
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Why a command ends without its result: a sentence with the remedy, and the exit code.
+
+use std::process::ExitCode;
+
+use apicredential::api::ApiCredential;
+use kube::Resource as _;
+use kube::core::Status;
+
+/// How the process ends; the table is in `--help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for is done.
+    Done,
+    /// A renewal failed or was not seen in time; doctor found a problem.
+    Failed,
+    /// The command line is not understood; clap's own code, too.
+    Usage,
+    /// There is no such object.
+    NotFound,
+    /// The cluster cannot be used.
+    Cluster,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NotFound => 3,
+            Exit::Cluster => 4,
+        })
+    }
+}
+
+/// Why there is no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// How to end.
+    pub exit: Exit,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+pub const NOT_INSTALLED: &str = "The cluster does not know ApiCredentials: their definition is not installed.";
+pub const INSTALL: &str = "Install it with: kubectl apply -f crds/";
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// This machine's fault.
+    pub fn local(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// What an error of the client means to whoever asked; `url` is the API server's.
+    pub fn of(error: &kube::Error, url: &str) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::of_status(status),
+            kube::Error::Auth(error) => Self::new(
+                Exit::Cluster,
+                format!(
+                    "The login in the kubeconfig cannot be used: {error}. Log in again, or choose another --context or --user."
+                ),
+            ),
+            kube::Error::SerdeError(_) => Self::new(
+                Exit::Cluster,
+                "The API server answered with something that is no ApiCredential of this version; compare the versions with: kubectl apicredential doctor",
+            ),
+            kube::Error::ProxyProtocolDisabled { .. } | kube::Error::ProxyProtocolUnsupported { .. } => Self::new(
+                Exit::Cluster,
+                "The kubeconfig names a proxy (proxy-url), which this plugin cannot use; choose a --context that reaches the API server directly.",
+            ),
+            _ => Self::unreachable(url),
+        }
+    }
+
+    /// Whether it is the kind that the cluster lacks.
+    pub fn is_not_installed(&self) -> bool {
+        self.message.starts_with(NOT_INSTALLED)
+    }
+
+    /// No answer.
+    pub fn unreachable(url: &str) -> Self {
+        let message = format!(
+            "The API server at {url} does not answer; check the network, or choose another one with --context or --kubeconfig."
+        );
+        Self::new(Exit::Cluster, message)
+    }
+
+    fn of_status(status: &Status) -> Self {
+        let (name, kind) =
+            status.details.as_ref().map_or(("", ""), |details| (details.name.as_str(), details.kind.as_str()));
+        let text = status.message.trim_end_matches('.');
+        match status.code {
+            // Without a name it is the kind that is not found.
+            404 if name.is_empty() => Self::new(Exit::Cluster, format!("{NOT_INSTALLED} {INSTALL}")),
+            404 => Self::new(Exit::NotFound, format!("{text}.")),
+            401 => Self::new(
+                Exit::Cluster,
+                "The API server does not accept the login; log in again, or choose another --context or --user.",
+            ),
+            403 => Self::new(Exit::Cluster, format!("{text}. {}", remedy_for_forbidden(kind))),
+            409 if status.reason == "AlreadyExists" => {
+                Self::new(Exit::Failed, format!("{text}; choose another name, or change it with kubectl edit."))
+            }
+            400 | 409 | 422 => Self::new(Exit::Failed, format!("The API server refuses it: {text}.")),
+            code => Self::new(
+                Exit::Cluster,
+                format!("The API server answered with status {code}: {text}. Try again, or ask its administrator."),
+            ),
+        }
+    }
+}
+
+/// Roles that the installation brings, or Kubernetes has.
+fn remedy_for_forbidden(kind: &str) -> &'static str {
+    if kind == ApiCredential::plural(&()) {
+        "The roles view (to look) and edit (to renew and create) include it: ask an administrator for a RoleBinding in this namespace, or choose another --context."
+    } else {
+        "Ask an administrator for a role that includes it, or choose another --context."
+    }
+}
+
+/// The names that are spelt like the one that does not exist, nearest first, at most three.
+pub fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut near: Vec<(f64, &str)> =
+        names.map(|known| (strsim::jaro_winkler(name, known), known)).filter(|(nearness, _)| *nearness > 0.8).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.into_iter().take(3).map(|(_, known)| known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_alike_are_offered_nearest_first() {
+        let names = ["welkin", "welkin-eu", "qontak", "billing"];
+        assert_eq!(similar("wellkin", names.into_iter()), ["welkin", "welkin-eu"]);
+        assert_eq!(similar("zzz", names.into_iter()), [""; 0]);
+    }
+
+    #[test]
+    fn a_kind_that_is_not_found_is_not_an_object_that_is_not_found() {
+        let kind = Status::failure("404 page not found", "x").with_code(404);
+        assert!(Failure::of_status(&kind).is_not_installed());
+        let details = serde_json::from_value(serde_json::json!({"name": "a"})).unwrap();
+        let object = Status { details: Some(details), ..kind };
+        assert_eq!(Failure::of_status(&object).exit, Exit::NotFound);
+    }
+}

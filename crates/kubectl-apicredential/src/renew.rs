@@ -1,0 +1,193 @@
+//! `renew`: asks for a renewal by annotation, spread out for many, and waits for the answers if told to.
+
+use std::time::Duration;
+
+use apicredential::annotations;
+use apicredential::api::ApiCredential;
+use apicredential_operator::clock;
+use apicredential_operator::flags::parse_duration;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::connect::Cluster;
+use crate::failure::{Exit, Failure};
+use crate::output::{Machine, Terminal, plain};
+use crate::{credentials, operator, span, view};
+
+mod wait;
+
+/// Who changed the annotation, by the managed fields.
+const MANAGER: &str = "kubectl-apicredential";
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["names", "selector", "all"]))]
+pub struct Flags {
+    /// The credentials
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// All with these labels
+    #[arg(long, short = 'l', value_name = "LABELS")]
+    selector: Option<String>,
+    /// All in the namespace
+    #[arg(long)]
+    all: bool,
+    /// With --all or -l: of all namespaces
+    #[arg(long, short = 'A', conflicts_with = "names")]
+    all_namespaces: bool,
+    /// Spread the requests over this time [default: none for a few, then so that they come at half the pace that the operator
+    /// keeps by default towards one endpoint]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    spread: Option<Duration>,
+    /// Wait until each is renewed or has failed, at most this long after the last request [default: 2m]
+    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "2m")]
+    #[arg(value_parser = parse_duration)]
+    wait: Option<Duration>,
+    /// Shape of the result
+    #[arg(long, short, value_enum, value_name = "FORMAT")]
+    output: Option<Machine>,
+}
+
+/// How it went for one of them.
+#[derive(Debug, Serialize)]
+struct Told {
+    namespace: String,
+    name: String,
+    result: Answer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    /// The annotation is set; nobody waited.
+    Asked,
+    Renewed,
+    Failed,
+    /// The operator answers it, but not now.
+    Waiting,
+}
+
+pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
+    let chosen = flags.choose(cluster).await?;
+    let spread = flags.spread.unwrap_or_else(|| default_spread(chosen.len()));
+    if chosen.len() > 1 && !spread.is_zero() {
+        let time = span::text(SignedDuration::try_from(spread).unwrap_or_default());
+        terminal.note(&format!("Asking {} credentials to renew, spread over {time}.", chosen.len()));
+    }
+    let teller = Teller { flags, terminal };
+    let mut told = Vec::new();
+    let mut open = Vec::new();
+    let gap = spread / u32::try_from(chosen.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+    for (index, credential) in chosen.iter().enumerate() {
+        if index > 0 {
+            sleep(gap).await;
+        }
+        let asked = wait::Asked::of(ask(cluster, credential).await?);
+        match flags.wait {
+            Some(_) => open.push(asked),
+            None => told.push(teller.tell(asked.told(Answer::Asked, None, "asked to renew"))?),
+        }
+    }
+    if let Some(timeout) = flags.wait {
+        told.extend(wait::answers(cluster, open, timeout, &teller).await?);
+    }
+    if let Some(machine) = flags.output {
+        // People have read them in the order in which they were known.
+        told.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        terminal.document(machine, &told)?;
+    }
+    let well = told.iter().all(|told| matches!(told.result, Answer::Asked | Answer::Renewed));
+    Ok(if well { Exit::Done } else { Exit::Failed })
+}
+
+impl Flags {
+    async fn choose(&self, cluster: &Cluster) -> Result<Vec<ApiCredential>, Failure> {
+        if !self.names.is_empty() {
+            // All of them are looked for before the first is asked.
+            let mut chosen = Vec::new();
+            for name in &self.names {
+                chosen.push(credentials::named(cluster, name).await?);
+            }
+            return Ok(chosen);
+        }
+        let mut parameters = ListParams::default();
+        parameters.label_selector.clone_from(&self.selector);
+        let api = cluster.api::<ApiCredential>(&cluster.scope(self.all_namespaces));
+        let chosen = cluster.ask(api.list(&parameters)).await?.items;
+        if chosen.is_empty() {
+            let message = "There is no such ApiCredential. kubectl apicredential list -A shows those that exist.";
+            return Err(Failure::new(Exit::NotFound, message));
+        }
+        Ok(chosen)
+    }
+}
+
+/// As many as may come at once go at once; the others at half the pace, so that what is due anyway finds its place.
+fn default_spread(count: usize) -> Duration {
+    let Some(run) = operator::defaults().filter(|run| run.provider_rate > 0.0) else { return Duration::ZERO };
+    let late = u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(run.provider_burst);
+    Duration::try_from_secs_f64(2.0 * f64::from(late) / run.provider_rate).unwrap_or_default()
+}
+
+/// Sets the annotation to a text that was never there.
+async fn ask(cluster: &Cluster, credential: &ApiCredential) -> Result<ApiCredential, Failure> {
+    let api = cluster.namespaced::<ApiCredential>(&credential.namespace().unwrap_or_default());
+    let annotations = json!({annotations::RENEW_REQUESTED_AT: clock::now().to_string()});
+    // Of this very object, not of one that came after it under the same name.
+    let patch = json!({"metadata": {"uid": credential.uid(), "annotations": annotations}});
+    let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    cluster.ask(api.patch(&credential.name_any(), &parameters, &Patch::Merge(&patch))).await
+}
+
+/// Tells people at once, and programs at the end.
+struct Teller<'a> {
+    flags: &'a Flags,
+    terminal: &'a Terminal,
+}
+
+impl Teller<'_> {
+    fn tell(&self, told: Told) -> Result<Told, Failure> {
+        if self.flags.output.is_none() {
+            let reason = told.reason.as_deref().map(|reason| format!(", {reason}")).unwrap_or_default();
+            let message = told.message.as_deref().unwrap_or_default();
+            let result = match told.result {
+                Answer::Asked | Answer::Renewed => message.to_owned(),
+                Answer::Failed => format!("failed{reason}: {message}"),
+                Answer::Waiting => format!("not renewed{reason}: {message}"),
+            };
+            self.terminal.print(&format!("{}/{}: {}\n", told.namespace, told.name, plain(&result)))?;
+        }
+        Ok(told)
+    }
+}
+
+/// `renewed, expires in 60m`.
+fn renewed(credential: &ApiCredential, now: Timestamp) -> String {
+    let expires = view::Line::of(credential).expires_in(now);
+    match expires.as_str() {
+        "" => "renewed".to_owned(),
+        "never" => "renewed, never expires".to_owned(),
+        time => format!("renewed, expires in {time}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_are_asked_at_once_and_many_at_half_the_operators_pace() {
+        let run = operator::defaults().unwrap();
+        let burst = usize::try_from(run.provider_burst).unwrap();
+        assert_eq!(default_spread(burst), Duration::ZERO);
+        let seconds = default_spread(burst + 100).as_secs_f64();
+        assert!((100.0 / seconds - run.provider_rate / 2.0).abs() < 1e-6, "{seconds}");
+    }
+}

@@ -1,0 +1,215 @@
+//! `status`: everything about one credential, as a tree.
+
+use apicredential::annotations;
+use apicredential::api::{ApiCredential, ApiCredentialStatus, LastAttempt, TokenStatus};
+use apicredential::endpoint::AllowedEndpoints;
+use apicredential::plan::Plan;
+use apicredential::reason::Reason;
+use apicredential_operator::clock;
+use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use serde::Serialize;
+
+use crate::connect::{Cluster, Scope, Seen};
+use crate::credentials;
+use crate::failure::{Exit, Failure};
+use crate::next::{Next, next};
+use crate::output::{Machine, Terminal};
+use crate::view;
+use secrets::{Source, Target};
+
+mod people;
+mod secrets;
+
+/// So many of the last events are shown.
+const EVENTS: usize = 5;
+
+#[derive(Debug, clap::Args)]
+pub struct Flags {
+    /// The credential
+    name: String,
+    /// Shape of the result
+    #[arg(long, short, value_enum, value_name = "FORMAT")]
+    output: Option<Machine>,
+}
+
+/// What is known of one credential.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    namespace: String,
+    name: String,
+    provider: &'static str,
+    suspended: bool,
+    next: Next,
+    generation: i64,
+    observed_generation: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Target>,
+    /// Why the spec cannot be acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spec_problem: Option<Problem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<TokenStatus>,
+    revision: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_attempt: Option<LastAttempt>,
+    failed_attempts: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renew_request: Option<RenewRequest>,
+    conditions: Vec<Condition>,
+    /// What to do about each condition that is not as one wants it.
+    remedies: Vec<Remedy>,
+    /// The newest last; absent if the user may not list them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<Vec<Happened>>,
+}
+
+/// A reason and its sentence, in the operator's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+impl From<apicredential::reason::Refusal> for Problem {
+    fn from(refusal: apicredential::reason::Refusal) -> Self {
+        Self { reason: refusal.reason.as_str(), message: refusal.message }
+    }
+}
+
+/// A condition and what to do about it.
+#[derive(Debug, Serialize)]
+struct Remedy {
+    condition: String,
+    reason: String,
+    message: String,
+}
+
+/// The annotation that asks for a renewal.
+#[derive(Debug, Serialize)]
+struct RenewRequest {
+    text: String,
+    /// Absent if it cannot be told without a look at the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handled: Option<bool>,
+}
+
+/// An event, repetitions as one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Happened {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Timestamp>,
+    count: i32,
+    #[serde(rename = "type")]
+    type_: String,
+    reason: String,
+    note: String,
+}
+
+pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
+    let credential = credentials::named(cluster, &flags.name).await?;
+    let now = clock::now();
+    let report = report(cluster, &credential, now).await?;
+    match flags.output {
+        Some(machine) => terminal.document(machine, &report)?,
+        None => terminal.print(&people::tree(&report, now, terminal).draw())?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn report(cluster: &Cluster, credential: &ApiCredential, now: Timestamp) -> Result<Report, Failure> {
+    let status = view::status(credential);
+    // Whether the endpoint is allowed is the operator's to say, and it does in a condition.
+    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default());
+    let (source, target, spec_problem) = match &plan {
+        Ok(plan) => (
+            Some(secrets::source(cluster, credential, plan).await?),
+            Some(secrets::target(cluster, credential, plan).await?),
+            None,
+        ),
+        Err(refusal) => (None, None, Some(refusal.clone().into())),
+    };
+    Ok(Report {
+        namespace: credential.namespace().unwrap_or_default(),
+        name: credential.name_any(),
+        provider: credential.spec.provider.type_.as_str(),
+        suspended: credential.spec.suspend,
+        next: next(credential, now),
+        generation: credential.metadata.generation.unwrap_or_default(),
+        observed_generation: status.observed_generation.unwrap_or(-1),
+        renew_request: renew_request(credential, &status, target.as_ref()),
+        source,
+        target,
+        spec_problem,
+        remedies: remedies(&status.conditions),
+        events: events(cluster, credential).await?,
+        token: status.token,
+        revision: status.revision.unwrap_or(0),
+        last_attempt: status.last_attempt,
+        failed_attempts: status.failed_attempts.unwrap_or(0),
+        conditions: status.conditions,
+    })
+}
+
+fn renew_request(
+    credential: &ApiCredential,
+    status: &ApiCredentialStatus,
+    target: Option<&Target>,
+) -> Option<RenewRequest> {
+    let text = credential.annotations().get(annotations::RENEW_REQUESTED_AT)?.clone();
+    let failed = status.last_handled_renew_request.as_ref() == Some(&text);
+    let handled = match target {
+        _ if failed => Some(true),
+        Some(target) if target.visible => Some(target.renew_request.as_ref() == Some(&text)),
+        _ => None,
+    };
+    Some(RenewRequest { text, handled })
+}
+
+/// One for each thing to do: Ready, Renewed and Stalled often say the same.
+fn remedies(conditions: &[Condition]) -> Vec<Remedy> {
+    let mut remedies: Vec<Remedy> = Vec::new();
+    for condition in conditions.iter().filter(|condition| !view::is_good(condition)) {
+        let known = Reason::parse(&condition.reason).map_or("", Reason::message);
+        let message = if condition.message.is_empty() { known } else { &condition.message };
+        if !message.is_empty() && remedies.iter().all(|remedy| remedy.message != message) {
+            remedies.push(Remedy {
+                condition: condition.type_.clone(),
+                reason: condition.reason.clone(),
+                message: message.to_owned(),
+            });
+        }
+    }
+    remedies
+}
+
+async fn events(cluster: &Cluster, credential: &ApiCredential) -> Result<Option<Vec<Happened>>, Failure> {
+    let scope = Scope::Namespace(credential.namespace().unwrap_or_default());
+    let about = format!("regarding.uid={}", credential.uid().unwrap_or_default());
+    let listing = cluster.api::<Event>(&scope);
+    let listed = cluster.look(listing.list(&ListParams::default().fields(&about))).await?;
+    let Seen::There(list) = listed else { return Ok(None) };
+    let mut events: Vec<Happened> = list.items.into_iter().map(Happened::of).collect();
+    events.sort_by_key(|event| event.time);
+    Ok(Some(events.split_off(events.len().saturating_sub(EVENTS))))
+}
+
+impl Happened {
+    fn of(event: Event) -> Self {
+        let last = event.series.as_ref().map(|series| series.last_observed_time.0);
+        Self {
+            time: last.or(event.event_time.map(|time| time.0)),
+            count: event.series.map_or(1, |series| series.count),
+            type_: event.type_.unwrap_or_default(),
+            reason: event.reason.unwrap_or_default(),
+            note: event.note.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The two Secrets of a credential, judged by the operator's own rules. Values are looked at and never kept.
+
+use apicredential::annotations;
+use apicredential::api::{ApiCredential, CreationPolicy};
+use apicredential::plan::{Plan, RequestPlan};
+use apicredential::source;
+use apicredential::target::ownership::{self, Living};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
+use kube::{Resource as _, ResourceExt as _};
+use serde::Serialize;
+
+use super::Problem;
+use crate::connect::{Cluster, Seen};
+use crate::failure::Failure;
+use crate::view;
+
+/// The Secret that holds the login.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    pub name: String,
+    /// Whether this user may read it; if not, nothing else is known.
+    pub visible: bool,
+    pub exists: bool,
+    pub consents: bool,
+    pub keys: Vec<Key>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// A key of the source.
+#[derive(Debug, Serialize)]
+pub struct Key {
+    pub name: String,
+    pub present: bool,
+    /// Without it the provider's public value is used.
+    pub optional: bool,
+}
+
+/// The Secret that holds the token.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    pub name: String,
+    pub creation_policy: CreationPolicy,
+    /// Whether this user may read it; if not, nothing else is known.
+    pub visible: bool,
+    pub exists: bool,
+    pub ours: bool,
+    /// By its annotation.
+    pub keys: Vec<String>,
+    /// What differs from what the operator wrote, as far as the metadata tell.
+    pub drift: Vec<String>,
+    #[serde(skip)]
+    pub renew_request: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// Looks at the source: the whole of it, because its keys are asked for.
+pub async fn source(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) -> Result<Source, Failure> {
+    let namespace = credential.namespace().unwrap_or_default();
+    let api = cluster.namespaced::<Secret>(&namespace);
+    let (visible, secret) = match cluster.look(api.get(&plan.source)).await? {
+        Seen::There(secret) => (true, Some(secret)),
+        Seen::Absent => (true, None),
+        Seen::Hidden => (false, None),
+    };
+    let label = plan.request.provider().label();
+    let has = |key: &str| secret.as_ref().and_then(|it| it.data.as_ref()).is_some_and(|data| data.contains_key(key));
+    let keys = wanted(&plan.request);
+    let keys = keys.into_iter().map(|(name, optional)| Key { present: has(&name), name, optional }).collect();
+    let problem = visible.then(|| source::resolve(&namespace, plan, secret.as_ref()).err()).flatten();
+    Ok(Source {
+        name: plan.source.clone(),
+        visible,
+        exists: secret.is_some(),
+        consents: secret
+            .as_ref()
+            .is_some_and(|it| it.labels().get(annotations::SOURCE).is_some_and(|value| value == label)),
+        keys,
+        problem: problem.map(Problem::from),
+    })
+}
+
+fn wanted(request: &RequestPlan) -> Vec<(String, bool)> {
+    match request {
+        RequestPlan::Welkin { key, .. } => vec![(key.clone(), false)],
+        RequestPlan::Qontak { keys, .. } => vec![
+            (keys.username.clone(), false),
+            (keys.password.clone(), false),
+            (keys.client_id.clone(), true),
+            (keys.client_secret.clone(), true),
+        ],
+    }
+}
+
+/// Looks at the target's metadata; the token is not asked for.
+pub async fn target(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) -> Result<Target, Failure> {
+    let namespace = credential.namespace().unwrap_or_default();
+    let api = cluster.namespaced::<Secret>(&namespace);
+    let mut target = Target {
+        name: plan.target.name.clone(),
+        creation_policy: plan.target.policy,
+        visible: true,
+        exists: false,
+        ours: false,
+        keys: Vec::new(),
+        drift: Vec::new(),
+        renew_request: None,
+        problem: None,
+    };
+    let secret = match cluster.look(api.get_metadata(&plan.target.name)).await? {
+        Seen::There(found) => Some(Secret { metadata: found.metadata, ..Secret::default() }),
+        Seen::Absent => None,
+        Seen::Hidden => {
+            target.visible = false;
+            return Ok(target);
+        }
+    };
+    if let Some(secret) = &secret {
+        target.exists = true;
+        target.keys = keys(secret);
+        target.renew_request = secret.annotations().get(annotations::RENEW_REQUEST).cloned();
+    }
+    let neighbours = neighbours(cluster, credential).await?;
+    match ownership::target(credential, plan, secret, &neighbours) {
+        ownership::Target::Absent => {}
+        ownership::Target::Refused(refusal) => target.problem = Some(refusal.into()),
+        ownership::Target::Ours { secret, blocked, .. } => {
+            target.ours = true;
+            target.problem = blocked.map(Problem::from);
+            target.drift = drift(credential, plan, &secret);
+        }
+    }
+    Ok(target)
+}
+
+fn keys(secret: &Secret) -> Vec<String> {
+    let listed = secret.annotations().get(annotations::KEYS).map_or("", String::as_str);
+    listed.split(',').filter(|key| !key.is_empty()).map(str::to_owned).collect()
+}
+
+fn drift(credential: &ApiCredential, plan: &Plan, secret: &Secret) -> Vec<String> {
+    let mut drift = Vec::new();
+    let (written, wanted) = (keys(secret), plan.target.keys().collect::<Vec<_>>());
+    if written != wanted {
+        drift.push(format!(
+            "it was written with the keys {}, and the spec wants {}",
+            written.join(","),
+            wanted.join(",")
+        ));
+    }
+    if secret.labels().get(annotations::MANAGED).is_none_or(|value| value != "true") {
+        drift.push(format!("its label {} is gone", annotations::MANAGED));
+    }
+    let status = view::status(credential);
+    if status.target.is_some_and(|target| target.version != apicredential::object_key::version(secret)) {
+        drift.push("somebody has written to it since the operator did".to_owned());
+    }
+    drift
+}
+
+/// Who else may have a claim; only the credential itself if the others may not be seen.
+async fn neighbours(cluster: &Cluster, credential: &ApiCredential) -> Result<Neighbours, Failure> {
+    let api = cluster.namespaced::<ApiCredential>(&credential.namespace().unwrap_or_default());
+    match cluster.look(api.list(&ListParams::default())).await? {
+        Seen::There(list) => Ok(Neighbours(list.items)),
+        Seen::Absent | Seen::Hidden => Ok(Neighbours(vec![credential.clone()])),
+    }
+}
+
+/// The credentials of one namespace.
+struct Neighbours(Vec<ApiCredential>);
+
+impl Neighbours {
+    fn living(&self) -> impl Iterator<Item = &ApiCredential> {
+        self.0.iter().filter(|it| it.metadata.deletion_timestamp.is_none())
+    }
+}
+
+impl Living for Neighbours {
+    fn uid_lives(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
+        self.living().any(|it| it.uid().as_deref() == Some(uid))
+    }
+
+    fn name_lives(&self, _namespace: &str, name: &str) -> bool {
+        self.living().any(|it| it.meta().name.as_deref() == Some(name))
+    }
+
+    fn is_oldest_for_target(&self, credential: &ApiCredential) -> bool {
+        let age = |it: &ApiCredential| (it.creation_timestamp().map(|time| time.0), it.uid());
+        let rivals = self.living().filter(|it| it.spec.target.name == credential.spec.target.name);
+        rivals.map(age).min().is_none_or(|oldest| age(credential) <= oldest)
+    }
+}

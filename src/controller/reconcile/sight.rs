@@ -1,0 +1,86 @@
+//! What one look saw, and what there is to say of it.
+
+use apicredential::api::TargetStatus;
+use apicredential::decide::{self, Facts, Fit, Source, Target};
+use apicredential::plan::Plan;
+use apicredential::schedule::Margin;
+use apicredential::source::Values;
+use apicredential::status::{CheckFinding, Findings, SourceFinding};
+use apicredential::target::render::Minted;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+
+use super::earlier::is_of_last_attempt;
+use super::look::Round;
+use crate::clock;
+use crate::controller::watch::Version;
+
+/// What one look saw.
+pub(super) struct Sight {
+    pub(super) facts: Facts,
+    pub(super) plan: Option<Plan>,
+    /// The target, if it is ours.
+    pub(super) secret: Option<Secret>,
+    /// The stored token, if it is whole.
+    pub(super) minted: Option<Minted>,
+    /// The source's values, if they were read.
+    pub(super) values: Option<Values>,
+    /// Whether the attempts counter starts anew with the next attempt.
+    pub(super) counts_anew: bool,
+}
+
+impl Sight {
+    /// When the stored token ends; never is the far future.
+    pub(super) fn expiry(&self) -> Timestamp {
+        let expiry = decide::token(&self.facts).and_then(|token| token.life.expiry.time());
+        expiry.filter(|time| *time > clock::now()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// What there is to say of it.
+    pub(super) fn findings(&self, round: &Round) -> Findings {
+        let token = decide::token(&self.facts);
+        let standing = decide::standing(&self.facts, clock::now());
+        let life = token.filter(|token| token.fit == Fit::Fits).map(|token| token.life);
+        let policy = self.plan.as_ref().map(|plan| plan.renewal);
+        let capped = life.and_then(|life| life.seconds()).zip(policy).is_some_and(|(lifetime, policy)| {
+            matches!(policy.margin, Margin::Seconds(_)) && policy.margin_of(lifetime).1
+        });
+        Findings {
+            generation: round.credential.metadata.generation.unwrap_or(0),
+            provider: Some(round.credential.spec.provider.type_),
+            standing,
+            issued: life.and(self.minted.as_ref()).map(|minted| minted.issued_at),
+            life,
+            renewal: token.and_then(|token| token.renewal),
+            margin_capped: capped,
+            suspended: self.facts.suspended,
+            source: match &self.facts.source {
+                Source::Unknown => SourceFinding::Unknown,
+                Source::Unchanged | Source::Resolved { .. } => SourceFinding::Resolved,
+                Source::Refused(refusal) => SourceFinding::Refused(refusal.clone()),
+            },
+            target_refusal: match &self.facts.target {
+                Target::Refused(refusal) => Some(refusal.clone()),
+                Target::Absent | Target::Ours { .. } => None,
+            },
+            refusal: None,
+            attempt: None,
+            check: match &self.plan {
+                Some(plan) if plan.verification.is_none() => CheckFinding::NotWanted,
+                _ => CheckFinding::Unchanged,
+            },
+            delivered_after_all: self.minted.as_ref().is_some_and(|minted| is_of_last_attempt(minted, &round.status())),
+            target: self.target(round),
+        }
+    }
+
+    /// The target to name in the status: of our write, or of a token that the status does not know yet.
+    fn target(&self, round: &Round) -> Option<TargetStatus> {
+        let (secret, minted) = (self.secret.as_ref()?, self.minted.as_ref()?);
+        let version = apicredential::object_key::version(secret);
+        let known = round.status().token.map(|token| token.issued_time.0) == Some(minted.issued_at);
+        (!known || round.memory.written == Some(Version::from(version.as_str())))
+            .then(|| TargetStatus { name: secret.name_any(), version })
+    }
+}

@@ -1,0 +1,364 @@
+//! The guarded write against an API server that answers by a script: which requests are made, and what comes of them.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use crate::provider_client::Wire;
+use apicredential::decide::Cause;
+use apicredential::endpoint::AllowedEndpoints;
+use apicredential::providers::{Issued, Lifetime};
+use apicredential::schedule::later;
+use http::{Request, Response};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controller::token_issuer::{judge, mint, name};
+use crate::controller::watch::Watch;
+use crate::kube_api::Cluster;
+use crate::lease::Leadership;
+use crate::provider_client::transport::Route;
+
+const GET_CREDENTIAL: &str = "GET apicredentials/a";
+const GET_SECRET: &str = "GET secrets/a-token";
+const CREATE: &str = "POST care/secrets";
+const PATCH: &str = "PATCH secrets/a-token";
+
+/// One request that is expected, and its answer; no body means: what was sent, or for a patch the Secret with it.
+type Line = (&'static str, u16, Option<Value>);
+
+/// Answers by a script, and writes down what was asked.
+#[derive(Clone)]
+struct Script {
+    lines: Arc<Mutex<VecDeque<Line>>>,
+    asked: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Script {
+    fn new(lines: impl IntoIterator<Item = Line>) -> Self {
+        Self { lines: Arc::new(Mutex::new(lines.into_iter().collect())), asked: Arc::default() }
+    }
+
+    fn client(&self) -> Client {
+        let script = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let script = script.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let (status, answer) = script.answer(&head, &body);
+                let answer = Body::from(serde_json::to_vec(&answer).unwrap());
+                Ok::<_, Infallible>(Response::builder().status(status).body(answer).unwrap())
+            }
+        });
+        Client::new(service, "care")
+    }
+
+    fn answer(&self, head: &http::request::Parts, body: &Value) -> (u16, Value) {
+        let path: Vec<&str> = head.uri.path().rsplit('/').take(2).collect();
+        let dry = if head.uri.query().unwrap_or_default().contains("dryRun") { " dry" } else { "" };
+        let asked = format!("{} {}/{}{dry}", head.method, path[1], path[0]);
+        self.asked.lock().unwrap().push((asked.clone(), body.clone()));
+        match self.lines.lock().unwrap().pop_front() {
+            Some((expected, status, answer)) if expected == asked => match answer {
+                Some(answer) => (status, answer),
+                None if status >= 400 => (status, refusal(status, "")),
+                None if head.method == "PATCH" => (status, patched(body)),
+                None => (status, body.clone()),
+            },
+            unexpected => panic!("{asked} instead of {unexpected:?}"),
+        }
+    }
+
+    /// All that was expected was asked.
+    fn is_over(&self) -> bool {
+        self.lines.lock().unwrap().is_empty()
+    }
+
+    /// The body of the last request of this kind.
+    fn body(&self, of: &str) -> Value {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().rev().find(|(asked, _)| asked == of).map(|(_, body)| body.clone()).unwrap()
+    }
+
+    fn courier(&self) -> Courier {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let client = self.client();
+        let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel().0, ());
+        Courier {
+            cluster: Cluster::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
+            wire: Arc::new(Wire::new(Duration::from_secs(1), &Route::default()).unwrap()),
+            watch,
+            leadership: Leadership::always(),
+            write_deadline: Duration::from_secs(20),
+        }
+    }
+}
+
+fn refusal(code: u16, message: &str) -> Value {
+    let reason = if code == 404 { "NotFound" } else { "Other" };
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code})
+}
+
+/// As far as one of our patches goes: data and annotations, over the stored token.
+fn patched(patch: &Value) -> Value {
+    let mut secret = serde_json::to_value(stored(1)).unwrap();
+    for (of, part) in [("/data", &patch["data"]), ("/metadata/annotations", &patch["metadata"]["annotations"])] {
+        let whole = secret.pointer_mut(of).unwrap().as_object_mut().unwrap();
+        whole.extend(part.as_object().unwrap().clone());
+    }
+    secret
+}
+
+fn credential_json() -> Value {
+    json!({
+        "apiVersion": "apicredential.io/v1alpha1",
+        "kind": "ApiCredential",
+        "metadata": {"name": "a", "namespace": "care", "uid": "uid-of-a", "generation": 3, "resourceVersion": "7"},
+        "spec": {
+            "provider": {"type": "Welkin", "welkin": {
+                "tenant": "gh", "clientName": "client", "secretRef": {"name": "source"},
+            }},
+            "target": {"name": "a-token"},
+        },
+    })
+}
+
+fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[field] = value;
+    object
+}
+
+fn credential() -> ApiCredential {
+    serde_json::from_value(credential_json()).unwrap()
+}
+
+fn here() -> Line {
+    (GET_CREDENTIAL, 200, Some(credential_json()))
+}
+
+fn plan() -> Plan {
+    Plan::parse(&credential().spec, &AllowedEndpoints::default()).unwrap()
+}
+
+fn issued_at() -> Timestamp {
+    clock::now_seconds()
+}
+
+/// A token that was issued so many minutes ago, or will be.
+fn token(number: i64) -> Minted {
+    let issued_at = later(issued_at(), -60 * number);
+    Minted {
+        token: format!("token-{number}").into(),
+        issued_at,
+        expiry: Expiry::At(later(issued_at, 3600)),
+        source_version: "uid/7".to_owned(),
+        fingerprint: Fingerprint { spec: "s".to_owned(), source: format!("v{number}") },
+        renew_request: None,
+    }
+}
+
+/// The Secret with that token in it.
+fn stored(number: i64) -> Secret {
+    let mut secret = render(&credential(), &plan(), &token(number)).to_new_secret(&credential(), "a-token");
+    secret.metadata.uid = Some("uid-of-the-secret".to_owned());
+    secret.metadata.resource_version = Some("41".to_owned());
+    secret
+}
+
+fn json_of(secret: &Secret) -> Option<Value> {
+    Some(serde_json::to_value(secret).unwrap())
+}
+
+fn errand(target: Option<Secret>) -> Errand {
+    let source = json!({
+        "metadata": {"name": "source", "uid": "u", "labels": {"apicredential.io/source": "welkin"}},
+        "data": {"secret": ByteString(b"a secret of a source".to_vec())},
+    });
+    let source: Secret = serde_json::from_value(source).unwrap();
+    let values = apicredential::source::resolve("care", &plan(), Some(&source)).unwrap();
+    Errand {
+        credential: Arc::new(credential()),
+        inputs: values.inputs(&plan().request).unwrap(),
+        plan: plan(),
+        cause: Cause::Due,
+        values,
+        target,
+        stored: None,
+        refused: false,
+        renew_request: None,
+    }
+}
+
+/// How a delivery of the newest token ends, in a word, when the script is over.
+async fn delivered(target: Option<Secret>, lines: impl IntoIterator<Item = Line>) -> (String, Script) {
+    let script = Script::new(lines);
+    let ending = script.courier().deliver(&errand(target), token(0), false, &Mark::now()).await;
+    assert!(script.is_over(), "not asked: {:?}", script.lines);
+    (word(&ending), script)
+}
+
+fn word(ending: &Ending) -> String {
+    match ending {
+        Ending::Written { secret, .. } => {
+            format!("written {}", secret.metadata.resource_version.as_deref().unwrap_or(""))
+        }
+        Ending::NotExtended => "not extended".to_owned(),
+        Ending::Failed { refusal, token_lost, .. } => format!("{} lost={token_lost}", refusal.reason),
+        Ending::Discarded => "discarded".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_written_once_the_credential_was_seen_to_ask_for_it() {
+    let (ending, script) = delivered(None, [here(), (CREATE, 201, None)]).await;
+    assert_eq!(ending, "written ");
+    assert_eq!(script.body(CREATE)["metadata"]["name"], "a-token");
+    let (ending, script) = delivered(Some(stored(1)), [here(), (PATCH, 200, None)]).await;
+    assert_eq!(ending, "written 41");
+    assert_eq!(script.body(PATCH)["metadata"]["resourceVersion"], "41");
+}
+
+#[tokio::test]
+async fn what_came_back_must_be_what_was_written() {
+    for field in ["/data/token", "/metadata/annotations/apicredential.io~1expires-at"] {
+        let mut other = serde_json::to_value(stored(0)).unwrap();
+        *other.pointer_mut(field).unwrap() = json!("MjAzMC0wMS0wMVQwMDowMDowMFo=");
+        let (ending, _) = delivered(None, [here(), (CREATE, 201, Some(other))]).await;
+        assert_eq!(ending, "TargetWriteRejected lost=true", "{field}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_asks_for_any_more_is_not_written() {
+    let changes = [
+        ("/metadata/uid", json!("of another one of that name")),
+        ("/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z")),
+        ("/spec/provider/welkin/clientName", json!("another")),
+    ];
+    for (field, value) in changes {
+        let live = with(credential_json(), field, value);
+        let (ending, _) = delivered(None, [(GET_CREDENTIAL, 200, Some(live))]).await;
+        assert_eq!(ending, "discarded", "{field}");
+    }
+    assert_eq!(delivered(None, [(GET_CREDENTIAL, 404, None)]).await.0, "discarded");
+}
+
+#[tokio::test]
+async fn what_is_forbidden_is_told_and_what_is_not_there_is_waited_for() {
+    let forbidden = refusal(403, "x is forbidden: User y cannot get it");
+    let (ending, _) = delivered(None, [(GET_CREDENTIAL, 403, Some(forbidden.clone()))]).await;
+    assert_eq!(ending, "Forbidden lost=true");
+    let (ending, _) = delivered(None, [(GET_CREDENTIAL, 503, None), here(), (CREATE, 201, None)]).await;
+    assert_eq!(ending, "written ");
+    let (ending, _) = delivered(None, [here(), (CREATE, 403, Some(forbidden.clone()))]).await;
+    assert_eq!(ending, "Forbidden lost=true");
+    let unclear = [here(), (CREATE, 500, None), (GET_SECRET, 403, Some(forbidden))];
+    assert_eq!(delivered(None, unclear).await.0, "Forbidden lost=true");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_once_the_time_is_up() {
+    let script = Script::new([]);
+    let courier = Courier { write_deadline: Duration::ZERO, ..script.courier() };
+    let ending = courier.deliver(&errand(None), token(0), false, &Mark::now()).await;
+    assert_eq!(word(&ending), "ApiUnavailable lost=true");
+    let look = courier.look_again(&credential(), &plan(), &token(0), &Mark::now()).await;
+    assert!(look.is_err_and(|refusal| refusal.reason == Reason::ApiUnavailable));
+}
+
+#[tokio::test]
+async fn after_a_conflict_or_a_lost_answer_the_target_is_looked_at_before_anything_is_written_again() {
+    let old = stored(1);
+    for status in [409, 500] {
+        let found = |secret: &Secret| (GET_SECRET, 200, json_of(secret));
+        let begin = || [here(), (PATCH, status, None)];
+        // It is there already: nothing is written again.
+        let (ending, _) = delivered(Some(old.clone()), begin().into_iter().chain([found(&stored(0))])).await;
+        assert_eq!(ending, "written 41");
+        // Somebody issued one later, and it is not of the future.
+        let later = Script::new(begin().into_iter().chain([found(&stored(0))]));
+        let ending = later.courier().deliver(&errand(Some(stored(2))), token(1), false, &Mark::now()).await;
+        assert_eq!(word(&ending), "discarded");
+        // An older one is written over, at its version.
+        let mut newer = old.clone();
+        newer.metadata.resource_version = Some("42".to_owned());
+        let again = [found(&newer), here(), (PATCH, 200, None)];
+        let (ending, script) = delivered(Some(old.clone()), begin().into_iter().chain(again)).await;
+        assert_eq!(ending, "written 41");
+        assert_eq!(script.body(PATCH)["metadata"]["resourceVersion"], "42");
+        // It was taken by somebody else.
+        let mut foreign = old.clone();
+        foreign.metadata.owner_references = None;
+        let (ending, _) = delivered(Some(old.clone()), begin().into_iter().chain([found(&foreign)])).await;
+        assert_eq!(ending, "TargetNotOwned lost=true");
+        // It is gone.
+        let gone = [(GET_SECRET, 404, None), here(), (CREATE, 201, None)];
+        let (ending, _) = delivered(Some(old.clone()), begin().into_iter().chain(gone)).await;
+        assert_eq!(ending, "written ");
+    }
+}
+
+#[tokio::test]
+async fn a_repair_is_made_only_for_the_spec_that_was_looked_at() {
+    let mut damaged = stored(1);
+    damaged.metadata.labels = None;
+    let repair = async |live: Line, then: Option<Line>| {
+        let script = Script::new([live].into_iter().chain(then));
+        let repaired = script.courier().repair(&credential(), &plan(), &token(1), &damaged).await;
+        assert!(script.is_over());
+        repaired.map(|secret| secret.metadata.resource_version).map_err(|error| format!("{error:?}"))
+    };
+    assert_eq!(repair(here(), Some((PATCH, 200, None))).await, Ok(Some("41".to_owned())));
+    for (field, value) in [("/metadata/uid", json!("another")), ("/metadata/generation", json!(4))] {
+        let live = (GET_CREDENTIAL, 200, Some(with(credential_json(), field, value)));
+        assert_eq!(repair(live, None).await, Err("NotAllowed".to_owned()), "{field}");
+    }
+    assert_eq!(repair((GET_CREDENTIAL, 404, None), None).await, Err("NotAllowed".to_owned()));
+}
+
+#[tokio::test]
+async fn a_rehearsal_is_dry_holds_no_token_and_tells_what_would_be_refused() {
+    let rehearse = async |target: Option<&Secret>, line: Line| {
+        let script = Script::new([line]);
+        let outcome = script.courier().rehearse(&credential(), &plan(), target).await;
+        assert!(script.is_over());
+        (outcome, script)
+    };
+    let (outcome, script) = rehearse(None, ("POST care/secrets dry", 201, None)).await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(script.body("POST care/secrets dry")["data"]["token"], json!(ByteString(b"rehearsal".to_vec())));
+    let refused = ("PATCH secrets/a-token dry", 422, None);
+    assert_eq!(rehearse(Some(&stored(1)), refused).await.0, Err(Fault::Rejected));
+    let meanwhile = ("POST care/secrets dry", 409, None);
+    assert_eq!(rehearse(None, meanwhile).await.0, Ok(()), "the next look sees it");
+}
+
+#[test]
+fn each_request_has_a_name_of_its_own() {
+    let [one, other] = [name(), name()];
+    assert_ne!(one, other);
+    assert!([one, other].iter().all(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit())));
+}
+
+#[test]
+fn the_stored_bytes_themselves_extend_nothing() {
+    let lifetime = Lifetime::Never;
+    let issued =
+        |token: &str| Issued { token: token.to_owned().into(), token_type: "Bearer", issued_at: issued_at(), lifetime };
+    let stored = Minted { expiry: Expiry::Never, ..token(1) };
+    let errand = Errand { stored: Some(stored), ..errand(None) };
+    let verdict = |token: &str| format!("{:?}", judge(&errand, &issued(token)));
+    assert_eq!(verdict("token-1"), "NotExtended");
+    assert!(verdict("token-2").starts_with("Write"), "{}", verdict("token-2"));
+    let revoked = Errand { stored: errand.stored.clone(), refused: true, ..self::errand(None) };
+    assert_eq!(format!("{:?}", judge(&revoked, &issued("token-1"))), "StillRevoked");
+    let minted = mint(&errand, &issued("token-2"), Expiry::Never);
+    assert_eq!((minted.token.expose_secret(), minted.source_version.as_str()), ("token-2", "u/"));
+}

@@ -1,0 +1,93 @@
+//! The source Secret, read by whoever the kubeconfig says that the user is.
+
+use std::time::Duration;
+
+use apicredential::api::Provider;
+use apicredential::plan::RequestPlan;
+use apicredential::reason::{Reason, Refusal};
+use apicredential::source;
+use apicredential::source::Values;
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use super::failure::Failure;
+use super::order::SourceSecret;
+use crate::kube_api::{self, Fault, client};
+
+/// Reads the Secret and what the request needs of it, under the operator's rules.
+pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result<Values, Failure> {
+    let config = config(secret).await?;
+    let namespace = secret.name.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let name = &secret.name.name;
+    let client = client::for_secrets(&config).map_err(|_| {
+        Failure::local("the context's certificates or credentials are not usable; see what kubectl says with it")
+    })?;
+    let found = kube_api::read_secret(client, &namespace, name, kube_api::READ).await;
+    let found = found.map_err(|fault| unread(fault, &namespace, name))?;
+    source::read(&namespace, name, request, found.as_ref())
+        .map_err(|refusal| told_by_flags(refusal, request, &namespace, name).into())
+}
+
+async fn config(secret: &SourceSecret) -> Result<Config, Failure> {
+    let kubeconfig = match &secret.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).map_err(|_| {
+            Failure::local(format!(
+                "--kubeconfig {} cannot be read as a kubeconfig; correct the path or the file",
+                path.display()
+            ))
+        })?,
+        None => Kubeconfig::read().map_err(|_| {
+            Failure::local(
+                "there is no readable kubeconfig; set --kubeconfig or KUBECONFIG, or give the credentials another way",
+            )
+        })?,
+    };
+    // The operator's client knows no proxy either, and going past one unasked would not do.
+    let proxy = kubeconfig.clusters.iter().any(|it| it.cluster.as_ref().is_some_and(|it| it.proxy_url.is_some()));
+    let options = KubeConfigOptions { context: secret.context.clone(), ..KubeConfigOptions::default() };
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|_| {
+        Failure::local("the kubeconfig has no such context, or it is not complete; see kubectl config get-contexts, and set --context")
+    })?;
+    if proxy && config.proxy_url.is_some() {
+        return Err(Failure::local(
+            "the kubeconfig names a proxy-url, which is not supported here; pipe the values of the Secret from kubectl instead",
+        ));
+    }
+    config.proxy_url = None;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Ok(config)
+}
+
+fn unread(fault: Fault, namespace: &str, name: &str) -> Failure {
+    let reason = fault.reason();
+    Failure::from(Refusal::new(
+        reason,
+        match reason {
+            Reason::Forbidden => format!(
+                "The API server does not let you read the Secret {name:?}; log in anew, or ask for the right to get secrets in the namespace {namespace:?}."
+            ),
+            _ => "The API server of the context did not answer; check --context and the network.".to_owned(),
+        },
+    ))
+}
+
+/// The messages are those of a credential's status; here the fields have flags.
+fn told_by_flags(refusal: Refusal, request: &RequestPlan, namespace: &str, name: &str) -> Refusal {
+    let message = match refusal.reason {
+        Reason::SourceSecretNotFound => {
+            format!(
+                "The Secret {name:?} does not exist in the namespace {namespace:?}; correct --from-secret, or create it."
+            )
+        }
+        Reason::SourceKeyMissing => {
+            let lack = refusal.message.split(';').next().unwrap_or_default();
+            let flags = match request.provider() {
+                Provider::Welkin => "--key",
+                Provider::Qontak => "--username-key or --password-key",
+            };
+            format!("{lack}; add it, or name another with {flags}.")
+        }
+        _ => return refusal,
+    };
+    Refusal::new(refusal.reason, message)
+}

@@ -1,0 +1,121 @@
+//! What is printed of a token: everything but the token for people, nothing but the token for programs.
+
+use crate::provider_client::Verdict;
+use apicredential::plan::RequestPlan;
+use apicredential::providers::{Issued, Lifetime};
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use secrecy::zeroize::Zeroizing;
+use serde_json::json;
+
+use super::flags::Output;
+
+/// What a credential assumes unless its spec says otherwise, in seconds.
+pub(super) const ASSUMED_LIFETIME: i64 = 3600;
+
+/// The text for standard output.
+pub(super) fn issued(
+    output: Option<Output>,
+    request: &RequestPlan,
+    issued: &Issued,
+    checked: Option<&Verdict>,
+) -> Zeroizing<String> {
+    let token = issued.token.expose_secret();
+    Zeroizing::new(match output {
+        None => for_people(request, issued, checked),
+        Some(Output::Token) => format!("{token}\n"),
+        Some(Output::Header) => format!("Authorization: {} {token}\n", issued.token_type),
+        Some(Output::Json) => as_json(request, issued),
+        Some(Output::Env) => as_env(request, issued),
+    })
+}
+
+fn for_people(request: &RequestPlan, issued: &Issued, checked: Option<&Verdict>) -> String {
+    let check = match checked {
+        None => "",
+        Some(Verdict::Accepted) => "Check:       accepted\n",
+        Some(Verdict::Revoked) => "Check:       not accepted\n",
+        Some(Verdict::Unavailable(_)) => "Check:       no answer to that\n",
+    };
+    let lifetime = match issued.lifetime {
+        Lifetime::Until(time) => human(time.as_second() - issued.issued_at.as_second()),
+        Lifetime::Never => "without end".to_owned(),
+        Lifetime::Unstated => {
+            format!(
+                "not stated; a credential would assume {}, see spec.renewal.assumedLifetime",
+                human(ASSUMED_LIFETIME)
+            )
+        }
+    };
+    format!(
+        "Provider:    {}\nEndpoint:    {}\nIssued:      {}\nExpires:     {}\nLifetime:    {lifetime}\nToken type:  {}\n{check}",
+        request.provider(),
+        request.endpoint(),
+        issued.issued_at,
+        expires(&issued.lifetime),
+        issued.token_type,
+    )
+}
+
+/// The fields are called as in a credential's status. Without an end both times are null, and `expires` says which kind
+/// of "without" it is.
+fn as_json(request: &RequestPlan, issued: &Issued) -> String {
+    let end = end(&issued.lifetime);
+    let object = json!({
+        "provider": request.provider().as_str(),
+        "endpoint": request.endpoint().as_str(),
+        "issuedTime": issued.issued_at.to_string(),
+        "expirationTime": end.map(|time| time.to_string()),
+        "lifetimeSeconds": end.map(|time| time.as_second() - issued.issued_at.as_second()),
+        "expires": expires(&issued.lifetime),
+        "type": issued.token_type,
+        "token": issued.token.expose_secret(),
+    });
+    format!("{object}\n")
+}
+
+/// No value needs quotes: a token has none but the characters of RFC 6750's b64token.
+fn as_env(request: &RequestPlan, issued: &Issued) -> String {
+    let name = request.provider().as_str().to_ascii_uppercase();
+    format!(
+        "{name}_TOKEN={}\n{name}_TOKEN_TYPE={}\n{name}_TOKEN_ISSUED_AT={}\n{name}_TOKEN_EXPIRES_AT={}\n",
+        issued.token.expose_secret(),
+        issued.token_type,
+        issued.issued_at,
+        expires(&issued.lifetime),
+    )
+}
+
+fn end(lifetime: &Lifetime) -> Option<Timestamp> {
+    match lifetime {
+        Lifetime::Until(time) => Some(*time),
+        Lifetime::Never | Lifetime::Unstated => None,
+    }
+}
+
+fn expires(lifetime: &Lifetime) -> String {
+    match lifetime {
+        Lifetime::Until(time) => time.to_string(),
+        Lifetime::Never => "never".to_owned(),
+        Lifetime::Unstated => "unknown".to_owned(),
+    }
+}
+
+/// `345d 4h 25m 18s`: what is zero is left out.
+fn human(seconds: i64) -> String {
+    let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(number, _)| *number != 0).map(|(number, unit)| format!("{number}{unit}")).collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_written_without_what_is_zero() {
+        let written = [0, 59, 60, 3600, 3601, 86_400, 29_823_918].map(human);
+        assert_eq!(written, ["0s", "59s", "1m", "1h", "1h 1s", "1d", "345d 4h 25m 18s"]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Asking at the terminal. The question goes to standard error, so that standard output stays what was asked for.
+
+use std::io::{self, Write as _};
+
+use apicredential::source;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
+
+use super::failure::Failure;
+
+/// A terminal gives lines of at most 4096 bytes, line end included, and drops what is beyond without a word.
+const LONGEST: usize = 4094;
+
+/// Asks for what everybody may see; `what` begins the sentence that refuses it.
+pub(super) async fn name(what: &str, question: &str) -> Result<SecretString, Failure> {
+    ask(what, question, true).await
+}
+
+/// Asks without showing what is typed.
+pub(super) async fn secret(what: &str, question: &str) -> Result<SecretString, Failure> {
+    ask(what, question, false).await
+}
+
+async fn ask(what: &str, question: &str, shown: bool) -> Result<SecretString, Failure> {
+    let unusable = || Failure::local("the terminal cannot be used; give the credentials another way, see --help");
+    let terminal = Terminal::lines(shown).map_err(|_| unusable())?;
+    io::stderr().write_all(question.as_bytes()).map_err(|_| unusable())?;
+    let line = tokio::task::spawn_blocking(read_line).await.map_err(|_| unusable())?.map_err(|_| unusable())?;
+    drop(terminal);
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    if line.len() > LONGEST {
+        return Err(Failure::local(format!("{what} is too long for a terminal; give it by a file or by a pipe")));
+    }
+    Ok(source::value(what, line)?)
+}
+
+/// One line: standard input's own buffer would keep a copy.
+fn read_line() -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(vec![0; 2 * LONGEST]);
+    loop {
+        match rustix::io::read(io::stdin(), line.as_mut_slice()) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(length) => {
+                line.truncate(length);
+                return Ok(line);
+            }
+        }
+    }
+}
+
+/// The terminal while it is asked; as it was before, when dropped.
+struct Terminal(Termios);
+
+impl Terminal {
+    /// Line by line, and what was typed too early is forgotten.
+    fn lines(shown: bool) -> rustix::io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut modes = before.clone();
+        modes.local_modes |= LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHONL;
+        modes.local_modes.set(LocalModes::ECHO, shown);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &modes)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no echo.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}

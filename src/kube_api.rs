@@ -1,0 +1,230 @@
+//! Calls to the API server: each one bounded in time, each failure sorted into what it means for us.
+
+use std::time::Duration;
+
+use apicredential::api::{ApiCredential, ApiCredentialStatus};
+use apicredential::reason::Reason;
+use apicredential::status::EventRecord;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::request::Request;
+use kube::{Client, Resource};
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::metrics::Machine;
+
+pub mod client;
+pub mod crd_drift;
+mod events;
+pub mod pruned;
+
+use events::Events;
+use pruned::Lean;
+
+/// Limit of a read or a status write.
+pub const READ: Duration = Duration::from_secs(10);
+pub use apicredential::target::write_guard::WRITE_TIMEOUT as WRITE;
+
+/// Why a call failed. Nothing of the API server's text is kept: it can quote what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// 404.
+    #[error("the object does not exist")]
+    NotFound,
+    /// 409: another version, or it exists already; 422 for another uid.
+    #[error("the object has changed")]
+    Conflict,
+    /// 403 by RBAC.
+    #[error("the API server forbids the request")]
+    Forbidden,
+    /// Quota, an admission policy, or the API server's own validation.
+    #[error("the API server rejects the object")]
+    Rejected,
+    /// The namespace is being deleted.
+    #[error("the namespace is being deleted")]
+    NamespaceTerminating,
+    /// No answer, or none that says whether the request took effect.
+    #[error("the API server did not answer")]
+    Unavailable,
+}
+
+impl Fault {
+    /// The reason to report.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Forbidden => Reason::Forbidden,
+            Self::Rejected => Reason::TargetWriteRejected,
+            Self::NotFound | Self::Conflict | Self::NamespaceTerminating | Self::Unavailable => Reason::ApiUnavailable,
+        }
+    }
+
+    /// The metric label.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Forbidden => "forbidden",
+            Self::Rejected => "rejected",
+            Self::NamespaceTerminating => "namespace_terminating",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Self::Unavailable };
+        let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+        match status.code {
+            404 => Self::NotFound,
+            409 => Self::Conflict,
+            403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::NamespaceTerminating,
+            // RBAC names the user and the verb; quota and admission policies do not.
+            403 if status.message.contains(" is forbidden: User ") => Self::Forbidden,
+            401 => Self::Forbidden,
+            // A uid in the patch that is not the object's: the object was deleted and created again.
+            422 if causes.iter().any(|cause| cause.field == "metadata.uid") => Self::Conflict,
+            400 | 403 | 413 | 422 => Self::Rejected,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+/// All that is asked of an object after a write.
+#[derive(Deserialize)]
+struct Saved {
+    metadata: SavedMeta,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedMeta {
+    resource_version: String,
+}
+
+/// The calls that the operator makes, beside its watches and its lease.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    /// Whatever holds a secret or a token goes this way, see [`client`].
+    secrets: Client,
+    events: Events,
+    machine: Machine,
+}
+
+impl Cluster {
+    /// With the client for Secrets, the name that events carry, and who counts.
+    pub fn new(client: Client, secrets: Client, identity: &str, machine: Machine) -> Self {
+        let events = Events::new(client.clone(), identity);
+        Self { client, secrets, events, machine }
+    }
+
+    /// A Secret as it is now; none if it does not exist.
+    pub async fn secret(&self, namespace: &str, name: &str, limit: Duration) -> Result<Option<Secret>, Fault> {
+        read_secret(self.secrets.clone(), namespace, name, limit).await
+    }
+
+    /// A credential as it is now; none if it does not exist or cannot be read any more.
+    pub async fn credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, Fault> {
+        let api: Api<Lean<ApiCredential>> = Api::namespaced(self.client.clone(), namespace);
+        Ok(bounded(WRITE, api.get_opt(name)).await?.map(|Lean(credential)| credential))
+    }
+
+    /// Creates a Secret; dry means that the API server checks everything and stores nothing.
+    pub async fn create_secret(&self, secret: &Secret, dry: bool) -> Result<Secret, Fault> {
+        let namespace = secret.metadata.namespace.as_deref();
+        let params = PostParams { dry_run: dry, field_manager: None };
+        let body = serde_json::to_vec(secret).map_err(|_| Fault::Rejected)?;
+        let request = Request::new(Secret::url_path(&(), namespace)).create(&params, body);
+        self.write("create", request, dry).await
+    }
+
+    /// Merges a patch, which names the uid and the resourceVersion that it is meant for, into a Secret.
+    pub async fn patch_secret(&self, namespace: &str, name: &str, patch: &Value, dry: bool) -> Result<Secret, Fault> {
+        let params = PatchParams { dry_run: dry, ..PatchParams::default() };
+        let request = Request::new(Secret::url_path(&(), Some(namespace))).patch(name, &params, &Patch::Merge(patch));
+        self.write("patch", request, dry).await
+    }
+
+    async fn write(
+        &self,
+        operation: &'static str,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+        dry: bool,
+    ) -> Result<Secret, Fault> {
+        let request = request.map_err(|_| Fault::Rejected)?;
+        let request = with_server_timeout(request).ok_or(Fault::Rejected)?;
+        let written = bounded(WRITE, self.secrets.request::<Lean<Secret>>(request)).await.map(|Lean(secret)| secret);
+        if !dry {
+            self.machine.wrote(operation, written.as_ref().err().map_or("ok", |fault| fault.label()));
+        }
+        written
+    }
+
+    /// Patches a status; the patch names the uid and the resourceVersion that it is meant for. The resourceVersion
+    /// after it.
+    pub async fn patch_status(&self, namespace: &str, name: &str, patch: &Value) -> Result<String, Fault> {
+        let request = Request::new(ApiCredential::url_path(&(), Some(namespace)));
+        let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::Merge(patch));
+        let request = request.map_err(|_| Fault::Rejected)?;
+        let saved = bounded(READ, self.client.request::<Saved>(request)).await?;
+        Ok(saved.metadata.resource_version)
+    }
+
+    /// What was said of a credential that cannot be decoded, and its resourceVersion.
+    pub async fn status(&self, namespace: &str, name: &str) -> Result<Option<(String, ApiCredentialStatus)>, Fault> {
+        let Some(found) = bounded(READ, self.untyped(namespace).get_opt(name)).await? else { return Ok(None) };
+        let status = found.data.get("status").cloned().unwrap_or_default();
+        let version = found.metadata.resource_version.unwrap_or_default();
+        Ok(Some((version, serde_json::from_value(status).unwrap_or_default())))
+    }
+
+    /// Credentials whatever their spec looks like.
+    fn untyped(&self, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<ApiCredential>(&()))
+    }
+
+    /// Publishes an event about a credential; losing one is no failure.
+    pub async fn publish(&self, credential: &impl Resource<DynamicType = ()>, event: &EventRecord) {
+        let about = credential.object_ref(&());
+        if let Ok(Err(error)) = timeout(WRITE, self.events.publish(event, &about)).await {
+            tracing::debug!(fault = %Fault::of(&error), "an event was not accepted");
+        }
+    }
+}
+
+/// A Secret as it is now, read by this client; none if it does not exist.
+///
+/// # Errors
+/// The API server did not answer, or refuses.
+pub async fn read_secret(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<Option<Secret>, Fault> {
+    let api: Api<Lean<Secret>> = Api::namespaced(client, namespace);
+    Ok(bounded(limit, api.get_opt(name)).await?.map(|Lean(secret)| secret))
+}
+
+async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Fault> {
+    match timeout(limit, call).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Fault::of(&error)),
+        Err(_elapsed) => Err(Fault::Unavailable),
+    }
+}
+
+/// Adds `timeout=5s` to the query: the API server gives up when we do, so that nothing commits much later.
+fn with_server_timeout(mut request: http::Request<Vec<u8>>) -> Option<http::Request<Vec<u8>>> {
+    let uri = request.uri().to_string();
+    // kube's request builder ends some paths with a bare `?`.
+    let joint = match uri.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    *request.uri_mut() = format!("{uri}{joint}timeout={}s", WRITE.as_secs()).parse().ok()?;
+    Some(request)
+}

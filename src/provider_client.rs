@@ -1,0 +1,207 @@
+//! The HTTP client for providers, apart from the one for Kubernetes.
+//!
+//! **A request is sent at most once.** Read in the sources of reqwest 0.13.5, hyper-util 0.1.21 and hyper 1.12: reqwest's
+//! own retries are turned off ([`reqwest::retry::never`]). hyper-util tries a request again on another connection only if
+//! hyper hands it back, and reqwest cannot turn that off; but hyper's HTTP/1 client hands a request back only while it
+//! still lies in the queue of a pooled connection that closed. Once taken from the queue, before its first byte is
+//! written, every error ends the exchange. HTTP/2, where a refused stream could be sent again, is not compiled in and
+//! excluded by ALPN; TLS early data, which can be replayed, is off by default.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use apicredential::api::Provider;
+use apicredential::providers::{Ask, Failure, Inputs, Issued, response};
+use apicredential::reason::Reason;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use reqwest::{Certificate, Client, ClientBuilder, Response, redirect, retry, tls};
+use rustls::crypto::CryptoProvider;
+use secrecy::zeroize::Zeroizing;
+
+use crate::clock;
+use transport::Route;
+
+mod request_error;
+#[cfg(test)]
+mod tests;
+mod token_check;
+pub mod transport;
+
+pub use token_check::Verdict;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below the idle timeouts of common load balancers (60 s and more), so that we close first, not while we send.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_BODY: usize = 64 * 1024;
+const USER_AGENT: &str = concat!("apicredential-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Sends exchanges.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// Replaced when the way changes; what was sent by an older one ends on that.
+    client: Arc<RwLock<Client>>,
+    timeout: Duration,
+    skews: Arc<Mutex<BTreeMap<Provider, i64>>>,
+}
+
+/// Why there is no client for providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// `install_default` was not called.
+    #[error("no TLS crypto provider is installed in this process")]
+    NoCryptoProvider,
+    /// The file is not what it should be.
+    #[error("--provider-ca-file holds no readable PEM certificate; give a file of \"BEGIN CERTIFICATE\" blocks")]
+    BadCertificates,
+    /// The HTTP client does not take it.
+    #[error("--provider-proxy cannot be used; give an http:// or https:// origin")]
+    BadProxy,
+    /// No roots, most likely.
+    #[error("no TLS client could be set up; is there a system certificate store, such as /etc/ssl/certs?")]
+    NoClient,
+}
+
+impl Wire {
+    /// A client that goes this way, trusts the system's roots beside the way's own, and gives each exchange this long in
+    /// all.
+    ///
+    /// The system's roots are the files that OpenSSL would use (`/etc/ssl/certs`, or `SSL_CERT_FILE` and `SSL_CERT_DIR`).
+    ///
+    /// # Errors
+    /// See [`WireError`]; the process needs a default [`CryptoProvider`] before.
+    pub fn new(timeout: Duration, route: &Route) -> Result<Self, WireError> {
+        let client = Arc::new(RwLock::new(client(route)?));
+        Ok(Self { client, timeout, skews: Arc::default() })
+    }
+
+    /// Goes another way from the next exchange on.
+    ///
+    /// # Errors
+    /// There is no such way; the old one stays.
+    pub fn go_by(&self, route: &Route) -> Result<(), WireError> {
+        let new = client(route)?;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// By how many seconds our clock was ahead of a provider's, by the Date of its last answer.
+    pub fn skews(&self) -> BTreeMap<Provider, i64> {
+        self.skews.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks once. Takes no longer than the timeout, whatever the provider does.
+    ///
+    /// # Errors
+    /// The reason why there is no token.
+    pub async fn exchange(&self, inputs: &Inputs) -> Result<Issued, Failure> {
+        let ask = inputs.ask()?;
+        let start = clock::Mark::now();
+        let issued_at = clock::now_seconds();
+        let mut status = None;
+        let whole = self.send_and_read(inputs, ask, issued_at, &mut status);
+        let result = tokio::time::timeout(self.timeout, whole).await;
+        let result = result.unwrap_or(Err(Reason::ProviderTimeout.into()));
+        tracing::debug!(
+            provider = inputs.provider().as_str(),
+            status,
+            reason = result.as_ref().err().map(|failure| failure.reason.as_str()),
+            duration_seconds = start.elapsed().as_secs_f64(),
+            "a provider was asked for a token"
+        );
+        result
+    }
+
+    async fn send_and_read(
+        &self,
+        inputs: &Inputs,
+        ask: Ask,
+        issued_at: Timestamp,
+        status: &mut Option<u16>,
+    ) -> Result<Issued, Failure> {
+        let request = self.client().post(ask.url).headers(headers()).body(ask.body);
+        let response = request.send().await.map_err(|error| request_error::reason(&error))?;
+        *status = Some(response.status().as_u16());
+        self.note_skew(inputs.provider(), response.headers());
+        response::judge(response.status(), response.headers(), clock::now())?;
+        let body = read_body(response).await?;
+        Ok(inputs.read(&body, issued_at)?)
+    }
+
+    /// The client that requests go by now.
+    fn client(&self) -> Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The limit of one request in all.
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn note_skew(&self, provider: Provider, headers: &HeaderMap) {
+        if let Some(skew) = response::skew(headers, clock::now()) {
+            self.skews.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, skew);
+        }
+    }
+}
+
+fn client(route: &Route) -> Result<Client, WireError> {
+    // reqwest panics without one.
+    if CryptoProvider::get_default().is_none() {
+        return Err(WireError::NoCryptoProvider);
+    }
+    let roots = route.roots_pem().map(certificates).transpose()?.unwrap_or_default();
+    // With roots of ours, an empty system store is no error; a certificate of ours that is none is.
+    let error = if roots.is_empty() { WireError::NoClient } else { WireError::BadCertificates };
+    let builder = protected(roots);
+    let builder = match route.proxy() {
+        None => builder,
+        Some(proxy) => builder.proxy(proxy.map_err(|_| WireError::BadProxy)?),
+    };
+    builder.build().map_err(|_| error)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one client for providers, with every protection set")]
+fn protected(extra_roots: Vec<Certificate>) -> ClientBuilder {
+    Client::builder()
+        .https_only(true)
+        .tls_version_min(tls::Version::TLS_1_2)
+        .tls_certs_merge(extra_roots)
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .referer(false)
+        .connection_verbose(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent(USER_AGENT)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, WireError> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(WireError::BadCertificates),
+    }
+}
+
+fn headers() -> HeaderMap {
+    let json = HeaderValue::from_static("application/json");
+    let identity = HeaderValue::from_static("identity");
+    [(CONTENT_TYPE, json.clone()), (ACCEPT, json), (ACCEPT_ENCODING, identity)].into_iter().collect()
+}
+
+/// Reads up to the limit, counted, whatever `Content-Length` says; dropping the rest closes the connection.
+async fn read_body(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Reason> {
+    // All of it at once, so that no growing buffer leaves a piece of the token behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY));
+    while let Some(chunk) = response.chunk().await.map_err(|error| request_error::reason(&error))? {
+        if chunk.len() > MAX_BODY - body.len() {
+            return Err(Reason::ResponseTooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,143 @@
+//! One check of a token against a small TLS server.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use secrecy::SecretString;
+
+use super::server::{Server, json, read_request};
+use super::*;
+use crate::provider_client::Verdict;
+
+const TOKEN: &str = "WPuW1u-v21SkfqfC7NNBD9NvNg3ojy8ftuUpVy3ArbU";
+
+impl Server {
+    async fn check(&self, timeout: Duration) -> Verdict {
+        check(&self.wire(timeout), self).await
+    }
+}
+
+async fn check(wire: &Wire, server: &Server) -> Verdict {
+    let endpoint = Endpoint::parse(&format!("https://{}", server.address)).unwrap();
+    wire.check(Provider::Qontak, &endpoint, &SecretString::from(TOKEN)).await
+}
+
+const LONG: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_check_has_what_the_vendor_documents_and_nothing_more() {
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::start("127.0.0.1", move |mut stream, counter| {
+        let sender = sender.clone();
+        async move {
+            let _ = sender.send(read_request(&mut stream, &counter).await);
+            let _ = stream.write_all(json("200 OK", "", "{}").as_bytes()).await;
+        }
+    })
+    .await;
+    assert_eq!(server.check(LONG).await, Verdict::Accepted);
+    let request = seen.recv().await.flatten().unwrap();
+    let mut lines: Vec<&str> = request.trim_end().lines().collect();
+    lines[1..].sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "GET /api/open/v1/health HTTP/1.1",
+            "accept-encoding: identity",
+            "accept: application/json",
+            &format!("authorization: Bearer {TOKEN}"),
+            &format!("host: {}", server.address),
+            &format!("user-agent: apicredential-operator/{}", env!("CARGO_PKG_VERSION")),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_provider_without_a_documented_check_is_not_asked() {
+    let server = Server::answering(json("200 OK", "", "{}")).await;
+    let endpoint = Endpoint::parse(&format!("https://{}", server.address)).unwrap();
+    assert!(!Provider::Welkin.has_check() && Provider::Qontak.has_check());
+    let verdict = server.wire(LONG).check(Provider::Welkin, &endpoint, &SecretString::from(TOKEN)).await;
+    assert_eq!(verdict, Verdict::Unavailable(Reason::InvalidSpec.into()));
+    assert_eq!(server.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_check_is_one_request_whatever_the_answer_and_a_redirect_never_sees_the_token() {
+    let second = Server::answering(json("200 OK", "", "{}")).await;
+    let location = format!("location: https://{}/\r\n", second.address);
+    for (status, headers, verdict) in [
+        ("200 OK", "", Verdict::Accepted),
+        ("204 No Content", "", Verdict::Accepted),
+        ("401 Unauthorized", "www-authenticate: Bearer error=\"invalid_token\"\r\n", Verdict::Revoked),
+        ("403 Forbidden", "", Verdict::Unavailable(Reason::UnexpectedStatus.into())),
+        ("503 Service Unavailable", "", Verdict::Unavailable(Reason::ProviderUnavailable.into())),
+        ("302 Found", location.as_str(), Verdict::Unavailable(Reason::UnexpectedRedirect.into())),
+        ("307 Temporary Redirect", location.as_str(), Verdict::Unavailable(Reason::UnexpectedRedirect.into())),
+    ] {
+        let server = Server::answering(json(status, headers, "")).await;
+        assert_eq!(server.check(LONG).await, verdict, "{status}");
+        assert_eq!(server.requests(), 1, "{status}");
+    }
+    assert_eq!(second.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_fault_on_the_way_says_nothing_of_the_token() {
+    let cut = Server::answering("HTTP/1.1 401 Unauth").await;
+    assert_eq!(cut.check(LONG).await, Verdict::Unavailable(Reason::ConnectionFailed.into()));
+    assert_eq!(cut.requests(), 1);
+    let wrong_host = Server::start("other.example", |_, _| async {}).await;
+    assert_eq!(wrong_host.check(LONG).await, Verdict::Unavailable(Reason::TlsFailed.into()));
+    let silent = Server::start("127.0.0.1", |mut stream, counter| async move {
+        read_request(&mut stream, &counter).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let verdict = silent.check(Duration::from_millis(500)).await;
+    assert_eq!(verdict, Verdict::Unavailable(Reason::ProviderTimeout.into()));
+}
+
+#[tokio::test]
+async fn the_head_is_the_verdict_and_an_endless_body_is_left() {
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
+    let server = Server::start("127.0.0.1", move |mut stream, counter| {
+        let count = Arc::clone(&count);
+        async move {
+            read_request(&mut stream, &counter).await;
+            let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 104857600\r\n\r\n").await;
+            while count.load(Ordering::SeqCst) < 100 << 20 && stream.write_all(&[b' '; 1024]).await.is_ok() {
+                count.fetch_add(1024, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let wire = server.wire(LONG);
+    assert_eq!(check(&wire, &server).await, Verdict::Revoked);
+    drop(wire);
+    assert!(written.load(Ordering::SeqCst) < 100 << 20);
+}
+
+#[tokio::test]
+async fn checks_use_one_connection_again() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let server = Server::start("127.0.0.1", move |mut stream, counter| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            while read_request(&mut stream, &counter).await.is_some() {
+                let _ = stream.write_all(json("200 OK", "", r#"{"status":"success"}"#).as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let wire = server.wire(LONG);
+    for _ in 0..5 {
+        assert_eq!(check(&wire, &server).await, Verdict::Accepted);
+        // The connection comes back to the pool in a task of its own.
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.requests(), 5);
+    assert!(connections.load(Ordering::SeqCst) < 5, "no connection was used again");
+}
