@@ -7,7 +7,7 @@ use crate::page::{below, read, repository};
 #[test]
 fn every_relative_link_leads_to_a_file_and_a_heading() {
     let (mut checked, mut dead) = (0, Vec::new());
-    let pages = ["README.md".to_owned(), "CHANGELOG.md".to_owned()].into_iter().chain(below("docs"));
+    let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).into_iter().chain(below("docs"));
     for page in pages {
         for link in links(&read(&page)) {
             checked += 1;

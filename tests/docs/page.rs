@@ -33,9 +33,9 @@ pub enum Kind {
     Yaml,
 }
 
-/// All pages: README.md, then docs/ by name.
+/// All pages: README.md, CONTRIBUTING.md, then docs/ by name.
 pub fn all() -> Vec<Page> {
-    let mut files = vec!["README.md".to_owned()];
+    let mut files = ["README.md", "CONTRIBUTING.md"].map(str::to_owned).to_vec();
     files.extend(below("docs"));
     files.into_iter().map(|file| parse(&file, &read(&file))).collect()
 }
