@@ -1,4 +1,4 @@
-//! The contributing guide is complete where a newcomer relies on it.
+//! The contributing guides are complete where a newcomer relies on them.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,11 @@ use crate::page::{read, repository};
 
 #[test]
 fn every_source_file_that_knows_a_provider_is_named_where_the_guide_adds_one() {
-    let guide = read("docs/contributing.md");
+    let guide = read("CONTRIBUTING.md");
     let (_, section) = guide.split_once("\n## How to add a provider\n").expect("the guide has this section");
     let (section, _) = section.split_once("\n## ").expect("another follows");
     let mut found = 0;
-    for file in sources("src") {
+    for file in [sources("src"), sources("crates")].concat() {
         // The providers' own files are what is added; the guide names one of them as the model.
         if knows_a_provider(&read(&file)) && !file.ends_with("/welkin.rs") {
             found += 1;
@@ -22,10 +22,11 @@ fn every_source_file_that_knows_a_provider_is_named_where_the_guide_adds_one() {
 }
 
 #[test]
-fn the_files_and_targets_that_the_guide_names_exist() {
-    let (guide, makefile) = (read("docs/contributing.md"), read("Makefile"));
+fn the_files_and_targets_that_the_guides_name_exist() {
+    let (guide, makefile) = (read("CONTRIBUTING.md") + &read("docs/contributing.md"), read("Makefile"));
     for word in guide.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next()) {
-        if ["crds/", "deploy/", "docs/", "src/", "tests/", ".ci/"].iter().any(|folder| word.starts_with(folder)) {
+        let folders = ["crates/", "crds/", "deploy/", "docs/", "fuzz/", "src/", "tests/", ".ci/"];
+        if folders.iter().any(|folder| word.starts_with(folder)) {
             assert!(repository().join(word).exists(), "{word}");
         }
     }
