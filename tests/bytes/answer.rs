@@ -143,12 +143,17 @@ struct Claims<'a> {
     iat: Option<&'a RawValue>,
 }
 
+/// The member of an accepted body as text, its escapes resolved.
 fn text(raw: Option<&RawValue>) -> Option<String> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    raw.map(|raw| serde_json::from_str(raw.get()).expect("a member that has to be text is text"))
 }
 
+/// The member of an accepted body as a number, written as a JSON number or as a string, in which any character may be
+/// escaped: `"\u0031e3"` is 1000.
 fn number(raw: Option<&RawValue>) -> Option<f64> {
-    raw.and_then(|raw| raw.get().trim_matches('"').parse().ok())
+    let raw = raw?;
+    let text = if raw.get().starts_with('"') { text(Some(raw))? } else { raw.get().to_owned() };
+    Some(text.parse().expect("a member that has to be a number is a number"))
 }
 
 fn the_token_is_the_one_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) {

@@ -58,6 +58,8 @@ fn object(names: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
         "[0-9]{1,12}",
         "-?[0-9]{1,3}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?",
         "\"[ -~&&[^\"\\\\]]{0,20}\"",
+        // A number as text, some of its digits escaped.
+        "\"([0-9]|\\\\u003[0-9]){1,12}\"",
         Just("null".to_owned()),
         Just("true".to_owned()),
         Just("[{}]".to_owned()),
@@ -90,6 +92,7 @@ proptest! {
     fn no_token_lives_longer_than_stated(input in prop_oneof![
         lines("welkin 1[67][0-9]{8}", object(&["iat", "exp"])),
         lines("qontak 1[67][0-9]{8}", text("-?[0-9]{1,12}(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?")),
+        lines("qontak 1[67][0-9]{8}", text("\"([0-9.e+-]|\\\\u00(3[0-9]|2[bdeBDE]|[46]5)){1,12}\"")),
     ]) {
         properties::lifetime::check(&input);
     }

@@ -6,6 +6,8 @@
 
 use apicredential::reason::Reason;
 use arbitrary::{Result, Unstructured};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,12 @@ use serde_json::{Map, Value, json};
 pub const ENDPOINT: &str = "https://127.0.0.1:1";
 /// Begins every secret text.
 pub const SENTINEL: &str = "zQ9sentinel";
+
+/// How the base64 of every secret text begins. Only whole groups of three bytes: the character after them also depends
+/// on what follows the sentinel.
+pub fn encoded_sentinel() -> String {
+    BASE64_STANDARD.encode(&SENTINEL[..SENTINEL.len() / 3 * 3])
+}
 
 /// What a look finds; null is "not there".
 #[derive(Clone, Debug, Default)]
@@ -27,7 +35,8 @@ impl Scene {
     /// The scene that the bytes stand for, if they stand for one.
     pub fn read(input: &[u8], now: Timestamp) -> Option<Self> {
         let mut scene = if input.starts_with(b"{") { Self::parse(input)? } else { Self::choose(input).ok()? };
-        if format!("{scene:?}").contains(SENTINEL) {
+        let shown = format!("{scene:?}");
+        if shown.contains(SENTINEL) || shown.contains(&encoded_sentinel()) {
             return None;
         }
         for object in [&mut scene.credential, &mut scene.target, &mut scene.source, &mut scene.rival] {
