@@ -106,15 +106,15 @@ fn told_of(event: Option<kube::Result<WatchEvent<Secret>>>) -> Option<String> {
 }
 
 /// A namespace, and a client that reaches it by way of a gate.
-struct Scene {
-    space: Space,
-    log: Log,
+pub struct Scene {
+    pub space: Space,
+    pub log: Log,
     secrets: Api<Secret>,
     _gate: Gate,
 }
 
 impl Scene {
-    async fn new(faults: &[(&str, &str, usize, When, Act)]) -> Self {
+    pub async fn new(faults: &[(&str, &str, usize, When, Act)]) -> Self {
         let space = Space::new().await;
         let log = Log::new(|_, _| {});
         let gate = Gate::start(&space.plane, &log, 0);
@@ -130,13 +130,13 @@ impl Scene {
         Self { secrets: Api::namespaced(client, &space.name), space, log, _gate: gate }
     }
 
-    async fn create(&self, name: &str) -> kube::Result<Secret> {
+    pub async fn create(&self, name: &str) -> kube::Result<Secret> {
         let secret = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         self.secrets.create(&PostParams::default(), &secret).await
     }
 
     /// A client creates the Secret `a`, and hangs up as soon as that is so, without having been answered.
-    async fn given_up_once(&self, what: &str, so: impl AsyncFnMut() -> Option<()>) {
+    pub async fn given_up_once(&self, what: &str, so: impl AsyncFnMut() -> Option<()>) {
         tokio::select! {
             heard = self.create("a") => panic!("{what}: it was held, and answered {heard:?}"),
             () = self.space.wait_for(what, so) => {}

@@ -1,4 +1,13 @@
 //! Every fault at every step: runs in which one thing goes wrong, written down in full and judged afterwards.
+//!
+//! What the ignored tests run is set by environment variables:
+//!
+//! - `FAULTS_MINUTES` and `PAIRS_MINUTES` bound the time of single faults and of pairs.
+//! - `FAULTS_SCENARIO=Renewal` leaves only the plans of that scenario.
+//! - `PAIRS_SEED` runs the pairs of an earlier run again.
+//! - `FAULTS_PLANS=plans.jsonl` names a file of plans, one JSON object a line, as a failure prints them after `FAILED`
+//!   and as `regressions.jsonl` holds them. `FAULTS_TIMES=20` says how often each of them is run:
+//!   `FAULTS_PLANS=/tmp/plans.jsonl FAULTS_TIMES=20 cargo test --test faults -- --ignored --nocapture chosen_plans`
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
@@ -14,6 +23,8 @@ mod gate_works;
 mod history;
 mod oracles;
 mod plans;
+mod quiet;
+mod quiet_works;
 mod recorder;
 mod results;
 mod runs;
@@ -77,6 +88,21 @@ fn random_pairs_of_faults_keep_every_promise() {
     assert_all_pass("pairs", &pairs, until);
 }
 
+#[test]
+#[ignore = "runs the plans of the file that FAULTS_PLANS names, FAULTS_TIMES times"]
+fn chosen_plans_keep_every_promise_each_time() {
+    let path = std::env::var("FAULTS_PLANS").expect("FAULTS_PLANS names a file of plans");
+    let plans = read(&std::fs::read_to_string(path).expect("the file of plans is readable"));
+    let times = number("FAULTS_TIMES", 1);
+    let mut failed = Vec::new();
+    for time in 1..=times {
+        let table = Results::anew("chosen").run(&plans, None);
+        table.print(&format!("chosen, {time} of {times}"));
+        failed.extend(table.failed);
+    }
+    assert!(failed.is_empty(), "{} of {} runs: {failed:#?}", failed.len(), times * plans.len() as u64);
+}
+
 /// From the requests that runs without faults make, which are judged, too. Those of FAULTS_SCENARIO, if it is set.
 fn all_single_faults() -> Vec<Plan> {
     let only = std::env::var("FAULTS_SCENARIO").ok();
@@ -105,7 +131,11 @@ fn assert_all_pass(tier: &str, plans: &[Plan], until: Option<Instant>) {
 }
 
 fn regressions() -> Vec<Plan> {
-    REGRESSIONS.lines().map(|line| serde_json::from_str(line).expect("a plan a line")).collect()
+    read(REGRESSIONS)
+}
+
+fn read(plans: &str) -> Vec<Plan> {
+    plans.lines().map(|line| serde_json::from_str(line).expect("a plan a line")).collect()
 }
 
 fn minutes_from_now(name: &str, default: u64) -> Option<Instant> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{History, What};
+use crate::quiet;
 use crate::scenarios::Scenario;
 use crate::stage::Stage;
 use crate::support::gate::{Act, Fault, Site};
@@ -17,8 +18,6 @@ use crate::support::space::poll;
 const CONVERGES_WITHIN: Duration = Duration::from_secs(120);
 /// How long a fault's turn is waited for.
 const FIRES_WITHIN: Duration = Duration::from_secs(6);
-/// How long nothing may be written once all is well.
-const QUIET: Duration = Duration::from_secs(2);
 
 /// What goes wrong in a run, and in which.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,12 +82,10 @@ impl Plan {
         self.scenario.act(&stage).await;
         let fired = self.wait_for_the_faults(&stage).await;
         stage.note(What::Calm);
-        self.wait_until_all_is_well(&stage).await;
+        let writes = self.wait_until_all_is_well(&stage).await;
         stage.note(What::Converged);
-        let writes = || stage.log.calls().iter().filter(|call| call.is_write() && call.resource != "leases").count();
-        let before = writes();
-        tokio::time::sleep(QUIET).await;
-        assert_eq!(writes(), before, "something was written although all is well");
+        let surplus = quiet::surplus(&stage.log, writes).await;
+        assert!(surplus.is_empty(), "something was written although all is well: {}", quiet::named(&surplus));
         self.scenario.assert_checks(&stage);
         self.scenario.clear_away(&stage).await;
         let (sites, leaks) = (stage.log.sites(), stage.leaks().await);
@@ -128,26 +125,24 @@ impl Plan {
         poll(within, async || (stage.log.fired().len() >= planned).then_some(())).await.is_some()
     }
 
-    async fn wait_until_all_is_well(&self, stage: &Stage) {
+    /// How many writes it took until all is well and the operator has nothing more to write.
+    async fn wait_until_all_is_well(&self, stage: &Stage) -> usize {
         let mut missing = None;
         let well = poll(CONVERGES_WITHIN, async || {
             missing = self.scenario.unfinished(stage).await;
-            missing.is_none().then_some(())
+            if missing.is_some() {
+                return None;
+            }
+            missing = Some("the operator has nothing more to write".to_owned());
+            let writes = quiet::settle(&stage.log, async || stage.all_answer().await).await;
+            missing = self.scenario.unfinished(stage).await;
+            missing.is_none().then_some(writes)
         });
-        let Some(()) = well.await else {
+        let Some(writes) = well.await else {
             let missing = missing.unwrap_or_default();
             panic!("not within {CONVERGES_WITHIN:?}: {missing}\n{}", stage.space.report().await)
         };
-        // The event follows the status, at once unless the machine stalls.
-        let calls = || stage.log.calls().iter().filter(|call| call.is_write() && call.resource != "leases").count();
-        let mut seen = calls();
-        poll(CONVERGES_WITHIN, async || {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let now = calls();
-            (std::mem::replace(&mut seen, now) == now).then_some(())
-        })
-        .await
-        .expect("the writes end");
+        writes
     }
 }
 

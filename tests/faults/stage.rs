@@ -197,6 +197,17 @@ impl Stage {
         paused == resumed && inner.running.iter().flatten().all(Operator::is_running)
     }
 
+    /// Whether every replica that runs answers a request to one of its own pages, whatever it answers.
+    pub async fn all_answer(&self) -> bool {
+        let outputs: Vec<_> = self.replicas.open().running.iter().flatten().map(Operator::shared_output).collect();
+        for output in outputs {
+            if output.get("/readyz").await.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Ends the replicas, and gives the whole story.
     pub async fn end(&self) -> History {
         if let Some(task) = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -9,6 +9,7 @@ pub mod call;
 pub mod fault;
 mod serve;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,22 @@ struct Inner {
     armed: Option<usize>,
     faults: Vec<Fault>,
     fired: Vec<(usize, Fault)>,
+    in_flight: BTreeSet<usize>,
+}
+
+/// A request is in flight until the last clone of this is dropped.
+#[derive(Clone)]
+struct InFlight(Arc<Passing>);
+
+struct Passing {
+    log: Log,
+    number: usize,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.log.open().in_flight.remove(&self.number);
+    }
 }
 
 impl Log {
@@ -91,6 +108,23 @@ impl Log {
         self.open().calls.len()
     }
 
+    /// Whether the gate keeps something from the operator or from the API server: watches are silent, a request waits
+    /// for its fault to pass, or a request is in flight. A request ends when its client has the whole reply or has hung
+    /// up, and the API server has answered. A watch that has begun is not in flight, and neither is the renewal of a
+    /// lease, which nothing follows, unless it is the one that meets a fault.
+    pub fn holds_back(&self) -> bool {
+        let inner = self.open();
+        let meets_fault = |number: &usize| inner.fired.iter().any(|(fired, _)| fired == number);
+        let counts = |number: &usize| inner.calls[*number].resource != "leases" || meets_fault(number);
+        *self.0.silence.borrow() || inner.in_flight.iter().any(counts)
+    }
+
+    /// The writes that the gate has received, but for those of leases.
+    pub fn writes(&self) -> Vec<Call> {
+        let inner = self.open();
+        inner.calls.iter().filter(|call| call.is_write() && call.resource != "leases").cloned().collect()
+    }
+
     /// Ends all watches now, as a broken connection would.
     pub fn cut_watches(&self) {
         self.0.cuts.send_modify(|cuts| *cuts += 1);
@@ -116,17 +150,19 @@ impl Log {
         }
     }
 
-    /// Writes a request down. Its number, and the fault whose turn has come.
-    fn receive(&self, call: Call) -> (usize, Option<Fault>) {
+    /// Writes a request down, which is in flight from now on. Returns the fault whose turn has come, too.
+    fn receive(&self, call: Call) -> (InFlight, Option<Fault>) {
         let mut inner = self.open();
         let number = inner.calls.len();
         inner.calls.push(call);
-        let Some(first) = inner.armed else { return (number, None) };
+        inner.in_flight.insert(number);
+        let in_flight = InFlight(Arc::new(Passing { log: self.clone(), number }));
+        let Some(first) = inner.armed else { return (in_flight, None) };
         let site = inner.site(number, first);
-        let Some(place) = inner.faults.iter().position(|fault| fault.site == site) else { return (number, None) };
+        let Some(place) = inner.faults.iter().position(|fault| fault.site == site) else { return (in_flight, None) };
         let fault = inner.faults.remove(place);
         inner.fired.push((number, fault.clone()));
-        (number, Some(fault))
+        (in_flight, Some(fault))
     }
 }
 

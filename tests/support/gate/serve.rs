@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::certificates::{Leaf, server_config};
-use super::{Act, Call, Fault, Log, Told, When};
+use super::{Act, Call, Fault, InFlight, Log, Told, When};
 
 /// Less than the shortest limit of the operator's calls, 5 s, and more than a renewal of the shortest lease takes.
 const DELAY: Duration = Duration::from_secs(3);
@@ -129,28 +129,29 @@ impl Passage {
         let body = axum::body::to_bytes(Body::new(body), usize::MAX).await.map_err(|_| broken())?;
         let call = Call::read(self.replica, &head, &body);
         let watches = call.verb == "watch";
-        let (number, fault) = self.log.receive(call);
-        let presence = Presence { log: &self.log, number, answered: false };
-        let answer = self.answer(number, fault, head, body, watches).await;
+        let (in_flight, fault) = self.log.receive(call);
+        let presence = Presence { log: &self.log, number: in_flight.0.number, answered: false };
+        let answer = self.answer(&in_flight, fault, head, body, watches).await;
         presence.ends();
         answer
     }
 
     async fn answer(
         &self,
-        number: usize,
+        in_flight: &InFlight,
         fault: Option<Fault>,
         head: Parts,
         body: Bytes,
         watches: bool,
     ) -> Result<Response<Body>, io::Error> {
+        let number = in_flight.0.number;
         let at = |when: When| fault.as_ref().filter(|fault: &&Fault| fault.when == when).map(|fault| fault.act);
         if let Some(act) = at(When::Before)
             && let Some(answer) = self.act(act, number, None).await?
         {
             return Ok(answer);
         }
-        let answer = self.forward(number, head, body, watches).await?;
+        let answer = self.forward(in_flight.clone(), head, body, watches).await?;
         let answer = match at(When::After) {
             None => answer,
             Some(act) => {
@@ -171,7 +172,8 @@ impl Passage {
     }
 
     /// Passes it on. From here on it is no longer the client's to take back: a task of its own ends it.
-    async fn forward(&self, number: usize, head: Parts, body: Bytes, watches: bool) -> Result<Answer, io::Error> {
+    async fn forward(&self, in_flight: InFlight, head: Parts, body: Bytes, watches: bool) -> Result<Answer, io::Error> {
+        let number = in_flight.0.number;
         let url = format!("{}{}", self.upstream.url, head.uri);
         let mut headers = head.headers;
         headers.remove(HOST);
@@ -188,7 +190,8 @@ impl Passage {
             } else {
                 Ok(response.bytes().await.map_err(|_| broken())?)
             };
-            log.with_call(number, |call| {
+            // Moved in here: a write whose client has hung up is in flight until the API server has answered.
+            log.with_call(in_flight.0.number, |call| {
                 call.committed = Some(clock::now());
                 call.status = Some(status.as_u16());
                 if let (Ok(body), true) = (&body, call.verb != "list") {
