@@ -64,6 +64,7 @@ fn the_help_is_the_one_that_was_reviewed() {
 fn single_values_that_make_no_sense_are_refused_by_name() {
     for flags in [
         ["--provider-timeout", "15"],
+        ["--resync", "1d"],
         ["--provider-rate", "fast"],
         ["--concurrency", "many"],
         ["--leader-election", "maybe"],

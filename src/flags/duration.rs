@@ -1,57 +1,35 @@
-//! Durations as people write them in manifests: `15s`, `10m`, `1h30m`, `250ms`.
+//! Durations of flags: `15s`, `10m`, `1h30m`, `250ms`, in jiff's friendly format. The CRD's durations have a parser of
+//! their own ([`crate::plan`]), which mirrors CEL.
 
 use std::time::Duration;
 
-/// The longest duration that makes sense for any flag: a year.
+use jiff::fmt::friendly::SpanParser;
+
+/// A year: no flag needs more.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Why a text is no duration.
+/// Why a text is no duration for a flag. clap puts the flag's name before the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// Not numbers with units.
-    #[error("write whole numbers with the units h, m, s or ms, such as 15s, 1h30m or 250ms")]
+    /// Not numbers with units, in descending order of the units.
+    #[error("write numbers with the units h, m, s and ms, the largest unit first, such as 15s, 1h30m or 250ms")]
     Syntax,
+    /// Less than zero.
+    #[error("a duration cannot be negative; write it without a sign, such as 15s")]
+    Negative,
     /// More than a year.
     #[error("write at most one year, 8760h")]
     TooLong,
 }
 
-/// Reads one or more numbers with units, which add up.
+/// Parses a flag's duration. Days and larger units are rejected: their lengths depend on the calendar.
 ///
 /// # Errors
-/// The text has another shape, or is longer than a year.
+/// The text is no duration in jiff's friendly format, is negative, or is longer than a year.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    if text.is_empty() {
-        return Err(DurationError::Syntax);
-    }
-    let (mut total, mut rest) = (Duration::ZERO, text);
-    while !rest.is_empty() {
-        let (part, after) = parse_part(rest)?;
-        total = total.checked_add(part).filter(|total| *total <= LONGEST).ok_or(DurationError::TooLong)?;
-        rest = after;
-    }
-    Ok(total)
-}
-
-fn parse_part(text: &str) -> Result<(Duration, &str), DurationError> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, rest) = text.split_at(digits);
-    if number.is_empty() {
-        return Err(DurationError::Syntax);
-    }
-    let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-    let (unit, rest) = rest.split_at(letters);
-    let milliseconds = match unit {
-        "h" => 3_600_000,
-        "m" => 60_000,
-        "s" => 1_000,
-        "ms" => 1,
-        _ => return Err(DurationError::Syntax),
-    };
-    // Nothing but digits: it can only fail by being too large.
-    let number: u64 = number.parse().map_err(|_| DurationError::TooLong)?;
-    let total = number.checked_mul(milliseconds).ok_or(DurationError::TooLong)?;
-    Ok((Duration::from_millis(total), rest))
+    let duration = SpanParser::new().parse_duration(text).map_err(|_| DurationError::Syntax)?;
+    let duration = Duration::try_from(duration).map_err(|_| DurationError::Negative)?;
+    if duration > LONGEST { Err(DurationError::TooLong) } else { Ok(duration) }
 }
 
 #[cfg(test)]
@@ -60,25 +38,56 @@ mod tests {
 
     #[test]
     fn numbers_with_units_add_up() {
-        for (text, milliseconds) in
-            [("15s", 15_000), ("10m", 600_000), ("1h", 3_600_000), ("250ms", 250), ("1h30m", 5_400_000), ("0s", 0)]
-        {
+        for (text, milliseconds) in [
+            ("15s", 15_000),
+            ("60s", 60_000),
+            ("10m", 600_000),
+            ("90m", 5_400_000),
+            ("1h", 3_600_000),
+            ("100ms", 100),
+            ("250ms", 250),
+            ("1h30m", 5_400_000),
+            ("1h2m3s4ms", 3_723_004),
+            ("0s", 0),
+            ("007s", 7_000),
+            ("1.5s", 1_500),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }
 
     #[test]
-    fn anything_else_is_refused() {
-        for text in ["", "15", "s", "1.5s", "-1s", "1 s", " 1s", "1d", "1S", "5sec", "1s,", "１s", "1h30"] {
+    fn a_text_without_a_unit_or_with_an_unknown_or_a_calendar_unit_is_rejected() {
+        for text in [
+            "", " ", "15", "s", " 1s", "1d", "1day", "1w", "1mo", "1y", "1S", "1M", "1s,", "１s", "1h30", "PT1S",
+            "tomorrow",
+        ] {
+            assert_eq!(parse_duration(text), Err(DurationError::Syntax), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_unit_comes_first_and_each_unit_once() {
+        for text in ["30m1h", "1s1s", "1ms1s"] {
             assert_eq!(parse_duration(text), Err(DurationError::Syntax), "{text}");
         }
     }
 
     #[test]
-    fn more_than_a_year_is_refused_without_overflow() {
+    fn a_negative_duration_is_rejected() {
+        for text in ["-1s", "-1h30m", "1s ago", "-1ms"] {
+            assert_eq!(parse_duration(text), Err(DurationError::Negative), "{text}");
+        }
+    }
+
+    #[test]
+    fn more_than_a_year_is_rejected_without_overflow() {
         assert!(parse_duration("8760h").is_ok());
-        for text in ["8761h", "8760h1ms", "99999999999999999999h", "18446744073709551615h"] {
+        for text in ["8761h", "8760h1ms", "8760h 1ns"] {
             assert_eq!(parse_duration(text), Err(DurationError::TooLong), "{text}");
+        }
+        for text in ["99999999999999999999h", "18446744073709551615h", "9223372036854775807h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 }
