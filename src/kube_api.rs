@@ -11,15 +11,18 @@ use kube::core::request::Request;
 use kube::{Client, Resource};
 use serde::Deserialize;
 use serde_json::Value;
-use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::metrics::Machine;
 
 pub mod client;
 pub mod crd_drift;
+
+mod error;
 mod events;
 pub mod pruned;
+
+pub use error::{ErrorKind, Fault};
 
 use events::Events;
 use pruned::Lean;
@@ -27,69 +30,6 @@ use pruned::Lean;
 /// Limit of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
 pub use apicredential::target::write_guard::WRITE_TIMEOUT as WRITE;
-
-/// Why a call failed. Nothing of the API server's text is kept: it can quote what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// 404.
-    #[error("the object does not exist")]
-    NotFound,
-    /// 409: another version, or it exists already; 422 for another uid.
-    #[error("the object has changed")]
-    Conflict,
-    /// 403 by RBAC.
-    #[error("the API server forbids the request")]
-    Forbidden,
-    /// Quota, an admission policy, or the API server's own validation.
-    #[error("the API server rejects the object")]
-    Rejected,
-    /// The namespace is being deleted.
-    #[error("the namespace is being deleted")]
-    NamespaceTerminating,
-    /// No answer, or none that says whether the request took effect.
-    #[error("the API server did not answer")]
-    Unavailable,
-}
-
-impl Fault {
-    /// The reason to report.
-    pub fn reason(self) -> Reason {
-        match self {
-            Self::Forbidden => Reason::Forbidden,
-            Self::Rejected => Reason::TargetWriteRejected,
-            Self::NotFound | Self::Conflict | Self::NamespaceTerminating | Self::Unavailable => Reason::ApiUnavailable,
-        }
-    }
-
-    /// The metric label.
-    const fn label(self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::Conflict => "conflict",
-            Self::Forbidden => "forbidden",
-            Self::Rejected => "rejected",
-            Self::NamespaceTerminating => "namespace_terminating",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
-    fn of(error: &kube::Error) -> Self {
-        let kube::Error::Api(status) = error else { return Self::Unavailable };
-        let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
-        match status.code {
-            404 => Self::NotFound,
-            409 => Self::Conflict,
-            403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::NamespaceTerminating,
-            // RBAC names the user and the verb; quota and admission policies do not.
-            403 if status.message.contains(" is forbidden: User ") => Self::Forbidden,
-            401 => Self::Forbidden,
-            // A uid in the patch that is not the object's: the object was deleted and created again.
-            422 if causes.iter().any(|cause| cause.field == "metadata.uid") => Self::Conflict,
-            400 | 403 | 413 | 422 => Self::Rejected,
-            _ => Self::Unavailable,
-        }
-    }
-}
 
 /// All that is asked of an object after a write.
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use apicredential_operator::cluster::ErrorKind;
 use k8s_openapi::NamespaceResourceScope;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, Resource};
@@ -175,9 +176,11 @@ impl Cluster {
         };
         match answer {
             Ok(object) => Ok(Seen::There(object)),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Seen::Absent),
-            Err(kube::Error::Api(status)) if status.code == 403 => Ok(Seen::Hidden),
-            Err(error) => Err(Failure::of(&error, &self.url)),
+            Err(error) => match ErrorKind::of(&error) {
+                ErrorKind::NotFound | ErrorKind::NotServed => Ok(Seen::Absent),
+                ErrorKind::Forbidden => Ok(Seen::Hidden),
+                _ => Err(Failure::of(&error, &self.url)),
+            },
         }
     }
 }

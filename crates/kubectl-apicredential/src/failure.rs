@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use apicredential::api::ApiCredential;
+use apicredential_operator::kube_api::ErrorKind;
 use kube::Resource as _;
 use kube::core::Status;
 
@@ -55,25 +56,31 @@ impl Failure {
         Self::new(Exit::Failed, message)
     }
 
-    /// What an error of the client means to whoever asked; `url` is the API server's.
-    pub fn of(error: &kube::Error, url: &str) -> Self {
-        match error {
-            kube::Error::Api(status) => Self::of_status(status),
-            kube::Error::Auth(error) => Self::new(
-                Exit::Cluster,
-                format!(
-                    "The login in the kubeconfig cannot be used: {error}. Log in again, or choose another --context or --user."
-                ),
-            ),
-            kube::Error::SerdeError(_) => Self::new(
+    /// What an error of the client means to the user; `api_server` is where the API server is.
+    pub fn of(error: &kube::Error, api_server: &str) -> Self {
+        match (ErrorKind::of(error), error) {
+            (_, kube::Error::Api(status)) => Self::of_status(status),
+            (ErrorKind::UnusableLogin, error) => {
+                let reason = match error {
+                    kube::Error::Auth(error) => error.to_string(),
+                    error => error.to_string(),
+                };
+                Self::new(
+                    Exit::Cluster,
+                    format!(
+                        "The login in the kubeconfig cannot be used: {reason}. Log in again, or choose another --context or --user."
+                    ),
+                )
+            }
+            (ErrorKind::Undecodable, _) => Self::new(
                 Exit::Cluster,
                 "The API server answered with something that is no ApiCredential of this version; compare the versions with: kubectl apicredential doctor",
             ),
-            kube::Error::ProxyProtocolDisabled { .. } | kube::Error::ProxyProtocolUnsupported { .. } => Self::new(
+            (_, kube::Error::ProxyProtocolDisabled { .. } | kube::Error::ProxyProtocolUnsupported { .. }) => Self::new(
                 Exit::Cluster,
                 "The kubeconfig names a proxy (proxy-url), which this plugin cannot use; choose a --context that reaches the API server directly.",
             ),
-            _ => Self::unreachable(url),
+            _ => Self::unreachable(api_server),
         }
     }
 
@@ -83,33 +90,40 @@ impl Failure {
     }
 
     /// No answer.
-    pub fn unreachable(url: &str) -> Self {
+    pub fn unreachable(api_server: &str) -> Self {
         let message = format!(
-            "The API server at {url} does not answer; check the network, or choose another one with --context or --kubeconfig."
+            "The API server at {api_server} does not answer; check the network, or choose another one with --context or --kubeconfig."
         );
         Self::new(Exit::Cluster, message)
     }
 
-    fn of_status(status: &Status) -> Self {
-        let (name, kind) =
-            status.details.as_ref().map_or(("", ""), |details| (details.name.as_str(), details.kind.as_str()));
+    /// What a response that reports a failure means to the user.
+    pub fn of_status(status: &Status) -> Self {
+        let kind = status.details.as_ref().map_or("", |details| details.kind.as_str());
         let text = status.message.trim_end_matches('.');
-        match status.code {
-            // Without a name it is the kind that is not found.
-            404 if name.is_empty() => Self::new(Exit::Cluster, format!("{NOT_INSTALLED} {INSTALL}")),
-            404 => Self::new(Exit::NotFound, format!("{text}.")),
-            401 => Self::new(
+        match ErrorKind::of_status(status) {
+            ErrorKind::NotServed => Self::new(Exit::Cluster, format!("{NOT_INSTALLED} {INSTALL}")),
+            ErrorKind::NotFound => Self::new(Exit::NotFound, format!("{text}.")),
+            ErrorKind::Unauthenticated => Self::new(
                 Exit::Cluster,
                 "The API server does not accept the login; log in again, or choose another --context or --user.",
             ),
-            403 => Self::new(Exit::Cluster, format!("{text}. {}", remedy_for_forbidden(kind))),
-            409 if status.reason == "AlreadyExists" => {
+            ErrorKind::Forbidden => Self::new(Exit::Cluster, format!("{text}. {}", remedy_for_forbidden(kind))),
+            ErrorKind::AlreadyExists => {
                 Self::new(Exit::Failed, format!("{text}; choose another name, or change it with kubectl edit."))
             }
-            400 | 409 | 422 => Self::new(Exit::Failed, format!("The API server refuses it: {text}.")),
-            code => Self::new(
+            ErrorKind::Conflict | ErrorKind::Rejected | ErrorKind::NamespaceTerminating => {
+                Self::new(Exit::Failed, format!("The API server rejects the object: {text}."))
+            }
+            ErrorKind::UnexpectedStatus
+            | ErrorKind::UnusableLogin
+            | ErrorKind::Undecodable
+            | ErrorKind::Unavailable => Self::new(
                 Exit::Cluster,
-                format!("The API server answered with status {code}: {text}. Try again, or ask its administrator."),
+                format!(
+                    "The API server answered with status {}: {text}. Try again, or ask its administrator.",
+                    status.code
+                ),
             ),
         }
     }
