@@ -17,9 +17,10 @@ use crate::metrics::Machine;
 
 pub mod client;
 pub mod crd_drift;
-
 mod error;
 mod events;
+pub mod kubeconfig;
+pub mod proxy;
 pub mod pruned;
 
 pub use error::{ErrorKind, Fault};

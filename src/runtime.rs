@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use apicredential::object_key::Key;
 use futures::{FutureExt as _, StreamExt as _};
-use kube::config::{KubeConfigOptions, Kubeconfig, NamedCluster};
 use kube::{Client, Config};
 use ring::rand::SecureRandom as _;
 use tokio::net::TcpListener;
@@ -26,6 +25,7 @@ use crate::http_server::{Health, Readiness, serve};
 use crate::kube_api::crd_drift;
 use crate::kube_api::{Cluster, client};
 use crate::lease::{Elector, Leadership, identity};
+use crate::kube_api::kubeconfig::{self, Environment, Selection};
 use crate::metrics::Metrics;
 use crate::process;
 use crate::provider_client::Wire;
@@ -110,9 +110,7 @@ impl Process {
         if settings.provider.route.may_change() {
             tokio::spawn(follow(settings.provider.route.clone(), route, Arc::clone(&wire)));
         }
-        let mut config = cluster_config().await.ok_or(
-            "no cluster is configured: run in a pod with a service account, or set KUBECONFIG to a readable file",
-        )?;
+        let mut config = cluster_config().await?;
         config.default_retry = false;
         config.read_timeout = Some(READ_TIMEOUT);
         config.connect_timeout = Some(Duration::from_secs(5));
@@ -346,20 +344,27 @@ impl Process {
     }
 }
 
-/// In a pod its service account, else what KUBECONFIG says.
-async fn cluster_config() -> Option<Config> {
+/// In a pod the configuration of its service account, elsewhere that of the kubeconfig. Environment variables of proxies
+/// are ignored.
+async fn cluster_config() -> Result<Config, String> {
     match Config::incluster() {
-        Ok(config) => Some(config),
-        Err(_) => {
-            let mut config = Config::from_kubeconfig(&KubeConfigOptions::default()).await.ok()?;
-            // The library would take a proxy from the environment, too.
-            let names_proxy = |it: &NamedCluster| it.cluster.as_ref().is_some_and(|it| it.proxy_url.is_some());
-            if !Kubeconfig::read().ok()?.clusters.iter().any(names_proxy) {
-                config.proxy_url = None;
-            }
-            Some(config)
-        }
+        Ok(config) => Ok(config),
+        Err(_) => kubeconfig_without_proxy(&Environment::of_process_without_proxies()).await,
     }
+}
+
+async fn kubeconfig_without_proxy(environment: &Environment) -> Result<Config, String> {
+    let config = kubeconfig::load(&Selection::default(), environment).await;
+    let config = config.map_err(|error| {
+        format!(
+            "no cluster is configured: {error}; run in a pod with a service account, or set KUBECONFIG to a kubeconfig with a current context"
+        )
+    })?;
+    if config.proxy_url.is_some() {
+        let reason = "the kubeconfig's cluster has a proxy-url, which the operator does not support; connect to the API server directly";
+        return Err(reason.to_owned());
+    }
+    Ok(config)
 }
 
 async fn stopped(stop: &mut channel::Receiver<bool>) {
@@ -381,4 +386,28 @@ fn stop_signal() -> std::io::Result<channel::Receiver<bool>> {
         sender.closed().await;
     });
     Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn config(cluster: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let text = format!(
+            "current-context: a\ncontexts: [{{name: a, context: {{cluster: a}}}}]\nclusters: [{{name: a, cluster: {{{cluster}}}}}]\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        kubeconfig_without_proxy(&Environment { kubeconfig: path.into(), ..Environment::default() }).await
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_with_a_proxy_is_rejected_instead_of_connecting_past_the_proxy() {
+        assert!(config("server: 'https://a.example'").await.is_ok());
+        let proxied = config("server: 'https://a.example', proxy-url: 'http://proxy.example:3128'").await;
+        assert!(proxied.unwrap_err().contains("proxy-url"));
+        let none = config("").await.unwrap_err();
+        assert!(none.starts_with("no cluster is configured: ") && none.contains("KUBECONFIG"), "{none}");
+    }
 }

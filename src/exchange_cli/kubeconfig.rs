@@ -8,10 +8,10 @@ use apicredential::reason::{Reason, Refusal};
 use apicredential::source;
 use apicredential::source::Values;
 use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::failure::Failure;
 use super::order::SourceSecret;
+use crate::kube_api::kubeconfig::{self, Environment, Selection};
 use crate::kube_api::{self, Fault, client};
 
 /// Reads the Secret and what the request needs of it, under the operator's rules.
@@ -19,8 +19,10 @@ pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result
     let config = config(secret).await?;
     let namespace = secret.name.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let name = &secret.name.name;
-    let client = client::for_secrets(&config).map_err(|_| {
-        Failure::local("the context's certificates or credentials are not usable; see what kubectl says with it")
+    let client = client::for_command(&config).map_err(|_| {
+        Failure::local(
+            "the certificates or credentials in the kubeconfig cannot be used; try them with kubectl, and choose another --context",
+        )
     })?;
     let found = kube_api::read_secret(client, &namespace, name, kube_api::READ).await;
     let found = found.map_err(|fault| unread(fault, &namespace, name))?;
@@ -29,31 +31,13 @@ pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result
 }
 
 async fn config(secret: &SourceSecret) -> Result<Config, Failure> {
-    let kubeconfig = match &secret.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path).map_err(|_| {
-            Failure::local(format!(
-                "--kubeconfig {} cannot be read as a kubeconfig; correct the path or the file",
-                path.display()
-            ))
-        })?,
-        None => Kubeconfig::read().map_err(|_| {
-            Failure::local(
-                "there is no readable kubeconfig; set --kubeconfig or KUBECONFIG, or give the credentials another way",
-            )
-        })?,
-    };
-    // The operator's client knows no proxy either, and going past one unasked would not do.
-    let proxy = kubeconfig.clusters.iter().any(|it| it.cluster.as_ref().is_some_and(|it| it.proxy_url.is_some()));
-    let options = KubeConfigOptions { context: secret.context.clone(), ..KubeConfigOptions::default() };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|_| {
-        Failure::local("the kubeconfig has no such context, or it is not complete; see kubectl config get-contexts, and set --context")
+    let selection =
+        Selection { file: secret.kubeconfig.clone(), context: secret.context.clone(), ..Selection::default() };
+    let config = kubeconfig::load(&selection, &Environment::of_process()).await;
+    let mut config = config.map_err(|error| {
+        let others = if error.is_missing() { ", or give the credentials another way" } else { "" };
+        Failure::local(format!("{error}; {}{others}", error.remedy()))
     })?;
-    if proxy && config.proxy_url.is_some() {
-        return Err(Failure::local(
-            "the kubeconfig names a proxy-url, which is not supported here; pipe the values of the Secret from kubectl instead",
-        ));
-    }
-    config.proxy_url = None;
     config.connect_timeout = Some(Duration::from_secs(5));
     Ok(config)
 }

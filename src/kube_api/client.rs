@@ -1,4 +1,5 @@
-//! The client for Secrets, whose connections do not outlive their use.
+//! Clients for the API server that kube does not offer: one whose connections do not outlive their use, for Secrets, and
+//! one that passes through a proxy, for commands.
 //!
 //! What a connection carried last stays in its buffers, decrypted, until more traffic covers it or the connection
 //! closes. Watches and the lease keep theirs open for good, so no Secret may pass there. Nor would it be enough to give
@@ -7,7 +8,11 @@
 
 use std::time::Duration;
 
+use http::Uri;
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{ClientBuilder, ConfigExt as _};
 use kube::{Client, Config};
@@ -16,15 +21,70 @@ use tower::{BoxError, ServiceBuilder};
 /// As for providers. The pool looks this often, so that a connection is closed within twice this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A client like kube's own, without retries, whose idle connections are closed. Timeouts are up to the caller.
+/// A client like kube's own, without retries, whose idle connections are closed. Timeouts are up to the caller. It knows
+/// no proxy.
 ///
 /// # Errors
 /// The configuration's certificates or credentials are not usable.
 pub fn for_secrets(config: &Config) -> kube::Result<Client> {
+    with_connector(config, config.rustls_https_connector()?)
+}
+
+/// The same through [`Config::proxy_url`], for a command that a user runs. kube's own client would need a feature that
+/// also makes it read `NO_PROXY`, by rules that are not kubectl's (see [`super::proxy`]).
+///
+/// # Errors
+/// The configuration's certificates or credentials are not usable.
+pub fn for_command(config: &Config) -> kube::Result<Client> {
+    let mut direct = HttpConnector::new();
+    direct.enforce_http(false);
+    direct.set_connect_timeout(config.connect_timeout);
+    let Some((scheme, proxy)) = config.proxy_url.as_ref().and_then(|url| Some((url.scheme_str()?, intercept(url)?)))
+    else {
+        return with_connector(config, config.rustls_https_connector_with_connector(direct)?);
+    };
+    match scheme {
+        "socks5" | "socks5h" => {
+            let mut through = SocksV5::new(proxy.uri().clone(), direct);
+            if let Some((user, password)) = proxy.raw_auth() {
+                through = through.with_auth(user.to_owned(), password.to_owned());
+            }
+            with_connector(config, config.rustls_https_connector_with_connector(through)?)
+        }
+        // TLS to the proxy has the settings of TLS to the API server, as for kubectl.
+        "https" => {
+            let through = tunnel(&proxy, config.rustls_https_connector_with_connector(direct)?);
+            with_connector(config, config.rustls_https_connector_with_connector(through)?)
+        }
+        _ => {
+            let through = tunnel(&proxy, direct);
+            with_connector(config, config.rustls_https_connector_with_connector(through)?)
+        }
+    }
+}
+
+/// A proxy's URL taken apart: where it is, and the login for it.
+fn intercept(proxy: &Uri) -> Option<Intercept> {
+    // The host does not matter: this matcher has one proxy for all of them.
+    Matcher::builder().all(proxy.to_string()).build().intercept(&Uri::from_static("https://api-server"))
+}
+
+fn tunnel<C>(proxy: &Intercept, connector: C) -> Tunnel<C> {
+    let tunnel = Tunnel::new(proxy.uri().clone(), connector);
+    match proxy.basic_auth() {
+        Some(login) => tunnel.with_auth(login.clone()),
+        None => tunnel,
+    }
+}
+
+fn with_connector<C>(config: &Config, connector: C) -> kube::Result<Client>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
     let pool = legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .build(config.rustls_https_connector()?);
+        .build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

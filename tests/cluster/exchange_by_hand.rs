@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::life::Scene;
 use crate::support::account::operator_rules_without;
-use crate::transcript::{Run, Transcript, file};
+use crate::support::proxy::Proxy;
+use crate::transcript::{Run, Transcript, command, file, flags};
 
 const SECRET: &str = "+}B{KGTG6#zG%P;tQm0C";
 
@@ -85,6 +86,8 @@ async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
     let alone = run(&mut transcript, "no kubeconfig", &words).await;
     let account = scene.space.account("stranger", &operator_rules_without("secrets", &["get"])).await;
     transcript.variable("KUBECONFIG", &account.kubeconfig);
+    let path = account.kubeconfig.display().to_string();
+    transcript.show(&path.replace(&scene.space.name, "care"), "KUBECONFIG");
     let forbidden = run(&mut transcript, "no right to read Secrets", &words).await;
     let context = run(&mut transcript, "no such context", &[&words[..], &["--context", "elsewhere"]].concat()).await;
     let nowhere = [&words[..], &["--kubeconfig", "/nowhere/config"]].concat();
@@ -95,6 +98,38 @@ async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
     let codes = [alone, forbidden, context, unread, silent].map(|run| run.code);
     assert_eq!((codes, client.count()), ([7; 5], 0));
     transcript.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_secret_is_read_with_kubectls_rules_for_kubeconfigs_and_proxies() {
+    let scene = Scene::new().await;
+    let (space, client) = (&scene.space, scene.stand_in.welkin("VBOPNRYRWJIP"));
+    client.accept(SECRET);
+    space.source("welkin-client", Some("welkin"), &[("secret", SECRET)]).await;
+    let address = space.plane.url().trim_start_matches("https://").to_owned();
+    let proxy = Proxy::to(&address).await;
+    let text = std::fs::read_to_string(space.plane.admin_kubeconfig()).unwrap();
+    let mut config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let cluster = &mut config["clusters"][0]["cluster"];
+    // Only the proxy knows this host; its certificate is that of the real one.
+    cluster["server"] = json!("https://api-server.invalid:6443");
+    cluster["tls-server-name"] = json!(address.split(':').next().unwrap());
+    let path = file("kubeconfig", config.to_string().as_bytes());
+    let list = std::env::join_paths(["/nowhere/config", &path]).unwrap();
+    let source = format!("{}/welkin-client", space.name);
+    let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP", "--from-secret", &source];
+    let exchange = |variables: &[(&'static str, PathBuf)]| {
+        let variables = [&[("KUBECONFIG", PathBuf::from(&list))], variables].concat();
+        let mut command = command(&words, &flags(&scene.stand_in), &variables);
+        tokio::task::block_in_place(|| Run::of(&command.output().unwrap()))
+    };
+    let of_environment = ("HTTPS_PROXY", PathBuf::from(proxy.origin()));
+    let past_it = exchange(&[of_environment.clone(), ("NO_PROXY", ".invalid".into())]);
+    assert_eq!((past_it.code, client.count(), proxy.tunnels()), (7, 0, 0), "{}", past_it.stderr);
+    let exchanged = exchange(&[of_environment]);
+    assert_eq!((exchanged.code, client.count()), (0, 1), "{}", exchanged.stderr);
+    // The provider is reached as its own flags say.
+    assert_eq!(proxy.targets(), ["api-server.invalid:6443"]);
 }
 
 /// The same kubeconfig, whose context names a namespace.

@@ -16,6 +16,7 @@ mod create;
 mod doctor;
 mod failures;
 mod krew;
+mod kubeconfig;
 mod kubectl;
 #[path = "../cluster/life.rs"]
 mod life;

@@ -21,6 +21,7 @@ pub use crate::support::plugin::plugin as program;
 pub struct Transcript {
     name: &'static str,
     kubeconfig: PathBuf,
+    variables: Vec<(&'static str, String)>,
     home: tempfile::TempDir,
     stdin: Option<String>,
     /// What differs from run to run, and what stands for it.
@@ -43,6 +44,7 @@ impl Transcript {
     pub fn new(name: &'static str, scene: &Scene) -> Self {
         let mut transcript = Self::bare(name, scene.space.plane.admin_kubeconfig());
         transcript.sentinels = Sentinels::of_providers(&[scene.stand_in.witness()]);
+        transcript.replace(&scene.space.plane.admin_kubeconfig().display().to_string(), "KUBECONFIG");
         transcript.replace(&scene.space.name, "NAMESPACE");
         transcript.replace(&scene.stand_in.origin(), "https://provider");
         transcript.replace(&scene.space.plane.url(), "https://api-server");
@@ -55,7 +57,17 @@ impl Transcript {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let stand_for = vec![(home.path().display().to_string(), "HOME"), (version, "VERSION")];
         let sentinels = Sentinels::new([]);
-        Self { name, kubeconfig, home, stdin: None, stand_for, sentinels, has_spans: true, text: String::new() }
+        Self {
+            name,
+            kubeconfig,
+            variables: Vec::new(),
+            home,
+            stdin: None,
+            stand_for,
+            sentinels,
+            has_spans: true,
+            text: String::new(),
+        }
     }
 
     /// What differs from run to run.
@@ -74,9 +86,16 @@ impl Transcript {
         path.clone_into(&mut self.kubeconfig);
     }
 
-    /// A file in the session's home; its path.
+    /// Sets a further environment variable from here on.
+    pub fn variable(&mut self, name: &'static str, value: &str) {
+        self.variables.retain(|(set, _)| *set != name);
+        self.variables.push((name, value.to_owned()));
+    }
+
+    /// A file in the session's home, perhaps in a folder there; its path.
     pub fn file(&self, name: &str, content: &str) -> String {
         let path = self.home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path.display().to_string()
     }
@@ -112,6 +131,7 @@ impl Transcript {
         if !self.kubeconfig.as_os_str().is_empty() {
             command.env("KUBECONFIG", &self.kubeconfig);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();

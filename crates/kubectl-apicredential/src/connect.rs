@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use apicredential_operator::cluster::ErrorKind;
+use apicredential_operator::cluster::kubeconfig::{self, Environment, LoadError, Selection};
+use apicredential_operator::cluster::{ErrorKind, connect, proxy};
 use k8s_openapi::NamespaceResourceScope;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, Resource};
 
 use crate::failure::{Exit, Failure};
@@ -66,8 +66,8 @@ pub struct Cluster {
     pub client: Client,
     /// The namespace to work in.
     pub namespace: String,
-    /// The API server's.
-    pub url: String,
+    /// The API server's URL, and the proxy that leads there, for messages.
+    api_server: String,
     limit: Option<Duration>,
 }
 
@@ -83,57 +83,51 @@ impl Connect {
             return Err(Failure::new(Exit::Usage, "--as-group is given without --as; name the user, too."));
         }
         let mut config = self.config().await?;
-        config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         if let Some(user) = &self.impersonate {
             config.auth_info.impersonate = Some(user.clone());
             config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
         }
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        let client = Client::try_from(config).map_err(|error| Failure::of(&error, &url))?;
+        let api_server = describe(&config);
+        let client = connect::for_command(&config).map_err(|error| Failure::of(&error, &api_server))?;
         let limit = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
-        Ok(Cluster { client, namespace, url, limit: (limit > Duration::ZERO).then_some(limit) })
+        Ok(Cluster { client, namespace, api_server, limit: (limit > Duration::ZERO).then_some(limit) })
     }
 
     async fn config(&self) -> Result<Config, Failure> {
-        let options =
-            KubeConfigOptions { context: self.context.clone(), cluster: self.cluster.clone(), user: self.user.clone() };
-        let asked_for = options.context.is_some() || options.cluster.is_some() || options.user.is_some();
-        if let Some(path) = &self.kubeconfig {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| refuse(&error))?;
-            return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| refuse(&error));
-        }
-        match Config::from_kubeconfig(&options).await {
+        let selection = Selection {
+            file: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+        };
+        let is_chosen = [&self.context, &self.cluster, &self.user].iter().any(|name| name.is_some());
+        let environment = Environment::of_process();
+        match kubeconfig::load(&selection, &environment).await {
             Ok(config) => Ok(config),
-            Err(error) if asked_for => Err(refuse(&error)),
-            // In a pod there is none, and kubectl takes the service account.
-            Err(error) => Config::incluster().map_err(|_| refuse(&error)),
+            // In a pod kubectl uses the service account if there is no kubeconfig.
+            Err(error) if error.is_missing() && !is_chosen && self.kubeconfig.is_none() => {
+                let mut config = Config::incluster().map_err(|_| refuse(&error))?;
+                config.proxy_url = kubeconfig::proxy_of(&config, &environment).map_err(|error| refuse(&error))?;
+                Ok(config)
+            }
+            Err(error) => Err(refuse(&error)),
         }
     }
 }
 
-fn refuse(error: &KubeconfigError) -> Failure {
-    let message = match error {
-        KubeconfigError::ReadConfig(error, path) => format!(
-            "{} cannot be read ({}); give the path of a kubeconfig with --kubeconfig or KUBECONFIG.",
-            path.display(),
-            error.kind()
-        ),
-        KubeconfigError::FindPath => "give the path of a kubeconfig with --kubeconfig or KUBECONFIG.".to_owned(),
-        KubeconfigError::CurrentContextNotSet => {
-            "the kubeconfig has no current context; choose one of those that kubectl config get-contexts lists, with --context."
-                .to_owned()
-        }
-        KubeconfigError::LoadContext(name) => {
-            format!("the kubeconfig has no context {name}; kubectl config get-contexts lists those that it has.")
-        }
-        KubeconfigError::LoadClusterOfContext(name) => {
-            format!("the kubeconfig has no cluster {name}; kubectl config get-clusters lists those that it has.")
-        }
-        _ => format!("{error}; correct the kubeconfig."),
-    };
-    Failure::new(Exit::Cluster, format!("No cluster is configured: {message}"))
+fn refuse(error: &LoadError) -> Failure {
+    Failure::new(Exit::Cluster, format!("No cluster is configured: {error}; {}.", error.remedy()))
+}
+
+fn describe(config: &Config) -> String {
+    let url = config.cluster_url.to_string();
+    let url = url.trim_end_matches('/');
+    match &config.proxy_url {
+        Some(proxy) => format!("{url} (through the proxy {})", proxy::origin(proxy)),
+        None => url.to_owned(),
+    }
 }
 
 impl Cluster {
@@ -159,28 +153,38 @@ impl Cluster {
         Api::namespaced(self.client.clone(), name)
     }
 
+    /// What an error of the client means to the user.
+    pub fn failure(&self, error: &kube::Error) -> Failure {
+        Failure::of(error, &self.api_server)
+    }
+
     /// One request, within the limit.
     pub async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
         let answer = match self.limit {
             None => request.await,
-            Some(limit) => tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.url))?,
+            Some(limit) => {
+                tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.api_server))?
+            }
         };
-        answer.map_err(|error| Failure::of(&error, &self.url))
+        answer.map_err(|error| self.failure(&error))
     }
 
     /// One request for something that may not be there, or not be for these eyes.
     pub async fn look<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<Seen<T>, Failure> {
         let answer = match self.limit {
             None => request.await,
-            Some(limit) => tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.url))?,
+            Some(limit) => {
+                tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.api_server))?
+            }
         };
-        match answer {
-            Ok(object) => Ok(Seen::There(object)),
-            Err(error) => match ErrorKind::of(&error) {
-                ErrorKind::NotFound | ErrorKind::NotServed => Ok(Seen::Absent),
-                ErrorKind::Forbidden => Ok(Seen::Hidden),
-                _ => Err(Failure::of(&error, &self.url)),
-            },
+        let error = match answer {
+            Ok(object) => return Ok(Seen::There(object)),
+            Err(error) => error,
+        };
+        match ErrorKind::of(&error) {
+            ErrorKind::NotFound | ErrorKind::NotServed => Ok(Seen::Absent),
+            ErrorKind::Forbidden => Ok(Seen::Hidden),
+            _ => Err(self.failure(&error)),
         }
     }
 }

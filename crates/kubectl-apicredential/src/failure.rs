@@ -76,10 +76,6 @@ impl Failure {
                 Exit::Cluster,
                 "The API server answered with something that is no ApiCredential of this version; compare the versions with: kubectl apicredential doctor",
             ),
-            (_, kube::Error::ProxyProtocolDisabled { .. } | kube::Error::ProxyProtocolUnsupported { .. }) => Self::new(
-                Exit::Cluster,
-                "The kubeconfig names a proxy (proxy-url), which this plugin cannot use; choose a --context that reaches the API server directly.",
-            ),
             _ => Self::unreachable(api_server),
         }
     }

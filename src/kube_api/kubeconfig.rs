@@ -1,0 +1,405 @@
+//! Reads kubeconfigs by kubectl's rules: which files, how they are merged, and what the result means.
+//!
+//! kube-client reads single files well and resolves their relative paths as kubectl does. What differs from kubectl is
+//! done here: it fails on a missing file in `KUBECONFIG`, takes an empty text for a value, connects without a login when
+//! the named user does not exist, and has other rules for proxies (see [`super::proxy`]).
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kube::Config;
+use kube::config::{
+    AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError, NamedContext,
+};
+use thiserror::Error;
+
+use super::proxy::{self, InvalidVariable, ProxyVariables};
+
+/// Keeps kube-client from reading proxy variables where [`Environment`] decides; it never becomes part of a result.
+const UNUSED_PROXY: &str = "http://unused.invalid";
+
+/// What a command line selects in the kubeconfig. `None` leaves the choice to the kubeconfig.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// The only file that is read, in place of those in `KUBECONFIG`.
+    pub file: Option<PathBuf>,
+    /// A context, in place of the current one.
+    pub context: Option<String>,
+    /// A cluster, in place of the context's.
+    pub cluster: Option<String>,
+    /// A user, in place of the context's.
+    pub user: Option<String>,
+}
+
+/// The environment variables that count.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `KUBECONFIG`: a list of files.
+    pub kubeconfig: OsString,
+    /// `HOME`: the default file is `.kube/config` below it.
+    pub home: OsString,
+    /// The proxy variables; `None` ignores them.
+    pub proxies: Option<ProxyVariables>,
+}
+
+impl Environment {
+    /// That of this process, as kubectl reads it.
+    pub fn of_process() -> Self {
+        Self { proxies: Some(ProxyVariables::of_process()), ..Self::of_process_without_proxies() }
+    }
+
+    /// The same, but without the proxy variables: the operator ignores them.
+    pub fn of_process_without_proxies() -> Self {
+        let read = |name| std::env::var_os(name).unwrap_or_default();
+        Self { kubeconfig: read("KUBECONFIG"), home: read("HOME"), proxies: None }
+    }
+
+    /// The files to merge, the most important first, none twice.
+    fn files(&self) -> Vec<PathBuf> {
+        if !self.kubeconfig.is_empty() {
+            let mut known = HashSet::new();
+            let listed = std::env::split_paths(&self.kubeconfig).filter(|path| !path.as_os_str().is_empty());
+            return listed.filter(|path| known.insert(path.clone())).collect();
+        }
+        if self.home.is_empty() { Vec::new() } else { vec![Path::new(&self.home).join(".kube/config")] }
+    }
+}
+
+/// Paths as messages list them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files(Vec<PathBuf>);
+
+impl fmt::Display for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, path) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if index > 0 { ", " } else { "" }, path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no configuration. [`LoadError::remedy`] has the fix. Nothing of a file's content is kept but names.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LoadError {
+    /// Neither `KUBECONFIG` nor `HOME` names a file.
+    #[error("no kubeconfig was found: neither KUBECONFIG nor HOME is set")]
+    NoFile,
+    /// No file of the list exists, or all are empty.
+    #[error("no kubeconfig with content was found at {0}")]
+    Missing(Files),
+    /// A file that cannot be opened, or is not text.
+    #[error("the kubeconfig {} cannot be read ({kind})", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        kind: io::ErrorKind,
+    },
+    /// A file that is not YAML, or has other fields than a kubeconfig.
+    #[error("{} is not a valid kubeconfig{}", .path.display(), .line.map(|line| format!(" (line {line})")).unwrap_or_default())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where, if that is known.
+        line: Option<u64>,
+    },
+    /// `kind` or `apiVersion` of a file differ from the others'.
+    #[error("the kubeconfigs {0} have different values of kind or apiVersion")]
+    Mismatch(Files),
+    /// No context is selected.
+    #[error("the kubeconfig {0} has no current context")]
+    NoCurrentContext(Files),
+    /// There is no such context.
+    #[error("the kubeconfig {files} has no context {name:?}")]
+    NoContext {
+        /// Where it was looked for.
+        files: Files,
+        /// The context.
+        name: String,
+    },
+    /// There is no such cluster.
+    #[error("the kubeconfig {files} has no cluster {name:?}")]
+    NoCluster {
+        /// Where it was looked for.
+        files: Files,
+        /// The cluster.
+        name: String,
+    },
+    /// There is no such user.
+    #[error("the kubeconfig {files} has no user {name:?}")]
+    NoUser {
+        /// Where it was looked for.
+        files: Files,
+        /// The user.
+        name: String,
+    },
+    /// The API server's URL is missing or invalid.
+    #[error("the cluster {cluster:?} in the kubeconfig {files} has no valid URL in server")]
+    Server {
+        /// Where it was found.
+        files: Files,
+        /// The cluster.
+        cluster: String,
+    },
+    /// A file that the kubeconfig refers to.
+    #[error("the file {} in {field} of the kubeconfig cannot be read ({kind})", .path.display())]
+    File {
+        /// The kubeconfig's field.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        kind: io::ErrorKind,
+    },
+    /// A certificate that is not one.
+    #[error("{field} in the kubeconfig {files} is not a PEM certificate")]
+    Certificate {
+        /// Where it was found.
+        files: Files,
+        /// The kubeconfig's field.
+        field: &'static str,
+    },
+    /// `proxy-url` is not the URL of a proxy.
+    #[error("proxy-url of the cluster {cluster:?} in the kubeconfig {files} is not the URL of a proxy")]
+    ProxyUrl {
+        /// Where it was found.
+        files: Files,
+        /// The cluster.
+        cluster: String,
+    },
+    /// An environment variable is not the URL of a proxy.
+    #[error("the environment variable {0} is not the URL of a proxy")]
+    ProxyVariable(&'static str),
+}
+
+impl LoadError {
+    /// What to do, as the second half of a sentence. It assumes the flags `--kubeconfig` and `--context`.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoFile | Self::Missing(_) | Self::Unreadable { .. } => {
+                "give the path of a kubeconfig with --kubeconfig or KUBECONFIG"
+            }
+            Self::Malformed { .. } | Self::Mismatch(_) | Self::Server { .. } | Self::Certificate { .. } => {
+                "correct the kubeconfig"
+            }
+            Self::NoCurrentContext(_) => "choose a context with --context; kubectl config get-contexts lists them",
+            Self::NoContext { .. } => "kubectl config get-contexts lists the contexts that exist",
+            Self::NoCluster { .. } => "kubectl config get-clusters lists the clusters that exist",
+            Self::NoUser { .. } => "kubectl config get-users lists the users that exist",
+            Self::File { .. } => {
+                "correct the path; a relative path starts at the folder of the kubeconfig that holds it"
+            }
+            Self::ProxyUrl { .. } | Self::ProxyVariable(_) => {
+                "write it as http://host:port, https://host:port or socks5://host:port"
+            }
+        }
+    }
+
+    /// Whether there is no kubeconfig at all, which in a pod leads kubectl to the service account.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::NoFile | Self::Missing(_))
+    }
+}
+
+impl From<InvalidVariable> for LoadError {
+    fn from(InvalidVariable(name): InvalidVariable) -> Self {
+        Self::ProxyVariable(name)
+    }
+}
+
+/// The configuration for the selected cluster and user, with the proxy that leads there.
+///
+/// # Errors
+/// There is no kubeconfig, or it does not fit the selection, or something in it is missing or invalid.
+pub async fn load(selection: &Selection, environment: &Environment) -> Result<Config, LoadError> {
+    let Merged { mut kubeconfig, files } = read(selection, environment)?;
+    let (context, name) = select(&mut kubeconfig, selection, &files)?;
+    let found = kubeconfig.clusters.iter_mut().find(|it| it.name == name).and_then(|it| it.cluster.as_mut());
+    let Some(cluster) = found else { return Err(LoadError::NoCluster { files, name }) };
+    let server = cluster.server.as_deref().and_then(|server| server.parse().ok());
+    let Some(server) = server else { return Err(LoadError::Server { files, cluster: name }) };
+    let (proxy, in_kubeconfig) = match (&cluster.proxy_url, &environment.proxies) {
+        (Some(url), _) => match proxy::parse(url) {
+            Some(proxy) => (Some(proxy), true),
+            None => return Err(LoadError::ProxyUrl { files, cluster: name }),
+        },
+        (None, Some(variables)) => (variables.proxy_for(&server)?, false),
+        (None, None) => (None, false),
+    };
+    if !in_kubeconfig {
+        cluster.proxy_url = Some(UNUSED_PROXY.to_owned());
+    }
+    let options = KubeConfigOptions { context, cluster: selection.cluster.clone(), user: selection.user.clone() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.map_err(|error| config_error(error, files, name))?;
+    config.proxy_url = proxy;
+    if !in_kubeconfig && let Some(cluster) = config.auth_info.exec.as_mut().and_then(|exec| exec.cluster.as_mut()) {
+        cluster.proxy_url = None;
+    }
+    check_files(&config.auth_info)?;
+    Ok(config)
+}
+
+/// The proxy for an API server that no kubeconfig names, as that of a pod's own cluster.
+///
+/// # Errors
+/// The variable that applies holds no URL of a proxy.
+pub fn proxy_of(config: &Config, environment: &Environment) -> Result<Option<http::Uri>, LoadError> {
+    let variables = environment.proxies.as_ref();
+    Ok(variables.map(|variables| variables.proxy_for(&config.cluster_url)).transpose()?.flatten())
+}
+
+struct Merged {
+    kubeconfig: Kubeconfig,
+    /// Where it comes from.
+    files: Files,
+}
+
+/// Merges the files; what an earlier one sets wins.
+fn read(selection: &Selection, environment: &Environment) -> Result<Merged, LoadError> {
+    let (searched, is_list) = match &selection.file {
+        Some(file) => (vec![file.clone()], false),
+        None => (environment.files(), true),
+    };
+    if searched.is_empty() {
+        return Err(LoadError::NoFile);
+    }
+    let (mut merged, mut files) = (Kubeconfig::default(), Vec::new());
+    for path in &searched {
+        let next = match Kubeconfig::read_from(path) {
+            Ok(next) => without_empty_values(next),
+            Err(KubeconfigError::ReadConfig(error, _)) if is_list && error.kind() == io::ErrorKind::NotFound => {
+                continue;
+            }
+            Err(error) => return Err(read_error(error, path)),
+        };
+        files.push(path.clone());
+        merged = merged.merge(next).map_err(|_| LoadError::Mismatch(Files(files.clone())))?;
+    }
+    let is_empty = merged.current_context.is_none()
+        && merged.contexts.is_empty()
+        && merged.clusters.is_empty()
+        && merged.auth_infos.is_empty();
+    if is_empty {
+        return Err(LoadError::Missing(Files(searched)));
+    }
+    Ok(Merged { kubeconfig: merged, files: Files(files) })
+}
+
+fn read_error(error: KubeconfigError, path: &Path) -> LoadError {
+    let path = path.to_owned();
+    match error {
+        KubeconfigError::ReadConfig(error, _) => LoadError::Unreadable { path, kind: error.kind() },
+        KubeconfigError::Parse(error) => {
+            let line = error.location().map(|location| location.line());
+            LoadError::Malformed { path, line }
+        }
+        _ => LoadError::Malformed { path, line: None },
+    }
+}
+
+/// The context and the cluster to use; a cluster that is selected needs no context.
+fn select(
+    kubeconfig: &mut Kubeconfig,
+    selection: &Selection,
+    files: &Files,
+) -> Result<(Option<String>, String), LoadError> {
+    if let Some(name) = &selection.user
+        && !kubeconfig.auth_infos.iter().any(|user| user.name == *name)
+    {
+        return Err(LoadError::NoUser { files: files.clone(), name: name.clone() });
+    }
+    let Some(name) = selection.context.clone().or_else(|| kubeconfig.current_context.clone()) else {
+        let Some(cluster) = selection.cluster.clone() else {
+            return Err(LoadError::NoCurrentContext(files.clone()));
+        };
+        let context = Context { cluster: cluster.clone(), user: selection.user.clone(), ..Context::default() };
+        // No context of the files has an empty name that anybody could select.
+        kubeconfig.contexts.insert(0, NamedContext { context: Some(context), ..NamedContext::default() });
+        return Ok((Some(String::new()), cluster));
+    };
+    let named = kubeconfig.contexts.iter().find(|context| context.name == name);
+    let Some(context) = named.and_then(|named| named.context.as_ref()) else {
+        return Err(LoadError::NoContext { files: files.clone(), name });
+    };
+    let cluster = selection.cluster.clone().unwrap_or_else(|| context.cluster.clone());
+    Ok((Some(name), cluster))
+}
+
+fn config_error(error: KubeconfigError, files: Files, cluster: String) -> LoadError {
+    match error {
+        KubeconfigError::LoadCertificateAuthority(LoadDataError::ReadFile(error, path)) => {
+            LoadError::File { field: "certificate-authority", path, kind: error.kind() }
+        }
+        KubeconfigError::LoadCertificateAuthority(_) => {
+            LoadError::Certificate { files, field: "certificate-authority-data" }
+        }
+        KubeconfigError::ParseCertificates(_) => LoadError::Certificate { files, field: "certificate-authority" },
+        // The others were ruled out before.
+        _ => LoadError::Server { files, cluster },
+    }
+}
+
+/// kube-client reads these files later, and does not say then which one is missing.
+fn check_files(user: &AuthInfo) -> Result<(), LoadError> {
+    for (field, path, is_unused) in [
+        ("client-certificate", &user.client_certificate, user.client_certificate_data.is_some()),
+        ("client-key", &user.client_key, user.client_key_data.is_some()),
+        ("tokenFile", &user.token_file, user.token.is_some()),
+    ] {
+        if let Some(path) = path.as_ref().filter(|_| !is_unused)
+            && let Err(error) = File::open(path)
+        {
+            return Err(LoadError::File { field, path: path.into(), kind: error.kind() });
+        }
+    }
+    Ok(())
+}
+
+/// An empty text is no value for kubectl; `kubectl config unset current-context` leaves one.
+fn without_empty_values(mut kubeconfig: Kubeconfig) -> Kubeconfig {
+    unset_empty(&mut kubeconfig.current_context);
+    for context in kubeconfig.contexts.iter_mut().filter_map(|it| it.context.as_mut()) {
+        unset_empty(&mut context.namespace);
+        unset_empty(&mut context.user);
+    }
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|it| it.cluster.as_mut()) {
+        let Cluster { certificate_authority: ca, certificate_authority_data: data, proxy_url, tls_server_name, .. } =
+            cluster;
+        unset_no_file(ca);
+        for text in [data, proxy_url, tls_server_name] {
+            unset_empty(text);
+        }
+    }
+    for user in kubeconfig.auth_infos.iter_mut().filter_map(|it| it.auth_info.as_mut()) {
+        unset_no_file(&mut user.client_certificate);
+        unset_no_file(&mut user.client_key);
+        unset_no_file(&mut user.token_file);
+        unset_empty(&mut user.client_certificate_data);
+        unset_empty(&mut user.impersonate);
+        unset_empty_secret(&mut user.client_key_data);
+        unset_empty_secret(&mut user.token);
+    }
+    kubeconfig
+}
+
+fn unset_empty(text: &mut Option<String>) {
+    text.take_if(|text| text.is_empty());
+}
+
+fn unset_empty_secret(secret: &mut Option<secrecy::SecretString>) {
+    use secrecy::ExposeSecret as _;
+    secret.take_if(|secret| secret.expose_secret().is_empty());
+}
+
+/// An empty path was resolved to the folder of the kubeconfig.
+fn unset_no_file(path: &mut Option<String>) {
+    path.take_if(|path| path.is_empty() || path.ends_with('/'));
+}
+
+#[cfg(test)]
+mod tests;
