@@ -131,6 +131,12 @@ fn describe(config: &Config) -> String {
 }
 
 impl Cluster {
+    /// One that is reached by this client, for tests.
+    #[cfg(test)]
+    pub fn of_client(client: Client, namespace: &str) -> Self {
+        Self { client, namespace: namespace.to_owned(), api_server: "https://api-server".to_owned(), limit: None }
+    }
+
     /// Where a command looks.
     pub fn scope(&self, all: bool) -> Scope {
         if all { Scope::All } else { Scope::Namespace(self.namespace.clone()) }

@@ -96,7 +96,7 @@ pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Resul
         }
     }
     if let Some(timeout) = flags.wait {
-        told.extend(wait::answers(cluster, open, timeout, &teller).await?);
+        told.extend(wait::answers(cluster, &cluster.scope(flags.all_namespaces), open, timeout, &teller).await?);
     }
     if let Some(machine) = flags.output {
         // People have read them in the order in which they were known.

@@ -1,26 +1,30 @@
 //! Waiting for the answer to a request.
 //!
-//! The Secret says it exactly: it carries the text of the request that its token answers. Whoever may not read it learns a
-//! failure from `lastHandledRenewRequest`, and a success from `revision`, which counts the exchanges that ended well.
+//! A watch of the ApiCredentials shows each change of a status. The Secret has the exact answer: it carries the text of the
+//! request that its token answers, and is read when the status reports another token or a higher `revision`, which counts the exchanges that ended well. Users
+//! who may not read it learn a success from `revision` alone, and everyone learns a failure from `lastHandledRenewRequest`.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use apicredential::annotations;
-use apicredential::api::ApiCredential;
+use apicredential::api::{ApiCredential, ApiCredentialStatus, TokenStatus};
 use apicredential::reason::{Class, Reason};
 use apicredential_operator::clock::{self, Mark};
+use apicredential_operator::kube_api::ErrorKind;
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
 use tokio::time::sleep;
 
 use super::{Answer, Teller, Told, renewed};
-use crate::connect::{Cluster, Seen};
-use crate::failure::Failure;
+use crate::connect::{Cluster, Scope, Seen};
+use crate::failure::{Exit, Failure};
 use crate::view::{condition, status};
 
-/// How often each is looked at.
-const PACE: Duration = Duration::from_secs(1);
 /// A refusal that stands for so long after the request is the answer to it: the operator needs no more for a look.
 const REFUSED_AFTER: Duration = Duration::from_secs(10);
 
@@ -32,6 +36,9 @@ pub(super) struct Asked {
     target: String,
     text: String,
     revision: i64,
+    token: Option<TokenStatus>,
+    /// The credential as the watch has shown it last.
+    last: Option<ApiCredential>,
 }
 
 /// What the user sees of a target.
@@ -45,12 +52,15 @@ enum Sight {
 impl Asked {
     /// Of the credential as it was after the annotation was set.
     pub(super) fn of(credential: ApiCredential) -> Self {
+        let ApiCredentialStatus { revision, token, .. } = status(&credential);
         Self {
             namespace: credential.namespace().unwrap_or_default(),
             name: credential.name_any(),
             text: credential.annotations().get(annotations::RENEW_REQUESTED_AT).cloned().unwrap_or_default(),
-            revision: status(&credential).revision.unwrap_or(0),
+            revision: revision.unwrap_or(0),
+            token,
             target: credential.spec.target.name,
+            last: None,
         }
     }
 
@@ -93,52 +103,197 @@ impl Asked {
     }
 }
 
-/// Waits for all of them; each is told of as soon as it is known.
+/// Waits for the results of all requests and reports each as soon as it is known. One watch serves all of them; it is
+/// restarted when it breaks.
 pub(super) async fn answers(
     cluster: &Cluster,
-    mut open: Vec<Asked>,
+    scope: &Scope,
+    open: Vec<Asked>,
     timeout: Duration,
     teller: &Teller<'_>,
 ) -> Result<Vec<Told>, Failure> {
-    let (since, mut told) = (Mark::now(), Vec::new());
-    loop {
-        let mut still_open = Vec::new();
-        for asked in open {
-            match look(cluster, &asked, since.elapsed()).await? {
-                Some(answer) => told.push(teller.tell(answer)?),
-                None => still_open.push(asked),
+    let since = Mark::now();
+    let config = match &open[..] {
+        // The user may have permissions for this name alone.
+        [asked] => watcher::Config::default().fields(&format!("metadata.name={}", asked.name)),
+        _ => watcher::Config::default(),
+    };
+    let mut events = pin!(watcher::watcher(cluster.api::<ApiCredential>(scope), config).default_backoff());
+    let mut wait = Wait { cluster, teller, since, open, listed: Vec::new(), told: Vec::new() };
+    while !wait.open.is_empty() {
+        let elapsed = since.elapsed();
+        if elapsed >= timeout {
+            return wait.finish().await;
+        }
+        let next = if elapsed < REFUSED_AFTER { REFUSED_AFTER.min(timeout) } else { timeout };
+        tokio::select! {
+            Some(event) = events.next() => wait.observe(event).await?,
+            () = sleep(next.saturating_sub(elapsed)) => wait.review().await?,
+        }
+    }
+    Ok(wait.told)
+}
+
+/// What is waited for, and what is known by now.
+struct Wait<'a> {
+    cluster: &'a Cluster,
+    teller: &'a Teller<'a>,
+    since: Mark,
+    open: Vec<Asked>,
+    /// Those that the list so far holds, by namespace and name, while the watch begins with a list.
+    listed: Vec<(String, String)>,
+    told: Vec<Told>,
+}
+
+impl Wait<'_> {
+    async fn observe(&mut self, event: watcher::Result<Event<ApiCredential>>) -> Result<(), Failure> {
+        match event {
+            Ok(Event::Init) => self.listed.clear(),
+            Ok(Event::InitApply(credential)) => {
+                self.listed.push(key(&credential));
+                self.update(credential).await?;
+            }
+            Ok(Event::InitDone) => {
+                let listed = std::mem::take(&mut self.listed);
+                let is_gone = |asked: &Asked| !listed.iter().any(|(namespace, name)| asked.is(namespace, name));
+                self.report_deleted(is_gone)?;
+            }
+            Ok(Event::Apply(credential)) => self.update(credential).await?,
+            Ok(Event::Delete(credential)) => {
+                let (namespace, name) = key(&credential);
+                self.report_deleted(|asked| asked.is(&namespace, &name))?;
+            }
+            Err(error) => self.handle(&error)?,
+        }
+        Ok(())
+    }
+
+    /// A credential has changed, or is seen for the first time.
+    async fn update(&mut self, credential: ApiCredential) -> Result<(), Failure> {
+        let (namespace, name) = key(&credential);
+        let Some(index) = self.open.iter().position(|asked| asked.is(&namespace, &name)) else { return Ok(()) };
+        let asked = &mut self.open[index];
+        asked.last = Some(credential);
+        if let Some(answer) = asked.evaluate(self.cluster, self.since.elapsed()).await? {
+            self.open.remove(index);
+            self.told.push(self.teller.tell(answer)?);
+        }
+        Ok(())
+    }
+
+    /// Nothing has changed, but time has passed: a refusal counts now.
+    async fn review(&mut self) -> Result<(), Failure> {
+        for asked in std::mem::take(&mut self.open) {
+            match asked.evaluate(self.cluster, self.since.elapsed()).await? {
+                Some(answer) => self.told.push(self.teller.tell(answer)?),
+                None => self.open.push(asked),
             }
         }
-        open = still_open;
-        if open.is_empty() || since.elapsed() >= timeout {
-            break;
+        Ok(())
+    }
+
+    fn report_deleted(&mut self, is_deleted: impl Fn(&Asked) -> bool) -> Result<(), Failure> {
+        for asked in std::mem::take(&mut self.open) {
+            if is_deleted(&asked) {
+                self.told.push(self.teller.tell(asked.told(Answer::Failed, None, "it was deleted."))?);
+            } else {
+                self.open.push(asked);
+            }
         }
-        sleep(PACE.min(timeout.saturating_sub(since.elapsed()))).await;
+        Ok(())
     }
-    for asked in open {
+
+    /// A broken watch is restarted, unless it cannot be started at all.
+    fn handle(&self, error: &watcher::Error) -> Result<(), Failure> {
+        let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+            return Ok(());
+        };
+        match ErrorKind::of(error) {
+            ErrorKind::Unavailable | ErrorKind::UnexpectedStatus | ErrorKind::Conflict => Ok(()),
+            ErrorKind::Forbidden => Err(self.forbidden(error)),
+            _ => Err(self.cluster.failure(error)),
+        }
+    }
+
+    fn forbidden(&self, error: &kube::Error) -> Failure {
+        let text = match error {
+            kube::Error::Api(status) => status.message.trim_end_matches('.'),
+            _ => "The API server forbids to watch ApiCredentials",
+        };
+        let command = match self.open.first() {
+            Some(asked) => format!("status {} -n {}", asked.name, asked.namespace),
+            None => "list".to_owned(),
+        };
         let message = format!(
-            "there was no answer in time; the request stands. See: kubectl apicredential status {} -n {}",
-            asked.name, asked.namespace
+            "{text}. --wait needs the permissions list and watch on apicredentials, which the role view includes: ask an administrator for a RoleBinding in this namespace. The renewal is requested all the same. See: kubectl apicredential {command}"
         );
-        told.push(teller.tell(asked.told(Answer::Waiting, None, &message))?);
+        Failure::new(Exit::Cluster, message)
     }
-    Ok(told)
+
+    /// The time is up. Each Secret is read once more, because the status may lag behind it, or be lost.
+    async fn finish(mut self) -> Result<Vec<Told>, Failure> {
+        for asked in std::mem::take(&mut self.open) {
+            let answer = match look(self.cluster, &asked, self.since.elapsed()).await? {
+                Some(answer) => answer,
+                None => {
+                    let message = format!(
+                        "there was no answer in time; the request stands. See: kubectl apicredential status {} -n {}",
+                        asked.name, asked.namespace
+                    );
+                    asked.told(Answer::Waiting, None, &message)
+                }
+            };
+            self.told.push(self.teller.tell(answer)?);
+        }
+        Ok(self.told)
+    }
+}
+
+impl Asked {
+    fn is(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
+    }
+
+    /// The answer by what the watch has shown. The Secret is read only if the status reports another token, or another
+    /// exchange that ended well: a new leader that finds a token reports only the former.
+    async fn evaluate(&self, cluster: &Cluster, waited: Duration) -> Result<Option<Told>, Failure> {
+        let Some(credential) = &self.last else { return Ok(None) };
+        let status = status(credential);
+        let sight = if status.revision.unwrap_or(0) > self.revision || status.token != self.token {
+            self.sight(cluster).await?
+        } else {
+            Sight::Request(None)
+        };
+        Ok(self.answer(credential, &sight, waited))
+    }
+
+    /// What the target Secret says.
+    async fn sight(&self, cluster: &Cluster) -> Result<Sight, Failure> {
+        let secrets = cluster.namespaced::<Secret>(&self.namespace);
+        Ok(match cluster.look(secrets.get_metadata(&self.target)).await? {
+            Seen::There(secret) => Sight::Request(secret.annotations().get(annotations::RENEW_REQUEST).cloned()),
+            Seen::Absent => Sight::Request(None),
+            Seen::Hidden => Sight::Hidden,
+        })
+    }
+}
+
+fn key(credential: &ApiCredential) -> (String, String) {
+    (credential.namespace().unwrap_or_default(), credential.name_any())
 }
 
 async fn look(cluster: &Cluster, asked: &Asked, waited: Duration) -> Result<Option<Told>, Failure> {
+    let sight = asked.sight(cluster).await?;
     let api = cluster.namespaced::<ApiCredential>(&asked.namespace);
-    let secrets = cluster.namespaced::<Secret>(&asked.namespace);
-    let sight = match cluster.look(secrets.get_metadata(&asked.target)).await? {
-        Seen::There(secret) => Sight::Request(secret.annotations().get(annotations::RENEW_REQUEST).cloned()),
-        Seen::Absent => Sight::Request(None),
-        Seen::Hidden => Sight::Hidden,
-    };
     // After the Secret: the status that tells of its token is written later, or not at all.
     Ok(match cluster.look(api.get(&asked.name)).await? {
         Seen::There(credential) => asked.answer(&credential, &sight, waited),
         Seen::Absent | Seen::Hidden => Some(asked.told(Answer::Failed, None, "it was deleted.")),
     })
 }
+
+#[cfg(test)]
+mod requests;
 
 #[cfg(test)]
 mod tests {

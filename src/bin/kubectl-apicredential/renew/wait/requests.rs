@@ -1,0 +1,214 @@
+//! Which requests the wait makes, counted at an API server in memory.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use apicredential_operator::names;
+use axum::body::Body;
+use futures::stream;
+use http::{Request, Response, StatusCode};
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::super::{Answer, Flags, Teller, Told};
+use super::{Asked, answers};
+use crate::connect::{Cluster, Scope};
+use crate::failure::{Exit, Failure};
+use crate::output::{Machine, Terminal};
+
+const PATH: &str = "/apis/apicredential.io/v1alpha1/namespaces/ns/apicredentials";
+
+/// What one watch sends: after a pause, an event; then it stays open, or is cut.
+#[derive(Clone)]
+struct Watch {
+    event: Option<(Duration, Value)>,
+    is_cut: bool,
+}
+
+#[derive(Default)]
+struct Server {
+    requests: Mutex<Vec<String>>,
+    /// The credential as a list or a read shows it.
+    credential: Mutex<Value>,
+    /// The request that the target Secret's token answers.
+    answered: Mutex<Option<&'static str>>,
+    watches: Mutex<Vec<Watch>>,
+    forbidden: &'static str,
+}
+
+impl Server {
+    fn new(watches: &[Watch]) -> Self {
+        let server = Self { watches: Mutex::new(watches.to_vec()), ..Self::default() };
+        *server.credential.lock().unwrap() = credential(4);
+        server
+    }
+
+    /// `list`, `watch`, `get apicredential` or `get secret`, in order.
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    async fn respond(&self, request: Request<kube::client::Body>) -> Response<Body> {
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        let verb = match path {
+            PATH if query.contains("watch=true") => "watch",
+            PATH => "list",
+            _ if path.starts_with(PATH) => "get apicredential",
+            _ => "get secret",
+        };
+        self.requests.lock().unwrap().push(verb.to_owned());
+        if self.forbidden == verb {
+            let text = format!(
+                "apicredentials.apicredential.io is forbidden: User \"u\" cannot {verb} resource \"apicredentials\""
+            );
+            return failure(StatusCode::FORBIDDEN, &text);
+        }
+        let credential = self.credential.lock().unwrap().clone();
+        match verb {
+            "watch" => {
+                assert!(query.contains("fieldSelector=metadata.name%3Da"), "one credential is watched alone: {query}");
+                let mut watches = self.watches.lock().unwrap();
+                let watch = if watches.len() > 1 { watches.remove(0) } else { watches[0].clone() };
+                watching(watch)
+            }
+            "list" => json_response(&json!({
+                "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredentialList",
+                "metadata": {"resourceVersion": "1"}, "items": [credential],
+            })),
+            "get apicredential" => json_response(&credential),
+            _ => {
+                let answered = *self.answered.lock().unwrap();
+                json_response(&json!({
+                    "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                    "metadata": {"name": "a-token", "namespace": "ns", "annotations": {names::RENEW_REQUEST: answered}},
+                }))
+            }
+        }
+    }
+
+    fn client(self: &Arc<Self>) -> Client {
+        let server = Arc::clone(self);
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let server = Arc::clone(&server);
+            async move { Ok::<_, Infallible>(server.respond(request).await) }
+        });
+        Client::new(service, "ns")
+    }
+}
+
+fn credential(revision: i64) -> Value {
+    json!({
+        "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
+        "metadata": {
+            "name": "a", "namespace": "ns", "uid": "u", "resourceVersion": revision.to_string(),
+            "annotations": {names::RENEW_REQUESTED_AT: "this"},
+        },
+        "spec": {
+            "provider": {"type": "Qontak", "qontak": {"secretRef": {"name": "login"}}}, "target": {"name": "a-token"},
+        },
+        "status": {"revision": revision},
+    })
+}
+
+fn after(seconds: u64, kind: &str, object: Value) -> Watch {
+    Watch { event: Some((Duration::from_secs(seconds), json!({"type": kind, "object": object}))), is_cut: false }
+}
+
+fn watching(watch: Watch) -> Response<Body> {
+    let events = stream::unfold(Some(watch), async |watch| {
+        let Watch { event, is_cut } = watch?;
+        if let Some((pause, event)) = event {
+            sleep(pause).await;
+            return Some((Ok(format!("{event}\n")), Some(Watch { event: None, is_cut })));
+        }
+        if !is_cut {
+            std::future::pending::<()>().await;
+        }
+        Some((Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)), None))
+    });
+    Response::new(Body::from_stream(events))
+}
+
+fn json_response(value: &Value) -> Response<Body> {
+    Response::new(Body::from(value.to_string()))
+}
+
+fn failure(code: StatusCode, message: &str) -> Response<Body> {
+    let status =
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(), "message": message});
+    let mut response = json_response(&status);
+    *response.status_mut() = code;
+    response
+}
+
+async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<Told>, Failure> {
+    let cluster = Cluster::of_client(server.client(), "ns");
+    let flags = Flags {
+        names: vec!["a".to_owned()],
+        selector: None,
+        all: false,
+        all_namespaces: false,
+        spread: None,
+        wait: Some(timeout),
+        // So that nothing is printed by the test.
+        output: Some(Machine::Json),
+    };
+    let terminal = Terminal::detect();
+    let asked = Asked::of(serde_json::from_value(credential(4)).unwrap());
+    let teller = Teller { flags: &flags, terminal: &terminal };
+    answers(&cluster, &Scope::Namespace("ns".to_owned()), vec![asked], timeout, &teller).await
+}
+
+fn results(told: &[Told]) -> Vec<Answer> {
+    told.iter().map(|told| told.result).collect()
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_costs_one_watch_and_one_look_at_the_secret() {
+    let server = Arc::new(Server::new(&[after(60, "MODIFIED", credential(5))]));
+    *server.answered.lock().unwrap() = Some("this");
+    assert_eq!(results(&wait(&server, LONG).await.unwrap()), [Answer::Renewed]);
+    assert_eq!(server.requests(), ["list", "watch", "get secret"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_breaks_is_started_again() {
+    let cut = Watch { event: None, is_cut: true };
+    let server = Arc::new(Server::new(&[cut.clone(), cut, after(5, "MODIFIED", credential(5))]));
+    *server.answered.lock().unwrap() = Some("this");
+    assert_eq!(results(&wait(&server, LONG).await.unwrap()), [Answer::Renewed]);
+    assert_eq!(server.requests(), ["list", "watch", "watch", "watch", "get secret"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_deleted_is_not_waited_for() {
+    let server = Arc::new(Server::new(&[after(5, "DELETED", credential(4))]));
+    assert_eq!(results(&wait(&server, LONG).await.unwrap()), [Answer::Failed]);
+    assert_eq!(server.requests(), ["list", "watch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_permission_to_watch_the_message_names_it() {
+    for verb in ["list", "watch"] {
+        let server = Server { forbidden: verb, ..Server::new(&[after(5, "MODIFIED", credential(5))]) };
+        let failure = wait(&Arc::new(server), LONG).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Cluster);
+        for text in [&format!("cannot {verb} resource"), "list and watch on apicredentials", "status a -n ns"] {
+            assert!(failure.message.contains(text), "{}", failure.message);
+        }
+    }
+}
+
+/// The operator may end between the write of the Secret and that of the status.
+#[tokio::test]
+async fn at_the_end_of_the_wait_the_secret_decides_even_if_the_status_never_changed() {
+    let server = Arc::new(Server::new(&[Watch { event: None, is_cut: false }]));
+    *server.answered.lock().unwrap() = Some("this");
+    assert_eq!(results(&wait(&server, Duration::from_millis(50)).await.unwrap()), [Answer::Renewed]);
+    *server.answered.lock().unwrap() = Some("another");
+    assert_eq!(results(&wait(&server, Duration::from_millis(50)).await.unwrap()), [Answer::Waiting]);
+}
