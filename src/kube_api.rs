@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use apicredential::api::{ApiCredential, ApiCredentialStatus};
-use apicredential::reason::Reason;
 use apicredential::status::EventRecord;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};

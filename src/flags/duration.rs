@@ -1,5 +1,5 @@
 //! Durations of flags: `15s`, `10m`, `1h30m`, `250ms`, in jiff's friendly format. The CRD's durations have a parser of
-//! their own ([`crate::plan`]), which mirrors CEL.
+//! their own ([`apicredential::plan`]), which mirrors CEL.
 
 use std::time::Duration;
 

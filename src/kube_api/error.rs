@@ -1,9 +1,8 @@
 //! What a failed call to the API server means: one classification for the operator and for kubectl-apicredential.
 
+use apicredential::reason::Reason;
 use kube::core::Status;
 use thiserror::Error;
-
-use apicredential::reason::Reason;
 
 /// Why a call failed, as finely as messages to people differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use apicredential_operator::cluster::kubeconfig::{self, Environment, LoadError, Selection};
-use apicredential_operator::cluster::{ErrorKind, connect, proxy};
+use apicredential_operator::kube_api::kubeconfig::{self, Environment, LoadError, Selection};
+use apicredential_operator::kube_api::{ErrorKind, client, proxy};
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Config, Resource};
 
@@ -90,7 +90,7 @@ impl Connect {
         }
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let api_server = describe(&config);
-        let client = connect::for_command(&config).map_err(|error| Failure::of(&error, &api_server))?;
+        let client = client::for_command(&config).map_err(|error| Failure::of(&error, &api_server))?;
         let limit = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
         Ok(Cluster { client, namespace, api_server, limit: (limit > Duration::ZERO).then_some(limit) })
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use apicredential_operator::names;
+use apicredential::annotations;
 use axum::body::Body;
 use futures::stream;
 use http::{Request, Response, StatusCode};
@@ -82,7 +82,7 @@ impl Server {
                 let answered = *self.answered.lock().unwrap();
                 json_response(&json!({
                     "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-                    "metadata": {"name": "a-token", "namespace": "ns", "annotations": {names::RENEW_REQUEST: answered}},
+                    "metadata": {"name": "a-token", "namespace": "ns", "annotations": {annotations::RENEW_REQUEST: answered}},
                 }))
             }
         }
@@ -103,7 +103,7 @@ fn credential(revision: i64) -> Value {
         "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
         "metadata": {
             "name": "a", "namespace": "ns", "uid": "u", "resourceVersion": revision.to_string(),
-            "annotations": {names::RENEW_REQUESTED_AT: "this"},
+            "annotations": {annotations::RENEW_REQUESTED_AT: "this"},
         },
         "spec": {
             "provider": {"type": "Qontak", "qontak": {"secretRef": {"name": "login"}}}, "target": {"name": "a-token"},
