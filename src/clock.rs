@@ -34,12 +34,12 @@ const LEAST_STEP: SignedDuration = SignedDuration::from_secs(2);
 
 /// A moment from which elapsed time is counted even while the machine or the process sleeps.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub struct SuspendAwareInstant {
     wall: Timestamp,
     boot: Duration,
 }
 
-impl Mark {
+impl SuspendAwareInstant {
     /// This moment.
     pub fn now() -> Self {
         Self { wall: now(), boot: steady() }
@@ -61,7 +61,7 @@ impl Mark {
 }
 
 /// The clock that counts while the machine sleeps. Outside of Linux there is none of that name: macOS' monotonic clock
-/// counts sleep too, another system's may stand still, and then [`Mark::elapsed`] has the wall clock's answer only.
+/// counts sleep too, another system's may stand still, and then [`SuspendAwareInstant::elapsed`] has the wall clock's answer only.
 #[cfg(target_os = "linux")]
 const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_is_noticed_and_makes_nothing_younger() {
-        let set_back = |seconds| Mark { wall: now() + SignedDuration::from_secs(seconds), boot: steady() };
+        let set_back =
+            |seconds| SuspendAwareInstant { wall: now() + SignedDuration::from_secs(seconds), boot: steady() };
         assert!(!set_back(0).is_set_back());
         assert!(!set_back(1).is_set_back(), "a leap second");
         assert!(set_back(10).is_set_back());
@@ -92,7 +93,10 @@ mod tests {
             set_back(-3600).elapsed() >= Duration::from_secs(3600),
             "set forward, or slept where nothing counts it"
         );
-        let before = Mark { wall: now() + SignedDuration::from_secs(3600), boot: steady() - Duration::from_secs(9) };
+        let before = SuspendAwareInstant {
+            wall: now() + SignedDuration::from_secs(3600),
+            boot: steady() - Duration::from_secs(9),
+        };
         assert!(before.elapsed() >= Duration::from_secs(9));
     }
 }

@@ -9,7 +9,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use apicredential::decide::{self, Cause, Verdict};
+use apicredential::decide::{self, Cause, TokenEvaluation};
 use apicredential::providers::Issued;
 use apicredential::reason::Reason;
 use apicredential::schedule::{Margin, Policy};
@@ -31,8 +31,8 @@ mod prompt;
 pub use failure::Exit;
 pub use flags::ExchangeArgs;
 
-use failure::Failure;
-use order::Order;
+use failure::CommandError;
+use order::ExchangePlan;
 
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -41,12 +41,12 @@ const INTERRUPTED: u8 = 130;
 pub fn exchange(args: ExchangeArgs) -> ExitCode {
     // For the warnings of `seal`, and so that a panic cannot quote what it was working on.
     if let Err(error) = telemetry::init(LogFormat::Text, "warn") {
-        return Failure::usage(error.to_string()).tell();
+        return CommandError::usage(error.to_string()).tell();
     }
-    process::seal();
+    process::harden_process();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(_) => return Failure::local("the system gives no threads; try again").tell(),
+        Err(_) => return CommandError::local("the system gives no threads; try again").tell(),
     };
     let code = runtime.block_on(async {
         tokio::select! {
@@ -62,17 +62,17 @@ pub fn exchange(args: ExchangeArgs) -> ExitCode {
     code
 }
 
-async fn ask(args: ExchangeArgs) -> Result<(), Failure> {
+async fn ask(args: ExchangeArgs) -> Result<(), CommandError> {
     let order = args.check()?;
     let wire = order.wire()?;
     let inputs = credentials::gather(&order).await?;
-    let issued = wire.exchange(&inputs).await.map_err(|failure| Failure::answered(&order.request, &failure))?;
-    judge(&order, &issued)?;
+    let issued = wire.exchange(&inputs).await.map_err(|failure| CommandError::answered(&order.request, &failure))?;
+    evaluate(&order, &issued)?;
     let checked = match order.check {
         false => None,
         true => Some(wire.check(order.request.provider(), order.request.endpoint(), &issued.token).await),
     };
-    let refused = checked.as_ref().and_then(|verdict| Failure::checked(&order.request, verdict));
+    let refused = checked.as_ref().and_then(|verdict| CommandError::checked(&order.request, verdict));
     // A program gets a token that passed whatever was asked for, or none; a person sees how far it went.
     if refused.is_none() || order.output.is_none() {
         say(&print::issued(order.output, &order.request, &issued, checked.as_ref()))?;
@@ -81,19 +81,21 @@ async fn ask(args: ExchangeArgs) -> Result<(), Failure> {
 }
 
 /// As the operator judges an answer for which nothing is stored.
-fn judge(order: &Order, issued: &Issued) -> Result<(), Failure> {
+fn evaluate(order: &ExchangePlan, issued: &Issued) -> Result<(), CommandError> {
     let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: print::ASSUMED_LIFETIME };
-    match decide::judge(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, clock::now()) {
-        Verdict::AlreadyExpired => Err(Failure::answered(&order.request, &Reason::TokenAlreadyExpired.into())),
-        Verdict::Write { .. } | Verdict::NotExtended | Verdict::StillRevoked => Ok(()),
+    match decide::evaluate_token(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, clock::now()) {
+        TokenEvaluation::AlreadyExpired => {
+            Err(CommandError::answered(&order.request, &Reason::TokenAlreadyExpired.into()))
+        }
+        TokenEvaluation::Write { .. } | TokenEvaluation::NotExtended | TokenEvaluation::StillRevoked => Ok(()),
     }
 }
 
 /// In one piece, so that standard output's buffer keeps nothing of it.
-fn say(text: &Zeroizing<String>) -> Result<(), Failure> {
+fn say(text: &Zeroizing<String>) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|_| Failure::local("the result cannot be written to standard output; the token is not kept"))
+    written.map_err(|_| CommandError::local("the result cannot be written to standard output; the token is not kept"))
 }
 
 /// SIGINT or SIGTERM.

@@ -69,24 +69,24 @@ pub struct Health {
 struct Pulse {
     readiness: Readiness,
     /// Here a clock that stands still while the machine sleeps is the right one: a sleeping loop is not a stuck loop.
-    beat: Instant,
+    record_progress: Instant,
 }
 
 impl Health {
     /// Starting; while leading, alive as long as the last beat is younger than `limit`.
     pub fn new(limit: Duration) -> Self {
-        let pulse = Pulse { readiness: Readiness::Starting, beat: Instant::now() };
+        let pulse = Pulse { readiness: Readiness::Starting, record_progress: Instant::now() };
         Self { limit, pulse: Arc::new(Mutex::new(pulse)) }
     }
 
     /// The reconcile loop turned.
-    pub fn beat(&self) {
-        self.change(|pulse| pulse.beat = Instant::now());
+    pub fn record_progress(&self) {
+        self.change(|pulse| pulse.record_progress = Instant::now());
     }
 
     /// Says where the process stands from now on. Counts as a beat.
     pub fn set_ready(&self, readiness: Readiness) {
-        self.change(|pulse| *pulse = Pulse { readiness, beat: Instant::now() });
+        self.change(|pulse| *pulse = Pulse { readiness, record_progress: Instant::now() });
     }
 
     /// Where the process stands.
@@ -96,7 +96,7 @@ impl Health {
 
     /// False once the loop of a leader stands still.
     pub fn is_alive(&self) -> bool {
-        self.change(|pulse| pulse.readiness != Readiness::Leading || pulse.beat.elapsed() < self.limit)
+        self.change(|pulse| pulse.readiness != Readiness::Leading || pulse.record_progress.elapsed() < self.limit)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Pulse) -> T) -> T {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::metrics::Machine;
+use crate::metrics::OperatorMetrics;
 
 pub mod client;
 pub mod crd_drift;
@@ -22,10 +22,10 @@ pub mod kubeconfig;
 pub mod proxy;
 pub mod pruned;
 
-pub use error::{ErrorKind, Fault};
+pub use error::{ApiError, ErrorKind};
 
 use events::Events;
-use pruned::Lean;
+use pruned::Pruned;
 
 /// Limit of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
@@ -45,43 +45,49 @@ struct SavedMeta {
 
 /// The calls that the operator makes, beside its watches and its lease.
 #[derive(Clone)]
-pub struct Cluster {
+pub struct KubeApi {
     client: Client,
     /// Whatever holds a secret or a token goes this way, see [`client`].
     secrets: Client,
     events: Events,
-    machine: Machine,
+    machine: OperatorMetrics,
 }
 
-impl Cluster {
+impl KubeApi {
     /// With the client for Secrets, the name that events carry, and who counts.
-    pub fn new(client: Client, secrets: Client, identity: &str, machine: Machine) -> Self {
+    pub fn new(client: Client, secrets: Client, identity: &str, machine: OperatorMetrics) -> Self {
         let events = Events::new(client.clone(), identity);
         Self { client, secrets, events, machine }
     }
 
     /// A Secret as it is now; none if it does not exist.
-    pub async fn secret(&self, namespace: &str, name: &str, limit: Duration) -> Result<Option<Secret>, Fault> {
+    pub async fn secret(&self, namespace: &str, name: &str, limit: Duration) -> Result<Option<Secret>, ApiError> {
         read_secret(self.secrets.clone(), namespace, name, limit).await
     }
 
     /// A credential as it is now; none if it does not exist or cannot be read any more.
-    pub async fn credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, Fault> {
-        let api: Api<Lean<ApiCredential>> = Api::namespaced(self.client.clone(), namespace);
-        Ok(bounded(WRITE, api.get_opt(name)).await?.map(|Lean(credential)| credential))
+    pub async fn credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, ApiError> {
+        let api: Api<Pruned<ApiCredential>> = Api::namespaced(self.client.clone(), namespace);
+        Ok(bounded(WRITE, api.get_opt(name)).await?.map(|Pruned(credential)| credential))
     }
 
     /// Creates a Secret; dry means that the API server checks everything and stores nothing.
-    pub async fn create_secret(&self, secret: &Secret, dry: bool) -> Result<Secret, Fault> {
+    pub async fn create_secret(&self, secret: &Secret, dry: bool) -> Result<Secret, ApiError> {
         let namespace = secret.metadata.namespace.as_deref();
         let params = PostParams { dry_run: dry, field_manager: None };
-        let body = serde_json::to_vec(secret).map_err(|_| Fault::Rejected)?;
+        let body = serde_json::to_vec(secret).map_err(|_| ApiError::Rejected)?;
         let request = Request::new(Secret::url_path(&(), namespace)).create(&params, body);
         self.write("create", request, dry).await
     }
 
     /// Merges a patch, which names the uid and the resourceVersion that it is meant for, into a Secret.
-    pub async fn patch_secret(&self, namespace: &str, name: &str, patch: &Value, dry: bool) -> Result<Secret, Fault> {
+    pub async fn patch_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+        dry: bool,
+    ) -> Result<Secret, ApiError> {
         let params = PatchParams { dry_run: dry, ..PatchParams::default() };
         let request = Request::new(Secret::url_path(&(), Some(namespace))).patch(name, &params, &Patch::Merge(patch));
         self.write("patch", request, dry).await
@@ -92,10 +98,11 @@ impl Cluster {
         operation: &'static str,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
         dry: bool,
-    ) -> Result<Secret, Fault> {
-        let request = request.map_err(|_| Fault::Rejected)?;
-        let request = with_server_timeout(request).ok_or(Fault::Rejected)?;
-        let written = bounded(WRITE, self.secrets.request::<Lean<Secret>>(request)).await.map(|Lean(secret)| secret);
+    ) -> Result<Secret, ApiError> {
+        let request = request.map_err(|_| ApiError::Rejected)?;
+        let request = with_server_timeout(request).ok_or(ApiError::Rejected)?;
+        let written =
+            bounded(WRITE, self.secrets.request::<Pruned<Secret>>(request)).await.map(|Pruned(secret)| secret);
         if !dry {
             self.machine.wrote(operation, written.as_ref().err().map_or("ok", |fault| fault.label()));
         }
@@ -104,16 +111,16 @@ impl Cluster {
 
     /// Patches a status; the patch names the uid and the resourceVersion that it is meant for. The resourceVersion
     /// after it.
-    pub async fn patch_status(&self, namespace: &str, name: &str, patch: &Value) -> Result<String, Fault> {
+    pub async fn patch_status(&self, namespace: &str, name: &str, patch: &Value) -> Result<String, ApiError> {
         let request = Request::new(ApiCredential::url_path(&(), Some(namespace)));
         let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::Merge(patch));
-        let request = request.map_err(|_| Fault::Rejected)?;
+        let request = request.map_err(|_| ApiError::Rejected)?;
         let saved = bounded(READ, self.client.request::<Saved>(request)).await?;
         Ok(saved.metadata.resource_version)
     }
 
     /// What was said of a credential that cannot be decoded, and its resourceVersion.
-    pub async fn status(&self, namespace: &str, name: &str) -> Result<Option<(String, ApiCredentialStatus)>, Fault> {
+    pub async fn status(&self, namespace: &str, name: &str) -> Result<Option<(String, ApiCredentialStatus)>, ApiError> {
         let Some(found) = bounded(READ, self.untyped(namespace).get_opt(name)).await? else { return Ok(None) };
         let status = found.data.get("status").cloned().unwrap_or_default();
         let version = found.metadata.resource_version.unwrap_or_default();
@@ -129,7 +136,7 @@ impl Cluster {
     pub async fn publish(&self, credential: &impl Resource<DynamicType = ()>, event: &EventRecord) {
         let about = credential.object_ref(&());
         if let Ok(Err(error)) = timeout(WRITE, self.events.publish(event, &about)).await {
-            tracing::debug!(fault = %Fault::of(&error), "an event was not accepted");
+            tracing::debug!(fault = %ApiError::of(&error), "an event was not accepted");
         }
     }
 }
@@ -143,16 +150,16 @@ pub async fn read_secret(
     namespace: &str,
     name: &str,
     limit: Duration,
-) -> Result<Option<Secret>, Fault> {
-    let api: Api<Lean<Secret>> = Api::namespaced(client, namespace);
-    Ok(bounded(limit, api.get_opt(name)).await?.map(|Lean(secret)| secret))
+) -> Result<Option<Secret>, ApiError> {
+    let api: Api<Pruned<Secret>> = Api::namespaced(client, namespace);
+    Ok(bounded(limit, api.get_opt(name)).await?.map(|Pruned(secret)| secret))
 }
 
-async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Fault> {
+async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
     match timeout(limit, call).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Fault::of(&error)),
-        Err(_elapsed) => Err(Fault::Unavailable),
+        Ok(Err(error)) => Err(ApiError::of(&error)),
+        Err(_elapsed) => Err(ApiError::Unavailable),
     }
 }
 

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::clock::{self, Mark};
+use crate::clock::{self, SuspendAwareInstant};
 use rules::{Candidate, Step};
-use store::{Failure, Store};
+use store::{LeaseError, Store};
 
 pub use rules::LONGEST_LEASE;
 
@@ -56,7 +56,7 @@ pub fn identity() -> String {
 #[derive(Clone, Debug)]
 pub struct Leadership {
     /// When the last acknowledged renewal was sent; without election there is nothing to ask.
-    renewed: Option<watch::Receiver<Option<Mark>>>,
+    renewed: Option<watch::Receiver<Option<SuspendAwareInstant>>>,
     duration: Duration,
 }
 
@@ -85,30 +85,30 @@ impl Leadership {
 }
 
 /// Stands for election, holds the lease, gives it up.
-pub struct Elector {
+pub struct LeaderElector {
     settings: LeaseSettings,
     store: Store,
     candidate: Candidate,
-    term: Term,
-    journal: Journal,
+    term: HeldLease,
+    journal: TransitionLog,
 }
 
 /// What we know of our own record.
-struct Term {
+struct HeldLease {
     /// When the last acknowledged renewal was sent; none while we do not hold the lease.
-    renewed: watch::Sender<Option<Mark>>,
+    renewed: watch::Sender<Option<SuspendAwareInstant>>,
     /// The record as last acknowledged. Taken out for the time of a write, so that a write which is cut short
     /// (no answer, future dropped) leaves none behind and the next step begins with a read.
     record: Option<Lease>,
 }
 
 /// How a term ended.
-enum Ending {
+enum LeaseLoss {
     TakenByOther,
     NotRenewed,
 }
 
-impl Elector {
+impl LeaderElector {
     /// An elector, and the answer that it keeps up to date. Nothing is sent yet.
     pub fn new(client: Client, settings: LeaseSettings) -> (Self, Leadership) {
         let (renewed, receiver) = watch::channel(None);
@@ -116,15 +116,15 @@ impl Elector {
         let elector = Self {
             store: Store::new(client, &settings.namespace, settings.name.clone(), settings.period()),
             candidate: Candidate::new(settings.identity.clone(), settings.duration),
-            term: Term { renewed, record: None },
-            journal: Journal::new(),
+            term: HeldLease { renewed, record: None },
+            journal: TransitionLog::new(),
             settings,
         };
         (elector, leadership)
     }
 
     /// Returns once the lease is ours; `stands_by` hears each time that somebody else was seen to hold it. May be dropped
-    /// at any time and called again, also after [`Elector::lost`].
+    /// at any time and called again, also after [`LeaderElector::lost`].
     pub async fn acquired(&mut self, stands_by: impl Fn()) {
         loop {
             let began = clock::steady();
@@ -147,8 +147,8 @@ impl Elector {
         self.term.renewed.send_replace(None);
         self.term.record = None;
         match ending {
-            Ending::TakenByOther => warn!("lost leadership: the lease is no longer held by this process"),
-            Ending::NotRenewed => warn!("lost leadership: the lease could not be renewed in time"),
+            LeaseLoss::TakenByOther => warn!("lost leadership: the lease is no longer held by this process"),
+            LeaseLoss::NotRenewed => warn!("lost leadership: the lease could not be renewed in time"),
         }
     }
 
@@ -160,15 +160,15 @@ impl Elector {
             Ok(Ok(true)) => info!("gave up leadership"),
             Ok(Ok(false)) => {}
             Ok(Err(failure)) => warn!("the lease was not released and will expire: {failure}"),
-            Err(_) => warn!("the lease was not released and will expire: {}", Failure::Timeout),
+            Err(_) => warn!("the lease was not released and will expire: {}", LeaseError::Timeout),
         }
     }
 
     /// None: ours. Otherwise how long to wait at least.
-    async fn try_to_acquire(&mut self) -> Result<Option<Duration>, Failure> {
+    async fn try_to_acquire(&mut self) -> Result<Option<Duration>, LeaseError> {
         let asked = clock::steady();
         let lease = self.store.read().await?;
-        match self.candidate.judge(lease.as_ref(), asked, clock::steady()) {
+        match self.candidate.next_step(lease.as_ref(), asked, clock::steady()) {
             Step::Create | Step::Take | Step::Renew => self.claim(lease).await.map(|()| None),
             Step::Wait(rest) => {
                 self.journal.standing_by(lease.as_ref().and_then(rules::holder).unwrap_or_default());
@@ -177,26 +177,26 @@ impl Elector {
         }
     }
 
-    async fn hold(&mut self) -> Ending {
+    async fn hold(&mut self) -> LeaseLoss {
         let age = self.age().unwrap_or_default();
         let mut pause = self.settings.period().saturating_sub(age);
         loop {
-            let Some(left) = self.time_left() else { return Ending::NotRenewed };
+            let Some(left) = self.time_left() else { return LeaseLoss::NotRenewed };
             sleep(pause.min(left)).await;
-            let Some(left) = self.time_left() else { return Ending::NotRenewed };
+            let Some(left) = self.time_left() else { return LeaseLoss::NotRenewed };
             let began = clock::steady();
             let next = match timeout(left, self.renew()).await {
                 Ok(Ok(true)) => self.settings.period(),
-                Ok(Ok(false)) => return Ending::TakenByOther,
+                Ok(Ok(false)) => return LeaseLoss::TakenByOther,
                 Ok(Err(failure)) => self.after(failure),
-                Err(_) => return Ending::NotRenewed,
+                Err(_) => return LeaseLoss::NotRenewed,
             };
             pause = next.saturating_sub(clock::steady().saturating_sub(began));
         }
     }
 
     /// True: renewed. False: the lease is gone or somebody else's.
-    async fn renew(&mut self) -> Result<bool, Failure> {
+    async fn renew(&mut self) -> Result<bool, LeaseError> {
         let record = match self.term.record.take() {
             Some(record) => record,
             None => match self.store.read().await? {
@@ -207,16 +207,16 @@ impl Elector {
         self.claim(Some(record)).await.map(|()| true)
     }
 
-    async fn claim(&mut self, read: Option<Lease>) -> Result<(), Failure> {
+    async fn claim(&mut self, read: Option<Lease>) -> Result<(), LeaseError> {
         let record = self.candidate.claim(read, &self.settings.name, clock::now());
-        let sent = Mark::now();
+        let sent = SuspendAwareInstant::now();
         self.term.record = Some(self.store.write(&record).await?);
         self.term.renewed.send_replace(Some(sent));
         self.journal.fine();
         Ok(())
     }
 
-    async fn try_to_release(&mut self) -> Result<bool, Failure> {
+    async fn try_to_release(&mut self) -> Result<bool, LeaseError> {
         loop {
             let record = match self.term.record.take() {
                 Some(record) => Some(record),
@@ -226,7 +226,7 @@ impl Elector {
                 return Ok(false);
             };
             match self.store.write(&given_up).await {
-                Err(Failure::Conflict) => {} // a renewal that was cut short arrived in between: read again
+                Err(LeaseError::Conflict) => {} // a renewal that was cut short arrived in between: read again
                 Err(failure) => return Err(failure),
                 Ok(_) => return Ok(true),
             }
@@ -234,10 +234,10 @@ impl Elector {
     }
 
     /// Notes a failed call and says when to try again: soon when only the version was old.
-    fn after(&mut self, failure: Failure) -> Duration {
+    fn after(&mut self, failure: LeaseError) -> Duration {
         self.journal.failed(failure);
         match failure {
-            Failure::Conflict => self.settings.period() / 10,
+            LeaseError::Conflict => self.settings.period() / 10,
             _ => self.settings.period(),
         }
     }
@@ -253,19 +253,19 @@ impl Elector {
     }
 }
 
-impl fmt::Debug for Elector {
+impl fmt::Debug for LeaderElector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Elector").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("LeaderElector").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
 /// Logs changes, not repetitions.
-struct Journal {
+struct TransitionLog {
     holder: String,
-    failure: Option<Failure>,
+    failure: Option<LeaseError>,
 }
 
-impl Journal {
+impl TransitionLog {
     fn new() -> Self {
         Self { holder: String::new(), failure: None }
     }
@@ -283,8 +283,8 @@ impl Journal {
         }
     }
 
-    fn failed(&mut self, failure: Failure) {
-        if self.failure == Some(failure) || failure == Failure::Conflict {
+    fn failed(&mut self, failure: LeaseError) {
+        if self.failure == Some(failure) || failure == LeaseError::Conflict {
             debug!("the lease could not be read or written: {failure}");
         } else {
             warn!("the lease could not be read or written: {failure}");

@@ -22,9 +22,9 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::CredentialGauges;
 use credentials::Credentials;
-pub use credentials::Shown;
-pub use machine::Machine;
+pub use machine::OperatorMetrics;
 
 /// From a warm connection to the total deadline of an exchange (15 s by default) and beyond, in seconds.
 const EXCHANGE_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
@@ -58,7 +58,7 @@ pub struct Metrics {
     lateness: Histogram,
     credentials: Credentials,
     /// How the operator itself is doing.
-    pub machine: Machine,
+    pub machine: OperatorMetrics,
 }
 
 /// What is counted per provider.
@@ -91,7 +91,7 @@ impl Metrics {
                 Histogram::new(LATENESS_BUCKETS),
             ),
             credentials: Credentials::register(&mut registry),
-            machine: Machine::register(&mut registry),
+            machine: OperatorMetrics::register(&mut registry),
             registry: Arc::new(registry),
         }
     }
@@ -131,7 +131,7 @@ impl Metrics {
     }
 
     /// Shows a credential as it is now.
-    pub fn set_credential(&self, key: &Key, shown: Shown) {
+    pub fn set_credential(&self, key: &Key, shown: CredentialGauges) {
         self.credentials.set(key, shown);
     }
 

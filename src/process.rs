@@ -7,7 +7,7 @@
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Seals the process. A kernel that refuses is no reason not to start: it is told of in the log.
-pub fn seal() {
+pub fn harden_process() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if setrlimit(Resource::Core, none).is_err() {
         tracing::warn!("core dumps could not be turned off");
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_sealed_process_dumps_no_core_and_is_closed_to_debuggers() {
-        seal();
+        harden_process();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
         assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use apicredential::api::Provider;
-use apicredential::providers::{Ask, Failure, Inputs, Issued, response};
+use apicredential::providers::{ExchangeFailure, Issued, Login, TokenRequest, response};
 use apicredential::reason::Reason;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
@@ -22,7 +22,7 @@ use rustls::crypto::CryptoProvider;
 use secrecy::zeroize::Zeroizing;
 
 use crate::clock;
-use transport::Route;
+use transport::Transport;
 
 mod request_error;
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests;
 mod token_check;
 pub mod transport;
 
-pub use token_check::Verdict;
+pub use token_check::TokenCheck;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below the idle timeouts of common load balancers (60 s and more), so that we close first, not while we send.
@@ -40,7 +40,7 @@ const USER_AGENT: &str = concat!("apicredential-operator/", env!("CARGO_PKG_VERS
 
 /// Sends exchanges.
 #[derive(Clone, Debug)]
-pub struct Wire {
+pub struct ProviderClient {
     /// Replaced when the way changes; what was sent by an older one ends on that.
     client: Arc<RwLock<Client>>,
     timeout: Duration,
@@ -49,7 +49,7 @@ pub struct Wire {
 
 /// Why there is no client for providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
+pub enum ProviderClientError {
     /// `install_default` was not called.
     #[error("no TLS crypto provider is installed in this process")]
     NoCryptoProvider,
@@ -64,15 +64,15 @@ pub enum WireError {
     NoClient,
 }
 
-impl Wire {
+impl ProviderClient {
     /// A client that goes this way, trusts the system's roots beside the way's own, and gives each exchange this long in
     /// all.
     ///
     /// The system's roots are the files that OpenSSL would use (`/etc/ssl/certs`, or `SSL_CERT_FILE` and `SSL_CERT_DIR`).
     ///
     /// # Errors
-    /// See [`WireError`]; the process needs a default [`CryptoProvider`] before.
-    pub fn new(timeout: Duration, route: &Route) -> Result<Self, WireError> {
+    /// See [`ProviderClientError`]; the process needs a default [`CryptoProvider`] before.
+    pub fn new(timeout: Duration, route: &Transport) -> Result<Self, ProviderClientError> {
         let client = Arc::new(RwLock::new(client(route)?));
         Ok(Self { client, timeout, skews: Arc::default() })
     }
@@ -81,7 +81,7 @@ impl Wire {
     ///
     /// # Errors
     /// There is no such way; the old one stays.
-    pub fn go_by(&self, route: &Route) -> Result<(), WireError> {
+    pub fn set_transport(&self, route: &Transport) -> Result<(), ProviderClientError> {
         let new = client(route)?;
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
@@ -96,9 +96,9 @@ impl Wire {
     ///
     /// # Errors
     /// The reason why there is no token.
-    pub async fn exchange(&self, inputs: &Inputs) -> Result<Issued, Failure> {
-        let ask = inputs.ask()?;
-        let start = clock::Mark::now();
+    pub async fn exchange(&self, inputs: &Login) -> Result<Issued, ExchangeFailure> {
+        let ask = inputs.build_request()?;
+        let start = clock::SuspendAwareInstant::now();
         let issued_at = clock::now_seconds();
         let mut status = None;
         let whole = self.send_and_read(inputs, ask, issued_at, &mut status);
@@ -116,16 +116,16 @@ impl Wire {
 
     async fn send_and_read(
         &self,
-        inputs: &Inputs,
-        ask: Ask,
+        inputs: &Login,
+        ask: TokenRequest,
         issued_at: Timestamp,
         status: &mut Option<u16>,
-    ) -> Result<Issued, Failure> {
+    ) -> Result<Issued, ExchangeFailure> {
         let request = self.client().post(ask.url).headers(headers()).body(ask.body);
         let response = request.send().await.map_err(|error| request_error::reason(&error))?;
         *status = Some(response.status().as_u16());
         self.note_skew(inputs.provider(), response.headers());
-        response::judge(response.status(), response.headers(), clock::now())?;
+        response::classify_response(response.status(), response.headers(), clock::now())?;
         let body = read_body(response).await?;
         Ok(inputs.read(&body, issued_at)?)
     }
@@ -147,18 +147,18 @@ impl Wire {
     }
 }
 
-fn client(route: &Route) -> Result<Client, WireError> {
+fn client(route: &Transport) -> Result<Client, ProviderClientError> {
     // reqwest panics without one.
     if CryptoProvider::get_default().is_none() {
-        return Err(WireError::NoCryptoProvider);
+        return Err(ProviderClientError::NoCryptoProvider);
     }
     let roots = route.roots_pem().map(certificates).transpose()?.unwrap_or_default();
     // With roots of ours, an empty system store is no error; a certificate of ours that is none is.
-    let error = if roots.is_empty() { WireError::NoClient } else { WireError::BadCertificates };
+    let error = if roots.is_empty() { ProviderClientError::NoClient } else { ProviderClientError::BadCertificates };
     let builder = protected(roots);
     let builder = match route.proxy() {
         None => builder,
-        Some(proxy) => builder.proxy(proxy.map_err(|_| WireError::BadProxy)?),
+        Some(proxy) => builder.proxy(proxy.map_err(|_| ProviderClientError::BadProxy)?),
     };
     builder.build().map_err(|_| error)
 }
@@ -180,10 +180,10 @@ fn protected(extra_roots: Vec<Certificate>) -> ClientBuilder {
         .user_agent(USER_AGENT)
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, WireError> {
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ProviderClientError> {
     match Certificate::from_pem_bundle(pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(WireError::BadCertificates),
+        _ => Err(ProviderClientError::BadCertificates),
     }
 }
 

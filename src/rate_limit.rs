@@ -22,7 +22,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-use endpoint_queue::{Lane, Verdict};
+use endpoint_queue::{EndpointQueue, QueueDecision};
 
 /// What each endpoint bears.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub enum Admission<K: Clone + Eq + Hash> {
     /// Send now, and drop the pass when the exchange has ended.
-    Go(Pass<K>),
+    Go(Permit<K>),
     /// Ask again at that time: a pause ends then, or a permit is reserved for then.
     At(Duration),
     /// Ask again when the key comes out of `wake`.
@@ -57,7 +57,7 @@ pub enum Wait {
 
 /// The gates of all endpoints. Clones share them. `K` names an object, and holds at most one place at a time.
 #[derive(Clone, Debug)]
-pub struct Gates<K>(Arc<Shared<K>>);
+pub struct RateLimiter<K>(Arc<Shared<K>>);
 
 struct Shared<K> {
     limits: Limits,
@@ -66,11 +66,11 @@ struct Shared<K> {
 
 struct State<K> {
     wake: UnboundedSender<K>,
-    lanes: HashMap<Endpoint, Lane<K>>,
+    lanes: HashMap<Endpoint, EndpointQueue<K>>,
 }
 
-impl<K: Clone + Eq + Hash> Gates<K> {
-    /// Gates without anybody before them. Keys whose turn has come are sent to `wake`.
+impl<K: Clone + Eq + Hash> RateLimiter<K> {
+    /// RateLimiter without anybody before them. Keys whose turn has come are sent to `wake`.
     pub fn new(limits: Limits, wake: UnboundedSender<K>) -> Self {
         Self(Arc::new(Shared { limits, state: Mutex::new(State { wake, lanes: HashMap::new() }) }))
     }
@@ -84,41 +84,42 @@ impl<K: Clone + Eq + Hash> Gates<K> {
     }
 
     /// Asks to send now for `key` at `endpoint`. A place that the key held before another endpoint is given back.
-    pub fn admit(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Admission<K> {
+    pub fn try_acquire(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Admission<K> {
         let verdict = self.0.with(|lanes, limits| {
             let mut woken = leave(lanes, key, Some(endpoint), now);
-            let (verdict, more) = lane(lanes, endpoint, limits).admit(key, now);
+            let (verdict, more) = lane(lanes, endpoint, limits).try_acquire(key, now);
             woken.extend(more);
             (verdict, woken)
         });
         match verdict {
-            Verdict::Go => Admission::Go(Pass { shared: Arc::clone(&self.0), endpoint: endpoint.clone() }),
-            Verdict::At(time) => Admission::At(time),
-            Verdict::Queued => Admission::Queued,
+            QueueDecision::Go => Admission::Go(Permit { shared: Arc::clone(&self.0), endpoint: endpoint.clone() }),
+            QueueDecision::At(time) => Admission::At(time),
+            QueueDecision::Queued => Admission::Queued,
         }
     }
 
     /// Takes a place in the line, or keeps it. Who waits learns by this, before anything was read for it, that its turn
-    /// has not come: none is that it has, and that [`Gates::admit`] lets it through for the next ten seconds.
-    pub fn line_up(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Option<Wait> {
+    /// has not come: none is that it has, and that [`RateLimiter::admit`] lets it through for the next ten seconds.
+    pub fn reserve_slot(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Option<Wait> {
         let verdict = self.0.with(|lanes, limits| {
             let mut woken = leave(lanes, key, Some(endpoint), now);
-            let (verdict, more) = lane(lanes, endpoint, limits).line_up(key, now);
+            let (verdict, more) = lane(lanes, endpoint, limits).reserve_slot(key, now);
             woken.extend(more);
             (verdict, woken)
         });
         match verdict {
-            Verdict::Go => None,
-            Verdict::At(time) => Some(Wait::Until(time)),
-            Verdict::Queued => Some(Wait::Woken),
+            QueueDecision::Go => None,
+            QueueDecision::At(time) => Some(Wait::Until(time)),
+            QueueDecision::Queued => Some(Wait::Woken),
         }
     }
 
     /// Sends now for whoever can as well come later, or not at all: only past an empty line, and with at most half of the
-    /// places, so that nobody who asks by [`Gates::admit`] waits for it in the line.
-    pub fn admit_aside(&self, endpoint: &Endpoint, now: Duration) -> Option<Pass<K>> {
-        let goes = self.0.with(|lanes, limits| (lane(lanes, endpoint, limits).admit_aside(now), Vec::new()));
-        goes.then(|| Pass { shared: Arc::clone(&self.0), endpoint: endpoint.clone() })
+    /// places, so that nobody who asks by [`RateLimiter::admit`] waits for it in the line.
+    pub fn try_acquire_low_priority(&self, endpoint: &Endpoint, now: Duration) -> Option<Permit<K>> {
+        let goes =
+            self.0.with(|lanes, limits| (lane(lanes, endpoint, limits).try_acquire_low_priority(now), Vec::new()));
+        goes.then(|| Permit { shared: Arc::clone(&self.0), endpoint: endpoint.clone() })
     }
 
     /// Nobody is admitted to the endpoint until then; of two pauses the later end wins. Grants that were not used are
@@ -140,7 +141,7 @@ impl<K: Clone + Eq + Hash> Gates<K> {
 
     /// How many keys wait for their turn.
     pub fn waiting(&self) -> usize {
-        self.0.with(|lanes, _| (lanes.values().map(Lane::waiting).sum(), Vec::new()))
+        self.0.with(|lanes, _| (lanes.values().map(EndpointQueue::waiting).sum(), Vec::new()))
     }
 
     /// Drops grants that nobody came for. Admissions and dropped passes do the same; without either, call this now and then.
@@ -150,15 +151,15 @@ impl<K: Clone + Eq + Hash> Gates<K> {
 }
 
 fn lane<'a, K: Clone + Eq + Hash>(
-    lanes: &'a mut HashMap<Endpoint, Lane<K>>,
+    lanes: &'a mut HashMap<Endpoint, EndpointQueue<K>>,
     endpoint: &Endpoint,
     limits: Limits,
-) -> &'a mut Lane<K> {
-    lanes.entry(endpoint.clone()).or_insert_with(|| Lane::new(limits))
+) -> &'a mut EndpointQueue<K> {
+    lanes.entry(endpoint.clone()).or_insert_with(|| EndpointQueue::new(limits))
 }
 
 fn leave<K: Clone + Eq + Hash>(
-    lanes: &mut HashMap<Endpoint, Lane<K>>,
+    lanes: &mut HashMap<Endpoint, EndpointQueue<K>>,
     key: &K,
     except: Option<&Endpoint>,
     now: Duration,
@@ -169,7 +170,7 @@ fn leave<K: Clone + Eq + Hash>(
 
 impl<K> Shared<K> {
     /// Does one step and wakes whom it says, in that order even when two steps are made at once.
-    fn with<T>(&self, step: impl FnOnce(&mut HashMap<Endpoint, Lane<K>>, Limits) -> (T, Vec<K>)) -> T {
+    fn with<T>(&self, step: impl FnOnce(&mut HashMap<Endpoint, EndpointQueue<K>>, Limits) -> (T, Vec<K>)) -> T {
         let mut state = self.lock();
         let (result, woken) = step(&mut state.lanes, self.limits);
         for key in woken {
@@ -193,12 +194,12 @@ impl<K> fmt::Debug for Shared<K> {
 
 /// A place in flight; dropping it gives it back and wakes the next in line.
 #[must_use = "a pass that is dropped lets the next one go"]
-pub struct Pass<K: Clone + Eq + Hash> {
+pub struct Permit<K: Clone + Eq + Hash> {
     shared: Arc<Shared<K>>,
     endpoint: Endpoint,
 }
 
-impl<K: Clone + Eq + Hash> Drop for Pass<K> {
+impl<K: Clone + Eq + Hash> Drop for Permit<K> {
     fn drop(&mut self) {
         self.shared.with(|lanes, _| {
             ((), lanes.get_mut(&self.endpoint).map(|lane| lane.release(clock::steady())).unwrap_or_default())
@@ -206,8 +207,8 @@ impl<K: Clone + Eq + Hash> Drop for Pass<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> fmt::Debug for Pass<K> {
+impl<K: Clone + Eq + Hash> fmt::Debug for Permit<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pass").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Permit").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }

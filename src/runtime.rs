@@ -17,19 +17,19 @@ use tracing::{error, info, warn};
 
 use crate::cli::Settings;
 use crate::controller::memory::Memory;
-use crate::controller::reconcile::{self, Context, Operator, Pairs};
-use crate::controller::token_issuer::Courier;
+use crate::controller::reconcile::{self, Context, InFlight, Operator};
+use crate::controller::token_issuer::TokenIssuer;
 use crate::controller::watch::Watch;
 use crate::controller::work_queue;
 use crate::http_server::{Health, Readiness, serve};
 use crate::kube_api::crd_drift;
 use crate::kube_api::kubeconfig::{self, Environment, Selection};
-use crate::kube_api::{Cluster, client};
-use crate::lease::{Elector, Leadership, identity};
+use crate::kube_api::{KubeApi, client};
+use crate::lease::{LeaderElector, Leadership, identity};
 use crate::metrics::Metrics;
 use crate::process;
-use crate::provider_client::Wire;
-use crate::rate_limit::{Gates, Limits};
+use crate::provider_client::ProviderClient;
+use crate::rate_limit::{Limits, RateLimiter};
 use crate::telemetry;
 
 mod books;
@@ -63,7 +63,7 @@ pub fn run(settings: Settings) -> ExitCode {
     if let Err(error) = telemetry::init(settings.log.format, &settings.log.filter) {
         return refuse(error);
     }
-    process::seal();
+    process::harden_process();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return refuse("the system gives no threads"),
@@ -80,7 +80,7 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 /// How a term as leader, or the wait for one, ended.
-enum Term {
+enum TermEnd {
     /// SIGTERM or SIGINT.
     Stopped,
     /// The lease is lost, and nothing is under way any more.
@@ -95,18 +95,18 @@ struct Process {
     settings: Settings,
     client: Client,
     secrets: Client,
-    wire: Arc<Wire>,
+    wire: Arc<ProviderClient>,
     identity: String,
     operator: Operator,
     /// They outlive a term.
-    gates: Gates<Key>,
+    gates: RateLimiter<Key>,
     stop: channel::Receiver<bool>,
 }
 
 impl Process {
     async fn start(settings: Settings) -> Result<Self, String> {
         let route = settings.provider.route.read().map_err(|error| error.to_string())?;
-        let wire = Arc::new(Wire::new(settings.provider.timeout, &route).map_err(|error| error.to_string())?);
+        let wire = Arc::new(ProviderClient::new(settings.provider.timeout, &route).map_err(|error| error.to_string())?);
         if settings.provider.route.may_change() {
             tokio::spawn(follow(settings.provider.route.clone(), route, Arc::clone(&wire)));
         }
@@ -124,7 +124,7 @@ impl Process {
             pace: settings.pace,
             metrics: Metrics::new(),
             health: Health::new(ALIVE),
-            pairs: Pairs::default(),
+            pairs: InFlight::default(),
             session_key: Arc::new(session_key),
         };
         let stop = stop_signal().map_err(|_| "signals cannot be received")?;
@@ -134,7 +134,7 @@ impl Process {
             burst: settings.provider.burst,
         };
         // Nobody listens before the first term.
-        let gates = Gates::new(limits, mpsc::unbounded_channel().0);
+        let gates = RateLimiter::new(limits, mpsc::unbounded_channel().0);
         let identity = identity();
         let process = Self { settings, client, secrets, wire, identity, operator, gates, stop };
         process.listen().await?;
@@ -162,28 +162,28 @@ impl Process {
             None => (None, Leadership::always()),
             Some(mut lease) => {
                 lease.identity.clone_from(&self.identity);
-                let (elector, leadership) = Elector::new(self.client.clone(), lease);
+                let (elector, leadership) = LeaderElector::new(self.client.clone(), lease);
                 (Some(elector), leadership)
             }
         };
         loop {
             match self.term(elector.as_mut(), &leadership).await {
-                Term::Lost => {}
-                Term::Stuck => {
+                TermEnd::Lost => {}
+                TermEnd::Stuck => {
                     error!("an exchange has not ended although the lease is lost: the process ends");
                     return ExitCode::FAILURE;
                 }
-                Term::Broken => {
+                TermEnd::Broken => {
                     error!("the controller has ended although nobody told it to: the process ends");
                     return ExitCode::FAILURE;
                 }
-                Term::Stopped => return self.stop(elector.as_mut()).await,
+                TermEnd::Stopped => return self.stop(elector.as_mut()).await,
             }
         }
     }
 
     /// Stands by until the lease is ours, then leads until it is lost or the process is told to stop.
-    async fn term(&self, elector: Option<&mut Elector>, leadership: &Leadership) -> Term {
+    async fn term(&self, elector: Option<&mut LeaderElector>, leadership: &Leadership) -> TermEnd {
         let mut stop = self.stop.clone();
         let Some(elector) = elector else {
             self.lead(leadership, stopped(&mut stop)).await;
@@ -193,7 +193,7 @@ impl Process {
         let stands_by = || self.operator.health.set_ready(Readiness::StandingBy);
         tokio::select! {
             () = elector.acquired(stands_by) => {}
-            () = stopped(&mut stop) => return Term::Stopped,
+            () = stopped(&mut stop) => return TermEnd::Stopped,
         }
         self.operator.health.set_ready(Readiness::Starting);
         let mut lost = false;
@@ -213,14 +213,14 @@ impl Process {
         }
         // Nothing in flight may write any more: who is told to stop meanwhile has nothing to wait for.
         tokio::select! {
-            ended = timeout(LOST_GRACE, self.pairs_end()) => if ended.is_ok() { Term::Lost } else { Term::Stuck },
-            () = stopped(&mut stop) => Term::Stopped,
+            ended = timeout(LOST_GRACE, self.pairs_end()) => if ended.is_ok() { TermEnd::Lost } else { TermEnd::Stuck },
+            () = stopped(&mut stop) => TermEnd::Stopped,
         }
     }
 
     /// A controller ends because the process was told to stop, and for no other reason.
-    fn ended(&self) -> Term {
-        if *self.stop.borrow() { Term::Stopped } else { Term::Broken }
+    fn ended(&self) -> TermEnd {
+        if *self.stop.borrow() { TermEnd::Stopped } else { TermEnd::Broken }
     }
 
     /// Looks at credentials until `stop`, and then until what is in flight has ended or its time is up.
@@ -234,7 +234,7 @@ impl Process {
             self.settings.concurrency,
             move |key| reconcile::reconcile(key, Arc::clone(&looker)),
             // Something came through the queue and out again, be it the pulse.
-            || self.operator.health.beat(),
+            || self.operator.health.record_progress(),
             async move {
                 let _ = told.wait_for(|stop| *stop).await;
             },
@@ -299,8 +299,8 @@ impl Process {
             pace: self.settings.pace,
         };
         let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, wake.clone(), books);
-        let courier = Courier {
-            cluster: Cluster::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
+        let courier = TokenIssuer {
+            cluster: KubeApi::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
             wire: Arc::clone(&self.wire),
             watch,
             leadership: leadership.clone(),
@@ -327,7 +327,7 @@ impl Process {
     }
 
     /// Nothing is in flight: the lease is given up at once. Otherwise it expires, and the next leader waits for that.
-    async fn stop(&self, elector: Option<&mut Elector>) -> ExitCode {
+    async fn stop(&self, elector: Option<&mut LeaderElector>) -> ExitCode {
         self.operator.health.set_ready(Readiness::ShuttingDown);
         self.operator.pairs.stop();
         if self.operator.pairs.are_done() {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use apicredential::api::crd_yaml;
 use apicredential::reason::{Class, Reason};
-use apicredential::schedule::{self, Expiry, Life, Margin, Pace, Policy};
+use apicredential::schedule::{self, Expiry, Life, Margin, Policy, Timings};
 use apicredential_operator::cli::Args;
 use clap::CommandFactory as _;
 use jiff::Timestamp;
@@ -194,7 +194,7 @@ fn renewal_times() -> String {
 
 #[test]
 fn tokens_are_renewed_when_the_readme_says() {
-    let pace = Pace {
+    let pace = Timings {
         retry_base: Duration::from_secs(5),
         min_renewal_interval: Duration::from_secs(30),
         resync: Duration::from_secs(600),

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use apicredential::endpoint::AllowedEndpoints;
-use apicredential::schedule::Pace;
+use apicredential::schedule::Timings;
 
 use super::RunArgs;
 use crate::flags::ProviderArgsError;
 use crate::lease::{self, LONGEST_LEASE, LeaseSettings};
-use crate::provider_client::transport::RouteFiles;
+use crate::provider_client::transport::TransportFiles;
 use crate::telemetry::LogFormat;
 
 /// Where Kubernetes tells a pod its own namespace.
@@ -32,7 +32,7 @@ pub struct Settings {
     /// Credentials worked on at the same time.
     pub concurrency: usize,
     /// How often.
-    pub pace: Pace,
+    pub pace: Timings,
     /// Who may write, and until when.
     pub lease: LeaseChoice,
     /// Where metrics and probes are answered.
@@ -47,7 +47,7 @@ pub struct ProviderSettings {
     /// The origins that may be asked.
     pub allowed_endpoints: AllowedEndpoints,
     /// The way to them.
-    pub route: RouteFiles,
+    pub route: TransportFiles,
     /// The deadline of one exchange.
     pub timeout: Duration,
     /// Exchanges per second and endpoint; 0: no limit.
@@ -147,7 +147,7 @@ impl RunArgs {
                 burst: self.provider_burst.max(1),
             },
             concurrency: self.concurrency,
-            pace: Pace {
+            pace: Timings {
                 resync: self.resync,
                 retry_base: self.retry_base,
                 min_renewal_interval: self.min_renewal_interval,

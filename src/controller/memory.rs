@@ -9,7 +9,7 @@ use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use apicredential::target::fingerprint::Mac;
 use jiff::Timestamp;
 
-use crate::clock::Mark;
+use crate::clock::SuspendAwareInstant;
 use crate::controller::watch::Version;
 use crate::controller::watch::index::{Glance, Imprint};
 
@@ -19,7 +19,7 @@ pub struct Remembered {
     /// What the stores said when it was last decided on.
     pub glance: Option<Imprint>,
     /// When that look began.
-    pub looked: Option<Mark>,
+    pub looked: Option<SuspendAwareInstant>,
     /// The credential's resourceVersion in the store at that look.
     pub version: Option<u64>,
     /// The target's version after our own write, which the store may not show yet.
@@ -44,7 +44,7 @@ pub struct Remembered {
     /// The target was ours once.
     pub target_known: bool,
     /// Since when it waits for the turn of its endpoint.
-    pub waits_since: Option<Mark>,
+    pub waits_since: Option<SuspendAwareInstant>,
     /// The last write was rejected or too late: ask the API server dry before spending an exchange.
     pub dry_run_first: bool,
     /// Writes and dry runs that failed in a row, without an exchange.

@@ -9,7 +9,7 @@ use apicredential::decide::{Decision, decide};
 use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
 use apicredential::reason::{Reason, Refusal};
-use apicredential::schedule::{self, Pace};
+use apicredential::schedule::{self, Timings};
 use apicredential::target::render::render;
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -19,14 +19,14 @@ use crate::clock;
 use crate::controller::memory::Memory;
 use crate::controller::reconcile::look::{Blind, Round};
 use crate::controller::reconcile::sight::Sight;
-use crate::controller::token_issuer::Courier;
+use crate::controller::token_issuer::TokenIssuer;
 use crate::controller::token_issuer::write::WriteError;
 use crate::controller::watch::held::Held;
-use crate::controller::watch::{Guarded, Opened};
+use crate::controller::watch::{DecodeResult, Opened};
 use crate::http_server::Health;
-use crate::kube_api::Fault;
+use crate::kube_api::ApiError;
 use crate::metrics::Metrics;
-use crate::rate_limit::Gates;
+use crate::rate_limit::RateLimiter;
 
 mod attempt;
 mod check;
@@ -42,9 +42,9 @@ pub(crate) use seed::restore_pause;
 /// What every look works with.
 pub struct Context {
     /// Exchanges and writes.
-    pub courier: Courier,
+    pub courier: TokenIssuer,
     /// Who may send to which endpoint, and when.
-    pub gates: Gates<Key>,
+    pub gates: RateLimiter<Key>,
     /// Which endpoints may be sent to at all.
     pub allowed: AllowedEndpoints,
     /// What is known from earlier looks.
@@ -57,32 +57,32 @@ pub struct Context {
 #[derive(Clone)]
 pub struct Operator {
     /// Delays.
-    pub pace: Pace,
+    pub pace: Timings,
     /// What is counted.
     pub metrics: Metrics,
     /// The probes.
     pub health: Health,
     /// What is under way.
-    pub pairs: Pairs,
+    pub pairs: InFlight,
     /// Keys the memory of attempted values; drawn at start.
     pub session_key: Arc<[u8; 32]>,
 }
 
 /// The exchanges under way, which an ending process or term waits for.
 #[derive(Clone, Default)]
-pub struct Pairs {
+pub struct InFlight {
     count: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
 }
 
 /// One exchange under way.
-pub struct Pair(Arc<AtomicUsize>);
+pub struct InFlightGuard(Arc<AtomicUsize>);
 
-impl Pairs {
+impl InFlight {
     /// Starts one; none once the process is about to end.
-    pub fn start(&self) -> Option<Pair> {
+    pub fn start(&self) -> Option<InFlightGuard> {
         self.count.fetch_add(1, Ordering::SeqCst);
-        let pair = Pair(Arc::clone(&self.count));
+        let pair = InFlightGuard(Arc::clone(&self.count));
         (!self.stopping.load(Ordering::SeqCst)).then_some(pair)
     }
 
@@ -97,7 +97,7 @@ impl Pairs {
     }
 }
 
-impl Drop for Pair {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -145,7 +145,7 @@ async fn unless_it_panics<T>(work: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
-async fn look_at(object: Guarded, held: Held, context: Arc<Context>) -> Timestamp {
+async fn look_at(object: DecodeResult, held: Held, context: Arc<Context>) -> Timestamp {
     if object.0.is_err() {
         context.gates.forget(&Key::of(&object));
         tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;
@@ -168,7 +168,7 @@ impl Round {
             Ok(round) => round,
             Err(unchanged) => return unchanged,
         };
-        let mut due = match round.line_up() {
+        let mut due = match round.reserve_slot() {
             Some(wake) => wake,
             None => round.steps().await,
         };
@@ -191,7 +191,7 @@ impl Round {
                 Err(blind) => return self.blind(blind).await,
             };
             match decide(&sight.facts, clock::now()) {
-                Decision::Rest(time) => {
+                Decision::Idle(time) => {
                     self.tell(sight.findings(self)).await;
                     return time.unwrap_or(Timestamp::MAX);
                 }
@@ -199,7 +199,7 @@ impl Round {
                     self.tell(sight.findings(self)).await;
                     return time.min(sight.expiry());
                 }
-                Decision::Refuse(refusal) => return self.refuse(&sight, refusal).await,
+                Decision::Reject(refusal) => return self.refuse(&sight, refusal).await,
                 Decision::Repair => {
                     if let Some(wake) = self.repair(&sight).await {
                         return wake;
@@ -230,7 +230,7 @@ impl Round {
     async fn blind(&mut self, Blind { fault, sight }: Blind) -> Timestamp {
         let retry = schedule::after(clock::now(), self.context.operator.pace.retry_base * 12);
         self.glance_is_void();
-        if fault == Fault::NamespaceTerminating {
+        if fault == ApiError::NamespaceTerminating {
             return retry;
         }
         let seen = sight.as_ref().map(|sight| sight.findings(self));
@@ -241,7 +241,7 @@ impl Round {
 
     /// Writes our part again; none means: look again at once.
     async fn repair(&mut self, sight: &Sight) -> Option<Timestamp> {
-        let (Some(plan), Some(current), Some(stored)) = (&sight.plan, &sight.secret, &sight.minted) else {
+        let (Some(plan), Some(current), Some(stored)) = (&sight.plan, &sight.secret, &sight.record) else {
             return Some(schedule::after(clock::now(), self.context.operator.pace.retry_base));
         };
         let written = self.context.courier.repair(&self.credential, plan, stored, current).await;
@@ -260,7 +260,7 @@ impl Round {
                 self.tell(sight.findings(self).refused(Reason::TargetWriteRejected.into())).await;
                 return Some(self.after_failed_write());
             }
-            Err(WriteError::Api(Fault::Conflict | Fault::NotFound)) => return None,
+            Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound)) => return None,
             Err(WriteError::Api(fault)) => fault,
             Err(WriteError::NotAllowed | WriteError::TooLate | WriteError::Expired) => {
                 self.glance_is_void();

@@ -7,34 +7,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::provider_client::Wire;
+use crate::provider_client::ProviderClient;
 use apicredential::api::ApiCredential;
-use apicredential::decide::{self, Cause, Stored, Verdict};
+use apicredential::decide::{self, Cause, Stored, TokenEvaluation};
 use apicredential::plan::Plan;
-use apicredential::providers::{Failure, Inputs, Issued};
+use apicredential::providers::{ExchangeFailure, Issued, Login};
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule::Expiry;
-use apicredential::source::Values;
+use apicredential::source::SecretValues;
 use apicredential::target::fingerprint::Fingerprint;
-use apicredential::target::render::{self, Minted};
+use apicredential::target::render::{self, TokenRecord};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use secrecy::ExposeSecret as _;
 
-use crate::clock::{self, Mark};
+use crate::clock::{self, SuspendAwareInstant};
 use crate::controller::watch::Watch;
-use crate::kube_api::Cluster;
+use crate::kube_api::KubeApi;
 use crate::lease::Leadership;
 
 pub mod write;
 
 /// What a pair works with.
 #[derive(Clone)]
-pub struct Courier {
+pub struct TokenIssuer {
     /// The API server.
-    pub cluster: Cluster,
+    pub cluster: KubeApi,
     /// The providers.
-    pub wire: Arc<Wire>,
+    pub wire: Arc<ProviderClient>,
     /// Who lives.
     pub watch: Arc<Watch>,
     /// Whether we may write.
@@ -44,7 +44,7 @@ pub struct Courier {
 }
 
 /// One exchange to make, and where its token goes.
-pub struct Errand {
+pub struct ExchangeRequest {
     /// For whom.
     pub credential: Arc<ApiCredential>,
     /// What the spec asks for.
@@ -52,13 +52,13 @@ pub struct Errand {
     /// Why.
     pub cause: Cause,
     /// What to send.
-    pub inputs: Inputs,
+    pub inputs: Login,
     /// What the inputs were made from.
-    pub values: Values,
+    pub values: SecretValues,
     /// The target as it was last read; none if it is to be created.
     pub target: Option<Secret>,
     /// The stored token, if it is whole and not of the future.
-    pub stored: Option<Minted>,
+    pub stored: Option<TokenRecord>,
     /// The provider refuses the stored token.
     pub refused: bool,
     /// The renew request that this exchange answers.
@@ -66,7 +66,7 @@ pub struct Errand {
 }
 
 /// How a pair ended.
-pub enum Ending {
+pub enum ExchangeOutcome {
     /// The token is in the Secret.
     Written {
         /// The Secret after the write.
@@ -90,7 +90,7 @@ pub enum Ending {
     Discarded,
 }
 
-impl Ending {
+impl ExchangeOutcome {
     fn failed(refusal: impl Into<Refusal>) -> Self {
         Self::Failed { refusal: refusal.into(), retry_after: None, token_lost: false }
     }
@@ -101,7 +101,7 @@ impl Ending {
 }
 
 /// A request that was sent, and what came of it.
-pub struct Delivery {
+pub struct ExchangeReport {
     /// What the log calls it.
     pub request: String,
     /// Wall clock just before the request.
@@ -111,32 +111,39 @@ pub struct Delivery {
     /// What its answer was worth, whatever became of the token.
     pub answer: Reason,
     /// How the pair ended.
-    pub ending: Ending,
+    pub ending: ExchangeOutcome,
 }
 
-impl Courier {
+impl TokenIssuer {
     /// Sends the one request and delivers its token. Runs to its end once started.
-    pub async fn run(&self, errand: &Errand) -> Delivery {
-        let (mark, sent) = (Mark::now(), clock::now_seconds());
+    pub async fn run(&self, errand: &ExchangeRequest) -> ExchangeReport {
+        let (mark, sent) = (SuspendAwareInstant::now(), clock::now_seconds());
         let answer = self.wire.exchange(&errand.inputs).await;
         let took = mark.elapsed();
         let (answer, ending) = match answer {
             Ok(issued) => self.receive(errand, &issued, &mark).await,
-            Err(Failure { reason, retry_after }) => {
-                (reason, Ending::Failed { refusal: reason.into(), retry_after, token_lost: false })
+            Err(ExchangeFailure { reason, retry_after }) => {
+                (reason, ExchangeOutcome::Failed { refusal: reason.into(), retry_after, token_lost: false })
             }
         };
-        Delivery { request: name(), sent, took, answer, ending }
+        ExchangeReport { request: name(), sent, took, answer, ending }
     }
 
-    async fn receive(&self, errand: &Errand, issued: &Issued, mark: &Mark) -> (Reason, Ending) {
-        match judge(errand, issued) {
-            Verdict::NotExtended => (Reason::TokenNotExtended, Ending::NotExtended),
-            Verdict::StillRevoked => (Reason::TokenRevoked, Ending::failed(Reason::TokenRevoked)),
-            Verdict::AlreadyExpired => (Reason::TokenAlreadyExpired, Ending::failed(Reason::TokenAlreadyExpired)),
-            Verdict::Write { expiry, assumed } => {
-                let minted = mint(errand, issued, expiry);
-                (Reason::Issued, self.deliver(errand, minted, assumed, mark).await)
+    async fn receive(
+        &self,
+        errand: &ExchangeRequest,
+        issued: &Issued,
+        mark: &SuspendAwareInstant,
+    ) -> (Reason, ExchangeOutcome) {
+        match evaluate(errand, issued) {
+            TokenEvaluation::NotExtended => (Reason::TokenNotExtended, ExchangeOutcome::NotExtended),
+            TokenEvaluation::StillRevoked => (Reason::TokenRevoked, ExchangeOutcome::failed(Reason::TokenRevoked)),
+            TokenEvaluation::AlreadyExpired => {
+                (Reason::TokenAlreadyExpired, ExchangeOutcome::failed(Reason::TokenAlreadyExpired))
+            }
+            TokenEvaluation::Write { expiry, assumed } => {
+                let record = build_record(errand, issued, expiry);
+                (Reason::Issued, self.deliver(errand, record, assumed, mark).await)
             }
         }
     }
@@ -150,17 +157,17 @@ fn name() -> String {
     format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
-fn judge(errand: &Errand, issued: &Issued) -> Verdict {
+fn evaluate(errand: &ExchangeRequest, issued: &Issued) -> TokenEvaluation {
     let stored = errand.stored.as_ref().map(|stored| Stored {
         expiry: stored.expiry,
         same_bytes: stored.token.expose_secret() == issued.token.expose_secret(),
         refused: errand.refused,
     });
     let policy = &errand.plan.renewal;
-    decide::judge(errand.cause, issued.issued_at, &issued.lifetime, stored, policy, clock::now())
+    decide::evaluate_token(errand.cause, issued.issued_at, &issued.lifetime, stored, policy, clock::now())
 }
 
-fn mint(errand: &Errand, issued: &Issued, expiry: Expiry) -> Minted {
+fn build_record(errand: &ExchangeRequest, issued: &Issued, expiry: Expiry) -> TokenRecord {
     let fingerprint = Fingerprint::new(
         issued.token.expose_secret(),
         &errand.plan.request,
@@ -168,7 +175,7 @@ fn mint(errand: &Errand, issued: &Issued, expiry: Expiry) -> Minted {
         &render::expiry_text(expiry),
         &errand.values.expose(),
     );
-    Minted {
+    TokenRecord {
         token: issued.token.clone(),
         issued_at: issued.issued_at,
         expiry,

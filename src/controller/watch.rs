@@ -18,12 +18,12 @@ use kube::runtime::watcher;
 use kube::{Client, Resource};
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::Mark;
+use crate::clock::SuspendAwareInstant;
 use crate::controller::memory::Stored;
 use crate::controller::watch::changes::{Change, changes};
 use crate::controller::watch::held::Held;
 use crate::controller::watch::index::{Index, Seen};
-use crate::kube_api::pruned::Lean;
+use crate::kube_api::pruned::Pruned;
 
 mod changes;
 pub mod held;
@@ -33,7 +33,7 @@ mod version;
 pub use version::Version;
 
 /// A credential as the watch delivers it; one that cannot be decoded must not stop the others.
-pub type Guarded = DeserializeGuard<ApiCredential>;
+pub type DecodeResult = DeserializeGuard<ApiCredential>;
 /// A credential that was taken out of the store to be looked at.
 #[derive(Clone)]
 pub struct Opened {
@@ -52,42 +52,42 @@ const PAGE: u32 = 100;
 
 /// What became of one stream.
 #[derive(Default)]
-struct Health {
+struct StreamHealth {
     listed: bool,
-    failed: Option<Mark>,
+    failed: Option<SuspendAwareInstant>,
     /// There is no right to list or watch it.
     forbidden: bool,
 }
 
-impl Health {
+impl StreamHealth {
     fn listed() -> Self {
         Self { listed: true, failed: None, forbidden: false }
     }
 
     fn fail(&mut self, forbidden: bool) {
-        *self = Self { listed: self.listed, failed: Some(Mark::now()), forbidden };
+        *self = Self { listed: self.listed, failed: Some(SuspendAwareInstant::now()), forbidden };
     }
 }
 
 /// Who hears of credentials before anything else is done about them.
 pub trait Listener: Send + 'static {
     /// One of the first list.
-    fn found(&self, object: &Guarded);
+    fn found(&self, object: &DecodeResult);
     /// One of which the store is about to take another version.
-    fn changing(&self, before: &Held, now: &Guarded);
+    fn changing(&self, before: &Held, now: &DecodeResult);
     /// One that the store has now.
-    fn stored(&self, now: &Guarded);
+    fn stored(&self, now: &DecodeResult);
     /// One that is no more, by its uid.
     fn gone(&self, key: &Key, uid: &str);
 }
 
 /// Nobody hears.
 impl Listener for () {
-    fn found(&self, _object: &Guarded) {}
+    fn found(&self, _object: &DecodeResult) {}
 
-    fn changing(&self, _before: &Held, _now: &Guarded) {}
+    fn changing(&self, _before: &Held, _now: &DecodeResult) {}
 
-    fn stored(&self, _now: &Guarded) {}
+    fn stored(&self, _now: &DecodeResult) {}
 
     fn gone(&self, _key: &Key, _uid: &str) {}
 }
@@ -98,8 +98,8 @@ pub struct Watch {
     pub index: Index,
     store: Mutex<HashMap<Key, Held>>,
     wakes: mpsc::UnboundedSender<Key>,
-    credentials: Mutex<Vec<Health>>,
-    secrets: Mutex<Vec<Health>>,
+    credentials: Mutex<Vec<StreamHealth>>,
+    secrets: Mutex<Vec<StreamHealth>>,
     ready: watch::Sender<bool>,
 }
 
@@ -124,7 +124,7 @@ impl Watch {
         } else {
             namespaces.iter().map(|name| Some(name.as_str())).collect()
         };
-        let healths = |count: usize| Mutex::new((0..count).map(|_| Health::default()).collect::<Vec<_>>());
+        let healths = |count: usize| Mutex::new((0..count).map(|_| StreamHealth::default()).collect::<Vec<_>>());
         let watch = Arc::new(Self {
             index: Index::default(),
             store: Mutex::default(),
@@ -206,16 +206,16 @@ impl Watch {
     ) -> BoxStream<'static, ()> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
-            let api = scoped::<Lean<Guarded>>(client, *scope);
+            let api = scoped::<Pruned<DecodeResult>>(client, *scope);
             let stream = changes(move || watcher(api.clone(), config()));
             all.push(stream.map(move |change| (number, change)).boxed());
         }
         all.map(move |(number, change)| self.credential(number, change, &listener)).boxed()
     }
 
-    fn credential(&self, number: usize, change: Change<Lean<Guarded>>, listener: &impl Listener) {
+    fn credential(&self, number: usize, change: Change<Pruned<DecodeResult>>, listener: &impl Listener) {
         match change {
-            Change::Applied(key, Lean(object)) => {
+            Change::Applied(key, Pruned(object)) => {
                 if !self.lists(number) {
                     listener.found(&object);
                 }
@@ -246,7 +246,7 @@ impl Watch {
                 }
             }
             Change::Listed => {
-                mark(&self.credentials, number, |health| *health = Health::listed());
+                mark(&self.credentials, number, |health| *health = StreamHealth::listed());
                 self.check_ready();
             }
             Change::Failed { forbidden } => {
@@ -257,7 +257,7 @@ impl Watch {
     }
 
     /// Takes a credential into the index; whether it has to be looked at.
-    fn applied(&self, key: &Key, object: &Guarded) -> bool {
+    fn applied(&self, key: &Key, object: &DecodeResult) -> bool {
         let (changed, ended) = self.index.apply_credential(key, object);
         for target in ended {
             self.wake_rivals(&target, key.name());
@@ -269,7 +269,7 @@ impl Watch {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
             for (offset, label) in [annotations::SOURCE, annotations::MANAGED].into_iter().enumerate() {
-                let api = scoped::<Lean<PartialObjectMeta<Secret>>>(client, *scope);
+                let api = scoped::<Pruned<PartialObjectMeta<Secret>>>(client, *scope);
                 let stream = changes(move || watcher(api.clone(), config().labels(label)));
                 let place = (number * 2 + offset, label == annotations::SOURCE);
                 all.push(stream.map(move |change| (place, change)).boxed());
@@ -278,9 +278,9 @@ impl Watch {
         all.map(move |((number, is_source), change)| self.secret(number, is_source, change)).boxed()
     }
 
-    fn secret(&self, number: usize, is_source: bool, change: Change<Lean<PartialObjectMeta<Secret>>>) {
+    fn secret(&self, number: usize, is_source: bool, change: Change<Pruned<PartialObjectMeta<Secret>>>) {
         let (key, changed) = match change {
-            Change::Applied(key, Lean(object)) => {
+            Change::Applied(key, Pruned(object)) => {
                 let changed = self.index.see(is_source, &key, Seen::of(&object));
                 (key, changed)
             }
@@ -289,7 +289,7 @@ impl Watch {
                 (key, changed)
             }
             Change::Listed => {
-                mark(&self.secrets, number, |health| *health = Health::listed());
+                mark(&self.secrets, number, |health| *health = StreamHealth::listed());
                 return self.check_ready();
             }
             Change::Failed { forbidden } => {
@@ -321,12 +321,12 @@ impl Watch {
 }
 
 /// Of one kind in all its namespaces.
-fn is_up<'a>(mut healths: impl Iterator<Item = &'a Health> + Clone) -> Option<bool> {
+fn is_up<'a>(mut healths: impl Iterator<Item = &'a StreamHealth> + Clone) -> Option<bool> {
     let forbidden = healths.clone().any(|health| health.forbidden);
     (!forbidden).then(|| healths.all(|health| health.listed && health.failed.is_none()))
 }
 
-fn mark(healths: &Mutex<Vec<Health>>, number: usize, change: impl FnOnce(&mut Health)) {
+fn mark(healths: &Mutex<Vec<StreamHealth>>, number: usize, change: impl FnOnce(&mut StreamHealth)) {
     if let Some(health) = healths.lock().unwrap_or_else(PoisonError::into_inner).get_mut(number) {
         change(health);
     }
@@ -334,7 +334,7 @@ fn mark(healths: &Mutex<Vec<Health>>, number: usize, change: impl FnOnce(&mut He
 
 /// Each list was read or has failed, and not all have failed: a namespace that may not be listed does not stop the
 /// others, and an API server that is away is waited for.
-fn are_settled(healths: &Mutex<Vec<Health>>) -> bool {
+fn are_settled(healths: &Mutex<Vec<StreamHealth>>) -> bool {
     let healths = healths.lock().unwrap_or_else(PoisonError::into_inner);
     healths.iter().all(|health| health.listed || health.failed.is_some()) && healths.iter().any(|health| health.listed)
 }

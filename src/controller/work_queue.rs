@@ -31,7 +31,7 @@ pub async fn run<L>(
 ) where
     L: Future<Output = Option<Duration>> + Send + 'static,
 {
-    let (mut line, mut alarms, mut looks) = (Line::default(), Alarms::default(), JoinSet::new());
+    let (mut line, mut alarms, mut looks) = (ReadyQueue::default(), RequeueTimers::default(), JoinSet::new());
     let mut stop = std::pin::pin!(stop);
     let mut stopping = false;
     loop {
@@ -65,26 +65,26 @@ pub async fn run<L>(
 
 /// Who waits to be looked at, or is.
 #[derive(Default)]
-struct Line {
+struct ReadyQueue {
     waiting: VecDeque<Key>,
-    places: HashMap<Key, Place>,
+    places: HashMap<Key, ItemState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ItemState {
     Waits,
     IsLookedAt,
     /// It was woken meanwhile.
     IsLookedAtAndWaits,
 }
 
-impl Line {
+impl ReadyQueue {
     fn join(&mut self, key: Key) {
         match self.places.get_mut(&key) {
-            Some(Place::Waits | Place::IsLookedAtAndWaits) => {}
-            Some(place) => *place = Place::IsLookedAtAndWaits,
+            Some(ItemState::Waits | ItemState::IsLookedAtAndWaits) => {}
+            Some(place) => *place = ItemState::IsLookedAtAndWaits,
             None => {
-                self.places.insert(key.clone(), Place::Waits);
+                self.places.insert(key.clone(), ItemState::Waits);
                 self.waiting.push_back(key);
             }
         }
@@ -93,7 +93,7 @@ impl Line {
     /// The next one to look at.
     fn next(&mut self) -> Option<Key> {
         let key = self.waiting.pop_front()?;
-        self.places.insert(key.clone(), Place::IsLookedAt);
+        self.places.insert(key.clone(), ItemState::IsLookedAt);
         if self.waiting.is_empty() {
             // Thousands stand here once, at the start.
             self.waiting.shrink_to(ROOM);
@@ -104,7 +104,7 @@ impl Line {
 
     /// The look at it has ended; whether another one follows at once.
     fn ended(&mut self, key: &Key) -> bool {
-        let again = self.places.remove(key) == Some(Place::IsLookedAtAndWaits);
+        let again = self.places.remove(key) == Some(ItemState::IsLookedAtAndWaits);
         if again {
             self.join(key.clone());
         }
@@ -117,12 +117,12 @@ const ROOM: usize = 256;
 
 /// When each is looked at if nothing wakes it.
 #[derive(Default)]
-struct Alarms {
+struct RequeueTimers {
     queue: DelayQueue<Key>,
     set: HashMap<Key, delay_queue::Key>,
 }
 
-impl Alarms {
+impl RequeueTimers {
     /// In place of the one that was set before; none is none.
     fn set(&mut self, key: &Key, after: Option<Duration>) {
         if let Some(alarm) = self.set.remove(key) {

@@ -4,41 +4,41 @@ use std::fs::File;
 use std::io::Read;
 
 use apicredential::plan::RequestPlan;
-use apicredential::providers::{Inputs, QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
+use apicredential::providers::{Login, QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
 use apicredential::reason::Reason;
 use apicredential::source;
-use apicredential::source::Values;
+use apicredential::source::SecretValues;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
-use super::failure::Failure;
-use super::order::{Credentials, Order};
+use super::failure::CommandError;
+use super::order::{Credentials, ExchangePlan};
 use super::{kubeconfig, prompt};
 
 /// More than four values of the largest size with their line ends: the rest of a longer input is never read.
 const LARGEST: u64 = 17 * 1024;
 
 /// Reads what the request needs.
-pub(super) async fn gather(order: &Order) -> Result<Inputs, Failure> {
+pub(super) async fn gather(order: &ExchangePlan) -> Result<Login, CommandError> {
     let request = &order.request;
     let values = match &order.credentials {
-        Credentials::Prompt => Values::given(completed(request, ask(request).await?)),
+        Credentials::Prompt => SecretValues::given(completed(request, ask(request).await?)),
         Credentials::Stdin => {
             let bytes = read(std::io::stdin().lock())
-                .map_err(|_| Failure::local("standard input cannot be read; give the credentials another way"))?;
-            Values::given(completed(request, from_lines(request, &bytes)?))
+                .map_err(|_| CommandError::local("standard input cannot be read; give the credentials another way"))?;
+            SecretValues::given(completed(request, from_lines(request, &bytes)?))
         }
         Credentials::Files(files) => {
             let texts = files.iter().map(|(flag, path)| from_file(flag, path)).collect::<Result<_, _>>()?;
-            Values::given(completed(request, texts))
+            SecretValues::given(completed(request, texts))
         }
         Credentials::Secret(secret) => kubeconfig::read(request, secret).await?,
     };
     // The parts of a request are as many as its values, see `from_lines` and `completed`.
-    values.inputs(request).ok_or_else(|| Failure::from(apicredential::reason::Refusal::from(Reason::InvalidSpec)))
+    values.inputs(request).ok_or_else(|| CommandError::from(apicredential::reason::Refusal::from(Reason::InvalidSpec)))
 }
 
-async fn ask(request: &RequestPlan) -> Result<Vec<SecretString>, Failure> {
+async fn ask(request: &RequestPlan) -> Result<Vec<SecretString>, CommandError> {
     match request {
         RequestPlan::Welkin { client_name, .. } => {
             Ok(vec![prompt::secret("The secret", &format!("Secret of the API client {client_name}: ")).await?])
@@ -58,14 +58,14 @@ fn completed(request: &RequestPlan, mut values: Vec<SecretString>) -> Vec<Secret
     values
 }
 
-fn from_lines(request: &RequestPlan, bytes: &[u8]) -> Result<Vec<SecretString>, Failure> {
+fn from_lines(request: &RequestPlan, bytes: &[u8]) -> Result<Vec<SecretString>, CommandError> {
     let text = without_line_end(bytes);
     if let RequestPlan::Welkin { .. } = request {
         return Ok(vec![source::value("What standard input holds", text)?]);
     }
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     if !matches!(lines.len(), 2 | 4) {
-        return Err(Failure::local(
+        return Err(CommandError::local(
             "--login-stdin needs two lines, user name and password, or four, with the OAuth client's id and secret after them; standard input has another number of lines",
         ));
     }
@@ -88,9 +88,9 @@ fn strip<'a>(line: &'a [u8], end: &[u8]) -> &'a [u8] {
 }
 
 /// As it is, a line end included: so `kubectl create secret --from-file` would take it, and so the operator would refuse it.
-fn from_file(flag: &str, path: &std::path::Path) -> Result<SecretString, Failure> {
+fn from_file(flag: &str, path: &std::path::Path) -> Result<SecretString, CommandError> {
     let bytes = File::open(path).and_then(read).map_err(|_| {
-        Failure::local(format!("{flag} {} cannot be read; correct the path or its permissions", path.display()))
+        CommandError::local(format!("{flag} {} cannot be read; correct the path or its permissions", path.display()))
     })?;
     Ok(source::value(&format!("What {flag} {} holds", path.display()), &bytes)?)
 }

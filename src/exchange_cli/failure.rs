@@ -8,7 +8,7 @@ use apicredential::plan::RequestPlan;
 use apicredential::providers;
 use apicredential::reason::{Class, Reason, Refusal};
 
-use crate::provider_client::Verdict;
+use crate::provider_client::TokenCheck;
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,13 @@ impl From<Class> for Exit {
 
 /// No token, and why. Nothing in it is secret or was sent by anybody.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct CommandError {
     pub(super) exit: Exit,
     pub(super) reason: Option<Reason>,
     pub(super) sentence: String,
 }
 
-impl Failure {
+impl CommandError {
     /// The command line is not right.
     pub(super) fn usage(sentence: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, reason: None, sentence: sentence.into() }
@@ -63,7 +63,7 @@ impl Failure {
     }
 
     /// What the provider's answer, or its absence, means for who typed the command.
-    pub(super) fn answered(request: &RequestPlan, failure: &providers::Failure) -> Self {
+    pub(super) fn answered(request: &RequestPlan, failure: &providers::ExchangeFailure) -> Self {
         let mut sentence = sentence(failure.reason, request);
         if let Some(pause) = failure.retry_after {
             sentence += &format!(" It names a time: wait {} s.", pause.as_secs());
@@ -72,18 +72,18 @@ impl Failure {
     }
 
     /// What the answer to the token means, if it is not that the token is accepted.
-    pub(super) fn checked(request: &RequestPlan, verdict: &Verdict) -> Option<Self> {
+    pub(super) fn checked(request: &RequestPlan, verdict: &TokenCheck) -> Option<Self> {
         let (provider, endpoint) = (request.provider(), request.endpoint());
         match verdict {
-            Verdict::Accepted => None,
-            Verdict::Revoked => Some(Self {
+            TokenCheck::Accepted => None,
+            TokenCheck::Revoked => Some(Self {
                 exit: Exit::Rejected,
                 reason: None,
                 sentence: format!(
                     "--check: {provider} issued the token and does not accept it (401) at {endpoint}; ask {provider} whether this user may use the API."
                 ),
             }),
-            Verdict::Unavailable(failure) => {
+            TokenCheck::Unavailable(failure) => {
                 // A status that only says nothing of the token is no rejection of it.
                 let exit = match failure.reason.class() {
                     Class::Rejected => Exit::Unusable,
@@ -107,7 +107,7 @@ impl Failure {
     }
 }
 
-impl From<Refusal> for Failure {
+impl From<Refusal> for CommandError {
     fn from(Refusal { reason, message }: Refusal) -> Self {
         Self { exit: reason.class().into(), reason: Some(reason), sentence: message }
     }
@@ -177,7 +177,7 @@ mod tests {
         let first = Reason::ALL.iter().position(|reason| *reason == Reason::CredentialsRejected).unwrap();
         let answers = Reason::ALL[first..].iter().filter(|reason| reason.class() != Class::Local);
         for (reason, request) in answers.flat_map(|reason| requests().map(|request| (*reason, request))) {
-            let failure = Failure::answered(&request, &reason.into());
+            let failure = CommandError::answered(&request, &reason.into());
             assert!(!matches!(failure.exit, Exit::Ok | Exit::Usage | Exit::Local), "{reason}");
             for word in ["spec.", "source Secret", "operator"] {
                 assert!(!failure.sentence.contains(word), "{reason}: {}", failure.sentence);
@@ -188,9 +188,9 @@ mod tests {
     #[test]
     fn a_check_without_an_answer_is_no_rejection_of_the_token() {
         let [_, qontak] = requests();
-        let exit = |verdict| Failure::checked(&qontak, &verdict).map(|failure| failure.exit);
-        assert_eq!(exit(Verdict::Accepted), None);
-        assert_eq!(exit(Verdict::Revoked), Some(Exit::Rejected));
+        let exit = |verdict| CommandError::checked(&qontak, &verdict).map(|failure| failure.exit);
+        assert_eq!(exit(TokenCheck::Accepted), None);
+        assert_eq!(exit(TokenCheck::Revoked), Some(Exit::Rejected));
         for (reason, code) in [
             (Reason::RateLimited, Exit::Throttled),
             (Reason::ProviderUnavailable, Exit::Transient),
@@ -198,7 +198,7 @@ mod tests {
             (Reason::TlsFailed, Exit::Unusable),
             (Reason::UnexpectedStatus, Exit::Unusable),
         ] {
-            assert_eq!(exit(Verdict::Unavailable(reason.into())), Some(code), "{reason}");
+            assert_eq!(exit(TokenCheck::Unavailable(reason.into())), Some(code), "{reason}");
         }
     }
 }

@@ -135,7 +135,7 @@ pub struct SharedArgs {
 
     /// What nobody should give.
     #[command(flatten)]
-    pub misplaced: Misplaced,
+    pub misplaced: RejectedArgs,
 
     /// How providers are reached.
     #[command(flatten, next_help_heading = "How providers are reached, as for the operator")]
@@ -145,7 +145,7 @@ pub struct SharedArgs {
 /// What would be a credential on the command line. clap would repeat it in its error, and error outputs are kept: so it
 /// is taken, dropped, and refused by name.
 #[derive(Debug, clap::Args)]
-pub struct Misplaced {
+pub struct RejectedArgs {
     /// Words that belong to no flag.
     #[arg(hide = true, num_args = 0.., value_parser = dropped)]
     pub words: Vec<Dropped>,
@@ -170,7 +170,7 @@ pub struct Misplaced {
 #[derive(Clone, Debug)]
 pub struct Dropped;
 
-impl Misplaced {
+impl RejectedArgs {
     /// Whether there is any.
     pub fn is_any(&self) -> bool {
         let Self { words, secret, username, password, client_id, client_secret } = self;

@@ -6,21 +6,21 @@ use apicredential::api::Provider;
 use apicredential::plan::RequestPlan;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::source;
-use apicredential::source::Values;
+use apicredential::source::SecretValues;
 use kube::Config;
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::order::SourceSecret;
 use crate::kube_api::kubeconfig::{self, Environment, Selection};
-use crate::kube_api::{self, Fault, client};
+use crate::kube_api::{self, ApiError, client};
 
 /// Reads the Secret and what the request needs of it, under the operator's rules.
-pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result<Values, Failure> {
+pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result<SecretValues, CommandError> {
     let config = config(secret).await?;
     let namespace = secret.name.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let name = &secret.name.name;
     let client = client::for_command(&config).map_err(|_| {
-        Failure::local(
+        CommandError::local(
             "the certificates or credentials in the kubeconfig cannot be used; try them with kubectl, and choose another --context",
         )
     })?;
@@ -30,21 +30,21 @@ pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result
         .map_err(|refusal| told_by_flags(refusal, request, &namespace, name).into())
 }
 
-async fn config(secret: &SourceSecret) -> Result<Config, Failure> {
+async fn config(secret: &SourceSecret) -> Result<Config, CommandError> {
     let selection =
         Selection { file: secret.kubeconfig.clone(), context: secret.context.clone(), ..Selection::default() };
     let config = kubeconfig::load(&selection, &Environment::of_process()).await;
     let mut config = config.map_err(|error| {
         let others = if error.is_missing() { ", or give the credentials another way" } else { "" };
-        Failure::local(format!("{error}; {}{others}", error.remedy()))
+        CommandError::local(format!("{error}; {}{others}", error.remedy()))
     })?;
     config.connect_timeout = Some(Duration::from_secs(5));
     Ok(config)
 }
 
-fn unread(fault: Fault, namespace: &str, name: &str) -> Failure {
+fn unread(fault: ApiError, namespace: &str, name: &str) -> CommandError {
     let reason = fault.reason();
-    Failure::from(Refusal::new(
+    CommandError::from(Refusal::new(
         reason,
         match reason {
             Reason::Forbidden => format!(

@@ -9,13 +9,13 @@ use apicredential::endpoint::{AllowedEndpoints, Endpoint};
 use apicredential::plan::RequestPlan;
 use apicredential::reason::{Reason, Refusal};
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::flags::{ExchangeArgs, Output, QontakArgs, SecretName, SharedArgs, WelkinArgs, Whose};
-use crate::provider_client::Wire;
-use crate::provider_client::transport::RouteFiles;
+use crate::provider_client::ProviderClient;
+use crate::provider_client::transport::TransportFiles;
 
 /// What is to be done.
-pub(super) struct Order {
+pub(super) struct ExchangePlan {
     /// Whom to ask.
     pub(super) request: RequestPlan,
     /// Where the credentials are.
@@ -24,7 +24,7 @@ pub(super) struct Order {
     pub(super) output: Option<Output>,
     /// Whether the token is tried.
     pub(super) check: bool,
-    route: RouteFiles,
+    route: TransportFiles,
     timeout: Duration,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Credentials {
     Prompt,
     /// On standard input.
     Stdin,
-    /// In files: each with its flag, in the order of [`apicredential::target::ownership::Values`].
+    /// In files: each with its flag, in the order of [`apicredential::target::ownership::SecretValues`].
     Files(Vec<(&'static str, PathBuf)>),
     /// In a Secret of a cluster.
     Secret(SourceSecret),
@@ -49,7 +49,7 @@ pub(super) struct SourceSecret {
 
 impl ExchangeArgs {
     /// What is to be done, if the operator might do it.
-    pub(super) fn check(self) -> Result<Order, Failure> {
+    pub(super) fn check(self) -> Result<ExchangePlan, CommandError> {
         match self.provider {
             Whose::Welkin(args) => args.check(),
             Whose::Qontak(args) => args.check(),
@@ -58,7 +58,7 @@ impl ExchangeArgs {
 }
 
 impl WelkinArgs {
-    fn check(self) -> Result<Order, Failure> {
+    fn check(self) -> Result<ExchangePlan, CommandError> {
         let request = RequestPlan::Welkin {
             endpoint: endpoint(&self.shared, Provider::Welkin),
             tenant: self.tenant,
@@ -72,7 +72,7 @@ impl WelkinArgs {
 }
 
 impl QontakArgs {
-    fn check(self) -> Result<Order, Failure> {
+    fn check(self) -> Result<ExchangePlan, CommandError> {
         let given = [&self.username_key, &self.password_key, &self.client_id_key, &self.client_secret_key];
         let renamed = given.into_iter().any(Option::is_some);
         let default = QontakKeys::default();
@@ -108,22 +108,22 @@ struct Elsewhere {
     keys: bool,
 }
 
-fn order(request: RequestPlan, elsewhere: Elsewhere, shared: SharedArgs) -> Result<Order, Failure> {
+fn order(request: RequestPlan, elsewhere: Elsewhere, shared: SharedArgs) -> Result<ExchangePlan, CommandError> {
     let flag = elsewhere.flag;
     if shared.misplaced.is_any() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "there is a word on the command line that belongs to no flag, or a flag that would take a credential; other users and the shell's history can read it, so if it is a credential, change it; give credentials with {flag}, by files, or with --from-secret"
         )));
     }
     if shared.from_secret.is_none() && (elsewhere.keys || shared.context.is_some() || shared.kubeconfig.is_some()) {
-        return Err(Failure::usage(
+        return Err(CommandError::usage(
             "--context, --kubeconfig and the flags that name keys belong to --from-secret; give it, or leave them out",
         ));
     }
-    let route = shared.reach.route().map_err(|error| Failure::usage(error.to_string()))?;
+    let route = shared.reach.route().map_err(|error| CommandError::usage(error.to_string()))?;
     let (provider, endpoint) = (request.provider(), request.endpoint());
     if shared.check && !provider.has_check() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "--check: {provider} documents no request that would only try a token; leave --check out"
         )));
     }
@@ -138,11 +138,11 @@ fn order(request: RequestPlan, elsewhere: Elsewhere, shared: SharedArgs) -> Resu
     let secret =
         shared.from_secret.map(|name| SourceSecret { name, context: shared.context, kubeconfig: shared.kubeconfig });
     let credentials = elsewhere.or(secret, provider)?;
-    Ok(Order { request, credentials, output, check, route, timeout })
+    Ok(ExchangePlan { request, credentials, output, check, route, timeout })
 }
 
 impl Elsewhere {
-    fn or(self, secret: Option<SourceSecret>, provider: Provider) -> Result<Credentials, Failure> {
+    fn or(self, secret: Option<SourceSecret>, provider: Provider) -> Result<Credentials, CommandError> {
         let flag = self.flag;
         match (self.files, secret) {
             (Some(files), _) => return Ok(Credentials::Files(files)),
@@ -156,20 +156,20 @@ impl Elsewhere {
         match (self.stdin, std::io::stdin().is_terminal()) {
             (true, false) => Ok(Credentials::Stdin),
             (false, true) => Ok(Credentials::Prompt),
-            (true, true) => Err(Failure::usage(format!(
+            (true, true) => Err(CommandError::usage(format!(
                 "{flag}: standard input is a terminal, which would show what is typed; leave {flag} out to be asked without that"
             ))),
-            (false, false) => Err(Failure::usage(format!(
+            (false, false) => Err(CommandError::usage(format!(
                 "there are no credentials, and standard input is no terminal to ask for them; give {flag}, {files}, or --from-secret"
             ))),
         }
     }
 }
 
-impl Order {
+impl ExchangePlan {
     /// The way to the provider.
-    pub(super) fn wire(&self) -> Result<Wire, Failure> {
-        let route = self.route.read().map_err(|error| Failure::local(error.to_string()))?;
-        Wire::new(self.timeout, &route).map_err(|error| Failure::local(error.to_string()))
+    pub(super) fn wire(&self) -> Result<ProviderClient, CommandError> {
+        let route = self.route.read().map_err(|error| CommandError::local(error.to_string()))?;
+        ProviderClient::new(self.timeout, &route).map_err(|error| CommandError::local(error.to_string()))
     }
 }

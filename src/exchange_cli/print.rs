@@ -1,6 +1,6 @@
 //! What is printed of a token: everything but the token for people, nothing but the token for programs.
 
-use crate::provider_client::Verdict;
+use crate::provider_client::TokenCheck;
 use apicredential::plan::RequestPlan;
 use apicredential::providers::{Issued, Lifetime};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ pub(super) fn issued(
     output: Option<Output>,
     request: &RequestPlan,
     issued: &Issued,
-    checked: Option<&Verdict>,
+    checked: Option<&TokenCheck>,
 ) -> Zeroizing<String> {
     let token = issued.token.expose_secret();
     Zeroizing::new(match output {
@@ -30,12 +30,12 @@ pub(super) fn issued(
     })
 }
 
-fn for_people(request: &RequestPlan, issued: &Issued, checked: Option<&Verdict>) -> String {
+fn for_people(request: &RequestPlan, issued: &Issued, checked: Option<&TokenCheck>) -> String {
     let check = match checked {
         None => "",
-        Some(Verdict::Accepted) => "Check:       accepted\n",
-        Some(Verdict::Revoked) => "Check:       not accepted\n",
-        Some(Verdict::Unavailable(_)) => "Check:       no answer to that\n",
+        Some(TokenCheck::Accepted) => "Check:       accepted\n",
+        Some(TokenCheck::Revoked) => "Check:       not accepted\n",
+        Some(TokenCheck::Unavailable(_)) => "Check:       no answer to that\n",
     };
     let lifetime = match issued.lifetime {
         Lifetime::Until(time) => human(time.as_second() - issued.issued_at.as_second()),

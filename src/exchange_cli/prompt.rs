@@ -7,30 +7,30 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
-use super::failure::Failure;
+use super::failure::CommandError;
 
 /// A terminal gives lines of at most 4096 bytes, line end included, and drops what is beyond without a word.
 const LONGEST: usize = 4094;
 
 /// Asks for what everybody may see; `what` begins the sentence that refuses it.
-pub(super) async fn name(what: &str, question: &str) -> Result<SecretString, Failure> {
+pub(super) async fn name(what: &str, question: &str) -> Result<SecretString, CommandError> {
     ask(what, question, true).await
 }
 
 /// Asks without showing what is typed.
-pub(super) async fn secret(what: &str, question: &str) -> Result<SecretString, Failure> {
+pub(super) async fn secret(what: &str, question: &str) -> Result<SecretString, CommandError> {
     ask(what, question, false).await
 }
 
-async fn ask(what: &str, question: &str, shown: bool) -> Result<SecretString, Failure> {
-    let unusable = || Failure::local("the terminal cannot be used; give the credentials another way, see --help");
+async fn ask(what: &str, question: &str, shown: bool) -> Result<SecretString, CommandError> {
+    let unusable = || CommandError::local("the terminal cannot be used; give the credentials another way, see --help");
     let terminal = Terminal::lines(shown).map_err(|_| unusable())?;
     io::stderr().write_all(question.as_bytes()).map_err(|_| unusable())?;
     let line = tokio::task::spawn_blocking(read_line).await.map_err(|_| unusable())?.map_err(|_| unusable())?;
     drop(terminal);
     let line = line.strip_suffix(b"\n").unwrap_or(&line);
     if line.len() > LONGEST {
-        return Err(Failure::local(format!("{what} is too long for a terminal; give it by a file or by a pipe")));
+        return Err(CommandError::local(format!("{what} is too long for a terminal; give it by a file or by a pipe")));
     }
     Ok(source::value(what, line)?)
 }

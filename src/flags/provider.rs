@@ -6,7 +6,7 @@ use std::time::Duration;
 use apicredential::endpoint::AllowedEndpoints;
 
 use super::parse_duration;
-use crate::provider_client::transport::{ProxyOrigin, RouteError, RouteFiles};
+use crate::provider_client::transport::{ProxyOrigin, TransportError, TransportFiles};
 
 /// Why the provider flags cannot be used. Every sentence names the flag and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum ProviderArgsError {
     LoginWithoutProxy,
     /// The proxy is not an origin.
     #[error(transparent)]
-    Transport(#[from] RouteError),
+    Transport(#[from] TransportError),
 }
 
 /// The flags, each with its environment variable.
@@ -53,7 +53,7 @@ impl ProviderArgs {
     ///
     /// # Errors
     /// The timeout is out of bounds, the proxy is no origin, or there is a login without a proxy.
-    pub fn route(&self) -> Result<RouteFiles, ProviderArgsError> {
+    pub fn route(&self) -> Result<TransportFiles, ProviderArgsError> {
         let (shortest, longest) = (Duration::from_millis(100), Duration::from_secs(3600));
         if !(shortest..=longest).contains(&self.provider_timeout) {
             return Err(ProviderArgsError::Timeout);
@@ -62,7 +62,7 @@ impl ProviderArgs {
         if proxy.is_none() && self.provider_proxy_credentials_file.is_some() {
             return Err(ProviderArgsError::LoginWithoutProxy);
         }
-        Ok(RouteFiles {
+        Ok(TransportFiles {
             roots: self.provider_ca_file.clone(),
             proxy: proxy.map(ProxyOrigin::parse).transpose()?,
             proxy_login: self.provider_proxy_credentials_file.clone(),

@@ -84,8 +84,8 @@ fn a_beat_keeps_a_leader_alive() {
     health.set_ready(Readiness::Leading);
     let deadline = Instant::now() + Duration::from_millis(80);
     while Instant::now() < deadline {
-        health.beat();
-        assert!(health.is_alive() || health.pulse.lock().unwrap().beat.elapsed() >= health.limit);
+        health.record_progress();
+        assert!(health.is_alive() || health.pulse.lock().unwrap().record_progress.elapsed() >= health.limit);
     }
     while health.is_alive() {
         assert!(Instant::now() < deadline + SOON, "without beats it dies");

@@ -67,7 +67,7 @@ impl ErrorKind {
 
 /// Why a call failed, as the operator reacts to it. Nothing of the API server's text is kept: it can quote what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Fault {
+pub enum ApiError {
     /// 404.
     #[error("the object does not exist")]
     NotFound,
@@ -88,7 +88,7 @@ pub enum Fault {
     Unavailable,
 }
 
-impl Fault {
+impl ApiError {
     /// The reason to report.
     pub fn reason(self) -> Reason {
         match self {
@@ -115,7 +115,7 @@ impl Fault {
     }
 }
 
-impl From<ErrorKind> for Fault {
+impl From<ErrorKind> for ApiError {
     fn from(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::NotFound | ErrorKind::NotServed => Self::NotFound,
@@ -149,29 +149,29 @@ mod tests {
         let by_rbac = "secrets \"a\" is forbidden: User \"u\" cannot get resource \"secrets\"";
         let by_quota = "secrets \"a\" is forbidden: exceeded quota: q";
         for (code, reason, message, details, expected, fault) in [
-            (404, "NotFound", "", json!({"name": "a"}), ErrorKind::NotFound, Fault::NotFound),
-            (404, "", "404 page not found", json!({}), ErrorKind::NotServed, Fault::NotFound),
-            (404, "", "404 page not found", json!(null), ErrorKind::NotServed, Fault::NotFound),
-            (409, "AlreadyExists", "", json!({"name": "a"}), ErrorKind::AlreadyExists, Fault::Conflict),
-            (409, "Conflict", "", json!({"name": "a"}), ErrorKind::Conflict, Fault::Conflict),
-            (422, "Invalid", "", cause("metadata.uid", "FieldValueInvalid"), ErrorKind::Conflict, Fault::Conflict),
-            (422, "Invalid", "", cause("spec", "FieldValueInvalid"), ErrorKind::Rejected, Fault::Rejected),
-            (401, "Unauthorized", "", json!({}), ErrorKind::Unauthenticated, Fault::Forbidden),
-            (403, "Forbidden", by_rbac, json!({}), ErrorKind::Forbidden, Fault::Forbidden),
-            (403, "Forbidden", by_quota, json!({}), ErrorKind::Rejected, Fault::Rejected),
+            (404, "NotFound", "", json!({"name": "a"}), ErrorKind::NotFound, ApiError::NotFound),
+            (404, "", "404 page not found", json!({}), ErrorKind::NotServed, ApiError::NotFound),
+            (404, "", "404 page not found", json!(null), ErrorKind::NotServed, ApiError::NotFound),
+            (409, "AlreadyExists", "", json!({"name": "a"}), ErrorKind::AlreadyExists, ApiError::Conflict),
+            (409, "Conflict", "", json!({"name": "a"}), ErrorKind::Conflict, ApiError::Conflict),
+            (422, "Invalid", "", cause("metadata.uid", "FieldValueInvalid"), ErrorKind::Conflict, ApiError::Conflict),
+            (422, "Invalid", "", cause("spec", "FieldValueInvalid"), ErrorKind::Rejected, ApiError::Rejected),
+            (401, "Unauthorized", "", json!({}), ErrorKind::Unauthenticated, ApiError::Forbidden),
+            (403, "Forbidden", by_rbac, json!({}), ErrorKind::Forbidden, ApiError::Forbidden),
+            (403, "Forbidden", by_quota, json!({}), ErrorKind::Rejected, ApiError::Rejected),
             (
                 403,
                 "Forbidden",
                 "",
                 cause("", "NamespaceTerminating"),
                 ErrorKind::NamespaceTerminating,
-                Fault::NamespaceTerminating,
+                ApiError::NamespaceTerminating,
             ),
-            (413, "", "", json!({}), ErrorKind::Rejected, Fault::Rejected),
-            (503, "", "", json!({}), ErrorKind::UnexpectedStatus, Fault::Unavailable),
+            (413, "", "", json!({}), ErrorKind::Rejected, ApiError::Rejected),
+            (503, "", "", json!({}), ErrorKind::UnexpectedStatus, ApiError::Unavailable),
         ] {
             let found = kind(code, reason, message, details);
-            assert_eq!((found, Fault::from(found)), (expected, fault), "{code} {reason} {message}");
+            assert_eq!((found, ApiError::from(found)), (expected, fault), "{code} {reason} {message}");
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 /// An object, read without its `managedFields`.
 #[derive(Clone, Debug)]
-pub struct Lean<K>(pub K);
+pub struct Pruned<K>(pub K);
 
 /// What is asked of an object's metadata.
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
     })
 }
 
-impl<'de> Deserialize<'de> for Lean<ApiCredential> {
+impl<'de> Deserialize<'de> for Pruned<ApiCredential> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Fields {
@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Lean<ApiCredential> {
     }
 }
 
-impl<'de> Deserialize<'de> for Lean<Secret> {
+impl<'de> Deserialize<'de> for Pruned<Secret> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Fields {
@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Lean<Secret> {
     }
 }
 
-impl<'de> Deserialize<'de> for Lean<PartialObjectMeta<Secret>> {
+impl<'de> Deserialize<'de> for Pruned<PartialObjectMeta<Secret>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let OnlyMeta { metadata } = OnlyMeta::deserialize(deserializer)?;
         Ok(Self(PartialObjectMeta { types: None, metadata, _phantom: PhantomData }))
@@ -96,12 +96,12 @@ impl<'de> Deserialize<'de> for Lean<PartialObjectMeta<Secret>> {
 }
 
 /// One that cannot be decoded must not stop the others.
-impl<'de> Deserialize<'de> for Lean<DeserializeGuard<ApiCredential>> {
+impl<'de> Deserialize<'de> for Pruned<DeserializeGuard<ApiCredential>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Kept as text until it is known what it is, and not as a tree, of which kube's own guard makes two.
         let text = <Box<RawValue>>::deserialize(deserializer)?;
-        let guarded = match serde_json::from_str::<Lean<ApiCredential>>(text.get()) {
-            Ok(Lean(credential)) => Ok(credential),
+        let guarded = match serde_json::from_str::<Pruned<ApiCredential>>(text.get()) {
+            Ok(Pruned(credential)) => Ok(credential),
             Err(_quotes_what_it_does_not_understand) => {
                 let OnlyMeta { metadata } = serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
                 Err(InvalidObject { error: String::new(), metadata })
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Lean<DeserializeGuard<ApiCredential>> {
     }
 }
 
-impl<K: Resource<DynamicType = ()>> Resource for Lean<K> {
+impl<K: Resource<DynamicType = ()>> Resource for Pruned<K> {
     type DynamicType = ();
     type Scope = K::Scope;
 
@@ -166,9 +166,9 @@ mod tests {
 
     fn read<K>(value: &Value) -> serde_json::Result<K>
     where
-        Lean<K>: for<'de> Deserialize<'de>,
+        Pruned<K>: for<'de> Deserialize<'de>,
     {
-        serde_json::from_str(&value.to_string()).map(|Lean(object)| object)
+        serde_json::from_str(&value.to_string()).map(|Pruned(object)| object)
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         let expected: Secret = serde_json::from_value(secret.clone()).unwrap();
         assert_eq!(read::<Secret>(&secret).unwrap(), expected);
         assert_eq!(read::<PartialObjectMeta<Secret>>(&secret).unwrap().metadata, expected.metadata);
-        assert!(Lean::<PartialObjectMeta<Secret>>::metadata_api(), "a watch of Secrets asks for metadata alone");
+        assert!(Pruned::<PartialObjectMeta<Secret>>::metadata_api(), "a watch of Secrets asks for metadata alone");
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
     fn a_watch_delivers_it() {
         // In the order of an API server: the type comes first.
         let line = format!(r#"{{"type":"ADDED","object":{}}}"#, object(&json!({})));
-        let event = serde_json::from_str::<kube::core::WatchEvent<Lean<DeserializeGuard<ApiCredential>>>>(&line);
+        let event = serde_json::from_str::<kube::core::WatchEvent<Pruned<DeserializeGuard<ApiCredential>>>>(&line);
         assert!(matches!(event, Ok(kube::core::WatchEvent::Added(_))), "{event:?}");
     }
 }

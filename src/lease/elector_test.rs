@@ -91,12 +91,15 @@ fn handle(record: &mut Record, method: &Method, body: &[u8]) -> (StatusCode, Val
 fn refusal(status: StatusCode) -> (StatusCode, Value) {
     let reason = if status == StatusCode::NOT_FOUND { "NotFound" } else { "InternalError" };
     let code = status.as_u16();
-    (status, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}))
+    (status, json!({"kind": "Status", "apiVersion": "v1", "status": "LeaseError", "reason": reason, "code": code}))
 }
 
-fn elector(client: &Client, identity: &str) -> (Elector, Leadership) {
+fn elector(client: &Client, identity: &str) -> (LeaderElector, Leadership) {
     let (namespace, name) = ("ops".to_owned(), "lock".to_owned());
-    Elector::new(client.clone(), LeaseSettings { namespace, name, identity: identity.to_owned(), duration: LEASE })
+    LeaderElector::new(
+        client.clone(),
+        LeaseSettings { namespace, name, identity: identity.to_owned(), duration: LEASE },
+    )
 }
 
 async fn soon(what: impl Future<Output = ()>) -> Duration {

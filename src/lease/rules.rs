@@ -67,7 +67,7 @@ impl Candidate {
     /// Judges the lease as it was read. `asked` and `answered` are readings of one steady local clock before and after
     /// the read: a version is known *since* the answer that first showed it and unchanged *until* the latest question,
     /// so the time on the wire never counts against the holder.
-    pub fn judge(&mut self, lease: Option<&Lease>, asked: Duration, answered: Duration) -> Step {
+    pub fn next_step(&mut self, lease: Option<&Lease>, asked: Duration, answered: Duration) -> Step {
         let Some(lease) = lease else { return Step::Create };
         match holder(lease) {
             None => Step::Take,

@@ -25,41 +25,41 @@ fn held_by(holder: &str, version: &str) -> Lease {
 
 #[test]
 fn a_missing_lease_is_created() {
-    assert_eq!(candidate().judge(None, at(0), at(0)), Step::Create);
+    assert_eq!(candidate().next_step(None, at(0), at(0)), Step::Create);
 }
 
 #[test]
 fn a_lease_with_an_empty_or_no_holder_is_free_at_once() {
-    assert_eq!(candidate().judge(Some(&held_by("", "1")), at(0), at(0)), Step::Take);
-    assert_eq!(candidate().judge(Some(&empty("lock")), at(0), at(0)), Step::Take);
+    assert_eq!(candidate().next_step(Some(&held_by("", "1")), at(0), at(0)), Step::Take);
+    assert_eq!(candidate().next_step(Some(&empty("lock")), at(0), at(0)), Step::Take);
 }
 
 #[test]
 fn our_own_lease_is_renewed() {
-    assert_eq!(candidate().judge(Some(&held_by("me", "1")), at(0), at(0)), Step::Renew);
+    assert_eq!(candidate().next_step(Some(&held_by("me", "1")), at(0), at(0)), Step::Renew);
 }
 
 #[test]
 fn another_holder_is_waited_for_until_its_record_stood_still_for_the_whole_duration() {
     let (mut me, lease) = (candidate(), held_by("other", "1"));
-    assert_eq!(me.judge(Some(&lease), at(100), at(100)), Step::Wait(LEASE));
-    assert_eq!(me.judge(Some(&lease), at(159), at(159)), Step::Wait(at(1)));
-    assert_eq!(me.judge(Some(&lease), at(160), at(160)), Step::Take);
+    assert_eq!(me.next_step(Some(&lease), at(100), at(100)), Step::Wait(LEASE));
+    assert_eq!(me.next_step(Some(&lease), at(159), at(159)), Step::Wait(at(1)));
+    assert_eq!(me.next_step(Some(&lease), at(160), at(160)), Step::Take);
 }
 
 #[test]
 fn a_renewal_starts_the_wait_anew() {
     let mut me = candidate();
-    me.judge(Some(&held_by("other", "1")), at(0), at(0));
-    assert_eq!(me.judge(Some(&held_by("other", "2")), at(59), at(59)), Step::Wait(LEASE));
-    assert_eq!(me.judge(Some(&held_by("other", "2")), at(70), at(70)), Step::Wait(at(49)));
+    me.next_step(Some(&held_by("other", "1")), at(0), at(0));
+    assert_eq!(me.next_step(Some(&held_by("other", "2")), at(59), at(59)), Step::Wait(LEASE));
+    assert_eq!(me.next_step(Some(&held_by("other", "2")), at(70), at(70)), Step::Wait(at(49)));
 }
 
 #[test]
 fn time_on_the_wire_never_counts_against_the_holder() {
     let (mut me, lease) = (candidate(), held_by("other", "1"));
-    me.judge(Some(&lease), at(0), at(9));
-    assert_eq!(me.judge(Some(&lease), at(61), at(70)), Step::Wait(at(8)));
+    me.next_step(Some(&lease), at(0), at(9));
+    assert_eq!(me.next_step(Some(&lease), at(61), at(70)), Step::Wait(at(8)));
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn the_other_sides_clock_does_not_matter() {
     for renewed in [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX] {
         let (mut me, mut lease) = (candidate(), held_by("other", "1"));
         lease.spec.as_mut().unwrap().renew_time = Some(MicroTime(renewed));
-        assert_eq!(me.judge(Some(&lease), at(0), at(0)), Step::Wait(LEASE));
-        assert_eq!(me.judge(Some(&lease), at(60), at(60)), Step::Take);
+        assert_eq!(me.next_step(Some(&lease), at(0), at(0)), Step::Wait(LEASE));
+        assert_eq!(me.next_step(Some(&lease), at(60), at(60)), Step::Take);
     }
 }
 
@@ -77,16 +77,16 @@ fn the_longer_of_both_durations_counts_but_none_beyond_an_hour() {
     for (stated, wait) in [(5, 60), (90, 90), (-7, 60), (i32::MAX, 3600)] {
         let mut lease = held_by("other", "1");
         lease.spec.as_mut().unwrap().lease_duration_seconds = Some(stated);
-        assert_eq!(candidate().judge(Some(&lease), at(0), at(0)), Step::Wait(at(wait)), "{stated}");
+        assert_eq!(candidate().next_step(Some(&lease), at(0), at(0)), Step::Wait(at(wait)), "{stated}");
     }
 }
 
 #[test]
 fn a_recreated_lease_is_not_mistaken_for_the_old_one() {
     let (mut me, mut lease) = (candidate(), held_by("other", "1"));
-    me.judge(Some(&lease), at(0), at(0));
+    me.next_step(Some(&lease), at(0), at(0));
     lease.metadata.uid = Some("second".to_owned());
-    assert_eq!(me.judge(Some(&lease), at(60), at(60)), Step::Wait(LEASE));
+    assert_eq!(me.next_step(Some(&lease), at(60), at(60)), Step::Wait(LEASE));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn only_our_own_lease_is_given_up() {
     let given_up = me.give_up(held_by("me", "9"), Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(holder(&given_up), None);
     assert_eq!(given_up.metadata.resource_version.as_deref(), Some("9"));
-    assert_eq!(candidate().judge(Some(&given_up), at(0), at(0)), Step::Take);
+    assert_eq!(candidate().next_step(Some(&given_up), at(0), at(0)), Step::Take);
 }
 
 #[test]
@@ -138,8 +138,8 @@ fn whoever_takes_over_waits_longer_than_the_old_holder_may_write() {
         let lease = at(seconds);
         let mut me = Candidate::new("me".to_owned(), lease);
         let record = held_by("other", "1");
-        me.judge(Some(&record), at(0), at(0));
-        let taken = (0..=3600).find(|&second| me.judge(Some(&record), at(second), at(second)) == Step::Take);
+        me.next_step(Some(&record), at(0), at(0));
+        let taken = (0..=3600).find(|&second| me.next_step(Some(&record), at(second), at(second)) == Step::Take);
         assert!(taken.is_some_and(|second| !may_write(at(second - 15), lease)), "{seconds}");
     }
 }

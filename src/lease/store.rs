@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 /// Why a call on the lease did not succeed. The server's own text stays out of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum LeaseError {
     /// Somebody else wrote first: read again.
     Conflict,
     /// A right is missing.
@@ -23,7 +23,7 @@ pub enum Failure {
     Refused(u16),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for LeaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict => f.write_str("another process wrote it first"),
@@ -52,12 +52,12 @@ impl Store {
     }
 
     /// The lease as it is now (a consistent read), or none.
-    pub async fn read(&self) -> Result<Option<Lease>, Failure> {
+    pub async fn read(&self) -> Result<Option<Lease>, LeaseError> {
         within(self.deadline, self.api.get_opt(&self.name)).await
     }
 
     /// Creates the lease when it was never read, else replaces exactly the version that was read.
-    pub async fn write(&self, lease: &Lease) -> Result<Lease, Failure> {
+    pub async fn write(&self, lease: &Lease) -> Result<Lease, LeaseError> {
         let params = PostParams::default();
         if lease.metadata.resource_version.is_none() {
             return within(self.deadline, self.api.create(&params, lease)).await;
@@ -66,20 +66,20 @@ impl Store {
     }
 }
 
-async fn within<T>(deadline: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+async fn within<T>(deadline: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
     match timeout(deadline, call).await {
         Ok(answer) => answer.map_err(|error| classify(&error)),
-        Err(_) => Err(Failure::Timeout),
+        Err(_) => Err(LeaseError::Timeout),
     }
 }
 
-fn classify(error: &kube::Error) -> Failure {
+fn classify(error: &kube::Error) -> LeaseError {
     match error {
         kube::Error::Api(status) => match status.code {
-            409 => Failure::Conflict,
-            401 | 403 => Failure::Forbidden,
-            other => Failure::Refused(other),
+            409 => LeaseError::Conflict,
+            401 | 403 => LeaseError::Forbidden,
+            other => LeaseError::Refused(other),
         },
-        _ => Failure::Unreachable,
+        _ => LeaseError::Unreachable,
     }
 }

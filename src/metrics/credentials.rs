@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 
 /// What is shown of one credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct CredentialGauges {
     /// The Secret holds a usable token.
     pub ready: bool,
     /// `spec.suspend`.
@@ -33,7 +33,7 @@ pub struct Shown {
     pub renewal: Option<Timestamp>,
 }
 
-impl Shown {
+impl CredentialGauges {
     /// What a status says.
     pub fn of(status: &ApiCredentialStatus, suspended: bool) -> Self {
         let token = status.token.as_ref();
@@ -52,7 +52,7 @@ impl Shown {
 }
 
 /// A series of each credential: its name, its help, and its value where there is one.
-type Series = (&'static str, &'static str, fn(&Shown) -> Option<i64>);
+type Series = (&'static str, &'static str, fn(&CredentialGauges) -> Option<i64>);
 
 const SERIES: [Series; 6] = [
     ("ready", "1 while the Secret holds a usable token, else 0; on the leader only", |shown| {
@@ -80,7 +80,7 @@ const SERIES: [Series; 6] = [
 /// All of them: kept once each, and turned into series when a scrape asks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Credentials {
-    shown: Arc<Mutex<HashMap<Key, Shown>>>,
+    shown: Arc<Mutex<HashMap<Key, CredentialGauges>>>,
 }
 
 impl Credentials {
@@ -90,7 +90,7 @@ impl Credentials {
         credentials
     }
 
-    pub(super) fn set(&self, key: &Key, shown: Shown) {
+    pub(super) fn set(&self, key: &Key, shown: CredentialGauges) {
         self.lock().insert(key.clone(), shown);
     }
 
@@ -102,7 +102,7 @@ impl Credentials {
         *self.lock() = HashMap::new();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Shown>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, CredentialGauges>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -31,7 +31,7 @@ struct Kind {
 
 /// All of it; a clone is another handle on the same numbers.
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct OperatorMetrics {
     looks: Counter,
     look_seconds: Histogram,
     queue: Gauge,
@@ -43,7 +43,7 @@ pub struct Machine {
     leader: Gauge,
 }
 
-impl Machine {
+impl OperatorMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         Self {
             looks: add(registry, "reconciles", "Looks at a credential", Counter::default()),

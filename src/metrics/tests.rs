@@ -19,7 +19,10 @@ fn the_names_are_those_of_the_contract_with_one_suffix_each() {
     metrics.renewed(Provider::Qontak, "due");
     metrics.checked(Provider::Qontak, Reason::TokenAccepted);
     metrics.lateness(3.0);
-    metrics.set_credential(&Key::new("care", "welkin"), Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential(
+        &Key::new("care", "welkin"),
+        CredentialGauges { ready: true, expires: expiry(), ..CredentialGauges::default() },
+    );
     let text = metrics.encode();
     for expected in [
         concat!("apicredential_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -40,8 +43,14 @@ fn the_names_are_those_of_the_contract_with_one_suffix_each() {
 #[test]
 fn a_credential_that_is_gone_takes_its_series_along() {
     let metrics = Metrics::new();
-    metrics.set_credential(&Key::new("a", "gone"), Shown { ready: true, expires: expiry(), ..Shown::default() });
-    metrics.set_credential(&Key::new("a", "stays"), Shown { ready: false, expires: expiry(), ..Shown::default() });
+    metrics.set_credential(
+        &Key::new("a", "gone"),
+        CredentialGauges { ready: true, expires: expiry(), ..CredentialGauges::default() },
+    );
+    metrics.set_credential(
+        &Key::new("a", "stays"),
+        CredentialGauges { ready: false, expires: expiry(), ..CredentialGauges::default() },
+    );
     metrics.remove_credential(&Key::new("a", "gone"));
     let text = metrics.encode();
     assert!(!text.contains("gone") && text.contains("apicredential_ready{namespace=\"a\",name=\"stays\"} 0"));
@@ -50,8 +59,11 @@ fn a_credential_that_is_gone_takes_its_series_along() {
 #[test]
 fn a_token_without_an_expiry_has_no_expiry_series() {
     let metrics = Metrics::new();
-    metrics.set_credential(&Key::new("a", "b"), Shown { ready: true, expires: expiry(), ..Shown::default() });
-    metrics.set_credential(&Key::new("a", "b"), Shown { ready: true, ..Shown::default() });
+    metrics.set_credential(
+        &Key::new("a", "b"),
+        CredentialGauges { ready: true, expires: expiry(), ..CredentialGauges::default() },
+    );
+    metrics.set_credential(&Key::new("a", "b"), CredentialGauges { ready: true, ..CredentialGauges::default() });
     let text = metrics.encode();
     assert_eq!(line(&text, "apicredential_token_expiry_timestamp_seconds{"), None);
     assert!(line(&text, "apicredential_ready{").is_some());
@@ -60,7 +72,10 @@ fn a_token_without_an_expiry_has_no_expiry_series() {
 #[test]
 fn a_lost_leadership_clears_the_credentials_and_keeps_the_counters() {
     let metrics = Metrics::new();
-    metrics.set_credential(&Key::new("a", "b"), Shown { ready: true, expires: expiry(), ..Shown::default() });
+    metrics.set_credential(
+        &Key::new("a", "b"),
+        CredentialGauges { ready: true, expires: expiry(), ..CredentialGauges::default() },
+    );
     metrics.exchange_ended(Provider::Qontak, Reason::RateLimited, Duration::ZERO);
     metrics.clear_credentials();
     let text = metrics.encode();
@@ -81,7 +96,10 @@ fn an_early_renewal_counts_as_punctual_and_nonsense_not_at_all() {
 #[test]
 fn label_values_are_escaped() {
     let metrics = Metrics::new();
-    metrics.set_credential(&Key::new("a", "quote\"back\\slash\nline"), Shown { ready: true, ..Shown::default() });
+    metrics.set_credential(
+        &Key::new("a", "quote\"back\\slash\nline"),
+        CredentialGauges { ready: true, ..CredentialGauges::default() },
+    );
     assert!(metrics.encode().contains(r#"name="quote\"back\\slash\nline""#));
 }
 
@@ -92,7 +110,7 @@ fn a_renewal_that_was_put_off_because_the_token_was_not_extended_is_not_overdue(
             "renewalTime": "2026-01-01T00:40:00Z", "nextAttemptTime": "2026-01-01T00:59:00Z", "failedAttempts": failed,
             "lastAttempt": {"time": "2026-01-01T00:40:00Z", "reason": reason, "generation": 1, "sourceVersion": "a/1"},
         }));
-        Shown::of(&status.unwrap_or_default(), false).renewal.map(|time| time.to_string())
+        CredentialGauges::of(&status.unwrap_or_default(), false).renewal.map(|time| time.to_string())
     };
     assert_eq!(renewal("TokenNotExtended", 0).as_deref(), Some("2026-01-01T00:59:00Z"));
     assert_eq!(renewal("ProviderTimeout", 1).as_deref(), Some("2026-01-01T00:40:00Z"));

@@ -75,7 +75,7 @@ async fn a_redirect_is_not_followed() {
 async fn a_refusal_is_one_request_and_its_pause_is_passed_on() {
     let server = Server::answering(json("429 Too Many Requests", "retry-after: 7\r\n", "{}")).await;
     let failure = server.exchange().await.unwrap_err();
-    assert_eq!(failure, Failure { reason: Reason::RateLimited, retry_after: Some(Duration::from_secs(7)) });
+    assert_eq!(failure, ExchangeFailure { reason: Reason::RateLimited, retry_after: Some(Duration::from_secs(7)) });
     let server = Server::answering(json("503 Service Unavailable", "", "{}")).await;
     assert_eq!(server.reason().await, Reason::ProviderUnavailable);
     assert_eq!(server.requests(), 1);
@@ -203,13 +203,13 @@ async fn a_name_that_is_not_resolved_is_a_dns_failure() {
     }
     install_provider();
     let client = protected(certificates(Authority::new().0.pem().as_bytes()).unwrap()).dns_resolver(NoNames);
-    let wire = Wire {
+    let wire = ProviderClient {
         client: Arc::new(RwLock::new(client.build().unwrap())),
         timeout: Duration::from_secs(5),
         skews: Arc::default(),
     };
     let mut inputs = inputs("127.0.0.1:1".parse().unwrap());
-    if let Inputs::Welkin { endpoint, .. } = &mut inputs {
+    if let Login::Welkin { endpoint, .. } = &mut inputs {
         *endpoint = Endpoint::parse("https://nowhere.example").unwrap();
     }
     assert_eq!(wire.exchange(&inputs).await.unwrap_err().reason, Reason::DnsFailed);
@@ -261,8 +261,8 @@ fn a_ca_file_without_certificates_is_refused() {
     install_provider();
     let broken: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for pem in [b"".as_slice(), b"nonsense", broken] {
-        let error = Wire::new(Duration::from_secs(1), &Route::trusting(pem)).err();
-        assert_eq!(error, Some(WireError::BadCertificates));
+        let error = ProviderClient::new(Duration::from_secs(1), &Transport::trusting(pem)).err();
+        assert_eq!(error, Some(ProviderClientError::BadCertificates));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use apicredential::api::Provider;
 use apicredential::endpoint::Endpoint;
-use apicredential::providers::{Failure, TOKEN_TYPE, response};
+use apicredential::providers::{ExchangeFailure, TOKEN_TYPE, response};
 use apicredential::reason::Reason;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -13,30 +13,30 @@ use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Wire, request_error};
+use super::{ProviderClient, request_error};
 use crate::clock;
 
 /// What a provider says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TokenCheck {
     /// It takes the token.
     Accepted,
     /// It does not, although it may once have issued it.
     Revoked,
     /// It said nothing about the token.
-    Unavailable(Failure),
+    Unavailable(ExchangeFailure),
 }
 
-impl Wire {
+impl ProviderClient {
     /// Tries a token once. Takes no longer than the timeout, whatever the provider does.
-    pub async fn check(&self, provider: Provider, endpoint: &Endpoint, token: &SecretString) -> Verdict {
-        let start = clock::Mark::now();
+    pub async fn check(&self, provider: Provider, endpoint: &Endpoint, token: &SecretString) -> TokenCheck {
+        let start = clock::SuspendAwareInstant::now();
         let mut status = None;
         let asked = tokio::time::timeout(self.timeout(), self.ask_about(provider, endpoint, token, &mut status)).await;
         let verdict = match asked {
             Ok(Ok(verdict)) => verdict,
-            Ok(Err(reason)) => Verdict::Unavailable(reason.into()),
-            Err(_elapsed) => Verdict::Unavailable(Reason::ProviderTimeout.into()),
+            Ok(Err(reason)) => TokenCheck::Unavailable(reason.into()),
+            Err(_elapsed) => TokenCheck::Unavailable(Reason::ProviderTimeout.into()),
         };
         tracing::debug!(
             provider = provider.as_str(),
@@ -54,7 +54,7 @@ impl Wire {
         endpoint: &Endpoint,
         token: &SecretString,
         status: &mut Option<u16>,
-    ) -> Result<Verdict, Reason> {
+    ) -> Result<TokenCheck, Reason> {
         let url = provider.check_url(endpoint).ok_or(Reason::InvalidSpec)?;
         let headers = headers(token).ok_or(Reason::InvalidToken)?;
         let response =
@@ -63,7 +63,7 @@ impl Wire {
         self.note_skew(provider, response.headers());
         // The body is not read: hyper takes what has come with the head, so that the connection can be kept, and closes
         // it on more.
-        Ok(judge(response.status(), response.headers(), clock::now()))
+        Ok(classify_check_response(response.status(), response.headers(), clock::now()))
     }
 }
 
@@ -78,12 +78,12 @@ fn headers(token: &SecretString) -> Option<HeaderMap> {
     Some([(AUTHORIZATION, bearer), (ACCEPT, json), (ACCEPT_ENCODING, identity)].into_iter().collect())
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Verdict {
+fn classify_check_response(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> TokenCheck {
     match status.as_u16() {
-        401 => Verdict::Revoked,
+        401 => TokenCheck::Revoked,
         // To an exchange these speak of the credentials; of a token they say nothing.
-        400 | 403 | 404 => Verdict::Unavailable(Reason::UnexpectedStatus.into()),
-        _ => response::refusal(status, headers, now).map_or(Verdict::Accepted, Verdict::Unavailable),
+        400 | 403 | 404 => TokenCheck::Unavailable(Reason::UnexpectedStatus.into()),
+        _ => response::refusal(status, headers, now).map_or(TokenCheck::Accepted, TokenCheck::Unavailable),
     }
 }
 
@@ -96,12 +96,13 @@ mod tests {
     #[test]
     fn only_2xx_takes_a_token_and_only_401_refuses_it() {
         let now = Timestamp::UNIX_EPOCH;
-        let verdict = |status: u16| judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), now);
+        let verdict =
+            |status: u16| classify_check_response(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), now);
         for status in 100..=999 {
             match (status, verdict(status)) {
-                (200..=299, Verdict::Accepted) | (401, Verdict::Revoked) => {}
+                (200..=299, TokenCheck::Accepted) | (401, TokenCheck::Revoked) => {}
                 (200..=299 | 401, other) => panic!("{status}: {other:?}"),
-                (_, other) => assert!(matches!(other, Verdict::Unavailable(_)), "{status}: {other:?}"),
+                (_, other) => assert!(matches!(other, TokenCheck::Unavailable(_)), "{status}: {other:?}"),
             }
         }
         for (status, reason) in [
@@ -114,7 +115,7 @@ mod tests {
             (429, Reason::RateLimited),
             (503, Reason::ProviderUnavailable),
         ] {
-            assert_eq!(verdict(status), Verdict::Unavailable(reason.into()), "{status}");
+            assert_eq!(verdict(status), TokenCheck::Unavailable(reason.into()), "{status}");
         }
     }
 
@@ -122,8 +123,11 @@ mod tests {
     fn a_check_that_is_told_to_slow_down_says_for_how_long() {
         let headers = [(http::header::RETRY_AFTER, HeaderValue::from_static("7"))].into_iter().collect();
         for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
-            let failure = Failure { reason: Reason::RateLimited, retry_after: Some(Duration::from_secs(7)) };
-            assert_eq!(judge(status, &headers, Timestamp::UNIX_EPOCH), Verdict::Unavailable(failure));
+            let failure = ExchangeFailure { reason: Reason::RateLimited, retry_after: Some(Duration::from_secs(7)) };
+            assert_eq!(
+                classify_check_response(status, &headers, Timestamp::UNIX_EPOCH),
+                TokenCheck::Unavailable(failure)
+            );
         }
     }
 

@@ -15,7 +15,7 @@ const LARGEST: u64 = 1024 * 1024;
 
 /// What the flags say: where the parts of the way are found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteFiles {
+pub struct TransportFiles {
     /// PEM certificates to trust beside the system's.
     pub roots: Option<PathBuf>,
     /// The proxy's origin.
@@ -26,7 +26,7 @@ pub struct RouteFiles {
 
 /// The parts as the files say now.
 #[derive(Clone, Default)]
-pub struct Route {
+pub struct Transport {
     roots: Option<Vec<u8>>,
     proxy: Option<(ProxyOrigin, Option<Login>)>,
 }
@@ -44,7 +44,7 @@ pub struct ProxyOrigin(String);
 
 /// Why there is no way.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RouteError {
+pub enum TransportError {
     /// A file cannot be read.
     #[error("{flag} {path} cannot be read; correct the path or its permissions")]
     Unreadable {
@@ -66,28 +66,28 @@ impl ProxyOrigin {
     ///
     /// # Errors
     /// It has another scheme, no host, a user, a path or a query.
-    pub fn parse(text: &str) -> Result<Self, RouteError> {
-        let uri: http::Uri = text.parse().map_err(|_| RouteError::Origin)?;
+    pub fn parse(text: &str) -> Result<Self, TransportError> {
+        let uri: http::Uri = text.parse().map_err(|_| TransportError::Origin)?;
         let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let authority = uri.authority().ok_or(RouteError::Origin)?;
+        let authority = uri.authority().ok_or(TransportError::Origin)?;
         let plain = !authority.as_str().contains('@') && uri.path() == "/" && uri.query().is_none();
         let origin = Self(text.trim_end_matches('/').to_owned());
-        if scheme && plain { Ok(origin) } else { Err(RouteError::Origin) }
+        if scheme && plain { Ok(origin) } else { Err(TransportError::Origin) }
     }
 }
 
-impl RouteFiles {
+impl TransportFiles {
     /// Reads them.
     ///
     /// # Errors
     /// A file cannot be read, or does not hold what it should.
-    pub fn read(&self) -> Result<Route, RouteError> {
+    pub fn read(&self) -> Result<Transport, TransportError> {
         let roots = self.roots.as_ref().map(|path| read("--provider-ca-file", path)).transpose()?;
         let login = match &self.proxy_login {
             None => None,
             Some(path) => Some(Login::parse(&Zeroizing::new(read("--provider-proxy-credentials-file", path)?))?),
         };
-        Ok(Route { roots, proxy: self.proxy.clone().map(|origin| (origin, login)) })
+        Ok(Transport { roots, proxy: self.proxy.clone().map(|origin| (origin, login)) })
     }
 
     /// Whether there is a file that may change.
@@ -96,7 +96,7 @@ impl RouteFiles {
     }
 }
 
-impl Route {
+impl Transport {
     /// The direct way, trusting these PEM certificates beside the system's.
     pub fn trusting(roots_pem: &[u8]) -> Self {
         Self { roots: Some(roots_pem.to_vec()), proxy: None }
@@ -123,7 +123,7 @@ impl Route {
     }
 }
 
-impl PartialEq for Route {
+impl PartialEq for Transport {
     fn eq(&self, other: &Self) -> bool {
         let login = |route: &Self| {
             let (_, login) = route.proxy.as_ref()?;
@@ -134,27 +134,27 @@ impl PartialEq for Route {
     }
 }
 
-impl fmt::Debug for Route {
+impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route").finish_non_exhaustive()
+        f.debug_struct("Transport").finish_non_exhaustive()
     }
 }
 
 impl Login {
-    fn parse(bytes: &[u8]) -> Result<Self, RouteError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| RouteError::Login)?;
+    fn parse(bytes: &[u8]) -> Result<Self, TransportError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| TransportError::Login)?;
         let line = text.strip_suffix('\n').unwrap_or(text);
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let (user, password) = line.split_once(':').ok_or(RouteError::Login)?;
+        let (user, password) = line.split_once(':').ok_or(TransportError::Login)?;
         if user.is_empty() || line.chars().any(char::is_control) {
-            return Err(RouteError::Login);
+            return Err(TransportError::Login);
         }
         Ok(Self { user: user.into(), password: password.into() })
     }
 }
 
-fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, RouteError> {
-    let unreadable = |_| RouteError::Unreadable { flag, path: path.display().to_string() };
+fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, TransportError> {
+    let unreadable = |_| TransportError::Unreadable { flag, path: path.display().to_string() };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > LARGEST {
         return Err(unreadable(std::io::Error::other("too large")));
@@ -174,7 +174,7 @@ mod tests {
         let bad =
             ["proxy:3128", "socks5://proxy", "http://user:secret@proxy", "http://proxy/path", "http://proxy?q", ""];
         for bad in bad {
-            assert_eq!(ProxyOrigin::parse(bad), Err(RouteError::Origin), "{bad}");
+            assert_eq!(ProxyOrigin::parse(bad), Err(TransportError::Origin), "{bad}");
         }
     }
 
@@ -186,13 +186,13 @@ mod tests {
         }
         assert_eq!(Login::parse(b"user:a:b").unwrap().password.expose_secret(), "a:b");
         for bad in [&b"user"[..], b":pass", b"user:pass\nmore", b"\xff:pass", b""] {
-            assert_eq!(Login::parse(bad).err(), Some(RouteError::Login));
+            assert_eq!(Login::parse(bad).err(), Some(TransportError::Login));
         }
     }
 
     #[test]
     fn a_file_that_is_not_there_is_named_with_its_flag() {
-        let files = RouteFiles { roots: Some("/nowhere/ca.pem".into()), ..RouteFiles::default() };
+        let files = TransportFiles { roots: Some("/nowhere/ca.pem".into()), ..TransportFiles::default() };
         let error = files.read().unwrap_err().to_string();
         assert_eq!(error, "--provider-ca-file /nowhere/ca.pem cannot be read; correct the path or its permissions");
     }
@@ -201,7 +201,7 @@ mod tests {
     fn a_changed_login_is_another_way_and_neither_is_shown() {
         let way = |login: &str| {
             let proxy = ProxyOrigin::parse("http://proxy:3128").unwrap();
-            Route { roots: None, proxy: Some((proxy, Some(Login::parse(login.as_bytes()).unwrap()))) }
+            Transport { roots: None, proxy: Some((proxy, Some(Login::parse(login.as_bytes()).unwrap()))) }
         };
         assert_eq!(way("user:secret"), way("user:secret"));
         assert_ne!(way("user:secret"), way("user:another"));

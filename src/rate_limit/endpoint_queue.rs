@@ -19,8 +19,8 @@ const GRANT_GRACE: Duration = Duration::from_secs(1);
 
 /// The answer to one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Send now; the place is taken until [`Lane::release`].
+pub(super) enum QueueDecision {
+    /// Send now; the place is taken until [`EndpointQueue::release`].
     Go,
     /// Come back then.
     At(Duration),
@@ -30,7 +30,7 @@ pub(super) enum Verdict {
 
 /// Where a key stands; the number is its turn, ascending in order of arrival.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Position {
     Queued(u64),
     Granted(u64),
 }
@@ -43,24 +43,24 @@ struct Grant<K> {
 
 /// The state of one endpoint. Each method that frees a place returns the keys to wake, in order.
 #[derive(Debug)]
-pub(super) struct Lane<K> {
+pub(super) struct EndpointQueue<K> {
     in_flight_limit: usize,
     rate: Rate,
     in_flight: usize,
     paused_until: Option<Duration>,
     next_turn: u64,
-    line: Line<K>,
+    line: Waiters<K>,
 }
 
 /// Who waits, by key and by turn.
 #[derive(Debug)]
-struct Line<K> {
-    places: HashMap<K, Place>,
+struct Waiters<K> {
+    places: HashMap<K, Position>,
     queue: BTreeMap<u64, K>,
     grants: BTreeMap<u64, Grant<K>>,
 }
 
-impl<K: Clone + Eq + Hash> Lane<K> {
+impl<K: Clone + Eq + Hash> EndpointQueue<K> {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             in_flight_limit: limits.in_flight.max(1),
@@ -68,14 +68,14 @@ impl<K: Clone + Eq + Hash> Lane<K> {
             in_flight: 0,
             paused_until: None,
             next_turn: 0,
-            line: Line { places: HashMap::new(), queue: BTreeMap::new(), grants: BTreeMap::new() },
+            line: Waiters { places: HashMap::new(), queue: BTreeMap::new(), grants: BTreeMap::new() },
         }
     }
 
     /// Asks to send now. The keys to wake never include `key`, which hears its own news in the verdict.
-    pub(super) fn admit(&mut self, key: &K, now: Duration) -> (Verdict, Vec<K>) {
-        let (verdict, woken) = self.line_up(key, now);
-        if matches!(verdict, Verdict::Go) {
+    pub(super) fn try_acquire(&mut self, key: &K, now: Duration) -> (QueueDecision, Vec<K>) {
+        let (verdict, woken) = self.reserve_slot(key, now);
+        if matches!(verdict, QueueDecision::Go) {
             self.line.remove(key);
             self.rate.spend(now);
             self.in_flight += 1;
@@ -84,10 +84,10 @@ impl<K: Clone + Eq + Hash> Lane<K> {
     }
 
     /// Asks whether it could send now, and keeps its place in the line.
-    pub(super) fn line_up(&mut self, key: &K, now: Duration) -> (Verdict, Vec<K>) {
+    pub(super) fn reserve_slot(&mut self, key: &K, now: Duration) -> (QueueDecision, Vec<K>) {
         self.drop_vanished(now, Some(key));
         if let Some(until) = self.paused_until(now) {
-            return (Verdict::At(until), Vec::new());
+            return (QueueDecision::At(until), Vec::new());
         }
         if !self.line.places.contains_key(key) {
             self.line.enqueue(key.clone(), self.next_turn);
@@ -95,21 +95,21 @@ impl<K: Clone + Eq + Hash> Lane<K> {
         }
         let mut woken = self.fill(now);
         woken.retain(|other| other != key);
-        let Some(Place::Granted(turn)) = self.line.places.get(key).copied() else {
-            return (Verdict::Queued, woken);
+        let Some(Position::Granted(turn)) = self.line.places.get(key).copied() else {
+            return (QueueDecision::Queued, woken);
         };
         let due = self.due(turn, now);
         if due > now {
             self.line.postpone(turn, due);
-            return (Verdict::At(due), woken);
+            return (QueueDecision::At(due), woken);
         }
         // Who has come reads now: it is not late, and its grant lives from here.
         self.line.postpone(turn, now);
-        (Verdict::Go, woken)
+        (QueueDecision::Go, woken)
     }
 
     /// Takes a place at once, if the line is empty, a permit is there, and less than half of the places are taken.
-    pub(super) fn admit_aside(&mut self, now: Duration) -> bool {
+    pub(super) fn try_acquire_low_priority(&mut self, now: Duration) -> bool {
         let idle = self.line.places.is_empty() && self.in_flight * 2 < self.in_flight_limit;
         if !idle || self.paused_until(now).is_some() || self.rate.permit(0, now) > now {
             return false;
@@ -188,14 +188,14 @@ impl<K: Clone + Eq + Hash> Lane<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Line<K> {
+impl<K: Clone + Eq + Hash> Waiters<K> {
     fn enqueue(&mut self, key: K, turn: u64) {
-        self.places.insert(key.clone(), Place::Queued(turn));
+        self.places.insert(key.clone(), Position::Queued(turn));
         self.queue.insert(turn, key);
     }
 
     fn grant(&mut self, turn: u64, key: K, due: Duration) {
-        self.places.insert(key.clone(), Place::Granted(turn));
+        self.places.insert(key.clone(), Position::Granted(turn));
         self.grants.insert(turn, Grant { key, due });
     }
 
@@ -207,8 +207,8 @@ impl<K: Clone + Eq + Hash> Line<K> {
 
     fn remove(&mut self, key: &K) -> bool {
         match self.places.remove(key) {
-            Some(Place::Queued(turn)) => self.queue.remove(&turn).is_some(),
-            Some(Place::Granted(turn)) => self.grants.remove(&turn).is_some(),
+            Some(Position::Queued(turn)) => self.queue.remove(&turn).is_some(),
+            Some(Position::Granted(turn)) => self.grants.remove(&turn).is_some(),
             None => false,
         }
     }

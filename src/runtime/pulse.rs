@@ -10,23 +10,23 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::controller::watch::Watch;
-use crate::metrics::Machine;
-use crate::provider_client::Wire;
-use crate::provider_client::transport::{Route, RouteFiles};
-use crate::rate_limit::Gates;
+use crate::metrics::OperatorMetrics;
+use crate::provider_client::ProviderClient;
+use crate::provider_client::transport::{Transport, TransportFiles};
+use crate::rate_limit::RateLimiter;
 
 /// How often the loop is made to turn, forgotten places in a queue are swept, and files are looked at.
 const PULSE: Duration = Duration::from_secs(10);
 
 /// What is shown of the operator itself, whenever the loop is seen to turn.
 pub(super) struct Observed {
-    pub machine: Machine,
-    pub wire: Arc<Wire>,
+    pub machine: OperatorMetrics,
+    pub wire: Arc<ProviderClient>,
     pub watch: Arc<Watch>,
 }
 
 impl Observed {
-    fn show(&self, gates: &Gates<Key>) {
+    fn show(&self, gates: &RateLimiter<Key>) {
         self.machine.set_queue(gates.waiting());
         for (provider, skew) in self.wire.skews() {
             self.machine.set_skew(provider, skew);
@@ -42,7 +42,7 @@ impl Observed {
 pub(super) async fn pulse(
     mut turns: mpsc::UnboundedReceiver<Key>,
     wake: mpsc::UnboundedSender<Key>,
-    gates: Gates<Key>,
+    gates: RateLimiter<Key>,
     observed: Observed,
 ) {
     let nobody = Key::new("", "pulse");
@@ -64,14 +64,14 @@ pub(super) async fn pulse(
 
 /// Looks at the files of the way to the providers now and then, and goes by what they say. Whoever replaces a mounted
 /// certificate or password need not restart anything; what cannot be used leaves the old way in place, and is told once.
-pub(super) async fn follow(files: RouteFiles, mut route: Route, wire: Arc<Wire>) {
+pub(super) async fn follow(files: TransportFiles, mut route: Transport, wire: Arc<ProviderClient>) {
     let mut told = None;
     let mut tick = interval(PULSE);
     loop {
         tick.tick().await;
         let trouble = match files.read() {
             Ok(now) if now == route => None,
-            Ok(now) => match wire.go_by(&now) {
+            Ok(now) => match wire.set_transport(&now) {
                 Ok(()) => {
                     info!("the files of the way to the providers have changed and are in use");
                     route = now;

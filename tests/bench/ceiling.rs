@@ -1,7 +1,7 @@
 //! The ceiling: the requests of a first sync, sent as fast as the machine allows, by a client that decides nothing.
 //!
 //! The same verbs, the same bodies, as many requests at once, through the clients that the operator makes its own with
-//! (`cluster::connect`, `exchange::Wire`); what the operator adds to that is what the score shows. It runs as a process
+//! (`cluster::connect`, `exchange::ProviderClient`); what the operator adds to that is what the score shows. It runs as a process
 //! of its own, so that its CPU time can be told apart, and all its workers may use all cores.
 
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use apicredential::annotations;
 use apicredential::api::ApiCredential;
 use apicredential::endpoint::{Endpoint, PathSegment};
-use apicredential::providers::{Inputs, Issued};
+use apicredential::providers::{Issued, Login};
 use apicredential_operator::kube_api::client;
-use apicredential_operator::provider_client::Wire;
-use apicredential_operator::provider_client::transport::RouteFiles;
+use apicredential_operator::provider_client::ProviderClient;
+use apicredential_operator::provider_client::transport::TransportFiles;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::StreamExt as _;
@@ -138,7 +138,7 @@ pub async fn clients(kubeconfig: &Path) -> (Client, Client) {
 pub struct Sender {
     client: Client,
     secrets: Client,
-    wire: Wire,
+    wire: ProviderClient,
     endpoint: Endpoint,
     steps: Vec<Step>,
     exchanging: Semaphore,
@@ -207,8 +207,8 @@ async fn follow(client: &Client) {
 impl Sender {
     pub async fn new(kubeconfig: &Path, ca: &Path, origin: &str, steps: &[Step]) -> Self {
         let (client, secrets) = clients(kubeconfig).await;
-        let route = RouteFiles { roots: Some(ca.to_owned()), ..RouteFiles::default() }.read();
-        let wire = Wire::new(Duration::from_secs(15), &route.expect("the CA file is readable"));
+        let route = TransportFiles { roots: Some(ca.to_owned()), ..TransportFiles::default() }.read();
+        let wire = ProviderClient::new(Duration::from_secs(15), &route.expect("the CA file is readable"));
         Self {
             client,
             secrets,
@@ -254,7 +254,7 @@ impl Sender {
 
     async fn exchange(&self, member: &Member) -> Issued {
         let segment = |text: &str| PathSegment::parse(text).expect("it is a segment");
-        let inputs = Inputs::Welkin {
+        let inputs = Login::Welkin {
             endpoint: self.endpoint.clone(),
             tenant: segment("gh"),
             client_name: segment(&member.client_name()),

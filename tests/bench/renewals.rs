@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use apicredential::annotations;
-use apicredential::schedule::{Expiry, Life, Margin, Pace, Policy, renewal_time};
+use apicredential::schedule::{Expiry, Life, Margin, Policy, Timings, renewal_time};
 use apicredential_operator::clock;
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -127,7 +127,7 @@ impl Seen {
 /// As the operator plans it.
 fn planned(issued: Timestamp, expires: Timestamp, uid: &str) -> Timestamp {
     let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: 3600 };
-    let pace = Pace {
+    let pace = Timings {
         retry_base: Duration::from_secs(5),
         min_renewal_interval: MIN_RENEWAL_INTERVAL,
         resync: Duration::from_secs(600),

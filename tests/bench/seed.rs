@@ -7,7 +7,7 @@ use apicredential::plan::Plan;
 use apicredential::schedule::{Expiry, later};
 use apicredential::target::fingerprint::Fingerprint;
 use apicredential::target::ownership;
-use apicredential::target::render::{Minted, expiry_text, render};
+use apicredential::target::render::{TokenRecord, expiry_text, render};
 use apicredential_operator::clock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -44,7 +44,7 @@ async fn seed(client: &Client, member: &Member, origin: &str, (issued_at, lifeti
     let token = random::base64url::<700>();
     let expiry = Expiry::At(later(issued_at, lifetime));
     let (issued, expires, secret) = (issued_at.to_string(), expiry_text(expiry), member.secret());
-    let minted = Minted {
+    let record = TokenRecord {
         fingerprint: Fingerprint::new(&token, &plan.request, &issued, &expires, &[&secret]),
         token: SecretString::from(token),
         issued_at,
@@ -52,7 +52,7 @@ async fn seed(client: &Client, member: &Member, origin: &str, (issued_at, lifeti
         source_version: apicredential::object_key::version(&source),
         renew_request: None,
     };
-    let target = render(&credential, &plan, &minted).to_new_secret(&credential, &member.target());
+    let target = render(&credential, &plan, &record).to_new_secret(&credential, &member.target());
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &member.namespace());
     secrets.create(&PostParams::default(), &target).await.expect("a Secret can be created");
 }

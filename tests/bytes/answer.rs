@@ -1,9 +1,9 @@
 //! A provider's whole answer: `welkin 200 1700000000` (whom, the status, when it was asked), headers, an empty line,
 //! the body.
 
-use apicredential::decide::{self, Cause, Verdict};
+use apicredential::decide::{self, Cause, TokenEvaluation};
 use apicredential::endpoint::{Endpoint, PathSegment};
-use apicredential::providers::{Inputs, Issued, Lifetime, response};
+use apicredential::providers::{Issued, Lifetime, Login, response};
 use apicredential::reason::Reason;
 use apicredential::schedule::{self, Expiry, Margin, Policy};
 use base64::Engine as _;
@@ -66,7 +66,7 @@ pub fn check(input: &[u8]) {
     }
     let body = rest.strip_prefix(b"\n").unwrap_or(rest);
 
-    match response::judge(status, &headers, sent) {
+    match response::classify_response(status, &headers, sent) {
         Err(failure) => {
             assert!(REASONS.contains(&failure.reason), "{}", failure.reason);
             let pause = failure.retry_after.map(|pause| pause.as_secs());
@@ -83,10 +83,10 @@ pub fn check(input: &[u8]) {
 }
 
 /// The inputs of an exchange with either provider.
-pub fn asked(qontak: bool) -> Inputs {
+pub fn asked(qontak: bool) -> Login {
     let secret = |text: &str| SecretString::from(text.to_owned());
     if qontak {
-        Inputs::Qontak {
+        Login::Qontak {
             endpoint: Endpoint::parse("https://qontak.example").unwrap(),
             username: secret("user"),
             password: secret("password"),
@@ -94,7 +94,7 @@ pub fn asked(qontak: bool) -> Inputs {
             client_secret: secret("secret"),
         }
     } else {
-        Inputs::Welkin {
+        Login::Welkin {
             endpoint: Endpoint::parse("https://welkin.example").unwrap(),
             tenant: PathSegment::parse("gh").unwrap(),
             client_name: PathSegment::parse(CLIENT).unwrap(),
@@ -109,7 +109,7 @@ pub fn second(second: i64) -> Timestamp {
 }
 
 /// Reads a body and holds what was made of it against the body.
-pub fn read(inputs: &Inputs, body: &[u8], sent: Timestamp) {
+pub fn read(inputs: &Login, body: &[u8], sent: Timestamp) {
     match inputs.read(body, sent) {
         Err(reason) => assert!(REASONS.contains(&reason), "{reason}"),
         Ok(issued) => {
@@ -156,7 +156,7 @@ fn number(raw: Option<&RawValue>) -> Option<f64> {
     Some(text.parse().expect("a member that has to be a number is a number"))
 }
 
-fn the_token_is_the_one_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) {
+fn the_token_is_the_one_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
     let token = issued.token.expose_secret();
     let stem = token.trim_end_matches('=');
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
@@ -166,8 +166,8 @@ fn the_token_is_the_one_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) 
         assert!(kind.eq_ignore_ascii_case("bearer"), "a token of type {kind:?}");
     }
     match inputs {
-        Inputs::Qontak { .. } => assert_eq!(text(said.access_token).as_deref(), Some(token)),
-        Inputs::Welkin { .. } => {
+        Login::Qontak { .. } => assert_eq!(text(said.access_token).as_deref(), Some(token)),
+        Login::Welkin { .. } => {
             assert_eq!(text(said.token).as_deref(), Some(token));
             assert!(said.enabled.is_none_or(|enabled| enabled.get() == "true"), "of a disabled client");
             assert!(
@@ -180,11 +180,11 @@ fn the_token_is_the_one_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) 
     assert!(token.len() < 32 || !shown.contains(token), "the token shows itself");
 }
 
-fn it_lives_as_long_as_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) {
+fn it_lives_as_long_as_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
     let sent = issued.issued_at.as_second();
     let end = match inputs {
-        Inputs::Qontak { .. } => number(said.expires_in).map(|lifetime| seconds(sent) + lifetime),
-        Inputs::Welkin { .. } => claims(issued.token.expose_secret()).and_then(|claims| {
+        Login::Qontak { .. } => number(said.expires_in).map(|lifetime| seconds(sent) + lifetime),
+        Login::Welkin { .. } => claims(issued.token.expose_secret()).and_then(|claims| {
             let claims: Claims<'_> =
                 serde_json::from_slice(&claims).expect("claims of an accepted token are an object");
             let expiry = number(claims.exp)?;
@@ -200,8 +200,8 @@ fn it_lives_as_long_as_said(inputs: &Inputs, issued: &Issued, said: &Said<'_>) {
             assert!(seconds(expiry) > end - 1.0 - ROUNDING, "{expiry} is earlier than {end}");
             assert!(expiry <= sent + LONGEST, "{expiry} is more than ten years after {sent}");
         }
-        (Lifetime::Never, None) => assert!(matches!(inputs, Inputs::Qontak { .. }), "nothing said means unstated"),
-        (Lifetime::Unstated, None) => assert!(matches!(inputs, Inputs::Welkin { .. }), "nothing said means never"),
+        (Lifetime::Never, None) => assert!(matches!(inputs, Login::Qontak { .. }), "nothing said means unstated"),
+        (Lifetime::Unstated, None) => assert!(matches!(inputs, Login::Welkin { .. }), "nothing said means never"),
         (lifetime, end) => panic!("{lifetime:?} was made of {end:?}"),
     }
 }
@@ -226,10 +226,10 @@ fn claims(token: &str) -> Option<Vec<u8>> {
 fn what_is_written_is_alive(issued: &Issued) {
     let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: 3600 };
     let now = schedule::later(issued.issued_at, 1);
-    match decide::judge(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, now) {
-        Verdict::Write { expiry: Expiry::At(time), .. } => assert!(time > now, "{time} is over at {now}"),
-        Verdict::Write { expiry: Expiry::Never, .. } => assert_eq!(issued.lifetime, Lifetime::Never),
-        Verdict::AlreadyExpired => assert!(matches!(issued.lifetime, Lifetime::Until(time) if time <= now)),
-        Verdict::NotExtended | Verdict::StillRevoked => panic!("there was nothing to extend"),
+    match decide::evaluate_token(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, now) {
+        TokenEvaluation::Write { expiry: Expiry::At(time), .. } => assert!(time > now, "{time} is over at {now}"),
+        TokenEvaluation::Write { expiry: Expiry::Never, .. } => assert_eq!(issued.lifetime, Lifetime::Never),
+        TokenEvaluation::AlreadyExpired => assert!(matches!(issued.lifetime, Lifetime::Until(time) if time <= now)),
+        TokenEvaluation::NotExtended | TokenEvaluation::StillRevoked => panic!("there was nothing to extend"),
     }
 }

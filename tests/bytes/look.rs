@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use apicredential::api::ApiCredential;
 use apicredential::endpoint::AllowedEndpoints;
-use apicredential::schedule::Pace;
+use apicredential::schedule::Timings;
 use apicredential_operator::clock;
 use apicredential_operator::controller::memory::{Memory, Stored};
-use apicredential_operator::controller::reconcile::{Context, Operator, Pairs, reconcile_held};
-use apicredential_operator::controller::token_issuer::Courier;
+use apicredential_operator::controller::reconcile::{Context, InFlight, Operator, reconcile_held};
+use apicredential_operator::controller::token_issuer::TokenIssuer;
 use apicredential_operator::controller::watch::held::Held;
-use apicredential_operator::controller::watch::{Guarded, Watch};
+use apicredential_operator::controller::watch::{DecodeResult, Watch};
 use apicredential_operator::http_server::Health;
-use apicredential_operator::kube_api::Cluster;
+use apicredential_operator::kube_api::KubeApi;
 use apicredential_operator::lease::Leadership;
 use apicredential_operator::metrics::Metrics;
-use apicredential_operator::provider_client::Wire;
-use apicredential_operator::provider_client::transport::Route;
-use apicredential_operator::rate_limit::{Gates, Limits};
+use apicredential_operator::provider_client::ProviderClient;
+use apicredential_operator::provider_client::transport::Transport;
+use apicredential_operator::rate_limit::{Limits, RateLimiter};
 use futures::StreamExt as _;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
@@ -90,27 +90,27 @@ impl Term {
                 _ = streams.secrets.next() => {}
             }
         }
-        let courier = Courier {
-            cluster: Cluster::new(client.clone(), client, "fuzz", Metrics::new().machine),
+        let courier = TokenIssuer {
+            cluster: KubeApi::new(client.clone(), client, "fuzz", Metrics::new().machine),
             wire: wire(),
             watch,
             leadership: Leadership::always(),
             write_deadline: Duration::from_secs(30),
         };
         let operator = Operator {
-            pace: Pace {
+            pace: Timings {
                 retry_base: Duration::from_secs(5),
                 min_renewal_interval: Duration::from_secs(30),
                 resync: Duration::from_secs(600),
             },
             metrics: Metrics::new(),
             health: Health::new(Duration::from_secs(60)),
-            pairs: Pairs::default(),
+            pairs: InFlight::default(),
             session_key: Arc::new([7; 32]),
         };
         let limits = Limits { in_flight: 16, rate_per_second: 0.0, burst: 1 };
         let (turn, _) = unbounded_channel();
-        let (gates, memory) = (Gates::new(limits, turn), Arc::new(Memory::default()));
+        let (gates, memory) = (RateLimiter::new(limits, turn), Arc::new(Memory::default()));
         Self { context: Arc::new(Context { courier, gates, allowed: allowed(), memory, operator }) }
     }
 
@@ -121,7 +121,7 @@ impl Term {
             state.credential.clone()
         });
         let exchanges = self.exchanges();
-        let object: Guarded = serde_json::from_value(before.clone()).expect("any object with metadata is taken");
+        let object: DecodeResult = serde_json::from_value(before.clone()).expect("any object with metadata is taken");
         reconcile_held(Held::of(&object), Arc::clone(&self.context)).await;
         let calls = server.with(|state| {
             assert!(state.strays.is_empty(), "stray requests: {:?}", state.strays);
@@ -144,12 +144,12 @@ fn allowed() -> AllowedEndpoints {
     format!("welkin={0},qontak={0}", scene::ENDPOINT).parse().expect("a list of endpoints")
 }
 
-fn wire() -> Arc<Wire> {
-    static WIRE: OnceLock<Arc<Wire>> = OnceLock::new();
+fn wire() -> Arc<ProviderClient> {
+    static WIRE: OnceLock<Arc<ProviderClient>> = OnceLock::new();
     let make = || {
         // An error says that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Arc::new(Wire::new(Duration::from_secs(5), &Route::default()).expect("a client for providers"))
+        Arc::new(ProviderClient::new(Duration::from_secs(5), &Transport::default()).expect("a client for providers"))
     };
     Arc::clone(WIRE.get_or_init(make))
 }

@@ -1,6 +1,6 @@
 //! A `Retry-After`: `429 1700000000` (the status, the wall clock), and the header's value.
 
-use apicredential::providers::{Failure, response};
+use apicredential::providers::{ExchangeFailure, response};
 use apicredential::reason::Reason;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -15,7 +15,7 @@ pub fn check(input: &[u8]) {
     let now = super::answer::second(words.get(1).and_then(|word| word.parse().ok()).unwrap_or(1_700_000_000));
     let (Ok(status), Ok(value)) = (StatusCode::from_u16(status), HeaderValue::from_bytes(value)) else { return };
     let headers: HeaderMap = [(RETRY_AFTER, value.clone())].into_iter().collect();
-    let Err(Failure { reason, retry_after }) = response::judge(status, &headers, now) else {
+    let Err(ExchangeFailure { reason, retry_after }) = response::classify_response(status, &headers, now) else {
         panic!("an answer without a content type was taken");
     };
     let throttled = [429, 503].contains(&status.as_u16());

@@ -3,7 +3,7 @@
 
 use apicredential::api::Provider;
 use apicredential::endpoint::{AllowedEndpoints, Endpoint, PathSegment};
-use apicredential::providers::Inputs;
+use apicredential::providers::Login;
 use http::Uri;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub fn check(input: &[u8]) {
     let secret = String::from_utf8_lossy(secret).into_owned();
     if let (Some(tenant), Some(client)) = (tenant, client) {
         let path = format!("/{tenant}/admin/api_clients/{client}");
-        let inputs = Inputs::Welkin {
+        let inputs = Login::Welkin {
             endpoint: endpoint.clone(),
             tenant,
             client_name: client,
@@ -31,15 +31,15 @@ pub fn check(input: &[u8]) {
     }
     let value = || SecretString::from(secret.clone());
     let inputs =
-        Inputs::Qontak { endpoint, username: value(), password: value(), client_id: value(), client_secret: value() };
+        Login::Qontak { endpoint, username: value(), password: value(), client_id: value(), client_secret: value() };
     let body = json!({
         "grant_type": "password", "username": secret, "password": secret, "client_id": secret, "client_secret": secret,
     });
     asks(&inputs, "/oauth/token", &body);
 }
 
-fn asks(inputs: &Inputs, path: &str, body: &Value) {
-    let Ok(ask) = inputs.ask() else { panic!("accepted parts make no URL") };
+fn asks(inputs: &Login, path: &str, body: &Value) {
+    let Ok(ask) = inputs.build_request() else { panic!("accepted parts make no URL") };
     let origin = inputs.endpoint().as_str();
     assert_eq!(ask.url.as_str(), format!("{origin}{path}"));
     // Once more, by the parser that the sending side uses.

@@ -1,4 +1,4 @@
-//! Values that are refused before anything is rendered, rather than ignored.
+//! SecretValues that are refused before anything is rendered, rather than ignored.
 
 use crate::helm::template;
 
@@ -19,7 +19,7 @@ fn a_value_that_cannot_be_meant_is_refused_by_name() {
         (&["--set", "namespaces=care"], "namespaces"),
         (&["--set", "resync=10"], "resync"),
         (&["--set", "mode=everything"], "mode"),
-        // Values out of bounds.
+        // SecretValues out of bounds.
         (&["--set", "ha.replicas=1"], "ha/replicas"),
         (&["--set", digest], "image/digest"),
         (&["--set", "provider.allowedEndpoints={https://host}"], "allowedEndpoints"),

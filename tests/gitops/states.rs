@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use apicredential::api::{ApiCredentialStatus, Provider};
-use apicredential::decide::Standing;
+use apicredential::decide::TokenState;
 use apicredential::reason::{Class, Reason, Refusal};
 use apicredential::schedule::{Expiry, Life};
-use apicredential::status::{Attempt, Check, CheckFinding, CheckVerdict, Findings, SourceFinding, status};
+use apicredential::status::{Attempt, Check, CheckFinding, CheckVerdict, SourceFinding, StatusInput, status};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -87,9 +87,9 @@ fn early() -> Vec<State> {
 /// A failed attempt for this reason: without a token, with a valid one, with an expired one.
 fn failed(reason: Reason) -> [State; 3] {
     let seen = if passes(reason) { Seen::Waiting } else { Seen::Broken };
-    let attempt = |standing| Findings { attempt: attempt(3590, Err(reason)), ..holding(standing) };
-    let valid = status(&issued(), &attempt(Standing::Valid), at(3591));
-    let expired = status(&issued(), &attempt(Standing::Expired), at(3601));
+    let attempt = |token_state| StatusInput { attempt: attempt(3590, Err(reason)), ..holding(token_state) };
+    let valid = status(&issued(), &attempt(TokenState::Valid), at(3591));
+    let expired = status(&issued(), &attempt(TokenState::Expired), at(3601));
     [
         state(format!("no token: {reason}"), &after_attempt(reason), seen),
         state(format!("valid, renewal failed: {reason}"), &valid, Seen::Usable),
@@ -107,13 +107,13 @@ fn refused() -> Vec<State> {
         } else {
             SourceFinding::Resolved
         };
-        let refused = |findings| Findings { source: source.clone(), refusal: Some(refusal()), ..findings };
+        let refused = |findings| StatusInput { source: source.clone(), refusal: Some(refusal()), ..findings };
         let seen = if passes(*reason) { Seen::Waiting } else { Seen::Broken };
         states.push(state(format!("refused: {reason}"), &status(&untouched(), &refused(nothing()), at(1)), seen));
-        let kept = status(&issued(), &refused(holding(Standing::Valid)), at(10));
+        let kept = status(&issued(), &refused(holding(TokenState::Valid)), at(10));
         states.push(state(format!("valid, refused: {reason}"), &kept, Seen::Usable));
         if reason.as_str().starts_with("Target") {
-            let findings = Findings { target_refusal: Some(refusal()), source: SourceFinding::Unknown, ..nothing() };
+            let findings = StatusInput { target_refusal: Some(refusal()), source: SourceFinding::Unknown, ..nothing() };
             for (prior, when) in [(untouched(), "from the start"), (issued(), "after a token")] {
                 let told = status(&prior, &findings, at(10));
                 states.push(state(format!("target refused {when}: {reason}"), &told, Seen::Broken));
@@ -124,9 +124,10 @@ fn refused() -> Vec<State> {
 }
 
 fn valid() -> Vec<State> {
-    let adopted = status(&untouched(), &holding(Standing::Valid), at(1));
-    let not_extended = Findings { attempt: attempt(2400, Err(Reason::TokenNotExtended)), ..holding(Standing::Valid) };
-    let expired = status(&issued(), &holding(Standing::Expired), at(3601));
+    let adopted = status(&untouched(), &holding(TokenState::Valid), at(1));
+    let not_extended =
+        StatusInput { attempt: attempt(2400, Err(Reason::TokenNotExtended)), ..holding(TokenState::Valid) };
+    let expired = status(&issued(), &holding(TokenState::Expired), at(3601));
     vec![
         state("valid", &issued(), Seen::Usable),
         state("valid, adopted", &adopted, Seen::Usable),
@@ -138,9 +139,9 @@ fn valid() -> Vec<State> {
 /// A token that was tried at its provider.
 fn verified() -> Vec<State> {
     let revoked = status(&issued(), &tried(CheckVerdict::Revoked), at(600));
-    let unheard = Findings { standing: Standing::Revoked, ..tried(CheckVerdict::Unavailable) };
+    let unheard = StatusInput { token_state: TokenState::Revoked, ..tried(CheckVerdict::Unavailable) };
     let unsettled = status(&revoked, &unheard, at(900));
-    let stuck = Findings { attempt: attempt(601, Err(Reason::CredentialsRejected)), ..holding(Standing::Revoked) };
+    let stuck = StatusInput { attempt: attempt(601, Err(Reason::CredentialsRejected)), ..holding(TokenState::Revoked) };
     vec![
         state("valid, taken", &status(&issued(), &tried(CheckVerdict::Accepted), at(600)), Seen::Usable),
         state("valid, no word of it", &status(&issued(), &tried(CheckVerdict::Unavailable), at(600)), Seen::Usable),
@@ -150,21 +151,21 @@ fn verified() -> Vec<State> {
     ]
 }
 
-fn tried(verdict: CheckVerdict) -> Findings {
-    let standing = if verdict == CheckVerdict::Revoked { Standing::Revoked } else { Standing::Valid };
-    Findings { check: CheckFinding::Made(Check { at: at(600), issued: at(0), verdict }), ..holding(standing) }
+fn tried(verdict: CheckVerdict) -> StatusInput {
+    let token_state = if verdict == CheckVerdict::Revoked { TokenState::Revoked } else { TokenState::Valid };
+    StatusInput { check: CheckFinding::Made(Check { at: at(600), issued: at(0), verdict }), ..holding(token_state) }
 }
 
 fn suspended() -> Vec<State> {
-    let state = |name: &str, prior: &ApiCredentialStatus, findings: Findings, seen| {
-        let told = status(prior, &Findings { suspended: true, ..findings }, at(3601));
+    let state = |name: &str, prior: &ApiCredentialStatus, findings: StatusInput, seen| {
+        let told = status(prior, &StatusInput { suspended: true, ..findings }, at(3601));
         state(format!("suspended, {name}"), &told, seen).with("/spec", "suspend", json!(true))
     };
-    let refused = Findings { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
+    let refused = StatusInput { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
     vec![
         state("no token", &untouched(), nothing(), Seen::Suspended),
-        state("valid", &issued(), holding(Standing::Valid), Seen::Usable),
-        state("expired", &issued(), holding(Standing::Expired), Seen::Suspended),
+        state("valid", &issued(), holding(TokenState::Valid), Seen::Usable),
+        state("expired", &issued(), holding(TokenState::Expired), Seen::Suspended),
         state("target refused", &untouched(), refused, Seen::Suspended),
         state("after it was stalled", &after_attempt(Reason::CredentialsRejected), nothing(), Seen::Suspended),
     ]
@@ -189,12 +190,12 @@ fn untouched() -> ApiCredentialStatus {
 }
 
 fn issued() -> ApiCredentialStatus {
-    let findings = Findings { attempt: attempt(0, Ok(())), ..holding(Standing::Valid) };
+    let findings = StatusInput { attempt: attempt(0, Ok(())), ..holding(TokenState::Valid) };
     status(&untouched(), &findings, at(1))
 }
 
 fn after_attempt(reason: Reason) -> ApiCredentialStatus {
-    let findings = Findings { attempt: attempt(10, Err(reason)), ..nothing() };
+    let findings = StatusInput { attempt: attempt(10, Err(reason)), ..nothing() };
     status(&untouched(), &findings, at(11))
 }
 
@@ -211,16 +212,16 @@ fn attempt(second: i64, outcome: Result<(), Reason>) -> Option<Attempt> {
 }
 
 /// A token of one hour, issued at 0.
-fn holding(standing: Standing) -> Findings {
+fn holding(token_state: TokenState) -> StatusInput {
     let life = Life { issued: at(0), expiry: Expiry::At(at(3600)) };
-    Findings { standing, issued: Some(at(0)), life: Some(life), renewal: Some(at(2400)), ..nothing() }
+    StatusInput { token_state, issued: Some(at(0)), life: Some(life), renewal: Some(at(2400)), ..nothing() }
 }
 
-fn nothing() -> Findings {
-    Findings {
+fn nothing() -> StatusInput {
+    StatusInput {
         generation: GENERATION,
         provider: Some(Provider::Welkin),
-        standing: Standing::None,
+        token_state: TokenState::None,
         issued: None,
         life: None,
         renewal: None,

@@ -19,7 +19,7 @@ pub fn actions(protocol: &Protocol, world: &World, index: usize) -> Vec<Action> 
         if age >= LEASE / 6 && (age < give_up_after(LEASE) || may_stand) {
             actions.push(Action::Renew(index));
         }
-    } else if may_stand && judge(world, index) == Step::Take {
+    } else if may_stand && next_step(world, index) == Step::Take {
         actions.push(Action::Take(index));
     }
     let fresh = replica.renewed.is_none() && replica.task == Task::Idle;
@@ -34,12 +34,12 @@ pub fn actions(protocol: &Protocol, world: &World, index: usize) -> Vec<Action> 
 }
 
 /// What the real candidate makes of the record, which it has seen since it was last renewed.
-fn judge(world: &World, index: usize) -> Step {
+fn next_step(world: &World, index: usize) -> Step {
     let mut candidate = Candidate::new(identity(index), LEASE);
     let record = record(&world.lease);
     let (since, now) = (between(0, world.lease.renewed), between(0, world.now));
-    candidate.judge(Some(&record), since, since);
-    candidate.judge(Some(&record), now, now)
+    candidate.next_step(Some(&record), since, since);
+    candidate.next_step(Some(&record), now, now)
 }
 
 fn record(lease: &Lease) -> Record {

@@ -1,6 +1,6 @@
 //! What a look sees, as the facts that the real `decide` takes.
 
-use apicredential::decide::{Attempts, Facts, Fit, OpenFailure, Source, Target, Token as Known, Verification};
+use apicredential::decide::{Attempts, Facts, OpenFailure, Source, SpecMatch, Target, Token as Known, Verification};
 use apicredential::reason::Reason;
 
 use crate::world::{Secret, Status, Token, World, at};
@@ -40,9 +40,9 @@ pub fn facts(target: Option<Secret>, spec: u8, source: u8, status: &Status) -> F
 
 fn known(token: &Token, spec: u8) -> Known {
     let fit = match token {
-        Token { edited: true, .. } => Fit::Edited,
-        Token { spec: asked, .. } if *asked != spec => Fit::OtherSpec,
-        Token { .. } => Fit::Fits,
+        Token { edited: true, .. } => SpecMatch::Edited,
+        Token { spec: asked, .. } if *asked != spec => SpecMatch::OtherSpec,
+        Token { .. } => SpecMatch::Fits,
     };
     Known { life: token.life(), fit, renewal: token.renewal() }
 }

@@ -95,7 +95,7 @@ fn a_status_that_is_written_again_without_judging_anew_calls_a_dead_token_ready(
 /// Visits every state within the bound.
 #[expect(clippy::print_stdout, reason = "the number of states is part of what is proved")]
 fn check(name: &str, bound: Bound) {
-    let began = clock::Mark::now();
+    let began = clock::SuspendAwareInstant::now();
     let checker = Protocol { bound, guards: Guards::ALL }.checker().threads(2).spawn_bfs().join();
     let found = checker.discoveries();
     for property in checker.model().properties() {

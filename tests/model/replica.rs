@@ -1,10 +1,10 @@
 //! The steps of a replica between two awaits, around the real decisions and the real guard.
 
-use apicredential::decide::{Decision, Standing, Stored, Verdict, decide, judge, standing};
+use apicredential::decide::{Decision, Stored, TokenEvaluation, TokenState, decide, evaluate_token, token_state};
 use apicredential::providers::Lifetime;
 use apicredential::reason::Class;
 use apicredential::schedule::{self, Expiry};
-use apicredential::target::write_guard::{self, Again, Moment, before_write};
+use apicredential::target::write_guard::{self, ConflictResolution, WriteContext, before_write};
 
 use crate::facts::{facts, target};
 use crate::protocol::{Action, Protocol, may_start, may_write};
@@ -77,9 +77,11 @@ fn answer(world: &mut World, pair: Pair) -> Task {
     let lifetime = Lifetime::Until(at(pair.token.expires));
     let stored =
         pair.stored.map(|expires| Stored { expiry: Expiry::At(at(expires)), same_bytes: false, refused: false });
-    match judge(cause, at(pair.token.issued), &lifetime, stored, &POLICY, at(world.now)) {
-        Verdict::Write { .. } => Task::Holding(pair),
-        Verdict::NotExtended | Verdict::StillRevoked | Verdict::AlreadyExpired => fail(world, &pair),
+    match evaluate_token(cause, at(pair.token.issued), &lifetime, stored, &POLICY, at(world.now)) {
+        TokenEvaluation::Write { .. } => Task::Holding(pair),
+        TokenEvaluation::NotExtended | TokenEvaluation::StillRevoked | TokenEvaluation::AlreadyExpired => {
+            fail(world, &pair)
+        }
     }
 }
 
@@ -96,7 +98,7 @@ fn confirm(protocol: &Protocol, world: &mut World, pair: Pair) -> Task {
 
 fn write(protocol: &Protocol, world: &mut World, index: usize, pair: Pair) -> Task {
     let guards = &protocol.guards;
-    let moment = Moment {
+    let moment = WriteContext {
         now: at(world.now),
         since_sent: since_sent(world, &pair),
         deadline: deadline(protocol),
@@ -104,8 +106,8 @@ fn write(protocol: &Protocol, world: &mut World, index: usize, pair: Pair) -> Ta
     };
     let expiry = if guards.expiry { pair.token.expiry() } else { Expiry::Never };
     match before_write(expiry, &moment) {
-        Err(write_guard::Halt::TooLate | write_guard::Halt::Expired) => fail(world, &pair),
-        Err(write_guard::Halt::NotLeader) => discard(world, &pair),
+        Err(write_guard::WriteBlocked::TooLate | write_guard::WriteBlocked::Expired) => fail(world, &pair),
+        Err(write_guard::WriteBlocked::NotLeader) => discard(world, &pair),
         Ok(()) => {
             let creates = pair.target.is_none() && world.target.is_none();
             world.ledger.written(pair.token.number, creates, !pair.token.expiry().is_over(moment.now));
@@ -127,10 +129,10 @@ fn look_again(protocol: &Protocol, world: &mut World, pair: Pair) -> Task {
     };
     let Some(token) = secret.token else { return fail(world, &pair) };
     let same = token == pair.token;
-    match write_guard::after_look(same, at(token.issued), at(pair.token.issued), at(world.now)) {
-        Again::Written => written(world, &pair),
-        Again::Newer => discard(world, &pair),
-        Again::Write => Task::Holding(Pair { target: Some(secret.version), ..pair }),
+    match write_guard::resolve_conflict(same, at(token.issued), at(pair.token.issued), at(world.now)) {
+        ConflictResolution::Written => written(world, &pair),
+        ConflictResolution::Newer => discard(world, &pair),
+        ConflictResolution::Write => Task::Holding(Pair { target: Some(secret.version), ..pair }),
     }
 }
 
@@ -153,14 +155,14 @@ fn tell(protocol: &Protocol, world: &mut World, index: usize, word: Word) -> Tas
     if !may_write(world, index) && protocol.guards.leader {
         return Task::Idle;
     }
-    let (mut status, standing) = said(world, &word);
+    let (mut status, token_state) = said(world, &word);
     if let Some(before) = word.said.filter(|_| !protocol.guards.anew) {
         status.ready = before;
     }
     let asked_for = world.credential.version == word.version;
     if status.ready {
         let read = target_as_read(protocol, world, &word);
-        world.ledger.said_ready(standing == Standing::Valid && read);
+        world.ledger.said_ready(token_state == TokenState::Valid && read);
     }
     if asked_for {
         world.credential.status = status;
@@ -182,12 +184,12 @@ fn target_as_read(protocol: &Protocol, world: &World, word: &Word) -> bool {
 }
 
 /// The status after a word, and what it makes of the Secret.
-fn said(world: &World, word: &Word) -> (Status, Standing) {
+fn said(world: &World, word: &Word) -> (Status, TokenState) {
     let prior = &world.credential.status;
     let source = word.seen.and_then(|secret| secret.token).map_or(0, |token| token.source);
-    let standing = standing(&facts(word.seen, word.spec, source, prior), at(world.now));
-    let token = seen_token(word.seen, standing);
-    let mut status = Status { ready: standing == Standing::Valid, token, ..prior.clone() };
+    let token_state = token_state(&facts(word.seen, word.spec, source, prior), at(world.now));
+    let token = seen_token(word.seen, token_state);
+    let mut status = Status { ready: token_state == TokenState::Valid, token, ..prior.clone() };
     match word.attempt {
         None => {
             let newer = status.last.zip(token).is_some_and(|(last, token)| last.sent < token.issued);
@@ -205,12 +207,12 @@ fn said(world: &World, word: &Word) -> (Status, Standing) {
             status.next = Some(first_tick_from(schedule::after(at(world.now), delay)));
         }
     }
-    (status, standing)
+    (status, token_state)
 }
 
-fn seen_token(seen: Option<Secret>, standing: Standing) -> Option<Token> {
+fn seen_token(seen: Option<Secret>, token_state: TokenState) -> Option<Token> {
     let token = seen.and_then(|secret| secret.token);
-    token.filter(|_| matches!(standing, Standing::Valid | Standing::Expired))
+    token.filter(|_| matches!(token_state, TokenState::Valid | TokenState::Expired))
 }
 
 fn time_left(protocol: &Protocol, world: &World, pair: &Pair) -> bool {

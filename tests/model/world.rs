@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use apicredential::decide::Cause;
-use apicredential::schedule::{self, Expiry, Life, Margin, Pace, Policy};
+use apicredential::schedule::{self, Expiry, Life, Margin, Policy, Timings};
 use jiff::Timestamp;
 
 use crate::ledger::Ledger;
@@ -22,7 +22,7 @@ pub const UID: &str = "5f1c";
 /// What its spec says of renewal.
 pub const POLICY: Policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: 3600 };
 /// The operator's pace.
-pub const PACE: Pace = Pace {
+pub const PACE: Timings = Timings {
     retry_base: Duration::from_secs(5),
     min_renewal_interval: Duration::from_secs(1),
     resync: Duration::from_secs(600),

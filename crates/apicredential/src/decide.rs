@@ -95,14 +95,14 @@ pub struct Token {
     /// From when to when it counts.
     pub life: Life,
     /// Whether it is the token that the spec asks for.
-    pub fit: Fit,
+    pub fit: SpecMatch,
     /// Its planned renewal.
     pub renewal: Option<Timestamp>,
 }
 
 /// Whether the stored token is the one that the spec asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum SpecMatch {
     /// Yes.
     Fits,
     /// Its bytes or its times were changed by somebody else.
@@ -157,7 +157,7 @@ impl OpenFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Nothing until then; none means until something changes.
-    Rest(Option<Timestamp>),
+    Idle(Option<Timestamp>),
     /// An exchange is called for, but not before then.
     Wait(Cause, Timestamp),
     /// Write our part of the Secret again, from the token in it.
@@ -167,7 +167,7 @@ pub enum Decision {
     /// Ask the provider for another token.
     Exchange(Cause),
     /// Refuse, without a request.
-    Refuse(Refusal),
+    Reject(Refusal),
 }
 
 /// The least time between a request and one that an annotation asks for, in seconds.
@@ -179,8 +179,8 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
     let Some(check) = next_check(facts, now) else { return decision };
     match decision {
         // Also while an exchange waits for its time: until then the token in the Secret is the one that there is.
-        Decision::Rest(_) | Decision::Wait(..) if check <= now => Decision::Check,
-        Decision::Rest(time) => Decision::Rest(Some(time.unwrap_or(check).min(check))),
+        Decision::Idle(_) | Decision::Wait(..) if check <= now => Decision::Check,
+        Decision::Idle(time) => Decision::Idle(Some(time.unwrap_or(check).min(check))),
         Decision::Wait(cause, time) => Decision::Wait(cause, time.min(check)),
         other => other,
     }
@@ -188,31 +188,31 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
 
 /// When the provider is asked whether it takes the token; not about one that is of no use anyway.
 fn next_check(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
-    let tried = !facts.suspended && matches!(standing(facts, now), Standing::Valid | Standing::Revoked);
+    let tried = !facts.suspended && matches!(token_state(facts, now), TokenState::Valid | TokenState::Revoked);
     facts.verification.next_check.filter(|_| tried)
 }
 
 fn without_check(facts: &Facts, now: Timestamp) -> Decision {
     if let Target::Refused(refusal) = &facts.target {
-        return Decision::Refuse(refusal.clone());
+        return Decision::Reject(refusal.clone());
     }
     if let Some(refusal) = &facts.spec {
-        return Decision::Refuse(refusal.clone());
+        return Decision::Reject(refusal.clone());
     }
     if facts.suspended {
-        return Decision::Rest(next_change(facts, now));
+        return Decision::Idle(next_change(facts, now));
     }
     if let Some(refusal) = &facts.blocked {
-        return Decision::Refuse(refusal.clone());
+        return Decision::Reject(refusal.clone());
     }
-    if standing(facts, now) == Standing::Valid && matches!(facts.target, Target::Ours { drift: true, .. }) {
+    if token_state(facts, now) == TokenState::Valid && matches!(facts.target, Target::Ours { drift: true, .. }) {
         return Decision::Repair;
     }
     if let Source::Refused(refusal) = &facts.source {
-        return Decision::Refuse(refusal.clone());
+        return Decision::Reject(refusal.clone());
     }
     match cause(facts, now) {
-        None => Decision::Rest(next_change(facts, now)),
+        None => Decision::Idle(next_change(facts, now)),
         Some(cause) => match not_before(facts, cause, now) {
             Some(time) if time > now && cause == Cause::Requested => before_request(facts, now, time),
             Some(time) if time > now => Decision::Wait(cause, time),
@@ -225,15 +225,15 @@ fn without_check(facts: &Facts, now: Timestamp) -> Decision {
 /// exchange that the plan makes answers it.
 fn before_request(facts: &Facts, now: Timestamp, request: Timestamp) -> Decision {
     match without_check(&Facts { renew_requested: false, ..facts.clone() }, now) {
-        Decision::Rest(Some(time)) | Decision::Wait(_, time) => Decision::Wait(Cause::Requested, request.min(time)),
-        Decision::Rest(None) => Decision::Wait(Cause::Requested, request),
+        Decision::Idle(Some(time)) | Decision::Wait(_, time) => Decision::Wait(Cause::Requested, request.min(time)),
+        Decision::Idle(None) => Decision::Wait(Cause::Requested, request),
         other => other,
     }
 }
 
 /// What the Secret is worth right now; the source of the Ready condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TokenState {
     /// No token of this credential's.
     None,
     /// A token, but not the one that the spec asks for.
@@ -247,13 +247,13 @@ pub enum Standing {
 }
 
 /// What the Secret is worth right now.
-pub fn standing(facts: &Facts, now: Timestamp) -> Standing {
+pub fn token_state(facts: &Facts, now: Timestamp) -> TokenState {
     match token(facts) {
-        None => Standing::None,
-        Some(token) if token.fit != Fit::Fits => Standing::Unfit,
-        Some(token) if token.life.expiry.is_over(now) => Standing::Expired,
-        Some(_) if facts.verification.refused.is_some() => Standing::Revoked,
-        Some(_) => Standing::Valid,
+        None => TokenState::None,
+        Some(token) if token.fit != SpecMatch::Fits => TokenState::Unfit,
+        Some(token) if token.life.expiry.is_over(now) => TokenState::Expired,
+        Some(_) if facts.verification.refused.is_some() => TokenState::Revoked,
+        Some(_) => TokenState::Valid,
     }
 }
 
@@ -268,9 +268,9 @@ pub fn token(facts: &Facts) -> Option<&Token> {
 fn cause(facts: &Facts, now: Timestamp) -> Option<Cause> {
     let Some(token) = token(facts) else { return Some(Cause::Missing) };
     match token.fit {
-        Fit::Edited => return Some(Cause::Edited),
-        Fit::OtherSpec => return Some(Cause::Spec),
-        Fit::Fits => {}
+        SpecMatch::Edited => return Some(Cause::Edited),
+        SpecMatch::OtherSpec => return Some(Cause::Spec),
+        SpecMatch::Fits => {}
     }
     if matches!(facts.source, Source::Resolved { changed: true }) {
         return Some(Cause::Source);
@@ -322,7 +322,7 @@ fn next_change(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
 
 /// What an answer of the provider is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TokenEvaluation {
     /// Write it.
     Write {
         /// When it ends.
@@ -351,31 +351,31 @@ pub struct Stored {
 
 /// Judges an answer. Only a *due* renewal can be "not extended": on any other cause every valid answer is written, unless
 /// it is the very token that the provider refuses. Written again, that would pass for a new one.
-pub fn judge(
+pub fn evaluate_token(
     cause: Cause,
     issued: Timestamp,
     lifetime: &Lifetime,
     stored: Option<Stored>,
     policy: &Policy,
     now: Timestamp,
-) -> Verdict {
+) -> TokenEvaluation {
     let (expiry, assumed) = match lifetime {
         Lifetime::Until(time) => (Expiry::At(*time), false),
         Lifetime::Never => (Expiry::Never, false),
         Lifetime::Unstated => (Expiry::At(schedule::later(issued, policy.assumed_lifetime)), true),
     };
     if stored.is_some_and(|stored| stored.refused && stored.same_bytes) {
-        return Verdict::StillRevoked;
+        return TokenEvaluation::StillRevoked;
     }
     if let Some(stored) = stored.filter(|stored| cause == Cause::Due && !stored.refused)
         && !extends(stored, expiry, issued)
     {
-        return Verdict::NotExtended;
+        return TokenEvaluation::NotExtended;
     }
     if expiry.is_over(now) {
-        return Verdict::AlreadyExpired;
+        return TokenEvaluation::AlreadyExpired;
     }
-    Verdict::Write { expiry, assumed }
+    TokenEvaluation::Write { expiry, assumed }
 }
 
 /// Seconds by which a new expiry must exceed the stored one: less is the rounding of the same token's expiry.

@@ -27,7 +27,7 @@ impl Endpoint {
     /// Parses `https://host[:port]`; nothing may follow, not even a slash.
     ///
     /// # Errors
-    /// Says which rule the text breaks, without repeating the text.
+    /// ConditionValue which rule the text breaks, without repeating the text.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let authority = text.strip_prefix("https://").ok_or(EndpointError::NotHttps)?;
         if text.len() > MAX_ORIGIN || authority.ends_with(':') || !authority.bytes().all(belongs_in_authority) {

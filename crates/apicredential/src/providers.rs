@@ -33,7 +33,7 @@ pub const TOKEN_TYPE: &str = "Bearer";
 
 /// Everything that a request to a provider is made of.
 #[derive(Clone)]
-pub enum Inputs {
+pub enum Login {
     /// An exchange of an API client's secret.
     Welkin {
         /// Where to ask.
@@ -60,7 +60,7 @@ pub enum Inputs {
     },
 }
 
-impl Inputs {
+impl Login {
     /// Who is asked.
     pub fn provider(&self) -> Provider {
         match self {
@@ -77,7 +77,7 @@ impl Inputs {
     }
 }
 
-impl fmt::Debug for Inputs {
+impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(self.provider().as_str()).field("endpoint", self.endpoint()).finish_non_exhaustive()
     }
@@ -109,21 +109,21 @@ pub struct Issued {
 
 /// No token, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct ExchangeFailure {
     /// One of the provider's reasons.
     pub reason: Reason,
     /// With `RateLimited`: how long the provider asks to wait, clamped to 1 s … 15 min; absent without a readable header.
     pub retry_after: Option<Duration>,
 }
 
-impl From<Reason> for Failure {
+impl From<Reason> for ExchangeFailure {
     fn from(reason: Reason) -> Self {
         Self { reason, retry_after: None }
     }
 }
 
 /// One request, ready to send. It has no `Debug`: the body is the credentials.
-pub struct Ask {
+pub struct TokenRequest {
     /// The endpoint and a path of fixed words and checked segments.
     pub url: url::Url,
     /// JSON, wiped from memory with its last handle.
@@ -131,18 +131,18 @@ pub struct Ask {
 }
 
 /// The two pure functions of each provider.
-impl Inputs {
+impl Login {
     /// What to send.
     ///
     /// # Errors
     /// `InvalidSpec`, if a URL parser makes anything else of the path than was meant.
-    pub fn ask(&self) -> Result<Ask, Reason> {
+    pub fn build_request(&self) -> Result<TokenRequest, Reason> {
         match self {
             Self::Welkin { endpoint, tenant, client_name, secret } => {
-                welkin::ask(endpoint, tenant, client_name, secret)
+                welkin::build_request(endpoint, tenant, client_name, secret)
             }
             Self::Qontak { endpoint, username, password, client_id, client_secret } => {
-                qontak::ask(endpoint, &qontak::Login { username, password, client_id, client_secret })
+                qontak::build_request(endpoint, &qontak::Login { username, password, client_id, client_secret })
             }
         }
     }

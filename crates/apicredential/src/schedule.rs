@@ -86,7 +86,7 @@ impl Policy {
 
 /// The operator's own pace, from its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct Timings {
     /// `--retry-base`: every delay is a multiple of it.
     pub retry_base: Duration,
     /// `--min-renewal-interval`: no planned renewal comes sooner after the issue.
@@ -100,7 +100,7 @@ pub struct Pace {
 /// `max(issued + min interval, min(expiry − margin, issued + maxAge) − jitter)`: always earlier, never random, so that a
 /// restart plans the same time again. Never before A/4, either: the margin is at most half of the lifetime, and the
 /// jitter a tenth of A.
-pub fn renewal_time(life: &Life, policy: &Policy, uid: &str, pace: &Pace) -> Option<Timestamp> {
+pub fn renewal_time(life: &Life, policy: &Policy, uid: &str, pace: &Timings) -> Option<Timestamp> {
     let lifetime = life.seconds();
     let age = match (lifetime, policy.max_age) {
         (Some(lifetime), Some(max_age)) => lifetime.min(max_age),
@@ -131,7 +131,7 @@ pub fn ahead_of_clock(stored: &Life, first_seen: Timestamp, policy: &Policy, uid
 }
 
 /// The delay before the next attempt after `failed` failures of that class in a row (1 or more).
-pub fn delay(class: Class, failed: u32, pace: &Pace, token_valid: bool, uid: &str) -> Duration {
+pub fn delay(class: Class, failed: u32, pace: &Timings, token_valid: bool, uid: &str) -> Duration {
     let n = failed.saturating_sub(1);
     let doubled = 1_u32.checked_shl(n.min(20)).unwrap_or(u32::MAX);
     let multiple = match class {
@@ -145,7 +145,7 @@ pub fn delay(class: Class, failed: u32, pace: &Pace, token_valid: bool, uid: &st
 }
 
 /// The longest delay that a class can ask for: what a time read back from the status is clamped to.
-pub fn longest(class: Class, pace: &Pace) -> Duration {
+pub fn longest(class: Class, pace: &Timings) -> Duration {
     match class {
         Class::Fine | Class::Local => pace.retry_base * 12,
         Class::Transient => pace.retry_base * 60,
@@ -186,7 +186,7 @@ pub fn exchange_after_refusal(issued: Timestamp, interval: i64, refused: u32) ->
 
 /// When a credential with nothing to do is looked at again, spread by its uid so that a fleet does not wake at once:
 /// always sooner than the period, which is the longest time that a step of the clock or a lost event goes unnoticed.
-pub fn resync_time(now: Timestamp, uid: &str, pace: &Pace) -> Timestamp {
+pub fn resync_time(now: Timestamp, uid: &str, pace: &Timings) -> Timestamp {
     after(now, pace.resync.mul_f64(1.0 - 0.2 * share(&[uid, "resync"])))
 }
 

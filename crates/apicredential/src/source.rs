@@ -7,18 +7,18 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::annotations;
 use crate::object_key::version;
 use crate::plan::{Plan, RequestPlan};
-use crate::providers::{Inputs, QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
+use crate::providers::{Login, QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
 use crate::reason::{Reason, Refusal};
 
 /// The values of a source Secret, checked.
-pub struct Values {
+pub struct SecretValues {
     /// The Secret's `uid/resourceVersion`.
     pub version: String,
     values: Vec<SecretString>,
 }
 
-impl Values {
-    /// Values that come from no Secret, in the order of the fingerprint's source part.
+impl SecretValues {
+    /// SecretValues that come from no Secret, in the order of the fingerprint's source part.
     pub fn given(values: Vec<SecretString>) -> Self {
         Self { version: String::new(), values }
     }
@@ -29,16 +29,16 @@ impl Values {
     }
 
     /// What an exchange needs.
-    pub fn inputs(&self, request: &RequestPlan) -> Option<Inputs> {
+    pub fn inputs(&self, request: &RequestPlan) -> Option<Login> {
         match (request, self.values.as_slice()) {
-            (RequestPlan::Welkin { endpoint, tenant, client_name, .. }, [secret]) => Some(Inputs::Welkin {
+            (RequestPlan::Welkin { endpoint, tenant, client_name, .. }, [secret]) => Some(Login::Welkin {
                 endpoint: endpoint.clone(),
                 tenant: tenant.clone(),
                 client_name: client_name.clone(),
                 secret: secret.clone(),
             }),
             (RequestPlan::Qontak { endpoint, .. }, [username, password, client_id, client_secret]) => {
-                Some(Inputs::Qontak {
+                Some(Login::Qontak {
                     endpoint: endpoint.clone(),
                     username: username.clone(),
                     password: password.clone(),
@@ -58,7 +58,7 @@ const LARGEST: usize = 4096;
 ///
 /// # Errors
 /// One of the source reasons, in this order: not found, consent, type, keys.
-pub fn resolve(namespace: &str, plan: &Plan, secret: Option<&Secret>) -> Result<Values, Refusal> {
+pub fn resolve(namespace: &str, plan: &Plan, secret: Option<&Secret>) -> Result<SecretValues, Refusal> {
     read(namespace, &plan.source, &plan.request, secret)
 }
 
@@ -66,7 +66,12 @@ pub fn resolve(namespace: &str, plan: &Plan, secret: Option<&Secret>) -> Result<
 ///
 /// # Errors
 /// As those of [`resolve`].
-pub fn read(namespace: &str, source: &str, request: &RequestPlan, secret: Option<&Secret>) -> Result<Values, Refusal> {
+pub fn read(
+    namespace: &str,
+    source: &str,
+    request: &RequestPlan,
+    secret: Option<&Secret>,
+) -> Result<SecretValues, Refusal> {
     let Some(secret) = secret else {
         return Err(Refusal::new(
             Reason::SourceSecretNotFound,
@@ -98,7 +103,7 @@ pub fn read(namespace: &str, source: &str, request: &RequestPlan, secret: Option
             optional(secret, &keys.client_secret, QONTAK_PUBLIC_CLIENT_SECRET)?,
         ],
     };
-    Ok(Values { version: version(secret), values })
+    Ok(SecretValues { version: version(secret), values })
 }
 
 fn is_forbidden_type(type_: &str) -> bool {

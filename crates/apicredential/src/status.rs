@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{ApiCredentialStatus, LastAttempt, Provider, TargetStatus, TokenStatus, VerificationStatus};
-use crate::decide::{Standing, attempt_class};
+use crate::decide::{TokenState, attempt_class};
 use crate::reason::{Class, Reason, Refusal};
 use crate::schedule::Life;
 
@@ -20,13 +20,13 @@ pub use events::{EventRecord, EventType, event};
 
 /// What is known at the end of a round.
 #[derive(Clone, Debug)]
-pub struct Findings {
+pub struct StatusInput {
     /// The generation of the spec that was looked at.
     pub generation: i64,
     /// The provider, where the spec says so.
     pub provider: Option<Provider>,
     /// What the Secret is worth.
-    pub standing: Standing,
+    pub token_state: TokenState,
     /// When the stored token was issued, by what stands beside it.
     pub issued: Option<Timestamp>,
     /// From when to when it counts; not the same if it was issued in the future.
@@ -53,13 +53,13 @@ pub struct Findings {
     pub target: Option<TargetStatus>,
 }
 
-impl Findings {
+impl StatusInput {
     /// The same findings, told later: a token may have ended meanwhile.
     pub fn as_of(&self, now: Timestamp) -> Self {
         let over = self.life.is_some_and(|life| life.expiry.is_over(now));
-        let ends = matches!(self.standing, Standing::Valid | Standing::Revoked);
-        let standing = if over && ends { Standing::Expired } else { self.standing };
-        Self { standing, ..self.clone() }
+        let ends = matches!(self.token_state, TokenState::Valid | TokenState::Revoked);
+        let token_state = if over && ends { TokenState::Expired } else { self.token_state };
+        Self { token_state, ..self.clone() }
     }
 
     /// Adds a refusal, unless the target's own is there already.
@@ -157,7 +157,7 @@ pub fn is_revoked(status: &ApiCredentialStatus, issued: Timestamp) -> bool {
 }
 
 /// The status after this round. Equal to `prior` if nothing is to be said.
-pub fn status(prior: &ApiCredentialStatus, findings: &Findings, now: Timestamp) -> ApiCredentialStatus {
+pub fn status(prior: &ApiCredentialStatus, findings: &StatusInput, now: Timestamp) -> ApiCredentialStatus {
     let mut next = prior.clone();
     note_attempt(&mut next, findings);
     note_check(&mut next, findings);
@@ -185,7 +185,7 @@ impl ApiCredentialStatus {
     }
 }
 
-fn note_attempt(next: &mut ApiCredentialStatus, findings: &Findings) {
+fn note_attempt(next: &mut ApiCredentialStatus, findings: &StatusInput) {
     let Some(attempt) = &findings.attempt else {
         return;
     };
@@ -205,7 +205,7 @@ fn note_attempt(next: &mut ApiCredentialStatus, findings: &Findings) {
     }
 }
 
-fn note_check(next: &mut ApiCredentialStatus, findings: &Findings) {
+fn note_check(next: &mut ApiCredentialStatus, findings: &StatusInput) {
     let check = match &findings.check {
         CheckFinding::Unchanged => return,
         CheckFinding::NotWanted => {
@@ -234,12 +234,12 @@ fn note_check(next: &mut ApiCredentialStatus, findings: &Findings) {
     }));
 }
 
-fn note_token(next: &mut ApiCredentialStatus, findings: &Findings, now: Timestamp) {
+fn note_token(next: &mut ApiCredentialStatus, findings: &StatusInput, now: Timestamp) {
     if findings.target_refusal.is_some() {
         return;
     }
-    match (findings.standing, findings.life) {
-        (Standing::Valid | Standing::Revoked | Standing::Expired, Some(life)) => {
+    match (findings.token_state, findings.life) {
+        (TokenState::Valid | TokenState::Revoked | TokenState::Expired, Some(life)) => {
             let last = next.last_attempt.as_ref().map(|attempt| attempt.time.0);
             // A time of issue in the future proves nothing.
             let newer = findings.issued.is_some_and(|issued| issued <= now && last.is_none_or(|last| last < issued));

@@ -53,7 +53,7 @@ pub struct Flags {
 
 /// How it went for one of them.
 #[derive(Debug, Serialize)]
-struct Told {
+struct RenewResult {
     namespace: String,
     name: String,
     result: Answer,
@@ -81,7 +81,7 @@ pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Resul
         let time = span::text(SignedDuration::try_from(spread).unwrap_or_default());
         terminal.note(&format!("Asking {} credentials to renew, spread over {time}.", chosen.len()));
     }
-    let teller = Teller { flags, terminal };
+    let teller = RenewReporter { flags, terminal };
     let mut told = Vec::new();
     let mut open = Vec::new();
     let gap = spread / u32::try_from(chosen.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
@@ -147,13 +147,13 @@ async fn ask(cluster: &Cluster, credential: &ApiCredential) -> Result<ApiCredent
 }
 
 /// Tells people at once, and programs at the end.
-struct Teller<'a> {
+struct RenewReporter<'a> {
     flags: &'a Flags,
     terminal: &'a Terminal,
 }
 
-impl Teller<'_> {
-    fn tell(&self, told: Told) -> Result<Told, Failure> {
+impl RenewReporter<'_> {
+    fn tell(&self, told: RenewResult) -> Result<RenewResult, Failure> {
         if self.flags.output.is_none() {
             let reason = told.reason.as_deref().map(|reason| format!(", {reason}")).unwrap_or_default();
             let message = told.message.as_deref().unwrap_or_default();

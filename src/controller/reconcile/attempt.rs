@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apicredential::api::CreationPolicy;
-use apicredential::decide::{self, Cause, Decision, Standing, attempt_class, decide};
+use apicredential::decide::{self, Cause, Decision, TokenState, attempt_class, decide};
 use apicredential::object_key::Key;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule;
@@ -16,10 +16,10 @@ use tracing::{info, warn};
 use super::look::Round;
 use super::sight::Sight;
 use crate::clock;
-use crate::controller::token_issuer::{Delivery, Ending, Errand};
+use crate::controller::token_issuer::{ExchangeOutcome, ExchangeReport, ExchangeRequest};
 use crate::controller::watch::Watch;
-use crate::kube_api::Fault;
-use crate::rate_limit::{Admission, Pass};
+use crate::kube_api::ApiError;
+use crate::rate_limit::{Admission, Permit};
 
 /// A target that nobody else may write until the end of the write.
 struct Claim {
@@ -38,7 +38,7 @@ impl Drop for Claim {
 impl Round {
     /// Asks for permission, exchanges, delivers and tells; when to look again.
     pub(super) async fn exchange(&mut self, sight: Sight, cause: Cause) -> Timestamp {
-        if let Some(wake) = self.rehearse(&sight).await {
+        if let Some(wake) = self.dry_run_write(&sight).await {
             return wake;
         }
         let Some(claim) = self.claim(&sight) else {
@@ -49,8 +49,8 @@ impl Round {
             self.tell(findings).await;
             return schedule::after(clock::now(), self.context.operator.pace.retry_base * 12);
         };
-        let waits = *self.memory.waits_since.get_or_insert_with(clock::Mark::now);
-        let pass = match self.admit(&sight) {
+        let waits = *self.memory.waits_since.get_or_insert_with(clock::SuspendAwareInstant::now);
+        let pass = match self.try_acquire(&sight) {
             Ok(pass) => {
                 self.memory.waits_since = None;
                 self.context.operator.metrics.machine.let_through(waits.elapsed());
@@ -63,7 +63,7 @@ impl Round {
                 return wake.min(sight.expiry());
             }
         };
-        if status::is_ready(&self.status()) && decide::standing(&sight.facts, clock::now()) != Standing::Valid {
+        if status::is_ready(&self.status()) && decide::token_state(&sight.facts, clock::now()) != TokenState::Valid {
             // Not usable any more, and a hanging provider may take its time: say so before asking.
             self.tell(sight.findings(self)).await;
         }
@@ -72,7 +72,7 @@ impl Round {
     }
 
     /// A Secret that vanished, or a write that failed last time: would the API server take it now? Some: not now.
-    async fn rehearse(&mut self, sight: &Sight) -> Option<Timestamp> {
+    async fn dry_run_write(&mut self, sight: &Sight) -> Option<Timestamp> {
         let plan = sight.plan.as_ref()?;
         let vanished = sight.secret.is_none() && self.had_target();
         let lost = status::open_failure(&self.status()).is_some_and(|reason| {
@@ -82,7 +82,7 @@ impl Round {
             return None;
         }
         let courier = &self.context.courier;
-        let Err(fault) = courier.rehearse(&self.credential, plan, sight.secret.as_ref()).await else {
+        let Err(fault) = courier.dry_run_write(&self.credential, plan, sight.secret.as_ref()).await else {
             let gone = vanished && self.is_gone().await;
             return gone.then(|| {
                 self.glance_is_void();
@@ -91,7 +91,7 @@ impl Round {
         };
         let wake = self.after_failed_write();
         self.glance_is_void();
-        if fault != Fault::NamespaceTerminating {
+        if fault != ApiError::NamespaceTerminating {
             let mut findings = sight.findings(self);
             if sight.secret.is_none() {
                 findings.target_refusal = Some(fault.reason().into());
@@ -127,7 +127,7 @@ impl Round {
         if refusal.reason != Reason::SourceSecretNotFound || told || !self.had_target() {
             return false;
         }
-        self.context.courier.rehearse(&self.credential, plan, None).await == Err(Fault::NamespaceTerminating)
+        self.context.courier.dry_run_write(&self.credential, plan, None).await == Err(ApiError::NamespaceTerminating)
     }
 
     fn claim(&self, sight: &Sight) -> Option<Claim> {
@@ -137,21 +137,21 @@ impl Round {
         watch.index.claim(&target, &self.uid).then(|| Claim { watch, target, name })
     }
 
-    fn admit(&self, sight: &Sight) -> Result<Pass<Key>, Timestamp> {
+    fn try_acquire(&self, sight: &Sight) -> Result<Permit<Key>, Timestamp> {
         let endpoint = sight.plan.as_ref().ok_or(Timestamp::MAX)?.request.endpoint();
         if !self.context.courier.leadership.may_start() {
             // The next renewal of the lease may give leave again; if it does not, the term ends.
             return Err(schedule::after(clock::now(), self.context.operator.pace.retry_base));
         }
         let now = clock::steady();
-        match self.context.gates.admit(endpoint, &self.key, now) {
+        match self.context.gates.try_acquire(endpoint, &self.key, now) {
             Admission::Go(pass) => Ok(pass),
             Admission::At(time) => Err(schedule::after(clock::now(), time.saturating_sub(now))),
             Admission::Queued => Err(Timestamp::MAX),
         }
     }
 
-    async fn run_pair(&mut self, sight: Sight, cause: Cause, pass: Pass<Key>, claim: Claim) -> Timestamp {
+    async fn run_pair(&mut self, sight: Sight, cause: Cause, pass: Permit<Key>, claim: Claim) -> Timestamp {
         let soon = schedule::after(clock::now(), self.context.operator.pace.retry_base);
         let Some((errand, mut sight)) = self.errand(sight, cause) else { return soon };
         let Some(pair) = self.context.operator.pairs.start() else { return Timestamp::MAX };
@@ -179,11 +179,11 @@ impl Round {
         wake
     }
 
-    fn errand(&self, mut sight: Sight, cause: Cause) -> Option<(Errand, Sight)> {
+    fn errand(&self, mut sight: Sight, cause: Cause) -> Option<(ExchangeRequest, Sight)> {
         let plan = sight.plan.clone()?;
         let values = sight.values.take()?;
-        let token = decide::token(&sight.facts).filter(|token| token.fit == decide::Fit::Fits);
-        let errand = Errand {
+        let token = decide::token(&sight.facts).filter(|token| token.fit == decide::SpecMatch::Fits);
+        let errand = ExchangeRequest {
             credential: Arc::clone(&self.credential),
             cause,
             inputs: values.inputs(&plan.request)?,
@@ -191,7 +191,7 @@ impl Round {
             values,
             target: sight.secret.clone(),
             // A token from the future would outlive every answer, and its times are to be put right.
-            stored: sight.minted.clone().filter(|stored| token.is_some() && stored.issued_at <= clock::now()),
+            stored: sight.record.clone().filter(|stored| token.is_some() && stored.issued_at <= clock::now()),
             refused: sight.facts.verification.refused.is_some(),
             renew_request: self.glance.renew_request.clone(),
         };
@@ -202,21 +202,21 @@ impl Round {
         &mut self,
         mut sight: Sight,
         cause: Cause,
-        delivery: Delivery,
+        delivery: ExchangeReport,
         request: Option<String>,
     ) -> Timestamp {
-        let Delivery { request: id, sent, took, answer, ending } = delivery;
+        let ExchangeReport { request: id, sent, took, answer, ending } = delivery;
         let provider = self.credential.spec.provider.type_.as_str();
         let seconds = took.as_secs_f64();
         let refusal = match ending {
-            Ending::Written { secret, assumed } => {
+            ExchangeOutcome::Written { secret, assumed } => {
                 info!(
                     namespace = self.key.namespace(), name = self.key.name(), provider, cause = cause.as_str(),
                     reason = %Reason::Issued, request = id, seconds, "the token was issued and written"
                 );
                 return self.written(sight, cause, *secret, assumed).await;
             }
-            Ending::Discarded => {
+            ExchangeOutcome::Discarded => {
                 info!(
                     namespace = self.key.namespace(), name = self.key.name(), provider, cause = cause.as_str(),
                     reason = %answer, request = id, seconds, "the token was discarded: nobody asks for it any more"
@@ -227,8 +227,8 @@ impl Round {
                 // A watch that lags would make us try over and over.
                 return self.after_failed_write();
             }
-            Ending::NotExtended => Refusal::from(Reason::TokenNotExtended),
-            Ending::Failed { refusal, retry_after, token_lost } => {
+            ExchangeOutcome::NotExtended => Refusal::from(Reason::TokenNotExtended),
+            ExchangeOutcome::Failed { refusal, retry_after, token_lost } => {
                 self.memory.dry_run_first = token_lost;
                 if refusal.reason == Reason::RateLimited {
                     self.pause(&sight, retry_after);
@@ -281,7 +281,7 @@ impl Round {
         let version = values.as_ref().map(|values| values.version.clone()).unwrap_or_default();
         let target = ownership::target(&self.credential, &plan, Some(secret), &self.context.courier.watch.index);
         let mut sight = self.sight(plan, target, decide::Source::Resolved { changed: false }, values);
-        let Some(issued) = sight.minted.as_ref().map(|minted| minted.issued_at) else {
+        let Some(issued) = sight.record.as_ref().map(|record| record.issued_at) else {
             self.glance_is_void();
             return clock::now();
         };
@@ -303,10 +303,10 @@ impl Round {
     /// The facts alone say when to look again; nothing has to be read for it.
     fn wake_after(&mut self, sight: &Sight) -> Timestamp {
         match decide(&sight.facts, clock::now()) {
-            Decision::Rest(time) => time.unwrap_or(Timestamp::MAX),
+            Decision::Idle(time) => time.unwrap_or(Timestamp::MAX),
             Decision::Wait(_, time) => time.min(sight.expiry()),
             // Something else is to be done at once; the next look does it.
-            Decision::Repair | Decision::Check | Decision::Exchange(_) | Decision::Refuse(_) => {
+            Decision::Repair | Decision::Check | Decision::Exchange(_) | Decision::Reject(_) => {
                 self.glance_is_void();
                 clock::now()
             }
@@ -324,7 +324,7 @@ impl Round {
     fn next_attempt(&self, sight: &Sight, cause: Cause, reason: Reason) -> (u32, Option<Timestamp>) {
         let now = clock::now();
         let token = decide::token(&sight.facts);
-        let valid = decide::standing(&sight.facts, now) == Standing::Valid;
+        let valid = decide::token_state(&sight.facts, now) == TokenState::Valid;
         if let (Reason::TokenNotExtended, true, Some((token, plan))) = (reason, valid, token.zip(sight.plan.as_ref()))
             && let Some(next) = decide::after_not_extended(&token.life, &plan.renewal, now)
         {
@@ -356,7 +356,7 @@ impl Round {
         let in_a_row = !sight.counts_anew && status::open_class(&status) == Some(class);
         let before = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0);
         let failed = if in_a_row { before.saturating_add(1) } else { 1 };
-        let valid = decide::standing(&sight.facts, now) == Standing::Valid;
+        let valid = decide::token_state(&sight.facts, now) == TokenState::Valid;
         let delay = schedule::delay(class, failed, &self.context.operator.pace, valid, &self.uid);
         (failed, schedule::after(now, delay))
     }

@@ -4,15 +4,15 @@
 //! forgets a refusal. A refusal counts for the token of that time of issue alone: whatever becomes of the exchange that it
 //! calls for, another token in the Secret answers it.
 
-use crate::provider_client::Verdict;
+use crate::provider_client::TokenCheck;
 use apicredential::api::ApiCredentialStatus;
-use apicredential::decide::{Standing, Target, Verification};
+use apicredential::decide::{Target, TokenState, Verification};
 use apicredential::plan::Plan;
-use apicredential::providers::Failure;
+use apicredential::providers::ExchangeFailure;
 use apicredential::reason::Reason;
 use apicredential::schedule;
 use apicredential::status::{self, Check, CheckFinding, CheckVerdict};
-use apicredential::target::render::Minted;
+use apicredential::target::render::TokenRecord;
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
@@ -26,16 +26,16 @@ impl Round {
         &mut self,
         plan: &Plan,
         target: &Target,
-        minted: Option<&Minted>,
+        record: Option<&TokenRecord>,
         status: &ApiCredentialStatus,
     ) -> Verification {
-        let (Some(interval), Some(minted), Target::Ours { token: Some(token), .. }) =
-            (plan.verification, minted, target)
+        let (Some(interval), Some(record), Target::Ours { token: Some(token), .. }) =
+            (plan.verification, record, target)
         else {
             return Verification::default();
         };
         let told = status.verification.as_deref();
-        let refused = told.filter(|_| status::is_revoked(status, minted.issued_at)).map(|told| {
+        let refused = told.filter(|_| status::is_revoked(status, record.issued_at)).map(|told| {
             let tokens = u32::try_from(told.refused_tokens.unwrap_or(0)).unwrap_or(0);
             let earliest = schedule::exchange_after_refusal(token.life.issued, interval, tokens);
             earliest.max(after_same_token(status, interval).unwrap_or(earliest))
@@ -57,11 +57,11 @@ impl Round {
     /// Tries the token that was just read, and tells what came of it. An endpoint that has no place for it now is asked
     /// later: nobody who needs a token waits for this.
     pub(super) async fn check(&mut self, sight: &Sight) {
-        let (Some(plan), Some(minted)) = (&sight.plan, &sight.minted) else { return };
+        let (Some(plan), Some(record)) = (&sight.plan, &sight.record) else { return };
         let Some(interval) = plan.verification else { return };
         let (provider, endpoint) = (plan.request.provider(), plan.request.endpoint());
         let leads = self.context.courier.leadership.may_start();
-        let pass = leads.then(|| self.context.gates.admit_aside(endpoint, clock::steady())).flatten();
+        let pass = leads.then(|| self.context.gates.try_acquire_low_priority(endpoint, clock::steady())).flatten();
         let Some(pass) = pass else {
             self.no_check_before = Some(schedule::put_off_check(clock::now(), interval, &self.uid));
             self.fresh_target.clone_from(&sight.secret);
@@ -69,12 +69,12 @@ impl Round {
         };
         let at = clock::now_seconds();
         self.no_check_before = Some(schedule::check_time(at, interval, &self.uid));
-        let answer = self.context.courier.wire.check(provider, endpoint, &minted.token).await;
+        let answer = self.context.courier.wire.check(provider, endpoint, &record.token).await;
         drop(pass);
         let (verdict, outcome) = match answer {
-            Verdict::Accepted => (CheckVerdict::Accepted, Reason::TokenAccepted),
-            Verdict::Revoked => (CheckVerdict::Revoked, Reason::TokenRevoked),
-            Verdict::Unavailable(Failure { reason, retry_after }) => {
+            TokenCheck::Accepted => (CheckVerdict::Accepted, Reason::TokenAccepted),
+            TokenCheck::Revoked => (CheckVerdict::Revoked, Reason::TokenRevoked),
+            TokenCheck::Unavailable(ExchangeFailure { reason, retry_after }) => {
                 if reason == Reason::RateLimited {
                     self.pause(sight, retry_after);
                 }
@@ -82,7 +82,7 @@ impl Round {
             }
         };
         self.context.operator.metrics.checked(provider, outcome);
-        self.tell_check(sight, Check { at, issued: minted.issued_at, verdict }, outcome).await;
+        self.tell_check(sight, Check { at, issued: record.issued_at, verdict }, outcome).await;
         if verdict != CheckVerdict::Revoked {
             // Nothing is to be done about it; what changes meanwhile, a watch tells.
             self.fresh_target.clone_from(&sight.secret);
@@ -97,10 +97,10 @@ impl Round {
             debug!(namespace, name, reason = %outcome, "the token was tried");
         }
         let mut findings = sight.findings(self);
-        findings.standing = match (findings.standing, check.verdict) {
-            (Standing::Valid, CheckVerdict::Revoked) => Standing::Revoked,
-            (Standing::Revoked, CheckVerdict::Accepted) => Standing::Valid,
-            (standing, _) => standing,
+        findings.token_state = match (findings.token_state, check.verdict) {
+            (TokenState::Valid, CheckVerdict::Revoked) => TokenState::Revoked,
+            (TokenState::Revoked, CheckVerdict::Accepted) => TokenState::Valid,
+            (token_state, _) => token_state,
         };
         findings.check = CheckFinding::Made(check);
         self.tell(findings).await;

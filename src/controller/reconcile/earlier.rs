@@ -7,10 +7,10 @@ use apicredential::decide::{self, OpenFailure, Target};
 use apicredential::plan::Plan;
 use apicredential::reason::{Class, Reason};
 use apicredential::schedule;
-use apicredential::source::Values;
+use apicredential::source::SecretValues;
 use apicredential::status;
 use apicredential::target::fingerprint;
-use apicredential::target::render::Minted;
+use apicredential::target::render::TokenRecord;
 use jiff::Timestamp;
 
 use super::look::Round;
@@ -20,7 +20,12 @@ use crate::controller::memory::Attempted;
 
 impl Round {
     /// Whether the inputs are not those of the last attempt, and whether that is known well enough to count anew.
-    pub(super) fn fresh(&self, plan: &Plan, status: &ApiCredentialStatus, values: Option<&Values>) -> (bool, bool) {
+    pub(super) fn fresh(
+        &self,
+        plan: &Plan,
+        status: &ApiCredentialStatus,
+        values: Option<&SecretValues>,
+    ) -> (bool, bool) {
         let now = self.attempted(plan, values);
         if let Some(before) = &self.memory.attempted {
             let fresh = before.identity != now.identity || (values.is_some() && before.values != now.values);
@@ -35,8 +40,8 @@ impl Round {
         (differs, false)
     }
 
-    pub(super) fn attempted(&self, plan: &Plan, values: Option<&Values>) -> Attempted {
-        let exposed = values.map(Values::expose).unwrap_or_default();
+    pub(super) fn attempted(&self, plan: &Plan, values: Option<&SecretValues>) -> Attempted {
+        let exposed = values.map(SecretValues::expose).unwrap_or_default();
         let key = &self.context.operator.session_key[..];
         Attempted {
             identity: fingerprint::mac(key, "identity", &plan.request.identity()),
@@ -48,13 +53,13 @@ impl Round {
         &mut self,
         status: &ApiCredentialStatus,
         target: &Target,
-        minted: Option<&Minted>,
+        record: Option<&TokenRecord>,
     ) -> Option<OpenFailure> {
         let reason = status::open_failure(status)?;
         let (last, now) = (status.last_attempt.as_ref()?.time.0, clock::now());
         // A time of issue in the future proves nothing.
-        let is_later = |minted: &Minted| minted.issued_at > last && minted.issued_at <= now;
-        if minted.is_some_and(|minted| is_later(minted) || is_of_last_attempt(minted, status)) {
+        let is_later = |record: &TokenRecord| record.issued_at > last && record.issued_at <= now;
+        if record.is_some_and(|record| is_later(record) || is_of_last_attempt(record, status)) {
             return None;
         }
         let mut next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
@@ -101,10 +106,10 @@ impl Round {
 
 /// Whether the stored token is that of the last attempt, although its write was answered as a failure. The exchange
 /// itself cannot have failed then, so that no token of the same second is mistaken for it.
-pub(super) fn is_of_last_attempt(minted: &Minted, status: &ApiCredentialStatus) -> bool {
+pub(super) fn is_of_last_attempt(record: &TokenRecord, status: &ApiCredentialStatus) -> bool {
     status.last_attempt.as_ref().is_some_and(|last| {
         let undelivered = Reason::parse(&last.reason)
             .is_some_and(|reason| reason == Reason::TargetWriteRejected || reason.class() == Class::Local);
-        undelivered && minted.issued_at == last.time.0 && minted.source_version == last.source_version
+        undelivered && record.issued_at == last.time.0 && record.source_version == last.source_version
     })
 }

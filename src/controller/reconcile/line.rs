@@ -15,7 +15,7 @@ use crate::rate_limit::Wait;
 impl Round {
     /// Where all that is known without a read says that an exchange comes next, whoever has to wait for its turn waits
     /// before anything is read for it, and not with a look before and a look after. Some: its turn has not come.
-    pub(super) fn line_up(&mut self) -> Option<Timestamp> {
+    pub(super) fn reserve_slot(&mut self) -> Option<Timestamp> {
         if !self.is_bound_to_exchange() || !self.context.courier.leadership.may_start() {
             return None;
         }
@@ -25,8 +25,8 @@ impl Round {
         if !plan.endpoint_allowed || self.context.gates.paused_until(endpoint, now).is_some() {
             return None;
         }
-        let wait = self.context.gates.line_up(endpoint, &self.key, now)?;
-        self.memory.waits_since.get_or_insert_with(clock::Mark::now);
+        let wait = self.context.gates.reserve_slot(endpoint, &self.key, now)?;
+        self.memory.waits_since.get_or_insert_with(clock::SuspendAwareInstant::now);
         self.queued = true;
         Some(match wait {
             Wait::Until(time) => schedule::after(clock::now(), time.saturating_sub(now)),

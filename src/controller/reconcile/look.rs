@@ -3,28 +3,28 @@
 use std::sync::Arc;
 
 use apicredential::api::{ApiCredential, ApiCredentialStatus};
-use apicredential::decide::{Attempts, Facts, Fit, Source, Standing, Target, Token, Verification};
+use apicredential::decide::{Attempts, Facts, Source, SpecMatch, Target, Token, TokenState, Verification};
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule::{self, Life};
 use apicredential::source;
-use apicredential::source::Values;
-use apicredential::status::{self, CheckFinding, Findings, SourceFinding};
+use apicredential::source::SecretValues;
+use apicredential::status::{self, CheckFinding, SourceFinding, StatusInput};
 use apicredential::target::fingerprint;
 use apicredential::target::ownership;
-use apicredential::target::render::{Found, Minted, render};
+use apicredential::target::render::{Found, TokenRecord, render};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use super::sight::Sight;
 use super::{Context, seed};
-use crate::clock::{self, Mark};
+use crate::clock::{self, SuspendAwareInstant};
 use crate::controller::memory::{Remembered, number};
 use crate::controller::watch::index::{Glance, source_name};
 use crate::controller::watch::{Opened, Version};
-use crate::kube_api::{Fault, READ};
+use crate::kube_api::{ApiError, READ};
 
 /// One look at one credential, from its begin to its end.
 pub(super) struct Round {
@@ -47,7 +47,7 @@ pub(super) struct Round {
 
 /// The API server did not let us look.
 pub(super) struct Blind {
-    pub(super) fault: Fault,
+    pub(super) fault: ApiError,
     /// What was seen of the target all the same, if it was the source that could not be read.
     pub(super) sight: Option<Box<Sight>>,
 }
@@ -84,7 +84,7 @@ impl Round {
             return Err(due.min(schedule::resync_time(clock::now(), &uid, &context.operator.pace)));
         }
         // The beginning, so that a clock that is set back in the middle of a look counts as set back after it.
-        let memory = Remembered { glance: Some(glance.imprint), looked: Some(Mark::now()), ..memory };
+        let memory = Remembered { glance: Some(glance.imprint), looked: Some(SuspendAwareInstant::now()), ..memory };
         Ok(Self {
             opened,
             credential,
@@ -185,24 +185,24 @@ impl Round {
             verification: Verification::default(),
             attempts: Attempts::default(),
         };
-        Sight { facts, plan: None, secret: None, minted: None, values: None, counts_anew: false }
+        Sight { facts, plan: None, secret: None, record: None, values: None, counts_anew: false }
     }
 
     async fn look_at_source(
         &mut self,
         plan: &Plan,
         target: &ownership::Target,
-    ) -> Result<(Source, Option<Values>), Fault> {
-        let minted = match target {
-            ownership::Target::Ours { found: Found::Whole(minted), .. } => Some(minted),
+    ) -> Result<(Source, Option<SecretValues>), ApiError> {
+        let record = match target {
+            ownership::Target::Ours { found: Found::Whole(record), .. } => Some(record),
             _ => None,
         };
         let seen = self.glance.source.as_ref().filter(|seen| seen.present && self.context.courier.watch.healthy());
         // Which of its keys are meant may have changed with the spec.
         let same_keys = self.memory.source_read == self.credential.metadata.generation;
         let vouched = seen
-            .zip(minted)
-            .is_some_and(|(seen, minted)| seen.version == Version::from(minted.source_version.as_str()));
+            .zip(record)
+            .is_some_and(|(seen, record)| seen.version == Version::from(record.source_version.as_str()));
         if vouched && same_keys && !self.read_source {
             return Ok((Source::Unchanged, None));
         }
@@ -210,7 +210,7 @@ impl Round {
         Ok(match source::resolve(self.key.namespace(), plan, secret.as_ref()) {
             Err(refusal) => (Source::Refused(refusal), None),
             Ok(values) => {
-                let changed = minted.is_some_and(|minted| !is_made_from(minted, &values));
+                let changed = record.is_some_and(|record| !is_made_from(record, &values));
                 if !changed {
                     self.memory.source_read = self.credential.metadata.generation;
                 }
@@ -224,36 +224,36 @@ impl Round {
         plan: Plan,
         target: ownership::Target,
         source: Source,
-        values: Option<Values>,
+        values: Option<SecretValues>,
     ) -> Sight {
         let mut blocked = None;
-        let (target, secret, minted) = match target {
+        let (target, secret, record) = match target {
             ownership::Target::Absent => (Target::Absent, None, None),
             ownership::Target::Refused(refusal) => (Target::Refused(refusal), None, None),
             ownership::Target::Ours { secret, found, blocked: why } => {
                 blocked = why;
                 self.memory.target_known = true;
-                let (token, minted) = match found {
+                let (token, record) = match found {
                     Found::Missing => (None, None),
                     Found::Broken => (Some(broken()), None),
-                    Found::Whole(minted) => {
-                        (Some(self.token(&plan, &minted, &apicredential::object_key::version(&*secret))), Some(minted))
+                    Found::Whole(record) => {
+                        (Some(self.token(&plan, &record, &apicredential::object_key::version(&*secret))), Some(record))
                     }
                 };
-                let drift = minted
+                let drift = record
                     .as_ref()
-                    .is_some_and(|minted| render(&self.credential, &plan, minted).to_patch(&secret).is_some());
-                (Target::Ours { token, drift }, Some(*secret), minted)
+                    .is_some_and(|record| render(&self.credential, &plan, record).to_patch(&secret).is_some());
+                (Target::Ours { token, drift }, Some(*secret), record)
             }
         };
-        let answered = minted.as_ref().and_then(|minted| minted.renew_request.clone());
+        let answered = record.as_ref().and_then(|record| record.renew_request.clone());
         let status = self.status();
         let request = self.glance.renew_request.as_ref();
         let renew_requested =
             request.is_some() && request != answered.as_ref() && request != status.last_handled_renew_request.as_ref();
         let (fresh, anew) = self.fresh(&plan, &status, values.as_ref());
-        let open = self.open_failure(&status, &target, minted.as_ref());
-        let verification = self.verification(&plan, &target, minted.as_ref(), &status);
+        let open = self.open_failure(&status, &target, record.as_ref());
+        let verification = self.verification(&plan, &target, record.as_ref(), &status);
         let facts = Facts {
             suspended: self.credential.spec.suspend,
             spec: (!plan.endpoint_allowed).then(|| Reason::EndpointNotAllowed.into()),
@@ -264,13 +264,13 @@ impl Round {
             verification,
             attempts: Attempts { open, fresh, last_sent: status.last_attempt.as_ref().map(|attempt| attempt.time.0) },
         };
-        Sight { facts, plan: Some(plan), secret, minted, values, counts_anew: anew || renew_requested }
+        Sight { facts, plan: Some(plan), secret, record, values, counts_anew: anew || renew_requested }
     }
 
-    fn token(&mut self, plan: &Plan, minted: &Minted, version: &str) -> Token {
-        let stored = Life { issued: minted.issued_at, expiry: minted.expiry };
+    fn token(&mut self, plan: &Plan, record: &TokenRecord, version: &str) -> Token {
+        let stored = Life { issued: record.issued_at, expiry: record.expiry };
         let spec_known = self.status().observed_generation == self.credential.metadata.generation;
-        let fit = ownership::fit(minted, &plan.request, spec_known);
+        let fit = ownership::fit(record, &plan.request, spec_known);
         let now = clock::now();
         if stored.issued <= now {
             let renewal = schedule::renewal_time(&stored, &plan.renewal, &self.uid, &self.context.operator.pace);
@@ -296,28 +296,28 @@ impl Round {
     }
 
     /// What the status said last, where the Secret could not be looked at.
-    pub(super) fn findings_from_status(&self) -> Findings {
+    pub(super) fn findings_from_status(&self) -> StatusInput {
         findings_from(&self.credential, &self.status())
     }
 }
 
 /// What a status said last, where nothing could be looked at: the token in the Secret is none the worse for it.
-pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialStatus) -> Findings {
+pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialStatus) -> StatusInput {
     let token = status.token.as_ref();
     let life = token.map(|token| Life {
         issued: token.issued_time.0,
         expiry: token.expiration_time.as_ref().map_or(schedule::Expiry::Never, |time| schedule::Expiry::At(time.0)),
     });
-    let standing = match life {
-        Some(life) if life.expiry.is_over(clock::now()) => Standing::Expired,
-        Some(_) if status::is_ready(status) => Standing::Valid,
-        Some(life) if status::is_revoked(status, life.issued) => Standing::Revoked,
-        _ => Standing::None,
+    let token_state = match life {
+        Some(life) if life.expiry.is_over(clock::now()) => TokenState::Expired,
+        Some(_) if status::is_ready(status) => TokenState::Valid,
+        Some(life) if status::is_revoked(status, life.issued) => TokenState::Revoked,
+        _ => TokenState::None,
     };
-    Findings {
+    StatusInput {
         generation: credential.metadata.generation.unwrap_or(0),
         provider: Some(credential.spec.provider.type_),
-        standing,
+        token_state,
         issued: life.map(|life| life.issued),
         life,
         renewal: status.renewal_time.as_ref().map(|time| time.0),
@@ -336,10 +336,10 @@ pub(super) fn findings_from(credential: &ApiCredential, status: &ApiCredentialSt
 /// A token whose times cannot be read: somebody changed them.
 fn broken() -> Token {
     let life = Life { issued: Timestamp::UNIX_EPOCH, expiry: schedule::Expiry::Never };
-    Token { life, fit: Fit::Edited, renewal: None }
+    Token { life, fit: SpecMatch::Edited, renewal: None }
 }
 
-fn is_made_from(minted: &Minted, values: &Values) -> bool {
+fn is_made_from(record: &TokenRecord, values: &SecretValues) -> bool {
     use secrecy::ExposeSecret as _;
-    fingerprint::source_part(minted.token.expose_secret(), &values.expose()) == minted.fingerprint.source
+    fingerprint::source_part(record.token.expose_secret(), &values.expose()) == record.fingerprint.source
 }

@@ -8,24 +8,24 @@ use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::Reason;
-use apicredential::schedule::{self, Pace};
+use apicredential::schedule::{self, Timings};
 use apicredential::status;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::clock::{self, Mark};
+use crate::clock::{self, SuspendAwareInstant};
 use crate::controller::memory::Remembered;
 use crate::controller::watch::index::Glance;
-use crate::controller::watch::{Guarded, Version};
-use crate::metrics::Shown;
-use crate::rate_limit::Gates;
+use crate::controller::watch::{DecodeResult, Version};
+use crate::metrics::CredentialGauges;
+use crate::rate_limit::RateLimiter;
 
 /// What is known before anything was read. With a glance in it: nothing changed while nobody looked.
 pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Context) -> Remembered {
     let status = credential.status.clone().unwrap_or_default();
     let mut memory = Remembered { target_known: status.revision.unwrap_or(0) > 0, ..Remembered::default() };
     let Ok(plan) = Plan::parse(&credential.spec, &context.allowed) else { return memory };
-    let (mark, now, pace) = (Mark::now(), clock::now(), &context.operator.pace);
+    let (mark, now, pace) = (SuspendAwareInstant::now(), clock::now(), &context.operator.pace);
     memory.latest_attempt = status::open_failure(&status).and_then(|reason| latest_attempt(reason, None, now, pace));
     if !is_proven(&status, glance, &plan) || is_of_the_future(&status, now) {
         return memory;
@@ -50,7 +50,7 @@ pub(super) fn seed(credential: &ApiCredential, glance: &Glance, context: &Contex
         // While an attempt failed, what the keys meant then is not known.
         memory.source_read = status.observed_generation.filter(|_| status::open_failure(&status).is_none());
         let key = Key::of(credential);
-        let shown = Shown::of(&status, credential.spec.suspend);
+        let shown = CredentialGauges::of(&status, credential.spec.suspend);
         context.operator.metrics.set_credential(&key, shown);
     }
     memory
@@ -63,7 +63,7 @@ pub(super) fn latest_attempt(
     reason: Reason,
     expiry: Option<Timestamp>,
     now: Timestamp,
-    pace: &Pace,
+    pace: &Timings,
 ) -> Option<Timestamp> {
     let latest = schedule::after(now, schedule::longest(attempt_class(reason), pace));
     match reason {
@@ -75,10 +75,10 @@ pub(super) fn latest_attempt(
 /// Rebuilds the pause of an endpoint from a credential that was told to slow down. Done for all of them before the
 /// first request is sent.
 pub(crate) fn restore_pause(
-    object: &Guarded,
-    gates: &Gates<Key>,
+    object: &DecodeResult,
+    gates: &RateLimiter<Key>,
     allowed: &AllowedEndpoints,
-    pace: &Pace,
+    pace: &Timings,
 ) -> Option<Timestamp> {
     let credential = object.0.as_ref().ok()?;
     let status = credential.status.as_ref()?;
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_try_is_put_off_by_no_more_than_its_class_allows_and_a_kept_token_to_its_end() {
         let second = Duration::from_secs(1);
-        let pace = Pace { retry_base: second, min_renewal_interval: second, resync: second };
+        let pace = Timings { retry_base: second, min_renewal_interval: second, resync: second };
         let now = Timestamp::UNIX_EPOCH;
         let latest = |reason, expiry| latest_attempt(reason, expiry, now, &pace);
         assert_eq!(latest(Reason::DnsFailed, Some(later(now, 9999))), Some(later(now, 60)));

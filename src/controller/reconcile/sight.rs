@@ -1,12 +1,12 @@
 //! What one look saw, and what there is to say of it.
 
 use apicredential::api::TargetStatus;
-use apicredential::decide::{self, Facts, Fit, Source, Target};
+use apicredential::decide::{self, Facts, Source, SpecMatch, Target};
 use apicredential::plan::Plan;
 use apicredential::schedule::Margin;
-use apicredential::source::Values;
-use apicredential::status::{CheckFinding, Findings, SourceFinding};
-use apicredential::target::render::Minted;
+use apicredential::source::SecretValues;
+use apicredential::status::{CheckFinding, SourceFinding, StatusInput};
+use apicredential::target::render::TokenRecord;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -23,9 +23,9 @@ pub(super) struct Sight {
     /// The target, if it is ours.
     pub(super) secret: Option<Secret>,
     /// The stored token, if it is whole.
-    pub(super) minted: Option<Minted>,
+    pub(super) record: Option<TokenRecord>,
     /// The source's values, if they were read.
-    pub(super) values: Option<Values>,
+    pub(super) values: Option<SecretValues>,
     /// Whether the attempts counter starts anew with the next attempt.
     pub(super) counts_anew: bool,
 }
@@ -38,19 +38,19 @@ impl Sight {
     }
 
     /// What there is to say of it.
-    pub(super) fn findings(&self, round: &Round) -> Findings {
+    pub(super) fn findings(&self, round: &Round) -> StatusInput {
         let token = decide::token(&self.facts);
-        let standing = decide::standing(&self.facts, clock::now());
-        let life = token.filter(|token| token.fit == Fit::Fits).map(|token| token.life);
+        let token_state = decide::token_state(&self.facts, clock::now());
+        let life = token.filter(|token| token.fit == SpecMatch::Fits).map(|token| token.life);
         let policy = self.plan.as_ref().map(|plan| plan.renewal);
         let capped = life.and_then(|life| life.seconds()).zip(policy).is_some_and(|(lifetime, policy)| {
             matches!(policy.margin, Margin::Seconds(_)) && policy.margin_of(lifetime).1
         });
-        Findings {
+        StatusInput {
             generation: round.credential.metadata.generation.unwrap_or(0),
             provider: Some(round.credential.spec.provider.type_),
-            standing,
-            issued: life.and(self.minted.as_ref()).map(|minted| minted.issued_at),
+            token_state,
+            issued: life.and(self.record.as_ref()).map(|record| record.issued_at),
             life,
             renewal: token.and_then(|token| token.renewal),
             margin_capped: capped,
@@ -70,16 +70,16 @@ impl Sight {
                 Some(plan) if plan.verification.is_none() => CheckFinding::NotWanted,
                 _ => CheckFinding::Unchanged,
             },
-            delivered_after_all: self.minted.as_ref().is_some_and(|minted| is_of_last_attempt(minted, &round.status())),
+            delivered_after_all: self.record.as_ref().is_some_and(|record| is_of_last_attempt(record, &round.status())),
             target: self.target(round),
         }
     }
 
     /// The target to name in the status: of our write, or of a token that the status does not know yet.
     fn target(&self, round: &Round) -> Option<TargetStatus> {
-        let (secret, minted) = (self.secret.as_ref()?, self.minted.as_ref()?);
+        let (secret, record) = (self.secret.as_ref()?, self.record.as_ref()?);
         let version = apicredential::object_key::version(secret);
-        let known = round.status().token.map(|token| token.issued_time.0) == Some(minted.issued_at);
+        let known = round.status().token.map(|token| token.issued_time.0) == Some(record.issued_at);
         (!known || round.memory.written == Some(Version::from(version.as_str())))
             .then(|| TargetStatus { name: secret.name_any(), version })
     }

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use apicredential::api::ApiCredentialStatus;
-use apicredential::decide::Standing;
+use apicredential::decide::TokenState;
 use apicredential::object_key::Key;
 use apicredential::reason::Refusal;
-use apicredential::status::{self, CheckFinding, Findings, SourceFinding};
+use apicredential::status::{self, CheckFinding, SourceFinding, StatusInput};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::Context;
 use super::look::{Round, findings_from};
 use crate::clock;
-use crate::controller::watch::Guarded;
-use crate::kube_api::Fault;
-use crate::metrics::Shown;
+use crate::controller::watch::DecodeResult;
+use crate::kube_api::ApiError;
+use crate::metrics::CredentialGauges;
 
 impl Round {
     /// Writes the status if it changed, and the event if there is one.
-    pub(super) async fn tell(&mut self, findings: Findings) {
+    pub(super) async fn tell(&mut self, findings: StatusInput) {
         if !self.context.courier.watch.index.lives(&self.key, &self.uid) {
             // It went while it was looked at: nobody is left to be told.
             return;
@@ -27,7 +27,7 @@ impl Round {
         let prior = self.status();
         let now = clock::now_seconds();
         let next = status::status(&prior, &findings, now).transitions_since(&self.stored());
-        let shown = Shown::of(&next, findings.suspended);
+        let shown = CredentialGauges::of(&next, findings.suspended);
         self.context.operator.metrics.set_credential(&self.key, shown);
         let event = status::event(&prior, &next, &findings);
         let refused_here = findings.attempt.is_none() && !matches!(findings.check, CheckFinding::Made(_));
@@ -49,7 +49,7 @@ impl Round {
         }
     }
 
-    async fn save(&mut self, prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &Findings) {
+    async fn save(&mut self, prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &StatusInput) {
         // Believed from now on, written or not: a lost status must not cost an attempt.
         let unsaved = std::mem::replace(&mut self.memory.status_unsaved, true);
         self.memory.status = Some(Arc::new(next.clone()));
@@ -59,7 +59,7 @@ impl Round {
             _ => seen.clone(),
         };
         let outcome = self.patch(&version, &[prior], next).await;
-        if outcome == Err(Fault::Conflict) {
+        if outcome == Err(ApiError::Conflict) {
             self.save_again(findings, unsaved.then_some(prior), &seen).await;
         } else {
             self.note_saved(outcome, seen);
@@ -75,7 +75,7 @@ impl Round {
 
     /// Somebody wrote in between. A label or an annotation changes nothing; another spec is another look's matter. An
     /// attempt may be in what we believed before and could not write: only there.
-    async fn save_again(&mut self, findings: &Findings, unsaved: Option<&ApiCredentialStatus>, seen: &str) {
+    async fn save_again(&mut self, findings: &StatusInput, unsaved: Option<&ApiCredentialStatus>, seen: &str) {
         let courier = &self.context.courier;
         let live = match courier.cluster.credential(self.key.namespace(), self.key.name()).await {
             Ok(Some(live))
@@ -108,10 +108,10 @@ impl Round {
         version: &str,
         before: &[&ApiCredentialStatus],
         next: &ApiCredentialStatus,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, ApiError> {
         let courier = &self.context.courier;
         if !courier.leadership.may_write() {
-            return Err(Fault::Unavailable);
+            return Err(ApiError::Unavailable);
         }
         let stored = self.credential.status.clone().unwrap_or_default();
         let before: Vec<_> = before.iter().copied().chain([&stored]).collect();
@@ -119,7 +119,7 @@ impl Round {
         courier.cluster.patch_status(self.key.namespace(), self.key.name(), &patch).await
     }
 
-    fn note_saved(&mut self, outcome: Result<String, Fault>, seen: String) {
+    fn note_saved(&mut self, outcome: Result<String, ApiError>, seen: String) {
         match outcome {
             Ok(written) => {
                 self.memory.status_unsaved = false;
@@ -127,7 +127,7 @@ impl Round {
                 self.memory.resource_version = Some(Box::new((seen, written)));
             }
             // Gone: nobody is left to be told.
-            Err(Fault::NotFound) => self.memory.status_unsaved = false,
+            Err(ApiError::NotFound) => self.memory.status_unsaved = false,
             Err(fault) => {
                 tracing::debug!(namespace = self.key.namespace(), name = self.key.name(), %fault, "the status was not accepted");
                 self.glance_is_void();
@@ -167,7 +167,7 @@ fn nullify(object: &mut serde_json::Value, before: &serde_json::Value) {
 
 /// Tells of a credential that could not be looked at at all: it cannot be decoded, or the look panicked. What was
 /// said of it before is read, because the store has none of it.
-pub(super) async fn refused(object: &Guarded, context: &Context, refusal: &Refusal) {
+pub(super) async fn refused(object: &DecodeResult, context: &Context, refusal: &Refusal) {
     let meta = object.meta();
     let key = Key::of(object);
     let uid = meta.uid.clone().unwrap_or_default();
@@ -181,7 +181,7 @@ pub(super) async fn refused(object: &Guarded, context: &Context, refusal: &Refus
     }
     .refused(refusal.clone());
     let next = status::status(&prior, &findings, clock::now_seconds());
-    let shown = Shown::of(&next, findings.suspended);
+    let shown = CredentialGauges::of(&next, findings.suspended);
     context.operator.metrics.set_credential(&key, shown);
     if next == prior || !courier.leadership.may_write() {
         return;
@@ -200,11 +200,11 @@ pub(super) async fn refused(object: &Guarded, context: &Context, refusal: &Refus
 }
 
 /// Of a credential that cannot be decoded, nothing is known.
-fn unreadable(generation: i64) -> Findings {
-    Findings {
+fn unreadable(generation: i64) -> StatusInput {
+    StatusInput {
         generation,
         provider: None,
-        standing: Standing::None,
+        token_state: TokenState::None,
         issued: None,
         life: None,
         renewal: None,

@@ -8,15 +8,15 @@ use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule::Expiry;
 use apicredential::target::fingerprint::Fingerprint;
 use apicredential::target::ownership::{self, Target};
-use apicredential::target::render::{self, Found, Minted, render};
-use apicredential::target::write_guard::{self, Halt, Moment};
+use apicredential::target::render::{self, Found, TokenRecord, render};
+use apicredential::target::write_guard::{self, WriteBlocked, WriteContext};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use secrecy::ExposeSecret as _;
 
-use super::{Courier, Ending, Errand};
-use crate::clock::{self, Mark};
-use crate::kube_api::{Fault, WRITE};
+use super::{ExchangeOutcome, ExchangeRequest, TokenIssuer};
+use crate::clock::{self, SuspendAwareInstant};
+use crate::kube_api::{ApiError, WRITE};
 
 #[cfg(test)]
 mod tests;
@@ -26,47 +26,57 @@ const ROUNDS: usize = 8;
 /// Between two looks at an API server that does not answer.
 const PAUSE: Duration = Duration::from_millis(250);
 
-impl Courier {
+impl TokenIssuer {
     /// Writes a new token, however often it takes, until half a lease after it was asked for.
-    pub(super) async fn deliver(&self, errand: &Errand, minted: Minted, assumed: bool, mark: &Mark) -> Ending {
+    pub(super) async fn deliver(
+        &self,
+        errand: &ExchangeRequest,
+        record: TokenRecord,
+        assumed: bool,
+        mark: &SuspendAwareInstant,
+    ) -> ExchangeOutcome {
         let mut target = errand.target.clone();
         for _round in 0..ROUNDS {
             let Some((credential, plan)) = (match self.still_wanted(errand, mark).await {
                 Ok(wanted) => wanted,
-                Err(refusal) => return Ending::lost(refusal),
+                Err(refusal) => return ExchangeOutcome::lost(refusal),
             }) else {
-                return Ending::Discarded;
+                return ExchangeOutcome::Discarded;
             };
-            let written = self.write(&credential, &plan, &minted, target.as_ref(), mark).await;
+            let written = self.write(&credential, &plan, &record, target.as_ref(), mark).await;
             match written {
-                Ok(secret) if holds(&secret, &plan, &minted) => {
-                    return Ending::Written { secret: Box::new(secret), assumed };
+                Ok(secret) if holds(&secret, &plan, &record) => {
+                    return ExchangeOutcome::Written { secret: Box::new(secret), assumed };
                 }
                 // Something in between changed what was written. Another exchange would end no better.
-                Ok(_other) => return Ending::lost(Reason::TargetWriteRejected),
-                Err(WriteError::NotAllowed) | Err(WriteError::Api(Fault::NamespaceTerminating)) => {
-                    return Ending::Discarded;
+                Ok(_other) => return ExchangeOutcome::lost(Reason::TargetWriteRejected),
+                Err(WriteError::NotAllowed) | Err(WriteError::Api(ApiError::NamespaceTerminating)) => {
+                    return ExchangeOutcome::Discarded;
                 }
-                Err(WriteError::TooLate) => return Ending::lost(Reason::ApiUnavailable),
-                Err(WriteError::Expired) => return Ending::lost(Reason::TokenAlreadyExpired),
-                Err(WriteError::Api(fault @ (Fault::Forbidden | Fault::Rejected))) => {
-                    return Ending::lost(fault.reason());
+                Err(WriteError::TooLate) => return ExchangeOutcome::lost(Reason::ApiUnavailable),
+                Err(WriteError::Expired) => return ExchangeOutcome::lost(Reason::TokenAlreadyExpired),
+                Err(WriteError::Api(fault @ (ApiError::Forbidden | ApiError::Rejected))) => {
+                    return ExchangeOutcome::lost(fault.reason());
                 }
-                Err(WriteError::Api(Fault::Conflict | Fault::NotFound | Fault::Unavailable)) => {}
+                Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound | ApiError::Unavailable)) => {}
             }
             // Another version, or nobody knows whether it was written: look before writing again.
-            match self.look_again(&credential, &plan, &minted, mark).await {
+            match self.look_again(&credential, &plan, &record, mark).await {
                 Ok(Again::Write(found)) => target = found.map(|secret| *secret),
-                Ok(Again::Ours(secret)) => return Ending::Written { secret, assumed },
-                Ok(Again::Newer) => return Ending::Discarded,
-                Err(refusal) => return Ending::lost(refusal),
+                Ok(Again::Ours(secret)) => return ExchangeOutcome::Written { secret, assumed },
+                Ok(Again::Newer) => return ExchangeOutcome::Discarded,
+                Err(refusal) => return ExchangeOutcome::lost(refusal),
             }
         }
-        Ending::lost(Reason::ApiUnavailable)
+        ExchangeOutcome::lost(Reason::ApiUnavailable)
     }
 
     /// The credential as it is now, if it still asks for this token.
-    async fn still_wanted(&self, errand: &Errand, mark: &Mark) -> Result<Option<(ApiCredential, Plan)>, Refusal> {
+    async fn still_wanted(
+        &self,
+        errand: &ExchangeRequest,
+        mark: &SuspendAwareInstant,
+    ) -> Result<Option<(ApiCredential, Plan)>, Refusal> {
         let (namespace, name) = (errand.credential.namespace().unwrap_or_default(), errand.credential.name_any());
         loop {
             if !self.time_left(mark) {
@@ -82,7 +92,7 @@ impl Courier {
                     let plan = errand.plan.renewed(&live.spec);
                     return Ok(plan.filter(|plan| plan.asks_the_same(&errand.plan)).map(|plan| (live, plan)));
                 }
-                Err(fault @ (Fault::Forbidden | Fault::Rejected)) => return Err(fault.reason().into()),
+                Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
@@ -92,14 +102,14 @@ impl Courier {
         &self,
         credential: &ApiCredential,
         plan: &Plan,
-        minted: &Minted,
+        record: &TokenRecord,
         target: Option<&Secret>,
-        mark: &Mark,
+        mark: &SuspendAwareInstant,
     ) -> Result<Secret, WriteError> {
-        let rendering = render(credential, plan, minted);
+        let rendering = render(credential, plan, record);
         let namespace = credential.namespace().unwrap_or_default();
         // Nothing is awaited between this check and the write itself.
-        write_guard::before_write(minted.expiry, &self.moment(mark))?;
+        write_guard::before_write(record.expiry, &self.moment(mark))?;
         match target {
             None => {
                 let secret = rendering.to_new_secret(credential, &plan.target.name);
@@ -116,8 +126,8 @@ impl Courier {
         &self,
         credential: &ApiCredential,
         plan: &Plan,
-        minted: &Minted,
-        mark: &Mark,
+        record: &TokenRecord,
+        mark: &SuspendAwareInstant,
     ) -> Result<Again, Refusal> {
         let namespace = credential.namespace().unwrap_or_default();
         let secret = loop {
@@ -126,7 +136,7 @@ impl Courier {
             }
             match self.cluster.secret(&namespace, &plan.target.name, WRITE).await {
                 Ok(secret) => break secret,
-                Err(fault @ (Fault::Forbidden | Fault::Rejected)) => return Err(fault.reason().into()),
+                Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         };
@@ -134,23 +144,23 @@ impl Courier {
             Target::Refused(refusal) | Target::Ours { blocked: Some(refusal), .. } => Err(refusal),
             Target::Absent => Ok(Again::Write(None)),
             Target::Ours { secret, found: Found::Whole(stored), .. } => {
-                let same = stored.fingerprint == minted.fingerprint;
-                Ok(match write_guard::after_look(same, stored.issued_at, minted.issued_at, clock::now()) {
-                    write_guard::Again::Written => Again::Ours(secret),
-                    write_guard::Again::Newer => Again::Newer,
-                    write_guard::Again::Write => Again::Write(Some(secret)),
+                let same = stored.fingerprint == record.fingerprint;
+                Ok(match write_guard::resolve_conflict(same, stored.issued_at, record.issued_at, clock::now()) {
+                    write_guard::ConflictResolution::Written => Again::Ours(secret),
+                    write_guard::ConflictResolution::Newer => Again::Newer,
+                    write_guard::ConflictResolution::Write => Again::Write(Some(secret)),
                 })
             }
             Target::Ours { secret, .. } => Ok(Again::Write(Some(secret))),
         }
     }
 
-    fn time_left(&self, mark: &Mark) -> bool {
+    fn time_left(&self, mark: &SuspendAwareInstant) -> bool {
         write_guard::time_left(mark.elapsed(), self.write_deadline)
     }
 
-    fn moment(&self, mark: &Mark) -> Moment {
-        Moment {
+    fn moment(&self, mark: &SuspendAwareInstant) -> WriteContext {
+        WriteContext {
             now: clock::now(),
             since_sent: mark.elapsed(),
             deadline: self.write_deadline,
@@ -163,7 +173,7 @@ impl Courier {
         &self,
         credential: &ApiCredential,
         plan: &Plan,
-        stored: &Minted,
+        stored: &TokenRecord,
         current: &Secret,
     ) -> Result<Secret, WriteError> {
         let namespace = credential.namespace().unwrap_or_default();
@@ -172,18 +182,18 @@ impl Courier {
                 if live.uid() == credential.uid() && live.metadata.generation == credential.metadata.generation => {}
             _ => return Err(WriteError::NotAllowed),
         }
-        self.write(credential, plan, stored, Some(current), &Mark::now()).await
+        self.write(credential, plan, stored, Some(current), &SuspendAwareInstant::now()).await
     }
 
     /// Asks the API server whether it would take a write, without a token in it.
-    pub async fn rehearse(
+    pub async fn dry_run_write(
         &self,
         credential: &ApiCredential,
         plan: &Plan,
         target: Option<&Secret>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ApiError> {
         let now = clock::now_seconds();
-        let rehearsal = Minted {
+        let placeholder = TokenRecord {
             token: "rehearsal".to_owned().into(),
             issued_at: now,
             expiry: Expiry::Never,
@@ -191,7 +201,7 @@ impl Courier {
             fingerprint: Fingerprint { spec: String::new(), source: String::new() },
             renew_request: None,
         };
-        let rendering = render(credential, plan, &rehearsal);
+        let rendering = render(credential, plan, &placeholder);
         let namespace = credential.namespace().unwrap_or_default();
         let outcome = match target {
             None => {
@@ -204,18 +214,18 @@ impl Courier {
             },
         };
         match outcome {
-            Ok(_) | Err(Fault::Conflict | Fault::NotFound) => Ok(()),
+            Ok(_) | Err(ApiError::Conflict | ApiError::NotFound) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
 }
 
 /// Whether a Secret holds this token and all that belongs to it.
-fn holds(secret: &Secret, plan: &Plan, minted: &Minted) -> bool {
+fn holds(secret: &Secret, plan: &Plan, record: &TokenRecord) -> bool {
     let Found::Whole(stored) = render::read(secret, plan) else { return false };
-    stored.token.expose_secret() == minted.token.expose_secret()
-        && stored.fingerprint == minted.fingerprint
-        && (stored.issued_at, stored.expiry) == (minted.issued_at, minted.expiry)
+    stored.token.expose_secret() == record.token.expose_secret()
+        && stored.fingerprint == record.fingerprint
+        && (stored.issued_at, stored.expiry) == (record.issued_at, record.expiry)
 }
 
 /// Why a write did not happen.
@@ -228,21 +238,21 @@ pub enum WriteError {
     /// The lease may not be ours, or the credential changed.
     NotAllowed,
     /// The API server.
-    Api(Fault),
+    Api(ApiError),
 }
 
-impl From<Halt> for WriteError {
-    fn from(halt: Halt) -> Self {
+impl From<WriteBlocked> for WriteError {
+    fn from(halt: WriteBlocked) -> Self {
         match halt {
-            Halt::TooLate => Self::TooLate,
-            Halt::NotLeader => Self::NotAllowed,
-            Halt::Expired => Self::Expired,
+            WriteBlocked::TooLate => Self::TooLate,
+            WriteBlocked::NotLeader => Self::NotAllowed,
+            WriteBlocked::Expired => Self::Expired,
         }
     }
 }
 
-impl From<Fault> for WriteError {
-    fn from(fault: Fault) -> Self {
+impl From<ApiError> for WriteError {
+    fn from(fault: ApiError) -> Self {
         Self::Api(fault)
     }
 }

@@ -10,9 +10,9 @@ use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 
-use super::Guarded;
+use super::DecodeResult;
 use crate::controller::memory::number;
-use crate::kube_api::pruned::Lean;
+use crate::kube_api::pruned::Pruned;
 
 /// What most credentials have in common, so that only the rest is stored: names, times, versions. What is not like it
 /// costs more room and nothing else.
@@ -29,7 +29,7 @@ pub struct Held {
 
 impl Held {
     /// Packs a credential.
-    pub fn of(object: &Guarded) -> Self {
+    pub fn of(object: &DecodeResult) -> Self {
         let metadata = asked_for(object.meta());
         let json = match &object.0 {
             Ok(credential) => {
@@ -43,12 +43,12 @@ impl Held {
     }
 
     /// The credential as the watch delivered it.
-    pub fn open(&self) -> Guarded {
+    pub fn open(&self) -> DecodeResult {
         let json = decompress_size_prepended_with_dict(&self.packed, TYPICAL).unwrap_or_default();
         let nothing =
             |_| DeserializeGuard(Err(InvalidObject { error: String::new(), metadata: ObjectMeta::default() }));
         // What was packed can be read again.
-        serde_json::from_slice(&json).map_or_else(nothing, |Lean(guarded)| guarded)
+        serde_json::from_slice(&json).map_or_else(nothing, |Pruned(guarded)| guarded)
     }
 
     /// Whether it is the very same, and not an equal one.
@@ -82,7 +82,7 @@ mod tests {
         serde_json::from_slice(TYPICAL).unwrap()
     }
 
-    fn guarded(value: Value) -> Guarded {
+    fn guarded(value: Value) -> DecodeResult {
         DeserializeGuard(Ok(serde_json::from_value(value).unwrap()))
     }
 

@@ -7,13 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use apicredential::annotations;
 use apicredential::api::ApiCredential;
 use apicredential::object_key::Key;
-use apicredential::target::ownership::Living;
+use apicredential::target::ownership::CredentialLookup;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::{Resource, ResourceExt as _};
 
-use super::{Guarded, Version};
+use super::{DecodeResult, Version};
 
 #[cfg(test)]
 mod tests;
@@ -132,7 +132,7 @@ impl Index {
     }
 
     /// Takes a credential in. Returns whether it has to be looked at, and the targets that it no longer stands for.
-    pub(super) fn apply_credential(&self, key: &Key, object: &Guarded) -> (bool, Vec<Key>) {
+    pub(super) fn apply_credential(&self, key: &Key, object: &DecodeResult) -> (bool, Vec<Key>) {
         let entry = Entry::of(key, object);
         let mut inner = self.lock();
         let mut ended = Vec::new();
@@ -277,7 +277,7 @@ impl Inner {
 }
 
 impl Entry {
-    fn of(key: &Key, object: &Guarded) -> Self {
+    fn of(key: &Key, object: &DecodeResult) -> Self {
         let meta = object.meta();
         let spec = object.0.as_ref().ok().map(|credential| &credential.spec);
         Self {
@@ -307,7 +307,7 @@ pub fn renew_request(object: &impl Resource) -> Option<String> {
     (!text.is_empty() && text.chars().count() <= LONGEST_REQUEST).then(|| text.clone())
 }
 
-impl Living for Index {
+impl CredentialLookup for Index {
     fn uid_lives(&self, namespace: &str, name: &str, uid: &str) -> bool {
         self.lives(&Key::new(namespace, name), uid)
     }

@@ -172,7 +172,7 @@ async fn it_stops_when_what_is_under_way_has_ended_and_begins_nothing_more() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_queue_waits_for_its_alarms_and_keeps_no_room() {
     let began = Instant::now();
-    let mut alarms = Alarms::default();
+    let mut alarms = RequeueTimers::default();
     assert!(alarms.next().await.is_none());
     alarms.set(&key("a"), Some(Duration::from_secs(9)));
     alarms.set(&key("b"), Some(Duration::from_secs(3)));
@@ -180,7 +180,7 @@ async fn an_idle_queue_waits_for_its_alarms_and_keeps_no_room() {
     assert_eq!(alarms.next().await, Some(key("a")));
     assert!(began.elapsed() >= Duration::from_secs(9));
     assert!(alarms.set.is_empty());
-    let mut line = Line::default();
+    let mut line = ReadyQueue::default();
     (0..10_000).for_each(|number| line.join(key(&number.to_string())));
     while let Some(key) = line.next() {
         line.ended(&key);

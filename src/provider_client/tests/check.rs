@@ -7,17 +7,17 @@ use secrecy::SecretString;
 
 use super::server::{Server, json, read_request};
 use super::*;
-use crate::provider_client::Verdict;
+use crate::provider_client::TokenCheck;
 
 const TOKEN: &str = "WPuW1u-v21SkfqfC7NNBD9NvNg3ojy8ftuUpVy3ArbU";
 
 impl Server {
-    async fn check(&self, timeout: Duration) -> Verdict {
+    async fn check(&self, timeout: Duration) -> TokenCheck {
         check(&self.wire(timeout), self).await
     }
 }
 
-async fn check(wire: &Wire, server: &Server) -> Verdict {
+async fn check(wire: &ProviderClient, server: &Server) -> TokenCheck {
     let endpoint = Endpoint::parse(&format!("https://{}", server.address)).unwrap();
     wire.check(Provider::Qontak, &endpoint, &SecretString::from(TOKEN)).await
 }
@@ -35,7 +35,7 @@ async fn a_check_has_what_the_vendor_documents_and_nothing_more() {
         }
     })
     .await;
-    assert_eq!(server.check(LONG).await, Verdict::Accepted);
+    assert_eq!(server.check(LONG).await, TokenCheck::Accepted);
     let request = seen.recv().await.flatten().unwrap();
     let mut lines: Vec<&str> = request.trim_end().lines().collect();
     lines[1..].sort_unstable();
@@ -58,7 +58,7 @@ async fn a_provider_without_a_documented_check_is_not_asked() {
     let endpoint = Endpoint::parse(&format!("https://{}", server.address)).unwrap();
     assert!(!Provider::Welkin.has_check() && Provider::Qontak.has_check());
     let verdict = server.wire(LONG).check(Provider::Welkin, &endpoint, &SecretString::from(TOKEN)).await;
-    assert_eq!(verdict, Verdict::Unavailable(Reason::InvalidSpec.into()));
+    assert_eq!(verdict, TokenCheck::Unavailable(Reason::InvalidSpec.into()));
     assert_eq!(server.requests(), 0);
 }
 
@@ -67,13 +67,13 @@ async fn a_check_is_one_request_whatever_the_answer_and_a_redirect_never_sees_th
     let second = Server::answering(json("200 OK", "", "{}")).await;
     let location = format!("location: https://{}/\r\n", second.address);
     for (status, headers, verdict) in [
-        ("200 OK", "", Verdict::Accepted),
-        ("204 No Content", "", Verdict::Accepted),
-        ("401 Unauthorized", "www-authenticate: Bearer error=\"invalid_token\"\r\n", Verdict::Revoked),
-        ("403 Forbidden", "", Verdict::Unavailable(Reason::UnexpectedStatus.into())),
-        ("503 Service Unavailable", "", Verdict::Unavailable(Reason::ProviderUnavailable.into())),
-        ("302 Found", location.as_str(), Verdict::Unavailable(Reason::UnexpectedRedirect.into())),
-        ("307 Temporary Redirect", location.as_str(), Verdict::Unavailable(Reason::UnexpectedRedirect.into())),
+        ("200 OK", "", TokenCheck::Accepted),
+        ("204 No Content", "", TokenCheck::Accepted),
+        ("401 Unauthorized", "www-authenticate: Bearer error=\"invalid_token\"\r\n", TokenCheck::Revoked),
+        ("403 Forbidden", "", TokenCheck::Unavailable(Reason::UnexpectedStatus.into())),
+        ("503 Service Unavailable", "", TokenCheck::Unavailable(Reason::ProviderUnavailable.into())),
+        ("302 Found", location.as_str(), TokenCheck::Unavailable(Reason::UnexpectedRedirect.into())),
+        ("307 Temporary Redirect", location.as_str(), TokenCheck::Unavailable(Reason::UnexpectedRedirect.into())),
     ] {
         let server = Server::answering(json(status, headers, "")).await;
         assert_eq!(server.check(LONG).await, verdict, "{status}");
@@ -85,17 +85,17 @@ async fn a_check_is_one_request_whatever_the_answer_and_a_redirect_never_sees_th
 #[tokio::test]
 async fn a_fault_on_the_way_says_nothing_of_the_token() {
     let cut = Server::answering("HTTP/1.1 401 Unauth").await;
-    assert_eq!(cut.check(LONG).await, Verdict::Unavailable(Reason::ConnectionFailed.into()));
+    assert_eq!(cut.check(LONG).await, TokenCheck::Unavailable(Reason::ConnectionFailed.into()));
     assert_eq!(cut.requests(), 1);
     let wrong_host = Server::start("other.example", |_, _| async {}).await;
-    assert_eq!(wrong_host.check(LONG).await, Verdict::Unavailable(Reason::TlsFailed.into()));
+    assert_eq!(wrong_host.check(LONG).await, TokenCheck::Unavailable(Reason::TlsFailed.into()));
     let silent = Server::start("127.0.0.1", |mut stream, counter| async move {
         read_request(&mut stream, &counter).await;
         std::future::pending::<()>().await;
     })
     .await;
     let verdict = silent.check(Duration::from_millis(500)).await;
-    assert_eq!(verdict, Verdict::Unavailable(Reason::ProviderTimeout.into()));
+    assert_eq!(verdict, TokenCheck::Unavailable(Reason::ProviderTimeout.into()));
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn the_head_is_the_verdict_and_an_endless_body_is_left() {
     })
     .await;
     let wire = server.wire(LONG);
-    assert_eq!(check(&wire, &server).await, Verdict::Revoked);
+    assert_eq!(check(&wire, &server).await, TokenCheck::Revoked);
     drop(wire);
     assert!(written.load(Ordering::SeqCst) < 100 << 20);
 }
@@ -134,7 +134,7 @@ async fn checks_use_one_connection_again() {
     .await;
     let wire = server.wire(LONG);
     for _ in 0..5 {
-        assert_eq!(check(&wire, &server).await, Verdict::Accepted);
+        assert_eq!(check(&wire, &server).await, TokenCheck::Accepted);
         // The connection comes back to the pool in a task of its own.
         tokio::task::yield_now().await;
     }

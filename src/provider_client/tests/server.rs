@@ -80,12 +80,12 @@ impl Server {
         .await
     }
 
-    pub(super) fn wire(&self, timeout: Duration) -> Wire {
+    pub(super) fn wire(&self, timeout: Duration) -> ProviderClient {
         install_provider();
-        Wire::new(timeout, &Route::trusting(self.authority.0.pem().as_bytes())).unwrap()
+        ProviderClient::new(timeout, &Transport::trusting(self.authority.0.pem().as_bytes())).unwrap()
     }
 
-    pub(super) async fn exchange(&self) -> Result<Issued, Failure> {
+    pub(super) async fn exchange(&self) -> Result<Issued, ExchangeFailure> {
         self.wire(Duration::from_secs(10)).exchange(&inputs(self.address)).await
     }
 
@@ -140,8 +140,8 @@ pub(super) fn install_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-pub(super) fn inputs(address: SocketAddr) -> Inputs {
-    Inputs::Welkin {
+pub(super) fn inputs(address: SocketAddr) -> Login {
+    Login::Welkin {
         endpoint: Endpoint::parse(&format!("https://{address}")).unwrap(),
         tenant: PathSegment::parse("gh").unwrap(),
         client_name: PathSegment::parse("client").unwrap(),

@@ -238,13 +238,13 @@ impl Dice<'_> {
             0 => Ok(Value::Null),
             1 => self.edit(),
             _ => {
-                let mut minted = json!({"issued": self.time()?, "owned": !self.one_in(4)?});
+                let mut record = json!({"issued": self.time()?, "owned": !self.one_in(4)?});
                 if !self.one_in(6)? {
-                    minted["expires"] = json!(self.time()?);
+                    record["expires"] = json!(self.time()?);
                 }
-                self.maybe(&mut minted, "request", |dice| Ok(json!(dice.word(&["now", "again"])?)))?;
+                self.maybe(&mut record, "request", |dice| Ok(json!(dice.word(&["now", "again"])?)))?;
                 let edit = if self.one_in(2)? { self.edit()? } else { json!({}) };
-                Ok(json!({"minted": minted, "edit": edit}))
+                Ok(json!({"minted": record, "edit": edit}))
             }
         }
     }

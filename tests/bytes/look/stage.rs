@@ -5,9 +5,9 @@ use apicredential::api::{ApiCredential, CreationPolicy};
 use apicredential::plan::Plan;
 use apicredential::schedule::Expiry;
 use apicredential::source;
-use apicredential::source::Values;
+use apicredential::source::SecretValues;
 use apicredential::target::fingerprint::Fingerprint;
-use apicredential::target::render::{Minted, expiry_text, render};
+use apicredential::target::render::{TokenRecord, expiry_text, render};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -32,8 +32,8 @@ pub fn set(scene: &Scene, now: Timestamp) -> Option<Server> {
     let target_name = scene.credential["spec"]["target"]["name"].as_str().unwrap_or_default();
     let source = secret(&scene.source, source_name, "of-source", "7");
     let target = match &scene.target {
-        minted @ Value::Object(fields) if fields.contains_key("minted") => {
-            let made = made(&decoded(&credential)?, minted, source.as_ref())?;
+        record @ Value::Object(fields) if fields.contains_key("minted") => {
+            let made = made(&decoded(&credential)?, record, source.as_ref())?;
             secret(&made, target_name, "of-target", "9")
         }
         other => secret(other, target_name, "of-target", "9"),
@@ -107,22 +107,22 @@ fn made(credential: &ApiCredential, given: &Value, source: Option<&Value>) -> Op
     let plan = Plan::parse(&credential.spec, &allowed()).ok()?;
     let source: Option<Secret> = source.and_then(|source| serde_json::from_value(source.clone()).ok());
     let values = source::resolve(NAMESPACE, &plan, source.as_ref()).ok();
-    let minted = &given["minted"];
-    let time = |field: &str| minted[field].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let record = &given["minted"];
+    let time = |field: &str| record[field].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let issued_at = time("issued")?;
     let expiry = time("expires").map_or(Expiry::Never, Expiry::At);
     let token = format!("{SENTINEL}.T0ken~");
-    let exposed = values.as_ref().map(Values::expose).unwrap_or_default();
+    let exposed = values.as_ref().map(SecretValues::expose).unwrap_or_default();
     let fingerprint = Fingerprint::new(&token, &plan.request, &issued_at.to_string(), &expiry_text(expiry), &exposed);
-    let minted = Minted {
+    let record = TokenRecord {
         token: token.into(),
         issued_at,
         expiry,
         source_version: values.as_ref().map(|values| values.version.clone()).unwrap_or_default(),
         fingerprint,
-        renew_request: minted["request"].as_str().map(str::to_owned),
+        renew_request: record["request"].as_str().map(str::to_owned),
     };
-    let secret = render(credential, &plan, &minted).to_new_secret(credential, &plan.target.name);
+    let secret = render(credential, &plan, &record).to_new_secret(credential, &plan.target.name);
     let mut object = serde_json::to_value(secret).ok()?;
     if plan.target.policy == CreationPolicy::Merge || given["minted"]["owned"] == false {
         object["metadata"].as_object_mut()?.remove("ownerReferences");

@@ -3,7 +3,7 @@
 //! A deed is noted just before it is done. When it had taken effect is read off the versions, and so is which token
 //! answers it: a token for an old password answers no change of the password.
 
-use apicredential::schedule::{self, Expiry, Life, Pace};
+use apicredential::schedule::{self, Expiry, Life, Timings};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -71,7 +71,7 @@ impl<'a> Causes<'a> {
         let (stored, terms) = (self.records.standing("secrets", self.target(), at)?, &self.records.history.terms);
         let life = life(&stored.object)?;
         let resync = std::time::Duration::ZERO;
-        let pace = Pace { retry_base: terms.retry_base, min_renewal_interval: terms.min_renewal_interval, resync };
+        let pace = Timings { retry_base: terms.retry_base, min_renewal_interval: terms.min_renewal_interval, resync };
         // The recorder may hear of a new spec after the operator.
         let specs = self.lives.iter().flat_map(|life| {
             let known = life.versions().rfind(|it| !it.deleted && it.seen <= at);

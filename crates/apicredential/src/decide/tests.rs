@@ -10,7 +10,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn token() -> Token {
-    Token { life: Life { issued: at(0), expiry: Expiry::At(at(3600)) }, fit: Fit::Fits, renewal: Some(at(2400)) }
+    Token { life: Life { issued: at(0), expiry: Expiry::At(at(3600)) }, fit: SpecMatch::Fits, renewal: Some(at(2400)) }
 }
 
 fn ours(token: Option<Token>) -> Target {
@@ -41,18 +41,18 @@ fn policy() -> Policy {
 
 #[test]
 fn a_valid_token_rests_until_its_renewal_and_then_until_its_end() {
-    assert_eq!(decide(&settled(), at(10)), Decision::Rest(Some(at(2400))));
+    assert_eq!(decide(&settled(), at(10)), Decision::Idle(Some(at(2400))));
     assert_eq!(decide(&settled(), at(2400)), Decision::Exchange(Cause::Due));
     let suspended = Facts { suspended: true, ..settled() };
-    assert_eq!(decide(&suspended, at(2400)), Decision::Rest(Some(at(3600))));
-    assert_eq!(decide(&suspended, at(3600)), Decision::Rest(None), "a time already past is never a wake time");
+    assert_eq!(decide(&suspended, at(2400)), Decision::Idle(Some(at(3600))));
+    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "a time already past is never a wake time");
 }
 
 #[test]
 fn a_token_that_never_expires_and_has_no_maximal_age_rests_for_ever() {
     let never = Token { life: Life { issued: at(0), expiry: Expiry::Never }, renewal: None, ..token() };
     let facts = Facts { target: ours(Some(never)), ..settled() };
-    assert_eq!(decide(&facts, at(1_000_000_000)), Decision::Rest(None));
+    assert_eq!(decide(&facts, at(1_000_000_000)), Decision::Idle(None));
 }
 
 #[test]
@@ -64,11 +64,11 @@ fn the_first_cause_that_applies_is_named() {
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Missing));
     facts.target = Target::Absent;
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Missing));
-    facts.target = edited(Fit::Edited);
+    facts.target = edited(SpecMatch::Edited);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Edited));
-    facts.target = edited(Fit::OtherSpec);
+    facts.target = edited(SpecMatch::OtherSpec);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Spec));
-    facts.target = edited(Fit::Fits);
+    facts.target = edited(SpecMatch::Fits);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Source));
     facts.source = Source::Unchanged;
     facts.verification.refused = Some(now);
@@ -89,22 +89,22 @@ fn refusals_come_in_their_order_and_before_any_exchange() {
         source: Source::Refused(refusal(Reason::SourceKeyMissing)),
         ..settled()
     };
-    assert_eq!(decide(&facts, at(0)), Decision::Refuse(refusal(Reason::TargetNotOwned)));
+    assert_eq!(decide(&facts, at(0)), Decision::Reject(refusal(Reason::TargetNotOwned)));
     facts.target = Target::Absent;
-    assert_eq!(decide(&facts, at(0)), Decision::Refuse(refusal(Reason::EndpointNotAllowed)));
+    assert_eq!(decide(&facts, at(0)), Decision::Reject(refusal(Reason::EndpointNotAllowed)));
     facts.spec = None;
-    assert_eq!(decide(&facts, at(0)), Decision::Rest(None), "suspended");
+    assert_eq!(decide(&facts, at(0)), Decision::Idle(None), "suspended");
     facts.suspended = false;
-    assert_eq!(decide(&facts, at(0)), Decision::Refuse(refusal(Reason::SourceKeyMissing)));
+    assert_eq!(decide(&facts, at(0)), Decision::Reject(refusal(Reason::SourceKeyMissing)));
 }
 
 #[test]
 fn a_target_of_ours_that_cannot_be_written_is_refused_before_anything_is_spent() {
     let blocked = Facts { blocked: Some(Reason::TargetImmutable.into()), ..settled() };
-    assert_eq!(decide(&blocked, at(10)), Decision::Refuse(Reason::TargetImmutable.into()));
+    assert_eq!(decide(&blocked, at(10)), Decision::Reject(Reason::TargetImmutable.into()));
     let drifted = Facts { target: Target::Ours { token: Some(token()), drift: true }, ..blocked.clone() };
-    assert_eq!(decide(&drifted, at(10)), Decision::Refuse(Reason::TargetImmutable.into()));
-    assert_eq!(standing(&blocked, at(10)), Standing::Valid, "the token in it is none the worse");
+    assert_eq!(decide(&drifted, at(10)), Decision::Reject(Reason::TargetImmutable.into()));
+    assert_eq!(token_state(&blocked, at(10)), TokenState::Valid, "the token in it is none the worse");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_drift_is_repaired_only_around_a_valid_token() {
     assert_eq!(decide(&refused, at(10)), Decision::Repair, "a broken source is no reason to leave a Secret broken");
     assert_eq!(decide(&drift(Some(token())), at(3600)), Decision::Exchange(Cause::Due));
     let suspended = Facts { suspended: true, ..drift(Some(token())) };
-    assert_eq!(decide(&suspended, at(10)), Decision::Rest(Some(at(3600))));
+    assert_eq!(decide(&suspended, at(10)), Decision::Idle(Some(at(3600))));
 }
 
 #[test]
@@ -170,14 +170,14 @@ fn verified(next_check: i64, refused: Option<i64>) -> Verification {
 #[test]
 fn a_token_is_tried_when_its_check_is_due_and_nothing_else_is() {
     let facts = Facts { verification: verified(300, None), ..settled() };
-    assert_eq!(decide(&facts, at(10)), Decision::Rest(Some(at(300))));
+    assert_eq!(decide(&facts, at(10)), Decision::Idle(Some(at(300))));
     assert_eq!(decide(&facts, at(300)), Decision::Check);
     assert_eq!(decide(&facts, at(2400)), Decision::Exchange(Cause::Due), "a new token needs no check");
     for (other, decision) in [
-        (Facts { suspended: true, ..facts.clone() }, Decision::Rest(Some(at(3600)))),
+        (Facts { suspended: true, ..facts.clone() }, Decision::Idle(Some(at(3600)))),
         (Facts { target: ours(None), ..facts.clone() }, Decision::Exchange(Cause::Missing)),
         (
-            Facts { target: ours(Some(Token { fit: Fit::OtherSpec, ..token() })), ..facts.clone() },
+            Facts { target: ours(Some(Token { fit: SpecMatch::OtherSpec, ..token() })), ..facts.clone() },
             Decision::Exchange(Cause::Spec),
         ),
         (Facts { source: Source::Resolved { changed: true }, ..facts.clone() }, Decision::Exchange(Cause::Source)),
@@ -186,7 +186,7 @@ fn a_token_is_tried_when_its_check_is_due_and_nothing_else_is() {
         assert_eq!(decide(&other, at(300)), decision);
     }
     let suspended = Facts { suspended: true, ..facts };
-    assert_eq!(decide(&suspended, at(3600)), Decision::Rest(None), "expired, and nothing to wait for");
+    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "expired, and nothing to wait for");
 }
 
 #[test]
@@ -202,35 +202,36 @@ fn a_token_is_tried_while_an_exchange_waits_but_not_one_that_has_expired() {
 #[test]
 fn a_refused_token_is_of_no_use_and_calls_for_an_exchange_from_its_time_on() {
     let facts = Facts { verification: verified(900, Some(600)), ..settled() };
-    assert_eq!(standing(&facts, at(500)), Standing::Revoked);
-    assert_eq!(decide(&facts, at(500)), Decision::Rest(Some(at(600))));
+    assert_eq!(token_state(&facts, at(500)), TokenState::Revoked);
+    assert_eq!(decide(&facts, at(500)), Decision::Idle(Some(at(600))));
     assert_eq!(decide(&facts, at(600)), Decision::Exchange(Cause::Revoked));
-    assert_eq!(standing(&facts, at(3600)), Standing::Expired);
+    assert_eq!(token_state(&facts, at(3600)), TokenState::Expired);
     let failing = Facts { attempts: failed(Reason::ProviderTimeout, 1000), ..facts.clone() };
     assert_eq!(decide(&failing, at(700)), Decision::Wait(Cause::Revoked, at(900)), "a check may mend it");
     assert_eq!(decide(&failing, at(900)), Decision::Check);
     let later = Facts { verification: verified(5000, Some(5000)), ..settled() };
     assert_eq!(decide(&later, at(2400)), Decision::Exchange(Cause::Due), "the plan does not wait for it");
     let suspended = Facts { suspended: true, ..facts };
-    assert_eq!(decide(&suspended, at(700)), Decision::Rest(Some(at(3600))));
+    assert_eq!(decide(&suspended, at(700)), Decision::Idle(Some(at(3600))));
 }
 
 #[test]
 fn a_refused_token_is_never_written_again_and_any_other_is() {
     let stored = |same_bytes, refused| Some(Stored { expiry: Expiry::At(at(100)), same_bytes, refused });
-    let judge = |cause, stored| judge(cause, at(0), &Lifetime::Until(at(90)), stored, &policy(), at(1));
-    let written = Verdict::Write { expiry: Expiry::At(at(90)), assumed: false };
+    let evaluate_token =
+        |cause, stored| evaluate_token(cause, at(0), &Lifetime::Until(at(90)), stored, &policy(), at(1));
+    let written = TokenEvaluation::Write { expiry: Expiry::At(at(90)), assumed: false };
     for cause in [Cause::Source, Cause::Requested, Cause::Revoked, Cause::Due] {
-        assert_eq!(judge(cause, stored(true, true)), Verdict::StillRevoked, "{cause:?}");
-        assert_eq!(judge(cause, stored(false, true)), written, "{cause:?}: even one that lives shorter");
+        assert_eq!(evaluate_token(cause, stored(true, true)), TokenEvaluation::StillRevoked, "{cause:?}");
+        assert_eq!(evaluate_token(cause, stored(false, true)), written, "{cause:?}: even one that lives shorter");
     }
-    assert_eq!(judge(Cause::Revoked, stored(true, false)), written, "taken again meanwhile");
+    assert_eq!(evaluate_token(Cause::Revoked, stored(true, false)), written, "taken again meanwhile");
 }
 
 #[test]
 fn a_token_that_was_not_extended_is_due_when_it_was_put_off_to() {
     let facts = Facts { attempts: failed(Reason::TokenNotExtended, 3540), ..settled() };
-    assert_eq!(decide(&facts, at(2500)), Decision::Rest(Some(at(3540))));
+    assert_eq!(decide(&facts, at(2500)), Decision::Idle(Some(at(3540))));
     assert_eq!(decide(&facts, at(3540)), Decision::Exchange(Cause::Due));
     let changed = Facts { source: Source::Resolved { changed: true }, ..facts };
     assert_eq!(decide(&changed, at(2500)), Decision::Exchange(Cause::Source));
@@ -239,52 +240,56 @@ fn a_token_that_was_not_extended_is_due_when_it_was_put_off_to() {
 #[test]
 fn what_the_secret_is_worth_follows_fit_and_time() {
     let with = |token| Facts { target: ours(token), ..settled() };
-    assert_eq!(standing(&with(None), at(0)), Standing::None);
-    assert_eq!(standing(&with(Some(Token { fit: Fit::Edited, ..token() })), at(0)), Standing::Unfit);
-    assert_eq!(standing(&with(Some(Token { fit: Fit::OtherSpec, ..token() })), at(9999)), Standing::Unfit);
-    assert_eq!(standing(&with(Some(token())), at(3599)), Standing::Valid);
-    assert_eq!(standing(&with(Some(token())), at(3600)), Standing::Expired);
+    assert_eq!(token_state(&with(None), at(0)), TokenState::None);
+    assert_eq!(token_state(&with(Some(Token { fit: SpecMatch::Edited, ..token() })), at(0)), TokenState::Unfit);
+    assert_eq!(token_state(&with(Some(Token { fit: SpecMatch::OtherSpec, ..token() })), at(9999)), TokenState::Unfit);
+    assert_eq!(token_state(&with(Some(token())), at(3599)), TokenState::Valid);
+    assert_eq!(token_state(&with(Some(token())), at(3600)), TokenState::Expired);
     let refused = Facts { target: Target::Refused(Reason::TargetNotOwned.into()), ..settled() };
-    assert_eq!(standing(&refused, at(0)), Standing::None);
+    assert_eq!(token_state(&refused, at(0)), TokenState::None);
 }
 
 #[test]
 fn only_a_due_renewal_can_be_not_extended() {
     let stored = |expiry, same_bytes| Some(Stored { expiry: Expiry::At(at(expiry)), same_bytes, refused: false });
     let until = |second| Lifetime::Until(at(second));
-    let judge = |cause, lifetime, stored| judge(cause, at(0), &lifetime, stored, &policy(), at(1));
-    let write = |second| Verdict::Write { expiry: Expiry::At(at(second)), assumed: false };
+    let evaluate_token = |cause, lifetime, stored| evaluate_token(cause, at(0), &lifetime, stored, &policy(), at(1));
+    let write = |second| TokenEvaluation::Write { expiry: Expiry::At(at(second)), assumed: false };
     // The rounding of the same token's end is below 5 s.
-    assert_eq!(judge(Cause::Due, until(104), stored(100, true)), Verdict::NotExtended);
-    assert_eq!(judge(Cause::Due, until(105), stored(100, true)), write(105));
-    assert_eq!(judge(Cause::Due, until(104), stored(100, false)), Verdict::NotExtended);
-    assert_eq!(judge(Cause::Due, until(90), stored(100, false)), Verdict::NotExtended);
-    assert_eq!(judge(Cause::Due, until(0), stored(-100, true)), Verdict::NotExtended, "the stored bytes, and dead");
-    assert_eq!(judge(Cause::Due, until(0), stored(-100, false)), Verdict::AlreadyExpired);
-    assert_eq!(judge(Cause::Due, until(105), None), write(105));
+    assert_eq!(evaluate_token(Cause::Due, until(104), stored(100, true)), TokenEvaluation::NotExtended);
+    assert_eq!(evaluate_token(Cause::Due, until(105), stored(100, true)), write(105));
+    assert_eq!(evaluate_token(Cause::Due, until(104), stored(100, false)), TokenEvaluation::NotExtended);
+    assert_eq!(evaluate_token(Cause::Due, until(90), stored(100, false)), TokenEvaluation::NotExtended);
+    assert_eq!(
+        evaluate_token(Cause::Due, until(0), stored(-100, true)),
+        TokenEvaluation::NotExtended,
+        "the stored bytes, and dead"
+    );
+    assert_eq!(evaluate_token(Cause::Due, until(0), stored(-100, false)), TokenEvaluation::AlreadyExpired);
+    assert_eq!(evaluate_token(Cause::Due, until(105), None), write(105));
     for cause in [Cause::Missing, Cause::Edited, Cause::Spec, Cause::Source, Cause::Requested] {
-        assert_eq!(judge(cause, until(50), stored(100, true)), write(50), "{cause:?}");
-        assert_eq!(judge(cause, until(1), stored(100, true)), Verdict::AlreadyExpired, "{cause:?}");
+        assert_eq!(evaluate_token(cause, until(50), stored(100, true)), write(50), "{cause:?}");
+        assert_eq!(evaluate_token(cause, until(1), stored(100, true)), TokenEvaluation::AlreadyExpired, "{cause:?}");
     }
 }
 
 #[test]
 fn a_token_without_an_end_extends_one_with_an_end_but_not_itself() {
     let never = |same_bytes| Some(Stored { expiry: Expiry::Never, same_bytes, refused: false });
-    let judge = |lifetime, stored| judge(Cause::Due, at(0), &lifetime, stored, &policy(), at(1));
-    assert_eq!(judge(Lifetime::Never, never(true)), Verdict::NotExtended);
-    let written = Verdict::Write { expiry: Expiry::Never, assumed: false };
-    assert_eq!(judge(Lifetime::Never, never(false)), written);
+    let evaluate_token = |lifetime, stored| evaluate_token(Cause::Due, at(0), &lifetime, stored, &policy(), at(1));
+    assert_eq!(evaluate_token(Lifetime::Never, never(true)), TokenEvaluation::NotExtended);
+    let written = TokenEvaluation::Write { expiry: Expiry::Never, assumed: false };
+    assert_eq!(evaluate_token(Lifetime::Never, never(false)), written);
     let ending = Stored { expiry: Expiry::At(at(9)), same_bytes: true, refused: false };
-    assert_eq!(judge(Lifetime::Never, Some(ending)), written);
-    let ends = Verdict::Write { expiry: Expiry::At(at(100)), assumed: false };
-    assert_eq!(judge(Lifetime::Until(at(100)), never(true)), ends);
+    assert_eq!(evaluate_token(Lifetime::Never, Some(ending)), written);
+    let ends = TokenEvaluation::Write { expiry: Expiry::At(at(100)), assumed: false };
+    assert_eq!(evaluate_token(Lifetime::Until(at(100)), never(true)), ends);
 }
 
 #[test]
 fn a_missing_expiry_is_assumed_and_said() {
-    let verdict = judge(Cause::Missing, at(0), &Lifetime::Unstated, None, &policy(), at(1));
-    assert_eq!(verdict, Verdict::Write { expiry: Expiry::At(at(3600)), assumed: true });
+    let verdict = evaluate_token(Cause::Missing, at(0), &Lifetime::Unstated, None, &policy(), at(1));
+    assert_eq!(verdict, TokenEvaluation::Write { expiry: Expiry::At(at(3600)), assumed: true });
 }
 
 #[test]
@@ -302,7 +307,7 @@ fn after_a_token_was_not_extended_it_is_asked_for_shortly_before_its_end_and_at_
 
 fn any_facts() -> impl Strategy<Value = Facts> {
     let target = (0..5_u8, -100_i64..100, -100_i64..100, any::<bool>()).prop_map(|(kind, expiry, renewal, drift)| {
-        let fit = [Fit::Fits, Fit::Edited, Fit::OtherSpec][usize::from(kind.min(2))];
+        let fit = [SpecMatch::Fits, SpecMatch::Edited, SpecMatch::OtherSpec][usize::from(kind.min(2))];
         let life = Life { issued: at(-200), expiry: Expiry::At(at(expiry)) };
         match kind {
             0..=2 => Target::Ours { token: Some(Token { life, fit, renewal: Some(at(renewal)) }), drift },
@@ -339,7 +344,7 @@ proptest! {
     fn no_decision_looks_into_the_past_or_acts_against_a_refusal(facts in any_facts()) {
         let now = at(0);
         match decide(&facts, now) {
-            Decision::Rest(time) => prop_assert!(time.is_none_or(|time| time > now), "{time:?}"),
+            Decision::Idle(time) => prop_assert!(time.is_none_or(|time| time > now), "{time:?}"),
             Decision::Wait(_, time) => prop_assert!(time > now && !facts.suspended, "{time}"),
             Decision::Exchange(_) => {
                 prop_assert!(!facts.suspended);
@@ -348,10 +353,10 @@ proptest! {
             }
             Decision::Check => {
                 prop_assert!(!facts.suspended && !matches!(facts.source, Source::Refused(_)));
-                prop_assert!(matches!(standing(&facts, now), Standing::Valid | Standing::Revoked));
+                prop_assert!(matches!(token_state(&facts, now), TokenState::Valid | TokenState::Revoked));
             }
-            Decision::Repair => prop_assert_eq!(standing(&facts, now), Standing::Valid),
-            Decision::Refuse(_) => prop_assert!(
+            Decision::Repair => prop_assert_eq!(token_state(&facts, now), TokenState::Valid),
+            Decision::Reject(_) => prop_assert!(
                 matches!(facts.target, Target::Refused(_)) || matches!(facts.source, Source::Refused(_))
             ),
         }

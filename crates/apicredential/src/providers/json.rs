@@ -1,6 +1,6 @@
 //! JSON in and out: bounded, without surprises, and wiped from memory where that is in our hands.
 //!
-//! Values stay raw text until somebody asks for them: unknown ones are skipped without recursion however deep they are,
+//! SecretValues stay raw text until somebody asks for them: unknown ones are skipped without recursion however deep they are,
 //! `1e400` is seen as it was written, and the token is copied once. A key that comes twice is refused: the next reader
 //! of the same bytes might take the other one.
 

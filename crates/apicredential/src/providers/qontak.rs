@@ -8,7 +8,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::json::{self, Fields};
-use super::{Ask, Lifetime, expiry, token};
+use super::{Lifetime, TokenRequest, expiry, token};
 use crate::endpoint::Endpoint;
 use crate::reason::Reason;
 
@@ -33,7 +33,7 @@ struct Body<'a> {
     client_secret: &'a str,
 }
 
-pub(super) fn ask(endpoint: &Endpoint, login: &Login<'_>) -> Result<Ask, Reason> {
+pub(super) fn build_request(endpoint: &Endpoint, login: &Login<'_>) -> Result<TokenRequest, Reason> {
     let url = endpoint.join(&["oauth", "token"]).ok_or(Reason::InvalidSpec)?;
     let body = Body {
         username: login.username.expose_secret(),
@@ -42,7 +42,7 @@ pub(super) fn ask(endpoint: &Endpoint, login: &Login<'_>) -> Result<Ask, Reason>
         client_id: login.client_id.expose_secret(),
         client_secret: login.client_secret.expose_secret(),
     };
-    Ok(Ask { url, body: json::write(&body)? })
+    Ok(TokenRequest { url, body: json::write(&body)? })
 }
 
 /// `GET {endpoint}/api/open/v1/health`: what the vendor's page shows a token used for first.

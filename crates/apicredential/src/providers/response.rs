@@ -6,7 +6,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
-use super::Failure;
+use super::ExchangeFailure;
 use crate::reason::Reason;
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 ///
 /// # Errors
 /// The reason that status, encoding or content type give, in this order.
-pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), Failure> {
+pub fn classify_response(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), ExchangeFailure> {
     if let Some(failure) = refusal(status, headers, now) {
         return Err(failure);
     }
@@ -30,10 +30,10 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<
 }
 
 /// Why the status alone makes an answer none.
-pub fn refusal(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Failure> {
+pub fn refusal(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<ExchangeFailure> {
     let reason = reason(status, headers)?;
     let retry_after = if reason == Reason::RateLimited { retry_after(headers, now) } else { None };
-    Some(Failure { reason, retry_after })
+    Some(ExchangeFailure { reason, retry_after })
 }
 
 fn reason(status: StatusCode, headers: &HeaderMap) -> Option<Reason> {

@@ -16,8 +16,8 @@ fn now() -> Timestamp {
     Timestamp::from_second(NOW).unwrap()
 }
 
-fn welkin() -> Inputs {
-    Inputs::Welkin {
+fn welkin() -> Login {
+    Login::Welkin {
         endpoint: Endpoint::parse("https://welkin.example:8443").unwrap(),
         tenant: PathSegment::parse("gh").unwrap(),
         client_name: PathSegment::parse("VBOPNRYRWJIP").unwrap(),
@@ -25,8 +25,8 @@ fn welkin() -> Inputs {
     }
 }
 
-fn qontak() -> Inputs {
-    Inputs::Qontak {
+fn qontak() -> Login {
+    Login::Qontak {
         endpoint: Endpoint::parse("https://qontak.example").unwrap(),
         username: SecretString::from("user\"name"),
         password: SecretString::from("p\u{e4}ss\\word"),
@@ -50,12 +50,12 @@ fn until(second: i64) -> Result<Lifetime, Reason> {
 
 #[test]
 fn a_request_asks_exactly_what_the_vendor_documents() {
-    let ask = welkin().ask().unwrap();
-    assert_eq!(ask.url.as_str(), "https://welkin.example:8443/gh/admin/api_clients/VBOPNRYRWJIP");
-    assert_eq!(ask.body, r#"{"secret":"+}B{KGTG6#zG%P;tQm0C"}"#);
-    let ask = qontak().ask().unwrap();
-    assert_eq!(ask.url.as_str(), "https://qontak.example/oauth/token");
-    let body: serde_json::Value = serde_json::from_slice(&ask.body).unwrap();
+    let build_request = welkin().build_request().unwrap();
+    assert_eq!(build_request.url.as_str(), "https://welkin.example:8443/gh/admin/api_clients/VBOPNRYRWJIP");
+    assert_eq!(build_request.body, r#"{"secret":"+}B{KGTG6#zG%P;tQm0C"}"#);
+    let build_request = qontak().build_request().unwrap();
+    assert_eq!(build_request.url.as_str(), "https://qontak.example/oauth/token");
+    let body: serde_json::Value = serde_json::from_slice(&build_request.body).unwrap();
     assert_eq!(
         body,
         serde_json::json!({

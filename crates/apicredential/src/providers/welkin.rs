@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::json::{self, Fields};
-use super::{Ask, Lifetime, expiry, token};
+use super::{Lifetime, TokenRequest, expiry, token};
 use crate::endpoint::{Endpoint, PathSegment};
 use crate::reason::Reason;
 
@@ -15,15 +15,15 @@ struct Body<'a> {
     secret: &'a str,
 }
 
-pub(super) fn ask(
+pub(super) fn build_request(
     endpoint: &Endpoint,
     tenant: &PathSegment,
     client_name: &PathSegment,
     secret: &SecretString,
-) -> Result<Ask, Reason> {
+) -> Result<TokenRequest, Reason> {
     let path = [tenant.as_str(), "admin", "api_clients", client_name.as_str()];
     let url = endpoint.join(&path).ok_or(Reason::InvalidSpec)?;
-    Ok(Ask { url, body: json::write(&Body { secret: secret.expose_secret() })? })
+    Ok(TokenRequest { url, body: json::write(&Body { secret: secret.expose_secret() })? })
 }
 
 /// `enabled` and `clientName` can only contradict: an answer that leaves them out is as good as its token.

@@ -12,8 +12,8 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
-fn pace(min_renewal_interval: u64) -> Pace {
-    Pace {
+fn pace(min_renewal_interval: u64) -> Timings {
+    Timings {
         retry_base: BASE,
         min_renewal_interval: Duration::from_secs(min_renewal_interval),
         resync: Duration::from_secs(600),
@@ -203,7 +203,8 @@ fn times_saturate_at_both_ends() {
 
 #[test]
 fn the_longest_delay_of_each_class_is_that_of_the_table() {
-    let longest = |class, base| longest(class, &Pace { retry_base: Duration::from_secs(base), ..pace(30) }).as_secs();
+    let longest =
+        |class, base| longest(class, &Timings { retry_base: Duration::from_secs(base), ..pace(30) }).as_secs();
     let all = |base| {
         let classes = [Class::Local, Class::Transient, Class::Throttled, Class::Unusable, Class::Rejected];
         classes.map(|class| longest(class, base))
@@ -345,7 +346,7 @@ proptest! {
 
     #[test]
     fn no_delay_is_zero_or_overflows(class in any_class(), failed: u32, valid: bool, base_ms in 1_u64..600_000) {
-        let pace = Pace { retry_base: Duration::from_millis(base_ms), ..pace(30) };
+        let pace = Timings { retry_base: Duration::from_millis(base_ms), ..pace(30) };
         let delay = delay(class, failed, &pace, valid, "a");
         prop_assert!(delay >= pace.retry_base / 2);
         prop_assert!(delay <= longest(class, &pace));

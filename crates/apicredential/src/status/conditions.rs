@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Check, CheckFinding, CheckVerdict, Findings, SourceFinding, is_ready, is_revoked, open_failure};
+use super::{Check, CheckFinding, CheckVerdict, SourceFinding, StatusInput, is_ready, is_revoked, open_failure};
 use crate::api::ApiCredentialStatus;
-use crate::decide::Standing;
+use crate::decide::TokenState;
 use crate::reason::{Class, Reason, Refusal};
 
 pub(super) const READY: &str = "Ready";
@@ -20,7 +20,7 @@ const STALLED: &str = "Stalled";
 pub(super) fn after(
     prior: &ApiCredentialStatus,
     next: &ApiCredentialStatus,
-    findings: &Findings,
+    findings: &StatusInput,
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
     let renewed = renewed(next, prior, findings);
@@ -53,7 +53,7 @@ fn word(status: bool) -> &'static str {
 
 /// What the provider said when the token was last tried; none if there is nothing to say of it, or not any more. A
 /// refusal is of one token, and goes with it.
-fn verified(prior: &ApiCredentialStatus, findings: &Findings) -> Option<(&'static str, Reason)> {
+fn verified(prior: &ApiCredentialStatus, findings: &StatusInput) -> Option<(&'static str, Reason)> {
     match findings.check {
         CheckFinding::NotWanted => None,
         CheckFinding::Made(Check { verdict: CheckVerdict::Accepted, .. }) => Some((TRUE, Reason::TokenAccepted)),
@@ -74,12 +74,12 @@ fn verified(prior: &ApiCredentialStatus, findings: &Findings) -> Option<(&'stati
 }
 
 #[derive(Clone, Debug)]
-struct Says {
+struct ConditionValue {
     status: bool,
     refusal: Refusal,
 }
 
-impl Says {
+impl ConditionValue {
     fn yes(reason: Reason) -> Self {
         Self { status: true, refusal: reason.into() }
     }
@@ -90,11 +90,14 @@ impl Says {
 }
 
 /// How the last attempt ended; a local refusal counts. None leaves the condition as it is.
-fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, findings: &Findings) -> Option<Says> {
+fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, findings: &StatusInput) -> Option<ConditionValue> {
     let keep = || {
         condition(prior, RENEWED).and_then(|condition| {
             let reason = Reason::parse(&condition.reason)?;
-            Some(Says { status: condition.status == "True", refusal: Refusal::new(reason, condition.message.clone()) })
+            Some(ConditionValue {
+                status: condition.status == "True",
+                refusal: Refusal::new(reason, condition.message.clone()),
+            })
         })
     };
     if findings.target_refusal.is_some() {
@@ -102,26 +105,26 @@ fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, findings: &F
     }
     if let Some(attempt) = &findings.attempt {
         return Some(match &attempt.outcome {
-            Ok(()) => Says::yes(Reason::Issued),
-            Err(refusal) => Says::no(refusal.clone()),
+            Ok(()) => ConditionValue::yes(Reason::Issued),
+            Err(refusal) => ConditionValue::no(refusal.clone()),
         });
     }
     if let Some(refusal) = &findings.refusal {
-        return Some(Says::no(refusal.clone()));
+        return Some(ConditionValue::no(refusal.clone()));
     }
-    if !matches!(findings.standing, Standing::Valid | Standing::Revoked | Standing::Expired) {
+    if !matches!(findings.token_state, TokenState::Valid | TokenState::Revoked | TokenState::Expired) {
         return keep();
     }
     if let Some(reason) = open_failure(next) {
         let kept = keep().filter(|says| says.refusal.reason == reason);
-        return Some(kept.unwrap_or_else(|| Says::no(reason.into())));
+        return Some(kept.unwrap_or_else(|| ConditionValue::no(reason.into())));
     }
     // Issued by our own last attempt, or found there.
     let issued = next
         .last_attempt
         .as_ref()
         .is_some_and(|attempt| attempt.reason == Reason::Issued.as_str() && findings.issued == Some(attempt.time.0));
-    Some(Says::yes(if issued { Reason::Issued } else { Reason::Adopted }))
+    Some(ConditionValue::yes(if issued { Reason::Issued } else { Reason::Adopted }))
 }
 
 struct Ready {
@@ -150,8 +153,8 @@ fn trouble_class(reason: Reason) -> Class {
 fn ready(
     prior: &ApiCredentialStatus,
     next: &ApiCredentialStatus,
-    findings: &Findings,
-    renewed: Option<&Says>,
+    findings: &StatusInput,
+    renewed: Option<&ConditionValue>,
 ) -> Option<Ready> {
     let suspended = findings.suspended;
     if let Some(refusal) = &findings.target_refusal {
@@ -159,16 +162,16 @@ fn ready(
         return Some(Ready { status: false, refusal: refusal.clone(), trouble });
     }
     let failed = renewed.filter(|says| !says.status).map(|says| says.refusal.clone());
-    match findings.standing {
-        Standing::Valid => {
+    match findings.token_state {
+        TokenState::Valid => {
             let refusal = match failed {
                 Some(failed) if failed.reason != Reason::TokenNotExtended => Reason::RenewalFailing.into(),
                 _ => token_valid(findings),
             };
             Some(Ready { status: true, refusal, trouble: None })
         }
-        Standing::Expired | Standing::Revoked => {
-            let expired = findings.standing == Standing::Expired;
+        TokenState::Expired | TokenState::Revoked => {
+            let expired = findings.token_state == TokenState::Expired;
             let refusal = Refusal::from(if expired { Reason::TokenExpired } else { Reason::TokenRevoked });
             let by = failed.as_ref().map_or(Class::Transient, |failed| trouble_class(failed.reason));
             let passing = matches!(by, Class::Transient | Class::Throttled | Class::Fine);
@@ -176,8 +179,8 @@ fn ready(
             let trouble = (!suspended).then(|| (name, failed.unwrap_or_else(|| refusal.clone())));
             Some(Ready { status: false, refusal, trouble })
         }
-        Standing::None | Standing::Unfit if suspended => Some(Ready::no(Reason::Suspended.into(), true)),
-        Standing::None | Standing::Unfit => {
+        TokenState::None | TokenState::Unfit if suspended => Some(Ready::no(Reason::Suspended.into(), true)),
+        TokenState::None | TokenState::Unfit => {
             let ended = findings.attempt.is_some() || findings.refusal.is_some();
             if ended {
                 return failed.map(|failed| Ready::no(failed, false));
@@ -210,7 +213,7 @@ fn as_reconciling(ready: Ready) -> Ready {
     Ready { trouble, ..ready }
 }
 
-fn token_valid(findings: &Findings) -> Refusal {
+fn token_valid(findings: &StatusInput) -> Refusal {
     if findings.margin_capped {
         Refusal::new(
             Reason::TokenValid,

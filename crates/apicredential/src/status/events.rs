@@ -1,7 +1,7 @@
 //! Outcome → event. One event for each attempt; a refusal, a token that the provider refuses, or an adoption once.
 
 use super::conditions::{READY, RENEWED, condition};
-use super::{Check, CheckFinding, CheckVerdict, Findings, is_revoked};
+use super::{Check, CheckFinding, CheckVerdict, StatusInput, is_revoked};
 use crate::api::ApiCredentialStatus;
 use crate::reason::{Reason, Refusal};
 
@@ -36,7 +36,7 @@ pub struct EventRecord {
 }
 
 /// The event of this round: one for each attempt; a refusal, a token that the provider refuses, or an adoption once.
-pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &Findings) -> Option<EventRecord> {
+pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &StatusInput) -> Option<EventRecord> {
     if let Some(attempt) = &findings.attempt {
         return Some(match &attempt.outcome {
             Ok(()) if attempt.expiry_assumed => normal(Reason::ExpiryUnknown),

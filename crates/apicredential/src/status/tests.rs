@@ -10,11 +10,11 @@ pub(super) fn at(second: i64) -> Timestamp {
 }
 
 /// Nothing happened, no token.
-pub(super) fn nothing() -> Findings {
-    Findings {
+pub(super) fn nothing() -> StatusInput {
+    StatusInput {
         generation: 3,
         provider: Some(Provider::Welkin),
-        standing: Standing::None,
+        token_state: TokenState::None,
         issued: None,
         life: None,
         renewal: None,
@@ -31,9 +31,15 @@ pub(super) fn nothing() -> Findings {
 }
 
 /// A token issued at `issued` that lives an hour.
-pub(super) fn holding(issued: i64, standing: Standing) -> Findings {
+pub(super) fn holding(issued: i64, token_state: TokenState) -> StatusInput {
     let life = Life { issued: at(issued), expiry: crate::schedule::Expiry::At(at(issued + 3600)) };
-    Findings { standing, issued: Some(at(issued)), life: Some(life), renewal: Some(at(issued + 2400)), ..nothing() }
+    StatusInput {
+        token_state,
+        issued: Some(at(issued)),
+        life: Some(life),
+        renewal: Some(at(issued + 2400)),
+        ..nothing()
+    }
 }
 
 pub(super) fn attempt(second: i64, outcome: Result<(), Reason>, failed: u32) -> Option<Attempt> {
@@ -54,7 +60,7 @@ pub(super) fn untouched() -> ApiCredentialStatus {
 
 /// A status after the first token, issued at 0.
 pub(super) fn issued() -> ApiCredentialStatus {
-    let findings = Findings { attempt: attempt(0, Ok(()), 0), ..holding(0, Standing::Valid) };
+    let findings = StatusInput { attempt: attempt(0, Ok(()), 0), ..holding(0, TokenState::Valid) };
     status(&untouched(), &findings, at(1))
 }
 
@@ -66,9 +72,9 @@ pub(super) fn conditions_of(status: &ApiCredentialStatus) -> Vec<String> {
 #[test]
 fn transition_times_move_only_with_the_status() {
     let first = issued();
-    let failing = |second, reason, failed| Findings {
+    let failing = |second, reason, failed| StatusInput {
         attempt: attempt(second, Err(reason), failed),
-        ..holding(0, Standing::Valid)
+        ..holding(0, TokenState::Valid)
     };
     let second = status(&first, &failing(2400, Reason::ProviderTimeout, 1), at(2401));
     let third = status(&second, &failing(2460, Reason::CredentialsRejected, 1), at(2461));
@@ -82,9 +88,9 @@ fn transition_times_move_only_with_the_status() {
 #[test]
 fn what_could_not_be_written_moves_no_transition_time() {
     let before = issued();
-    let expired = status(&before, &holding(0, Standing::Expired), at(3600));
+    let expired = status(&before, &holding(0, TokenState::Expired), at(3600));
     assert_eq!(conditions_of(&expired)[0], "Ready=False/TokenExpired");
-    let renewed = Findings { attempt: attempt(3601, Ok(()), 0), ..holding(3601, Standing::Valid) };
+    let renewed = StatusInput { attempt: attempt(3601, Ok(()), 0), ..holding(3601, TokenState::Valid) };
     let next = status(&expired, &renewed, at(3602));
     assert_ne!(next.conditions[0].last_transition_time, before.conditions[0].last_transition_time);
     let told = next.clone().transitions_since(&before);
@@ -94,10 +100,10 @@ fn what_could_not_be_written_moves_no_transition_time() {
 
 #[test]
 fn a_token_of_the_future_is_no_news_and_mends_nothing() {
-    let failing = Findings { attempt: attempt(2400, Err(Reason::DnsFailed), 3), ..holding(0, Standing::Valid) };
+    let failing = StatusInput { attempt: attempt(2400, Err(Reason::DnsFailed), 3), ..holding(0, TokenState::Valid) };
     let failed = status(&issued(), &failing, at(2400));
     // The clock is set back to before the token was issued, whose times count from then; the attempt was after it.
-    let back = Findings { issued: Some(at(0)), ..holding(-600, Standing::Valid) };
+    let back = StatusInput { issued: Some(at(0)), ..holding(-600, TokenState::Valid) };
     let told = status(&issued(), &back, at(-600));
     assert_eq!(conditions_of(&told), conditions_of(&issued()), "it is the token that was issued");
     assert!(event(&issued(), &told, &back).is_none());
@@ -123,9 +129,9 @@ fn a_thousand_failing_attempts_cost_no_more_than_their_bookkeeping() {
     assert_eq!(now.failed_attempts, Some(1000));
 }
 
-fn failing_attempt(number: u32) -> Findings {
+fn failing_attempt(number: u32) -> StatusInput {
     let attempt = attempt(2400 + i64::from(number), Err(Reason::ProviderUnavailable), number + 1);
-    Findings { attempt, ..holding(0, Standing::Valid) }
+    StatusInput { attempt, ..holding(0, TokenState::Valid) }
 }
 
 fn without_bookkeeping(status: &ApiCredentialStatus) -> ApiCredentialStatus {
@@ -138,12 +144,12 @@ fn without_bookkeeping(status: &ApiCredentialStatus) -> ApiCredentialStatus {
 
 #[test]
 fn a_look_that_learns_nothing_changes_nothing() {
-    let resting = holding(0, Standing::Valid);
+    let resting = holding(0, TokenState::Valid);
     let first = issued();
     assert_eq!(status(&first, &resting, at(500)), first);
     let failed = status(&first, &failing_attempt(0), at(2400));
     assert_eq!(status(&failed, &resting, at(2500)), failed);
-    let nothing_yet = Findings { attempt: attempt(0, Err(Reason::DnsFailed), 1), ..nothing() };
+    let nothing_yet = StatusInput { attempt: attempt(0, Err(Reason::DnsFailed), 1), ..nothing() };
     let without_token = status(&untouched(), &nothing_yet, at(1));
     let waiting = nothing();
     assert_eq!(status(&without_token, &waiting, at(30)), without_token);
@@ -153,7 +159,7 @@ fn a_look_that_learns_nothing_changes_nothing() {
 fn a_message_depends_on_nothing_but_the_reason() {
     for reason in Reason::ALL.iter().filter(|reason| reason.class() != Class::Fine) {
         let say = |second, failed| {
-            let findings = Findings { attempt: attempt(second, Err(*reason), failed), ..nothing() };
+            let findings = StatusInput { attempt: attempt(second, Err(*reason), failed), ..nothing() };
             let said = status(&untouched(), &findings, at(second));
             said.conditions.into_iter().map(|condition| condition.message).collect::<Vec<_>>()
         };
@@ -171,7 +177,7 @@ fn an_answered_request_and_a_success_are_written_down() {
     assert_eq!((failed.revision, failed.failed_attempts), (Some(1), Some(1)));
     assert_eq!(failed.next_attempt_time, Some(Time(at(2460))));
     assert_eq!(open_failure(&failed), Some(Reason::ProviderUnavailable));
-    let again = Findings { attempt: attempt(2460, Ok(()), 0), ..holding(2460, Standing::Valid) };
+    let again = StatusInput { attempt: attempt(2460, Ok(()), 0), ..holding(2460, TokenState::Valid) };
     let mended = status(&failed, &again, at(2461));
     assert_eq!((mended.revision, mended.failed_attempts, &mended.next_attempt_time), (Some(2), Some(0), &None));
     assert_eq!(open_failure(&mended), None);
@@ -180,11 +186,11 @@ fn an_answered_request_and_a_success_are_written_down() {
 
 #[test]
 fn a_token_that_was_written_although_its_write_was_answered_as_a_failure_mends_it() {
-    let refused = Findings { attempt: attempt(2400, Err(Reason::Forbidden), 1), ..holding(0, Standing::Valid) };
+    let refused = StatusInput { attempt: attempt(2400, Err(Reason::Forbidden), 1), ..holding(0, TokenState::Valid) };
     let failed = status(&ApiCredentialStatus::default(), &refused, at(2401));
-    let same_second = Findings { delivered_after_all: false, ..holding(2400, Standing::Valid) };
+    let same_second = StatusInput { delivered_after_all: false, ..holding(2400, TokenState::Valid) };
     assert_eq!(open_failure(&status(&failed, &same_second, at(2402))), Some(Reason::Forbidden));
-    let found = Findings { delivered_after_all: true, ..holding(2400, Standing::Valid) };
+    let found = StatusInput { delivered_after_all: true, ..holding(2400, TokenState::Valid) };
     let mended = status(&failed, &found, at(2402));
     assert_eq!((open_failure(&mended), mended.failed_attempts, &mended.next_attempt_time), (None, Some(0), &None));
     assert!(is_ready(&mended) && is_renewed(&mended));
@@ -192,7 +198,7 @@ fn a_token_that_was_written_although_its_write_was_answered_as_a_failure_mends_i
 
 #[test]
 fn a_token_without_an_end_has_no_expiration_in_the_status() {
-    let mut findings = Findings { attempt: attempt(0, Ok(()), 0), ..holding(0, Standing::Valid) };
+    let mut findings = StatusInput { attempt: attempt(0, Ok(()), 0), ..holding(0, TokenState::Valid) };
     findings.life = Some(Life { issued: at(0), expiry: crate::schedule::Expiry::Never });
     findings.renewal = None;
     let said = status(&untouched(), &findings, at(1));
@@ -210,18 +216,18 @@ fn each_attempt_has_its_event_and_a_refusal_one_per_change() {
     let again = status(&failed, &failing, at(2401));
     assert_eq!(reason(event(&failed, &again, &failing)), Some("ProviderUnavailable"));
 
-    let refused = Findings { refusal: Some(Reason::SourceKeyEmpty.into()), ..holding(0, Standing::Valid) };
+    let refused = StatusInput { refusal: Some(Reason::SourceKeyEmpty.into()), ..holding(0, TokenState::Valid) };
     let said = status(&issued(), &refused, at(10));
     assert_eq!(reason(event(&issued(), &said, &refused)), Some("SourceKeyEmpty"));
     assert_eq!(reason(event(&said, &status(&said, &refused, at(20)), &refused)), None);
 
-    let mut assumed = Findings { attempt: attempt(0, Ok(()), 0), ..holding(0, Standing::Valid) };
+    let mut assumed = StatusInput { attempt: attempt(0, Ok(()), 0), ..holding(0, TokenState::Valid) };
     assumed.attempt.as_mut().unwrap().expiry_assumed = true;
     let said = status(&untouched(), &assumed, at(1));
     assert_eq!(reason(event(&untouched(), &said, &assumed)), Some("ExpiryUnknown"));
     assert_eq!(conditions_of(&said)[1], "Renewed=True/Issued", "ExpiryUnknown replaces Issued in the event only");
 
-    let found = holding(0, Standing::Valid);
+    let found = holding(0, TokenState::Valid);
     let adopted = status(&untouched(), &found, at(1));
     assert_eq!(reason(event(&untouched(), &adopted, &found)), Some("Adopted"));
     assert_eq!(reason(event(&adopted, &status(&adopted, &found, at(2)), &found)), None);
@@ -229,9 +235,9 @@ fn each_attempt_has_its_event_and_a_refusal_one_per_change() {
 
 #[test]
 fn a_token_that_ends_before_the_second_try_to_say_so_is_not_called_ready() {
-    let findings = holding(0, Standing::Valid);
+    let findings = holding(0, TokenState::Valid);
     assert!(is_ready(&status(&issued(), &findings.as_of(at(3599)), at(3599))));
     let late = status(&issued(), &findings.as_of(at(3600)), at(3600));
     assert_eq!(conditions_of(&late)[0], "Ready=False/TokenExpired");
-    assert_eq!(holding(0, Standing::Unfit).as_of(at(3600)).standing, Standing::Unfit);
+    assert_eq!(holding(0, TokenState::Unfit).as_of(at(3600)).token_state, TokenState::Unfit);
 }

@@ -6,14 +6,14 @@ use secrecy::ExposeSecret as _;
 
 use crate::annotations;
 use crate::api::{ApiCredential, CreationPolicy};
-use crate::decide::Fit;
+use crate::decide::SpecMatch;
 use crate::plan::{Plan, RequestPlan};
 use crate::reason::{Reason, Refusal};
 use crate::target::fingerprint;
-use crate::target::render::{self, Found, Minted, Rendering};
+use crate::target::render::{self, Found, Rendering, TokenRecord};
 
 /// Which credentials live, as far as the rules of ownership ask.
-pub trait Living {
+pub trait CredentialLookup {
     /// Whether the credential of that name and uid exists in the namespace and is not being deleted.
     fn uid_lives(&self, namespace: &str, name: &str, uid: &str) -> bool;
     /// Whether a credential of that name exists in the namespace and is not being deleted.
@@ -40,7 +40,12 @@ pub enum Target {
 }
 
 /// Looks at the target Secret. Whether it is foreign comes before anything else about it.
-pub fn target(credential: &ApiCredential, plan: &Plan, secret: Option<Secret>, living: &impl Living) -> Target {
+pub fn target(
+    credential: &ApiCredential,
+    plan: &Plan,
+    secret: Option<Secret>,
+    living: &impl CredentialLookup,
+) -> Target {
     let Some(secret) = secret else {
         return match plan.target.policy {
             CreationPolicy::Merge => Target::Refused(Reason::TargetNotFound.into()),
@@ -65,7 +70,7 @@ pub fn target(credential: &ApiCredential, plan: &Plan, secret: Option<Secret>, l
 }
 
 /// Owner: ours iff the controller reference has our uid.
-fn owned(credential: &ApiCredential, secret: &Secret, living: &impl Living) -> Result<(), Refusal> {
+fn owned(credential: &ApiCredential, secret: &Secret, living: &impl CredentialLookup) -> Result<(), Refusal> {
     let namespace = credential.namespace().unwrap_or_default();
     let controller = secret
         .owner_references()
@@ -85,7 +90,12 @@ fn owned(credential: &ApiCredential, secret: &Secret, living: &impl Living) -> R
 }
 
 /// Merge: ours iff the Secret consents by annotation and no other living credential writes it.
-fn permitted(credential: &ApiCredential, plan: &Plan, secret: &Secret, living: &impl Living) -> Result<(), Refusal> {
+fn permitted(
+    credential: &ApiCredential,
+    plan: &Plan,
+    secret: &Secret,
+    living: &impl CredentialLookup,
+) -> Result<(), Refusal> {
     let (name, namespace) = (credential.name_any(), credential.namespace().unwrap_or_default());
     let allow = secret.annotations().get(annotations::ALLOW).map_or("", String::as_str);
     let allowed = allow.split(':').next().unwrap_or_default().trim();
@@ -153,16 +163,16 @@ fn noted(reason: Reason, message: String) -> Refusal {
 
 /// Whether a stored token is the one that the spec asks for. `spec_known` says that this spec was acted on before,
 /// so that a mismatch can only come from somebody else's hand.
-pub fn fit(minted: &Minted, request: &RequestPlan, spec_known: bool) -> Fit {
-    let issued_at = minted.issued_at.to_string();
-    let expires_at = render::expiry_text(minted.expiry);
-    let token = minted.token.expose_secret();
-    if fingerprint::spec_part(token, request, &issued_at, &expires_at) == minted.fingerprint.spec {
-        Fit::Fits
+pub fn fit(record: &TokenRecord, request: &RequestPlan, spec_known: bool) -> SpecMatch {
+    let issued_at = record.issued_at.to_string();
+    let expires_at = render::expiry_text(record.expiry);
+    let token = record.token.expose_secret();
+    if fingerprint::spec_part(token, request, &issued_at, &expires_at) == record.fingerprint.spec {
+        SpecMatch::Fits
     } else if spec_known {
-        Fit::Edited
+        SpecMatch::Edited
     } else {
-        Fit::OtherSpec
+        SpecMatch::OtherSpec
     }
 }
 
@@ -176,7 +186,7 @@ mod tests {
     /// Of these uids the credentials live, and none has a name.
     struct Uids(&'static [&'static str]);
 
-    impl Living for Uids {
+    impl CredentialLookup for Uids {
         fn uid_lives(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
             self.0.contains(&uid)
         }

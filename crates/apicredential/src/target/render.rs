@@ -25,7 +25,7 @@ mod tests;
 
 /// A token together with everything that is stored beside it.
 #[derive(Clone, Debug)]
-pub struct Minted {
+pub struct TokenRecord {
     /// The raw token.
     pub token: SecretString,
     /// When it was issued, whole seconds.
@@ -55,7 +55,7 @@ pub enum Found {
     /// A token, but what stands beside it cannot be read: somebody changed it.
     Broken,
     /// A token and what belongs to it; the fingerprint is not checked yet.
-    Whole(Minted),
+    Whole(TokenRecord),
 }
 
 /// Reads what a Secret holds of ours.
@@ -79,7 +79,7 @@ pub fn read(secret: &Secret, plan: &Plan) -> Found {
             // Never written by us, even if the fingerprint fits; and no status can say a lifetime below zero.
             return None;
         }
-        Some(Minted {
+        Some(TokenRecord {
             token: SecretString::from(std::str::from_utf8(&bytes.0).ok()?),
             issued_at,
             expiry,
@@ -99,15 +99,15 @@ pub struct Rendering {
 }
 
 /// Renders a token for a credential.
-pub fn render(credential: &ApiCredential, plan: &Plan, minted: &Minted) -> Rendering {
-    let issued_at = minted.issued_at.to_string();
-    let expires_at = expiry_text(minted.expiry);
+pub fn render(credential: &ApiCredential, plan: &Plan, record: &TokenRecord) -> Rendering {
+    let issued_at = record.issued_at.to_string();
+    let expires_at = expiry_text(record.expiry);
     let target = &plan.target;
     let mut data = BTreeMap::new();
-    data.insert(target.token_key.clone(), Zeroizing::new(minted.token.expose_secret().as_bytes().to_vec()));
+    data.insert(target.token_key.clone(), Zeroizing::new(record.token.expose_secret().as_bytes().to_vec()));
     for (key, template) in &target.data {
         let filled = template.fill(|placeholder| match placeholder {
-            Placeholder::Token => minted.token.expose_secret(),
+            Placeholder::Token => record.token.expose_secret(),
             Placeholder::TokenType => crate::providers::TOKEN_TYPE,
             Placeholder::ExpiresAt => &expires_at,
             Placeholder::IssuedAt => &issued_at,
@@ -122,9 +122,9 @@ pub fn render(credential: &ApiCredential, plan: &Plan, minted: &Minted) -> Rende
     write(annotations::KEYS, target.keys().collect::<Vec<_>>().join(","));
     write(annotations::ISSUED_AT, issued_at);
     write(annotations::EXPIRES_AT, expires_at);
-    write(annotations::SOURCE_VERSION, minted.source_version.clone());
-    write(annotations::FINGERPRINT, minted.fingerprint.to_text());
-    if let Some(request) = &minted.renew_request {
+    write(annotations::SOURCE_VERSION, record.source_version.clone());
+    write(annotations::FINGERPRINT, record.fingerprint.to_text());
+    if let Some(request) = &record.renew_request {
         write(annotations::RENEW_REQUEST, request.clone());
     }
     for (name, wrote) in [(annotations::LABELS, &target.labels), (annotations::ANNOTATIONS, &target.annotations)] {

@@ -15,7 +15,7 @@ const LEAST_TIME: Duration = WRITE_TIMEOUT;
 
 /// The moment right before a write: nothing is awaited between reading it and sending.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct WriteContext {
     /// The wall clock.
     pub now: Timestamp,
     /// Since the token was asked for.
@@ -28,7 +28,7 @@ pub struct Moment {
 
 /// Why a write must not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Halt {
+pub enum WriteBlocked {
     /// Half a lease has passed since the request was sent.
     TooLate,
     /// The lease may not be ours any more.
@@ -43,22 +43,22 @@ pub fn time_left(since_sent: Duration, deadline: Duration) -> bool {
 }
 
 /// Whether a token that ends then may be written now.
-pub fn before_write(expiry: Expiry, moment: &Moment) -> Result<(), Halt> {
+pub fn before_write(expiry: Expiry, moment: &WriteContext) -> Result<(), WriteBlocked> {
     if expiry.is_over(moment.now) {
-        return Err(Halt::Expired);
+        return Err(WriteBlocked::Expired);
     }
     if !time_left(moment.since_sent, moment.deadline) {
-        return Err(Halt::TooLate);
+        return Err(WriteBlocked::TooLate);
     }
     if !moment.may_write {
-        return Err(Halt::NotLeader);
+        return Err(WriteBlocked::NotLeader);
     }
     Ok(())
 }
 
 /// What a whole token in a Secret of ours means for the one in hand, after a conflict or a lost answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum ConflictResolution {
     /// Write it over that version.
     Write,
     /// It is there already.
@@ -68,13 +68,13 @@ pub enum Again {
 }
 
 /// Compares the stored token with the one in hand. A time of issue in the future proves nothing.
-pub fn after_look(same: bool, stored: Timestamp, in_hand: Timestamp, now: Timestamp) -> Again {
+pub fn resolve_conflict(same: bool, stored: Timestamp, in_hand: Timestamp, now: Timestamp) -> ConflictResolution {
     if same {
-        Again::Written
+        ConflictResolution::Written
     } else if stored > in_hand && stored <= now {
-        Again::Newer
+        ConflictResolution::Newer
     } else {
-        Again::Write
+        ConflictResolution::Write
     }
 }
 
@@ -85,37 +85,40 @@ mod tests {
 
     const SENT: Timestamp = Timestamp::constant(1_700_000_000, 0);
 
-    fn after(seconds: u64) -> Moment {
+    fn after(seconds: u64) -> WriteContext {
         let now = later(SENT, i64::try_from(seconds).unwrap());
         let since_sent = Duration::from_secs(seconds);
-        Moment { now, since_sent, deadline: Duration::from_secs(30), may_write: true }
+        WriteContext { now, since_sent, deadline: Duration::from_secs(30), may_write: true }
     }
 
     #[test]
     fn a_write_starts_while_it_can_still_end_before_the_deadline() {
         assert_eq!(before_write(Expiry::Never, &after(25)), Ok(()));
-        assert_eq!(before_write(Expiry::Never, &after(26)), Err(Halt::TooLate));
+        assert_eq!(before_write(Expiry::Never, &after(26)), Err(WriteBlocked::TooLate));
     }
 
     #[test]
     fn who_may_not_be_the_leader_writes_nothing() {
-        assert_eq!(before_write(Expiry::Never, &Moment { may_write: false, ..after(0) }), Err(Halt::NotLeader));
+        assert_eq!(
+            before_write(Expiry::Never, &WriteContext { may_write: false, ..after(0) }),
+            Err(WriteBlocked::NotLeader)
+        );
     }
 
     #[test]
     fn a_token_is_not_written_from_its_last_second_on() {
         let expiry = Expiry::At(later(SENT, 10));
         assert_eq!(before_write(expiry, &after(9)), Ok(()));
-        assert_eq!(before_write(expiry, &after(10)), Err(Halt::Expired));
+        assert_eq!(before_write(expiry, &after(10)), Err(WriteBlocked::Expired));
     }
 
     #[test]
     fn only_a_later_token_that_is_not_of_the_future_keeps_its_place() {
         let (earlier, later, now) = (later(SENT, -1), later(SENT, 1), later(SENT, 2));
-        assert_eq!(after_look(true, later, SENT, now), Again::Written);
-        assert_eq!(after_look(false, later, SENT, now), Again::Newer);
-        assert_eq!(after_look(false, later, SENT, SENT), Again::Write);
-        assert_eq!(after_look(false, SENT, SENT, now), Again::Write);
-        assert_eq!(after_look(false, earlier, SENT, now), Again::Write);
+        assert_eq!(resolve_conflict(true, later, SENT, now), ConflictResolution::Written);
+        assert_eq!(resolve_conflict(false, later, SENT, now), ConflictResolution::Newer);
+        assert_eq!(resolve_conflict(false, later, SENT, SENT), ConflictResolution::Write);
+        assert_eq!(resolve_conflict(false, SENT, SENT, now), ConflictResolution::Write);
+        assert_eq!(resolve_conflict(false, earlier, SENT, now), ConflictResolution::Write);
     }
 }

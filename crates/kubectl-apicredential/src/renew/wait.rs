@@ -10,7 +10,7 @@ use std::time::Duration;
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, ApiCredentialStatus, TokenStatus};
 use apicredential::reason::{Class, Reason};
-use apicredential_operator::clock::{self, Mark};
+use apicredential_operator::clock::{self, SuspendAwareInstant};
 use apicredential_operator::kube_api::ErrorKind;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
@@ -20,7 +20,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use tokio::time::sleep;
 
-use super::{Answer, Teller, Told, renewed};
+use super::{Answer, RenewReporter, RenewResult, renewed};
 use crate::connect::{Cluster, Scope, Seen};
 use crate::failure::{Exit, Failure};
 use crate::view::{condition, status};
@@ -64,8 +64,8 @@ impl Asked {
         }
     }
 
-    pub(super) fn told(&self, result: Answer, reason: Option<&str>, message: &str) -> Told {
-        Told {
+    pub(super) fn told(&self, result: Answer, reason: Option<&str>, message: &str) -> RenewResult {
+        RenewResult {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             result,
@@ -75,7 +75,7 @@ impl Asked {
     }
 
     /// The answer, if there is one by now.
-    fn answer(&self, credential: &ApiCredential, sight: &Sight, waited: Duration) -> Option<Told> {
+    fn answer(&self, credential: &ApiCredential, sight: &Sight, waited: Duration) -> Option<RenewResult> {
         let status = status(credential);
         let is_renewed = match sight {
             Sight::Request(text) => text.as_ref() == Some(&self.text),
@@ -110,9 +110,9 @@ pub(super) async fn answers(
     scope: &Scope,
     open: Vec<Asked>,
     timeout: Duration,
-    teller: &Teller<'_>,
-) -> Result<Vec<Told>, Failure> {
-    let since = Mark::now();
+    teller: &RenewReporter<'_>,
+) -> Result<Vec<RenewResult>, Failure> {
+    let since = SuspendAwareInstant::now();
     let config = match &open[..] {
         // The user may have permissions for this name alone.
         [asked] => watcher::Config::default().fields(&format!("metadata.name={}", asked.name)),
@@ -137,12 +137,12 @@ pub(super) async fn answers(
 /// What is waited for, and what is known by now.
 struct Wait<'a> {
     cluster: &'a Cluster,
-    teller: &'a Teller<'a>,
-    since: Mark,
+    teller: &'a RenewReporter<'a>,
+    since: SuspendAwareInstant,
     open: Vec<Asked>,
     /// Those that the list so far holds, by namespace and name, while the watch begins with a list.
     listed: Vec<(String, String)>,
-    told: Vec<Told>,
+    told: Vec<RenewResult>,
 }
 
 impl Wait<'_> {
@@ -231,7 +231,7 @@ impl Wait<'_> {
     }
 
     /// The time is up. Each Secret is read once more, because the status may lag behind it, or be lost.
-    async fn finish(mut self) -> Result<Vec<Told>, Failure> {
+    async fn finish(mut self) -> Result<Vec<RenewResult>, Failure> {
         for asked in std::mem::take(&mut self.open) {
             let answer = match look(self.cluster, &asked, self.since.elapsed()).await? {
                 Some(answer) => answer,
@@ -256,7 +256,7 @@ impl Asked {
 
     /// The answer by what the watch has shown. The Secret is read only if the status reports another token, or another
     /// exchange that ended well: a new leader that finds a token reports only the former.
-    async fn evaluate(&self, cluster: &Cluster, waited: Duration) -> Result<Option<Told>, Failure> {
+    async fn evaluate(&self, cluster: &Cluster, waited: Duration) -> Result<Option<RenewResult>, Failure> {
         let Some(credential) = &self.last else { return Ok(None) };
         let status = status(credential);
         let sight = if status.revision.unwrap_or(0) > self.revision || status.token != self.token {
@@ -282,7 +282,7 @@ fn key(credential: &ApiCredential) -> (String, String) {
     (credential.namespace().unwrap_or_default(), credential.name_any())
 }
 
-async fn look(cluster: &Cluster, asked: &Asked, waited: Duration) -> Result<Option<Told>, Failure> {
+async fn look(cluster: &Cluster, asked: &Asked, waited: Duration) -> Result<Option<RenewResult>, Failure> {
     let sight = asked.sight(cluster).await?;
     let api = cluster.namespaced::<ApiCredential>(&asked.namespace);
     // After the Secret: the status that tells of its token is written later, or not at all.

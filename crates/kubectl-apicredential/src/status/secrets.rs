@@ -1,10 +1,10 @@
-//! The two Secrets of a credential, judged by the operator's own rules. Values are looked at and never kept.
+//! The two Secrets of a credential, judged by the operator's own rules. SecretValues are looked at and never kept.
 
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, CreationPolicy};
 use apicredential::plan::{Plan, RequestPlan};
 use apicredential::source;
-use apicredential::target::ownership::{self, Living};
+use apicredential::target::ownership::{self, CredentialLookup};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Resource as _, ResourceExt as _};
@@ -180,7 +180,7 @@ impl Neighbours {
     }
 }
 
-impl Living for Neighbours {
+impl CredentialLookup for Neighbours {
     fn uid_lives(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
         self.living().any(|it| it.uid().as_deref() == Some(uid))
     }

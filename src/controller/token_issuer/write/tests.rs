@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-use crate::provider_client::Wire;
+use crate::provider_client::ProviderClient;
 use apicredential::decide::Cause;
 use apicredential::endpoint::AllowedEndpoints;
 use apicredential::providers::{Issued, Lifetime};
@@ -17,11 +17,11 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controller::token_issuer::{judge, mint, name};
+use crate::controller::token_issuer::{build_record, evaluate, name};
 use crate::controller::watch::Watch;
-use crate::kube_api::Cluster;
+use crate::kube_api::KubeApi;
 use crate::lease::Leadership;
-use crate::provider_client::transport::Route;
+use crate::provider_client::transport::Transport;
 
 const GET_CREDENTIAL: &str = "GET apicredentials/a";
 const GET_SECRET: &str = "GET secrets/a-token";
@@ -86,13 +86,13 @@ impl Script {
         asked.iter().rev().find(|(asked, _)| asked == of).map(|(_, body)| body.clone()).unwrap()
     }
 
-    fn courier(&self) -> Courier {
+    fn courier(&self) -> TokenIssuer {
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = self.client();
         let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel().0, ());
-        Courier {
-            cluster: Cluster::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
-            wire: Arc::new(Wire::new(Duration::from_secs(1), &Route::default()).unwrap()),
+        TokenIssuer {
+            cluster: KubeApi::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
+            wire: Arc::new(ProviderClient::new(Duration::from_secs(1), &Transport::default()).unwrap()),
             watch,
             leadership: Leadership::always(),
             write_deadline: Duration::from_secs(20),
@@ -152,9 +152,9 @@ fn issued_at() -> Timestamp {
 }
 
 /// A token that was issued so many minutes ago, or will be.
-fn token(number: i64) -> Minted {
+fn token(number: i64) -> TokenRecord {
     let issued_at = later(issued_at(), -60 * number);
-    Minted {
+    TokenRecord {
         token: format!("token-{number}").into(),
         issued_at,
         expiry: Expiry::At(later(issued_at, 3600)),
@@ -176,14 +176,14 @@ fn json_of(secret: &Secret) -> Option<Value> {
     Some(serde_json::to_value(secret).unwrap())
 }
 
-fn errand(target: Option<Secret>) -> Errand {
+fn errand(target: Option<Secret>) -> ExchangeRequest {
     let source = json!({
         "metadata": {"name": "source", "uid": "u", "labels": {"apicredential.io/source": "welkin"}},
         "data": {"secret": ByteString(b"a secret of a source".to_vec())},
     });
     let source: Secret = serde_json::from_value(source).unwrap();
     let values = apicredential::source::resolve("care", &plan(), Some(&source)).unwrap();
-    Errand {
+    ExchangeRequest {
         credential: Arc::new(credential()),
         inputs: values.inputs(&plan().request).unwrap(),
         plan: plan(),
@@ -199,19 +199,19 @@ fn errand(target: Option<Secret>) -> Errand {
 /// How a delivery of the newest token ends, in a word, when the script is over.
 async fn delivered(target: Option<Secret>, lines: impl IntoIterator<Item = Line>) -> (String, Script) {
     let script = Script::new(lines);
-    let ending = script.courier().deliver(&errand(target), token(0), false, &Mark::now()).await;
+    let ending = script.courier().deliver(&errand(target), token(0), false, &SuspendAwareInstant::now()).await;
     assert!(script.is_over(), "not asked: {:?}", script.lines);
     (word(&ending), script)
 }
 
-fn word(ending: &Ending) -> String {
+fn word(ending: &ExchangeOutcome) -> String {
     match ending {
-        Ending::Written { secret, .. } => {
+        ExchangeOutcome::Written { secret, .. } => {
             format!("written {}", secret.metadata.resource_version.as_deref().unwrap_or(""))
         }
-        Ending::NotExtended => "not extended".to_owned(),
-        Ending::Failed { refusal, token_lost, .. } => format!("{} lost={token_lost}", refusal.reason),
-        Ending::Discarded => "discarded".to_owned(),
+        ExchangeOutcome::NotExtended => "not extended".to_owned(),
+        ExchangeOutcome::Failed { refusal, token_lost, .. } => format!("{} lost={token_lost}", refusal.reason),
+        ExchangeOutcome::Discarded => "discarded".to_owned(),
     }
 }
 
@@ -266,10 +266,10 @@ async fn what_is_forbidden_is_told_and_what_is_not_there_is_waited_for() {
 #[tokio::test]
 async fn nothing_is_asked_once_the_time_is_up() {
     let script = Script::new([]);
-    let courier = Courier { write_deadline: Duration::ZERO, ..script.courier() };
-    let ending = courier.deliver(&errand(None), token(0), false, &Mark::now()).await;
+    let courier = TokenIssuer { write_deadline: Duration::ZERO, ..script.courier() };
+    let ending = courier.deliver(&errand(None), token(0), false, &SuspendAwareInstant::now()).await;
     assert_eq!(word(&ending), "ApiUnavailable lost=true");
-    let look = courier.look_again(&credential(), &plan(), &token(0), &Mark::now()).await;
+    let look = courier.look_again(&credential(), &plan(), &token(0), &SuspendAwareInstant::now()).await;
     assert!(look.is_err_and(|refusal| refusal.reason == Reason::ApiUnavailable));
 }
 
@@ -284,7 +284,8 @@ async fn after_a_conflict_or_a_lost_answer_the_target_is_looked_at_before_anythi
         assert_eq!(ending, "written 41");
         // Somebody issued one later, and it is not of the future.
         let later = Script::new(begin().into_iter().chain([found(&stored(0))]));
-        let ending = later.courier().deliver(&errand(Some(stored(2))), token(1), false, &Mark::now()).await;
+        let ending =
+            later.courier().deliver(&errand(Some(stored(2))), token(1), false, &SuspendAwareInstant::now()).await;
         assert_eq!(word(&ending), "discarded");
         // An older one is written over, at its version.
         let mut newer = old.clone();
@@ -325,19 +326,19 @@ async fn a_repair_is_made_only_for_the_spec_that_was_looked_at() {
 
 #[tokio::test]
 async fn a_rehearsal_is_dry_holds_no_token_and_tells_what_would_be_refused() {
-    let rehearse = async |target: Option<&Secret>, line: Line| {
+    let dry_run_write = async |target: Option<&Secret>, line: Line| {
         let script = Script::new([line]);
-        let outcome = script.courier().rehearse(&credential(), &plan(), target).await;
+        let outcome = script.courier().dry_run_write(&credential(), &plan(), target).await;
         assert!(script.is_over());
         (outcome, script)
     };
-    let (outcome, script) = rehearse(None, ("POST care/secrets dry", 201, None)).await;
+    let (outcome, script) = dry_run_write(None, ("POST care/secrets dry", 201, None)).await;
     assert_eq!(outcome, Ok(()));
     assert_eq!(script.body("POST care/secrets dry")["data"]["token"], json!(ByteString(b"rehearsal".to_vec())));
     let refused = ("PATCH secrets/a-token dry", 422, None);
-    assert_eq!(rehearse(Some(&stored(1)), refused).await.0, Err(Fault::Rejected));
+    assert_eq!(dry_run_write(Some(&stored(1)), refused).await.0, Err(ApiError::Rejected));
     let meanwhile = ("POST care/secrets dry", 409, None);
-    assert_eq!(rehearse(None, meanwhile).await.0, Ok(()), "the next look sees it");
+    assert_eq!(dry_run_write(None, meanwhile).await.0, Ok(()), "the next look sees it");
 }
 
 #[test]
@@ -352,13 +353,13 @@ fn the_stored_bytes_themselves_extend_nothing() {
     let lifetime = Lifetime::Never;
     let issued =
         |token: &str| Issued { token: token.to_owned().into(), token_type: "Bearer", issued_at: issued_at(), lifetime };
-    let stored = Minted { expiry: Expiry::Never, ..token(1) };
-    let errand = Errand { stored: Some(stored), ..errand(None) };
-    let verdict = |token: &str| format!("{:?}", judge(&errand, &issued(token)));
+    let stored = TokenRecord { expiry: Expiry::Never, ..token(1) };
+    let errand = ExchangeRequest { stored: Some(stored), ..errand(None) };
+    let verdict = |token: &str| format!("{:?}", evaluate(&errand, &issued(token)));
     assert_eq!(verdict("token-1"), "NotExtended");
     assert!(verdict("token-2").starts_with("Write"), "{}", verdict("token-2"));
-    let revoked = Errand { stored: errand.stored.clone(), refused: true, ..self::errand(None) };
-    assert_eq!(format!("{:?}", judge(&revoked, &issued("token-1"))), "StillRevoked");
-    let minted = mint(&errand, &issued("token-2"), Expiry::Never);
-    assert_eq!((minted.token.expose_secret(), minted.source_version.as_str()), ("token-2", "u/"));
+    let revoked = ExchangeRequest { stored: errand.stored.clone(), refused: true, ..self::errand(None) };
+    assert_eq!(format!("{:?}", evaluate(&revoked, &issued("token-1"))), "StillRevoked");
+    let record = build_record(&errand, &issued("token-2"), Expiry::Never);
+    assert_eq!((record.token.expose_secret(), record.source_version.as_str()), ("token-2", "u/"));
 }

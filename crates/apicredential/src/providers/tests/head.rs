@@ -15,8 +15,8 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
-fn head(status: u16, pairs: &[(&str, &str)]) -> Result<(), Failure> {
-    response::judge(StatusCode::from_u16(status).unwrap(), &headers(pairs), now())
+fn head(status: u16, pairs: &[(&str, &str)]) -> Result<(), ExchangeFailure> {
+    response::classify_response(StatusCode::from_u16(status).unwrap(), &headers(pairs), now())
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_retry_after_is_read_and_clamped() {
         ("Fri, 31 Dec 99999 23:59:59 GMT", None),
         ("\u{ff}\u{fe}", None),
     ] {
-        let expected = Failure { reason: Reason::RateLimited, retry_after: seconds.map(Duration::from_secs) };
+        let expected = ExchangeFailure { reason: Reason::RateLimited, retry_after: seconds.map(Duration::from_secs) };
         assert_eq!(head(429, &[("retry-after", text)]), Err(expected), "{text}");
         assert_eq!(head(503, &[("retry-after", text)]), Err(expected), "{text}");
     }
@@ -123,7 +123,7 @@ fn only_json_that_is_not_encoded_is_read() {
         if name != "content-type" {
             pairs.push(("content-type", "application/json"));
         }
-        assert_eq!(head(200, &pairs).err(), reason.map(Failure::from), "{name}: {value}");
+        assert_eq!(head(200, &pairs).err(), reason.map(ExchangeFailure::from), "{name}: {value}");
     }
     let twice = [("content-type", "application/json"), ("content-encoding", "identity"), ("content-encoding", "gzip")];
     assert_eq!(head(200, &twice), Err(Reason::UnexpectedEncoding.into()));
@@ -138,7 +138,7 @@ proptest! {
     ) {
         let mut headers = HeaderMap::new();
         headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(&value).unwrap());
-        if let Err(failure) = response::judge(StatusCode::from_u16(status).unwrap(), &headers, now())
+        if let Err(failure) = response::classify_response(StatusCode::from_u16(status).unwrap(), &headers, now())
             && let Some(wait) = failure.retry_after
         {
             prop_assert!((1..=900).contains(&wait.as_secs()));

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn failing(reason: Reason) -> Findings {
-    Findings { attempt: attempt(10, Err(reason), 1), ..nothing() }
+fn failing(reason: Reason) -> StatusInput {
+    StatusInput { attempt: attempt(10, Err(reason), 1), ..nothing() }
 }
 
 fn no_token(reason: Reason) -> Vec<String> {
@@ -41,7 +41,7 @@ fn without_a_token_the_reason_is_everywhere_and_its_class_decides_between_reconc
 #[test]
 fn without_a_token_a_refused_source_is_said_in_three_places() {
     let refusal = || Refusal::from(Reason::SourceNotPermitted);
-    let findings = Findings { source: SourceFinding::Refused(refusal()), refusal: Some(refusal()), ..nothing() };
+    let findings = StatusInput { source: SourceFinding::Refused(refusal()), refusal: Some(refusal()), ..nothing() };
     let said = conditions_of(&status(&untouched(), &findings, at(1)));
     let reason = "SourceNotPermitted";
     assert_eq!(
@@ -54,7 +54,7 @@ fn without_a_token_a_refused_source_is_said_in_three_places() {
 fn a_valid_token_is_ready_and_says_where_it_came_from() {
     let source = "SourceResolved=True/SourceResolved";
     assert_eq!(conditions_of(&issued()), ["Ready=True/TokenValid", "Renewed=True/Issued", source]);
-    let adopted = status(&untouched(), &holding(0, Standing::Valid), at(1));
+    let adopted = status(&untouched(), &holding(0, TokenState::Valid), at(1));
     assert_eq!(conditions_of(&adopted), ["Ready=True/TokenValid", "Renewed=True/Adopted", source]);
     assert_eq!(adopted.observed_generation, Some(3));
 }
@@ -62,14 +62,17 @@ fn a_valid_token_is_ready_and_says_where_it_came_from() {
 #[test]
 fn a_valid_token_stays_ready_while_its_renewal_fails() {
     for reason in [Reason::ProviderTimeout, Reason::RateLimited, Reason::InvalidToken, Reason::CredentialsRejected] {
-        let findings = Findings { attempt: attempt(2400, Err(reason), 1), ..holding(0, Standing::Valid) };
+        let findings = StatusInput { attempt: attempt(2400, Err(reason), 1), ..holding(0, TokenState::Valid) };
         let said = conditions_of(&status(&issued(), &findings, at(2401)));
         let renewed = format!("Renewed=False/{reason}");
         assert_eq!(said, ["Ready=True/RenewalFailing", &renewed, "SourceResolved=True/SourceResolved"]);
     }
     let refusal = || Refusal::from(Reason::SourceKeyMissing);
-    let findings =
-        Findings { source: SourceFinding::Refused(refusal()), refusal: Some(refusal()), ..holding(0, Standing::Valid) };
+    let findings = StatusInput {
+        source: SourceFinding::Refused(refusal()),
+        refusal: Some(refusal()),
+        ..holding(0, TokenState::Valid)
+    };
     let said = conditions_of(&status(&issued(), &findings, at(10)));
     let expected =
         ["Ready=True/RenewalFailing", "Renewed=False/SourceKeyMissing", "SourceResolved=False/SourceKeyMissing"];
@@ -78,7 +81,8 @@ fn a_valid_token_stays_ready_while_its_renewal_fails() {
 
 #[test]
 fn a_token_that_was_not_extended_is_valid_all_the_same() {
-    let findings = Findings { attempt: attempt(2400, Err(Reason::TokenNotExtended), 0), ..holding(0, Standing::Valid) };
+    let findings =
+        StatusInput { attempt: attempt(2400, Err(Reason::TokenNotExtended), 0), ..holding(0, TokenState::Valid) };
     let said = status(&issued(), &findings, at(2401));
     assert_eq!(conditions_of(&said)[..2], ["Ready=True/TokenValid", "Renewed=False/TokenNotExtended"]);
     assert_eq!(said.failed_attempts, Some(0));
@@ -87,8 +91,8 @@ fn a_token_that_was_not_extended_is_valid_all_the_same() {
 
 #[test]
 fn a_token_that_vanished_is_pending_until_its_attempt_ends() {
-    for standing in [Standing::None, Standing::Unfit] {
-        let gone = Findings { standing, ..nothing() };
+    for token_state in [TokenState::None, TokenState::Unfit] {
+        let gone = StatusInput { token_state, ..nothing() };
         let said = status(&issued(), &gone, at(10));
         let expected = [
             "Ready=False/Pending",
@@ -96,10 +100,10 @@ fn a_token_that_vanished_is_pending_until_its_attempt_ends() {
             "SourceResolved=True/SourceResolved",
             "Reconciling=True/Pending",
         ];
-        assert_eq!(conditions_of(&said), expected, "{standing:?}");
+        assert_eq!(conditions_of(&said), expected, "{token_state:?}");
         assert_eq!((&said.token, &said.renewal_time), (&None, &None));
-        let failed = status(&said, &Findings { standing, ..failing(Reason::CredentialsRejected) }, at(11));
-        assert_eq!(conditions_of(&failed), no_token(Reason::CredentialsRejected), "{standing:?}");
+        let failed = status(&said, &StatusInput { token_state, ..failing(Reason::CredentialsRejected) }, at(11));
+        assert_eq!(conditions_of(&failed), no_token(Reason::CredentialsRejected), "{token_state:?}");
         let waits = status(&failed, &gone, at(20));
         assert_eq!(waits, failed, "while it waits for the next attempt, the last one is what there is to say");
     }
@@ -113,7 +117,7 @@ fn an_expired_token_is_not_ready_and_the_class_of_its_failure_decides() {
         (Reason::InvalidToken, false),
         (Reason::ClientDisabled, false),
     ] {
-        let findings = Findings { attempt: attempt(3590, Err(reason), 2), ..holding(0, Standing::Expired) };
+        let findings = StatusInput { attempt: attempt(3590, Err(reason), 2), ..holding(0, TokenState::Expired) };
         let said = status(&issued(), &findings, at(3601));
         let expected = [
             "Ready=False/TokenExpired".to_owned(),
@@ -128,7 +132,7 @@ fn an_expired_token_is_not_ready_and_the_class_of_its_failure_decides() {
 
 #[test]
 fn a_target_that_is_not_ours_stalls_and_leaves_renewed_alone() {
-    let mut findings = Findings { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
+    let mut findings = StatusInput { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
     findings.source = SourceFinding::Unknown;
     let said = conditions_of(&status(&untouched(), &findings, at(1)));
     assert_eq!(said, ["Ready=False/TargetNotOwned", "Stalled=True/TargetNotOwned"]);
@@ -145,15 +149,15 @@ fn a_target_that_is_not_ours_stalls_and_leaves_renewed_alone() {
 
 #[test]
 fn a_suspended_credential_says_the_same_without_reconciling_or_stalled() {
-    let suspended = |findings: Findings| Findings { suspended: true, ..findings };
+    let suspended = |findings: StatusInput| StatusInput { suspended: true, ..findings };
     let bare = status(&untouched(), &suspended(nothing()), at(1));
     assert_eq!(conditions_of(&bare), ["Ready=False/Suspended", "SourceResolved=True/SourceResolved"]);
-    let valid = status(&issued(), &suspended(holding(0, Standing::Valid)), at(10));
+    let valid = status(&issued(), &suspended(holding(0, TokenState::Valid)), at(10));
     assert_eq!(conditions_of(&valid), conditions_of(&issued()));
-    let expired = status(&issued(), &suspended(holding(0, Standing::Expired)), at(3600));
+    let expired = status(&issued(), &suspended(holding(0, TokenState::Expired)), at(3600));
     let expected = ["Ready=False/TokenExpired", "Renewed=True/Issued", "SourceResolved=True/SourceResolved"];
     assert_eq!(conditions_of(&expired), expected);
-    let foreign = Findings { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
+    let foreign = StatusInput { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
     let foreign = status(&untouched(), &suspended(foreign), at(1));
     assert_eq!(conditions_of(&foreign)[0], "Ready=False/TargetNotOwned");
     assert!(!conditions_of(&foreign).iter().any(|it| it.starts_with("Stalled") || it.starts_with("Reconciling")));
@@ -164,6 +168,6 @@ fn reconciling_and_stalled_go_once_they_are_over() {
     let stuck = status(&untouched(), &failing(Reason::InvalidToken), at(1));
     let flaky = status(&stuck, &failing(Reason::ProviderTimeout), at(2));
     assert_eq!(conditions_of(&flaky), no_token(Reason::ProviderTimeout), "never both");
-    let mended = Findings { attempt: attempt(20, Ok(()), 0), ..holding(20, Standing::Valid) };
+    let mended = StatusInput { attempt: attempt(20, Ok(()), 0), ..holding(20, TokenState::Valid) };
     assert_eq!(conditions_of(&status(&flaky, &mended, at(21))), conditions_of(&issued()));
 }

@@ -26,8 +26,8 @@ fn plan(credential: &ApiCredential) -> Plan {
     Plan::parse(&credential.spec, &AllowedEndpoints::default()).unwrap()
 }
 
-fn minted(token: &str) -> Minted {
-    Minted {
+fn record(token: &str) -> TokenRecord {
+    TokenRecord {
         token: SecretString::from(token.to_owned()),
         issued_at: ISSUED,
         expiry: Expiry::At(crate::schedule::later(ISSUED, 3600)),
@@ -54,8 +54,8 @@ fn patched(secret: &Secret, patch: &Value) -> Secret {
     serde_json::from_value(object).unwrap()
 }
 
-fn created(credential: &ApiCredential, minted: &Minted) -> Secret {
-    let mut secret = render(credential, &plan(credential), minted).to_new_secret(credential, "a-token");
+fn created(credential: &ApiCredential, record: &TokenRecord) -> Secret {
+    let mut secret = render(credential, &plan(credential), record).to_new_secret(credential, "a-token");
     secret.metadata.uid = Some("uid-of-the-secret".to_owned());
     secret.metadata.resource_version = Some("41".to_owned());
     secret
@@ -68,19 +68,19 @@ fn text<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
 #[test]
 fn what_is_written_is_read_back_and_needs_no_patch() {
     let credential = credential(&json!({"name": "a-token", "data": {"header": "Bearer {token} until {expiresAt}"}}));
-    let secret = created(&credential, &minted("t0ken"));
+    let secret = created(&credential, &record("t0ken"));
     assert_eq!(text(&secret, "token"), Some("t0ken"));
     assert_eq!(text(&secret, "header"), Some("Bearer t0ken until 2023-11-14T23:13:20Z"));
     let Found::Whole(read) = read(&secret, &plan(&credential)) else { panic!("it is whole") };
     assert_eq!(read.token.expose_secret(), "t0ken");
-    assert_eq!((read.issued_at, read.expiry), (ISSUED, minted("t0ken").expiry));
+    assert_eq!((read.issued_at, read.expiry), (ISSUED, record("t0ken").expiry));
     assert_eq!(render(&credential, &plan(&credential), &read).to_patch(&secret), None);
 }
 
 #[test]
 fn a_new_secret_is_opaque_and_owned_by_the_credential_which_it_never_holds_up() {
     let credential = credential(&json!({"name": "a-token"}));
-    let secret = render(&credential, &plan(&credential), &minted("t0ken")).to_new_secret(&credential, "a-token");
+    let secret = render(&credential, &plan(&credential), &record("t0ken")).to_new_secret(&credential, "a-token");
     let written = serde_json::to_value(&secret).unwrap();
     assert_eq!(written["type"], "Opaque");
     assert_eq!((&written["metadata"]["name"], &written["metadata"]["namespace"]), (&json!("a-token"), &json!("care")));
@@ -94,8 +94,8 @@ fn a_new_secret_is_opaque_and_owned_by_the_credential_which_it_never_holds_up() 
 #[test]
 fn a_patch_names_the_version_it_was_made_for_and_only_what_differs() {
     let credential = credential(&json!({"name": "a-token"}));
-    let secret = created(&credential, &minted("old"));
-    let patch = render(&credential, &plan(&credential), &minted("new")).to_patch(&secret).unwrap();
+    let secret = created(&credential, &record("old"));
+    let patch = render(&credential, &plan(&credential), &record("new")).to_patch(&secret).unwrap();
     assert_eq!(
         patch,
         json!({
@@ -111,12 +111,12 @@ fn keys_and_names_that_are_no_longer_wanted_go_and_those_of_others_stay() {
         "name": "a-token", "tokenKey": "first", "data": {"second": "{token}"},
         "metadata": {"labels": {"team": "care"}, "annotations": {"note": "x"}},
     }));
-    let mut secret = created(&before, &Minted { renew_request: Some("now".to_owned()), ..minted("t") });
+    let mut secret = created(&before, &TokenRecord { renew_request: Some("now".to_owned()), ..record("t") });
     secret.data.as_mut().unwrap().insert("theirs".to_owned(), ByteString(b"kept".to_vec()));
     secret.metadata.labels.as_mut().unwrap().insert("their/label".to_owned(), "kept".to_owned());
     let after = credential(&json!({"name": "a-token", "tokenKey": "third"}));
     let Found::Whole(stored) = read(&secret, &plan(&after)) else { panic!("found under the first of its keys") };
-    let stored = Minted { renew_request: None, ..stored };
+    let stored = TokenRecord { renew_request: None, ..stored };
     let rendering = render(&after, &plan(&after), &stored);
     let secret = patched(&secret, &rendering.to_patch(&secret).unwrap());
     let keys: Vec<_> = secret.data.as_ref().unwrap().keys().cloned().collect();
@@ -133,11 +133,11 @@ fn keys_and_names_that_are_no_longer_wanted_go_and_those_of_others_stay() {
 #[test]
 fn a_reserved_name_in_our_lists_is_not_ours_to_remove() {
     let credential = credential(&json!({"name": "a-token"}));
-    let mut secret = created(&credential, &minted("t"));
+    let mut secret = created(&credential, &record("t"));
     let lists =
         [(annotations::ALLOW, "a"), (annotations::ANNOTATIONS, "apicredential.io/allow,dropped"), ("dropped", "")];
     secret.metadata.annotations.as_mut().unwrap().extend(lists.map(|(name, text)| (name.to_owned(), text.to_owned())));
-    let patch = render(&credential, &plan(&credential), &minted("t")).to_patch(&secret).unwrap();
+    let patch = render(&credential, &plan(&credential), &record("t")).to_patch(&secret).unwrap();
     assert_eq!(patch["metadata"]["annotations"], json!({"dropped": null, annotations::ANNOTATIONS: null}));
 }
 
@@ -145,7 +145,7 @@ fn a_reserved_name_in_our_lists_is_not_ours_to_remove() {
 fn a_token_without_what_belongs_to_it_is_missing_or_broken() {
     let credential = credential(&json!({"name": "a-token"}));
     let plan = plan(&credential);
-    let whole = created(&credential, &minted("t"));
+    let whole = created(&credential, &record("t"));
     let without = |names: &[&str]| {
         let mut secret = whole.clone();
         secret.metadata.annotations.as_mut().unwrap().retain(|name, _| !names.contains(&name.as_str()));
@@ -205,7 +205,7 @@ proptest! {
             data: Some(data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone()))).collect()),
             ..Secret::default()
         };
-        let rendering = render(&credential, &plan(&credential), &minted("t0ken"));
+        let rendering = render(&credential, &plan(&credential), &record("t0ken"));
         let after = patched(&secret, &rendering.to_patch(&secret).unwrap());
         prop_assert_eq!(rendering.to_patch(&after), None);
         prop_assert_eq!(text(&after, "token"), Some("t0ken"));

@@ -12,7 +12,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::super::{Answer, Flags, Teller, Told};
+use super::super::{Answer, Flags, RenewReporter, RenewResult};
 use super::{Asked, answers};
 use crate::connect::{Cluster, Scope};
 use crate::failure::{Exit, Failure};
@@ -143,7 +143,7 @@ fn failure(code: StatusCode, message: &str) -> Response<Body> {
     response
 }
 
-async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<Told>, Failure> {
+async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<RenewResult>, Failure> {
     let cluster = Cluster::of_client(server.client(), "ns");
     let flags = Flags {
         names: vec!["a".to_owned()],
@@ -157,11 +157,11 @@ async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<Told>, Fail
     };
     let terminal = Terminal::detect();
     let asked = Asked::of(serde_json::from_value(credential(4)).unwrap());
-    let teller = Teller { flags: &flags, terminal: &terminal };
+    let teller = RenewReporter { flags: &flags, terminal: &terminal };
     answers(&cluster, &Scope::Namespace("ns".to_owned()), vec![asked], timeout, &teller).await
 }
 
-fn results(told: &[Told]) -> Vec<Answer> {
+fn results(told: &[RenewResult]) -> Vec<Answer> {
     told.iter().map(|told| told.result).collect()
 }
 
