@@ -6,10 +6,10 @@ use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use apicredential::status::EventRecord;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::DeserializeGuard;
 use kube::core::request::Request;
 use kube::{Client, Resource};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::metrics::OperatorMetrics;
@@ -30,18 +30,6 @@ use pruned::Pruned;
 /// Limit of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
 pub use apicredential::target::write_guard::WRITE_TIMEOUT as WRITE;
-
-/// All that is asked of an object after a write.
-#[derive(Deserialize)]
-struct Saved {
-    metadata: SavedMeta,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SavedMeta {
-    resource_version: String,
-}
 
 /// The calls that the operator makes, beside its watches and its lease.
 #[derive(Clone)]
@@ -109,14 +97,30 @@ impl KubeApi {
         written
     }
 
-    /// Patches a status; the patch names the uid and the resourceVersion that it is meant for. The resourceVersion
-    /// after it.
-    pub async fn patch_status(&self, namespace: &str, name: &str, patch: &Value) -> Result<String, ApiError> {
+    /// Replaces a status as a whole, if the object still has this resourceVersion. Returns the object after the write.
+    ///
+    /// A JSON Patch: to replace the resourceVersion by the same one makes a stale write fail with 409. A server-side apply
+    /// would leave conditions of others in the status.
+    ///
+    /// # Errors
+    /// `Conflict` if somebody wrote since that version.
+    pub async fn replace_status(
+        &self,
+        namespace: &str,
+        name: &str,
+        resource_version: &str,
+        status: &ApiCredentialStatus,
+    ) -> Result<DeserializeGuard<ApiCredential>, ApiError> {
+        let patch = json!([
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
+            {"op": "add", "path": "/status", "value": status},
+        ]);
         let request = Request::new(ApiCredential::url_path(&(), Some(namespace)));
-        let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::Merge(patch));
+        let patch = serde_json::from_value(patch).map_err(|_| ApiError::Rejected)?;
+        let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::<Value>::Json(patch));
         let request = request.map_err(|_| ApiError::Rejected)?;
-        let saved = bounded(READ, self.client.request::<Saved>(request)).await?;
-        Ok(saved.metadata.resource_version)
+        let written = bounded(READ, self.client.request::<Pruned<DeserializeGuard<ApiCredential>>>(request)).await?;
+        Ok(written.0)
     }
 
     /// What was said of a credential that cannot be decoded, and its resourceVersion.

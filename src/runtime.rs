@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::cli::Settings;
-use crate::controller::memory::Memory;
-use crate::controller::reconcile::{self, Context, InFlight, Operator};
+use crate::controller::context::{Context, InFlight, ReconcileSettings};
+use crate::controller::reconcile;
 use crate::controller::token_issuer::TokenIssuer;
 use crate::controller::watch::Watch;
 use crate::controller::work_queue;
@@ -32,10 +32,10 @@ use crate::provider_client::ProviderClient;
 use crate::rate_limit::{Limits, RateLimiter};
 use crate::telemetry;
 
-mod books;
+mod cache_hooks;
 mod pulse;
 
-use books::Books;
+use cache_hooks::CacheHooks;
 use pulse::{Observed, follow, pulse};
 
 /// While leading, the reconcile loop has to turn this often to count as alive; the pulse makes it turn.
@@ -97,9 +97,12 @@ struct Process {
     secrets: Client,
     wire: Arc<ProviderClient>,
     identity: String,
-    operator: Operator,
+    metrics: Metrics,
+    health: Health,
+    in_flight: InFlight,
+    session_key: Arc<[u8; 32]>,
     /// They outlive a term.
-    gates: RateLimiter<Key>,
+    limiter: RateLimiter<Key>,
     stop: channel::Receiver<bool>,
 }
 
@@ -120,13 +123,6 @@ impl Process {
         };
         let mut session_key = [0_u8; 32];
         ring::rand::SystemRandom::new().fill(&mut session_key).map_err(|_| "the system gives no random numbers")?;
-        let operator = Operator {
-            pace: settings.pace,
-            metrics: Metrics::new(),
-            health: Health::new(ALIVE),
-            pairs: InFlight::default(),
-            session_key: Arc::new(session_key),
-        };
         let stop = stop_signal().map_err(|_| "signals cannot be received")?;
         let limits = Limits {
             in_flight: (settings.concurrency / 4).max(1),
@@ -134,9 +130,21 @@ impl Process {
             burst: settings.provider.burst,
         };
         // Nobody listens before the first term.
-        let gates = RateLimiter::new(limits, mpsc::unbounded_channel().0);
+        let limiter = RateLimiter::new(limits, mpsc::unbounded_channel().0);
         let identity = identity();
-        let process = Self { settings, client, secrets, wire, identity, operator, gates, stop };
+        let process = Self {
+            settings,
+            client,
+            secrets,
+            wire,
+            identity,
+            metrics: Metrics::new(),
+            health: Health::new(ALIVE),
+            in_flight: InFlight::default(),
+            session_key: Arc::new(session_key),
+            limiter,
+            stop,
+        };
         process.listen().await?;
         Ok(process)
     }
@@ -147,7 +155,7 @@ impl Process {
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let bound = listener.local_addr().map_err(refused)?;
         info!(address = %bound, version = env!("CARGO_PKG_VERSION"), "listening");
-        let (health, metrics) = (self.operator.health.clone(), self.operator.metrics.clone());
+        let (health, metrics) = (self.health.clone(), self.metrics.clone());
         tokio::spawn(async move {
             // Until the very end: a probe that cannot connect would end a process that is ending well.
             if serve(listener, health, metrics, std::future::pending()).await.is_err() {
@@ -190,12 +198,12 @@ impl Process {
             return self.ended();
         };
         // Who is the only one goes straight from starting to leading: ready means that somebody acts.
-        let stands_by = || self.operator.health.set_ready(Readiness::StandingBy);
+        let stands_by = || self.health.set_ready(Readiness::StandingBy);
         tokio::select! {
             () = elector.acquired(stands_by) => {}
             () = stopped(&mut stop) => return TermEnd::Stopped,
         }
-        self.operator.health.set_ready(Readiness::Starting);
+        self.health.set_ready(Readiness::Starting);
         let mut lost = false;
         // The lease goes on being renewed while a stopping controller finishes what is in flight.
         let leading = self.lead(leadership, stopped(&mut stop));
@@ -203,13 +211,13 @@ impl Process {
             () = leading => {}
             () = elector.lost() => lost = true,
         }
-        self.operator.metrics.clear_credentials();
-        self.operator.metrics.machine.set_leader(false);
+        self.metrics.clear_credentials();
+        self.metrics.machine.set_leader(false);
         if !lost {
             return self.ended();
         }
         if !*stop.borrow() {
-            self.operator.health.set_ready(Readiness::StandingBy);
+            self.health.set_ready(Readiness::StandingBy);
         }
         // Nothing in flight may write any more: who is told to stop meanwhile has nothing to wait for.
         tokio::select! {
@@ -225,7 +233,7 @@ impl Process {
 
     /// Looks at credentials until `stop`, and then until what is in flight has ended or its time is up.
     async fn lead(&self, leadership: &Leadership, stop: impl Future<Output = ()>) {
-        self.operator.metrics.machine.set_leader(true);
+        self.metrics.machine.set_leader(true);
         let (wakes, context, beside) = self.controller(leadership);
         let (stopping, mut told) = channel::channel(false);
         let looker = Arc::clone(&context);
@@ -234,7 +242,7 @@ impl Process {
             self.settings.concurrency,
             move |key| reconcile::reconcile(key, Arc::clone(&looker)),
             // Something came through the queue and out again, be it the pulse.
-            || self.operator.health.record_progress(),
+            || self.health.record_progress(),
             async move {
                 let _ = told.wait_for(|stop| *stop).await;
             },
@@ -248,8 +256,8 @@ impl Process {
         };
         let ending = async {
             stop.await;
-            self.operator.health.set_ready(Readiness::ShuttingDown);
-            self.operator.pairs.stop();
+            self.health.set_ready(Readiness::ShuttingDown);
+            self.in_flight.stop();
             stopping.send_replace(true);
             let ended = async {
                 self.pairs_end().await;
@@ -265,9 +273,9 @@ impl Process {
     }
 
     async fn become_ready(&self, context: &Context) {
-        context.courier.watch.ready().await;
+        context.issuer.watch.ready().await;
         if !*self.stop.borrow() {
-            self.operator.health.set_ready(Readiness::Leading);
+            self.health.set_ready(Readiness::Leading);
         }
         let missing = crd_drift::missing_fields(&self.client).await;
         if !missing.is_empty() {
@@ -287,19 +295,17 @@ impl Process {
         let provider = &self.settings.provider;
         let (wake, woken) = mpsc::unbounded_channel::<Key>();
         let (turn, turns) = mpsc::unbounded_channel::<Key>();
-        let gates = self.gates.clone();
-        gates.begin_term(turn);
-        let memory = Arc::new(Memory::default());
-        let machine = self.operator.metrics.machine.clone();
-        let books = Books {
-            memory: Arc::clone(&memory),
-            gates: gates.clone(),
-            metrics: self.operator.metrics.clone(),
+        let limiter = self.limiter.clone();
+        limiter.begin_term(turn);
+        let machine = self.metrics.machine.clone();
+        let hooks = CacheHooks {
+            limiter: limiter.clone(),
+            metrics: self.metrics.clone(),
             allowed: provider.allowed_endpoints.clone(),
-            pace: self.settings.pace,
+            timings: self.settings.pace,
         };
-        let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, wake.clone(), books);
-        let courier = TokenIssuer {
+        let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, wake.clone(), hooks);
+        let issuer = TokenIssuer {
             cluster: KubeApi::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
             wire: Arc::clone(&self.wire),
             watch,
@@ -307,30 +313,34 @@ impl Process {
             write_deadline: self.settings.lease.duration / 2,
         };
         let context = Arc::new(Context {
-            courier,
-            gates: gates.clone(),
-            allowed: provider.allowed_endpoints.clone(),
-            memory,
-            operator: self.operator.clone(),
+            issuer,
+            limiter: limiter.clone(),
+            metrics: self.metrics.clone(),
+            in_flight: self.in_flight.clone(),
+            settings: ReconcileSettings {
+                allowed: provider.allowed_endpoints.clone(),
+                timings: self.settings.pace,
+                session_key: Arc::clone(&self.session_key),
+            },
         });
         let nothing = |()| futures::future::ready(());
         let (credentials, secrets) = (streams.credentials.for_each(nothing), streams.secrets.for_each(nothing));
-        let observed = Observed { machine, wire: Arc::clone(&self.wire), watch: Arc::clone(&context.courier.watch) };
-        let pulse = pulse(turns, wake, gates, observed);
+        let observed = Observed { machine, wire: Arc::clone(&self.wire), watch: Arc::clone(&context.issuer.watch) };
+        let pulse = pulse(turns, wake, limiter, observed);
         (woken, context, futures::future::join3(credentials, secrets, pulse).map(|_| ()))
     }
 
     async fn pairs_end(&self) {
-        while !self.operator.pairs.are_done() {
+        while !self.in_flight.are_done() {
             sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Nothing is in flight: the lease is given up at once. Otherwise it expires, and the next leader waits for that.
     async fn stop(&self, elector: Option<&mut LeaderElector>) -> ExitCode {
-        self.operator.health.set_ready(Readiness::ShuttingDown);
-        self.operator.pairs.stop();
-        if self.operator.pairs.are_done() {
+        self.health.set_ready(Readiness::ShuttingDown);
+        self.in_flight.stop();
+        if self.in_flight.are_done() {
             if let Some(elector) = elector
                 && timeout(RELEASE, elector.release()).await.is_err()
             {

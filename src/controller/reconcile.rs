@@ -1,275 +1,317 @@
-//! One look at one credential: observe → decide → exchange → deliver → report → rest.
+//! One reconcile of one ApiCredential: observe → decide → act → write the status.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use apicredential::decide::{Decision, decide};
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
+use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
-use apicredential::schedule::{self, Timings};
+use apicredential::schedule;
 use apicredential::target::render::render;
 use futures::FutureExt as _;
-use jiff::Timestamp;
-use kube::Resource as _;
 
-use crate::clock;
-use crate::controller::memory::Memory;
-use crate::controller::reconcile::look::{Blind, Round};
-use crate::controller::reconcile::sight::Sight;
-use crate::controller::token_issuer::TokenIssuer;
-use crate::controller::token_issuer::write::WriteError;
-use crate::controller::watch::held::Held;
-use crate::controller::watch::{DecodeResult, Opened};
-use crate::http_server::Health;
+use super::attempt_history::AttemptHistory;
+use super::cache::{CachedObject, Remember, Snapshot};
+use super::context::Context;
+use super::next::NextReconcile;
+use super::observe::{Observation, ObserveError, Reads, SourceRead, TargetRead};
+use super::reserve_slot::Slot;
+use super::token_issuer::write::WriteError;
+use super::{restore, status_writer};
+use crate::clock::{self, SuspendAwareInstant};
 use crate::kube_api::ApiError;
-use crate::metrics::Metrics;
-use crate::rate_limit::RateLimiter;
 
-mod attempt;
-mod check;
-mod earlier;
-mod line;
-mod look;
-mod seed;
-mod sight;
-mod tell;
-
-pub(crate) use seed::restore_pause;
-
-/// What every look works with.
-pub struct Context {
-    /// Exchanges and writes.
-    pub courier: TokenIssuer,
-    /// Who may send to which endpoint, and when.
-    pub gates: RateLimiter<Key>,
-    /// Which endpoints may be sent to at all.
-    pub allowed: AllowedEndpoints,
-    /// What is known from earlier looks.
-    pub memory: Arc<Memory>,
-    /// The operator's own pace and pulse.
-    pub operator: Operator,
-}
-
-/// The operator's own pace and pulse.
-#[derive(Clone)]
-pub struct Operator {
-    /// Delays.
-    pub pace: Timings,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// The probes.
-    pub health: Health,
-    /// What is under way.
-    pub pairs: InFlight,
-    /// Keys the memory of attempted values; drawn at start.
-    pub session_key: Arc<[u8; 32]>,
-}
-
-/// The exchanges under way, which an ending process or term waits for.
-#[derive(Clone, Default)]
-pub struct InFlight {
-    count: Arc<AtomicUsize>,
-    stopping: Arc<AtomicBool>,
-}
-
-/// One exchange under way.
-pub struct InFlightGuard(Arc<AtomicUsize>);
-
-impl InFlight {
-    /// Starts one; none once the process is about to end.
-    pub fn start(&self) -> Option<InFlightGuard> {
-        self.count.fetch_add(1, Ordering::SeqCst);
-        let pair = InFlightGuard(Arc::clone(&self.count));
-        (!self.stopping.load(Ordering::SeqCst)).then_some(pair)
-    }
-
-    /// From now on nothing starts.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether none is under way.
-    pub fn are_done(&self) -> bool {
-        self.count.load(Ordering::SeqCst) == 0
-    }
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// One look at one credential, if there is such a one, and after which time to look again even if nothing changes. Never
-/// fails: whatever goes wrong becomes a status and a time to look again.
+/// One reconcile of an ApiCredential, if it exists, and after which time to reconcile again even if nothing changes. Never
+/// fails: whatever goes wrong becomes a status and a time.
 pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
-    context.courier.watch.ready().await;
-    let held = context.courier.watch.held(&key)?;
-    reconcile_held(held, context).await
-}
-
-/// The same, of a credential as the watch delivered it.
-pub async fn reconcile_held(held: Held, context: Arc<Context>) -> Option<Duration> {
-    let object = held.open();
-    let key = Key::of(&object);
-    let uid = object.meta().uid.as_deref().unwrap_or_default();
-    if object.meta().deletion_timestamp.is_some() || !context.courier.watch.index.lives(&key, uid) {
+    let watch = &context.issuer.watch;
+    watch.ready().await;
+    let snapshot = watch.cache.snapshot(&key)?;
+    if snapshot.object.is_deleting() {
         // Nothing more is done for it, and nothing holds it back: there is no finalizer.
-        context.gates.forget(&key);
+        context.limiter.forget(&key);
         return None;
     }
     let began = clock::steady();
+    let object = snapshot.object.clone();
     // Boxed: its state is large.
-    let look = Box::pin(look_at(object, held.clone(), Arc::clone(&context)));
-    let wake = match unless_it_panics(look).await {
-        Some(wake) => wake,
-        None => {
-            tracing::error!(namespace = key.namespace(), name = key.name(), reason = %Reason::UnexpectedPanic, "a look at this credential panicked");
-            let refusal = Reason::UnexpectedPanic.into();
-            context.gates.forget(&key);
-            let _ = unless_it_panics(tell::refused(&held.open(), &context, &refusal)).await;
-            schedule::after(clock::now(), context.operator.pace.retry_base * 12)
-        }
+    let work = Box::pin(reconcile_snapshot(key.clone(), snapshot, Arc::clone(&context)));
+    let next = match unless_it_panics(work).await {
+        Some(next) => next,
+        None => after_panic(&key, &object, &context).await,
     };
-    context.operator.metrics.machine.looked(clock::steady().saturating_sub(began));
-    // A timer knows nothing of the wall clock: if that was set back just now, the way to the wake time is too long.
-    let pause = schedule::until(wake, clock::now()).min(context.operator.pace.resync);
+    context.metrics.machine.looked(clock::steady().saturating_sub(began));
+    // A timer knows nothing of the wall clock: if that was just set back, the time until the next reconcile is too long.
+    let resync = context.settings.timings.resync;
+    let pause = match next {
+        NextReconcile::At(time) => schedule::until(time, clock::now()).min(resync),
+        NextReconcile::OnChange => resync,
+    };
     Some(pause.max(Duration::from_millis(1)))
 }
 
-/// A panic ends one look, and not the process; its text is not looked at, for it may quote what was worked on.
+async fn reconcile_snapshot(key: Key, snapshot: Snapshot, context: Arc<Context>) -> NextReconcile {
+    match snapshot.object.clone() {
+        CachedObject::Decoded(credential) => Reconciliation::new(key, credential, snapshot, context).run().await,
+        CachedObject::Undecodable(meta) => {
+            context.limiter.forget(&key);
+            status_writer::report_unobserved(&key, &snapshot.object, &context, &Reason::InvalidSpec.into()).await;
+            let uid = meta.uid.clone().unwrap_or_default();
+            NextReconcile::At(schedule::resync_time(clock::now(), &uid, &context.settings.timings))
+        }
+    }
+}
+
+/// A panic ends one reconcile and not the process. Its text is not read, because it may quote secrets.
 async fn unless_it_panics<T>(work: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
-async fn look_at(object: DecodeResult, held: Held, context: Arc<Context>) -> Timestamp {
-    if object.0.is_err() {
-        context.gates.forget(&Key::of(&object));
-        tell::refused(&object, &context, &Reason::InvalidSpec.into()).await;
-    }
-    match object.0 {
-        Ok(credential) => Round::run(Opened { held, credential: Arc::new(credential) }, context).await,
-        Err(undecodable) => {
-            schedule::resync_time(clock::now(), &undecodable.metadata.uid.unwrap_or_default(), &context.operator.pace)
+async fn after_panic(key: &Key, object: &CachedObject, context: &Context) -> NextReconcile {
+    let (namespace, name) = (key.namespace(), key.name());
+    tracing::error!(namespace, name, reason = %Reason::UnexpectedPanic, "the reconcile of this ApiCredential panicked");
+    context.limiter.forget(key);
+    let refusal = Reason::UnexpectedPanic.into();
+    let _ = unless_it_panics(status_writer::report_unobserved(key, object, context, &refusal)).await;
+    NextReconcile::after(clock::now(), context.settings.timings.retry_base * 12)
+}
+
+/// How a reconcile ended, and when the next one is due if nothing changes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It acted on all that it observed.
+    Settled(NextReconcile),
+    /// It left something undone: the next reconcile observes again, even if nothing changes.
+    Unsettled(NextReconcile),
+    /// It waits in the queue of its endpoint: its turn may come before anything changes.
+    Queued(NextReconcile),
+}
+
+impl Outcome {
+    fn next(self) -> NextReconcile {
+        match self {
+            Self::Settled(next) | Self::Unsettled(next) | Self::Queued(next) => next,
         }
     }
 }
 
-/// How many steps one look takes at most: a repair, a check, a read of the source, a conflict.
+/// What follows from a repair or a check.
+pub(super) enum Step {
+    /// Observe again, by these reads.
+    Observe(Reads),
+    /// The reconcile ends.
+    End(Outcome),
+}
+
+/// One reconcile, from its begin to its end.
+pub(super) struct Reconciliation {
+    pub(super) context: Arc<Context>,
+    pub(super) key: Key,
+    pub(super) credential: Arc<ApiCredential>,
+    /// The spec, parsed. An invalid one is reported and nothing else is done.
+    pub(super) plan: Result<Arc<Plan>, Refusal>,
+    /// What the cache had when it began.
+    pub(super) snapshot: Snapshot,
+    /// The status that the operator reported last; `None` while that is what the API server had at the begin of the term.
+    pub(super) reported: Option<Arc<ApiCredentialStatus>>,
+    pub(super) history: AttemptHistory,
+    began: SuspendAwareInstant,
+}
+
+/// How many steps one reconcile takes at most: a repair, a check, a read of the source, a conflict.
 const STEPS: usize = 7;
 
-impl Round {
-    /// Looks, decides and acts; when to look again.
-    async fn run(opened: Opened, context: Arc<Context>) -> Timestamp {
-        let mut round = match Round::begin(opened, context) {
-            Ok(round) => round,
-            Err(unchanged) => return unchanged,
-        };
-        let mut due = match round.reserve_slot() {
-            Some(wake) => wake,
-            None => round.steps().await,
-        };
-        if round.memory.status_unsaved {
-            due = due.min(round.after_failed_write());
-        }
-        let now = clock::now();
-        // Whatever it waits for, the end of its token has to be told of.
-        let ends = round.status().token.and_then(|token| token.expiration_time).map(|time| time.0);
-        let due = due.min(ends.filter(|ends| *ends > now).unwrap_or(Timestamp::MAX));
-        let resync = schedule::resync_time(now, &round.uid, &round.context.operator.pace);
-        round.end(due);
-        due.min(resync)
+impl Reconciliation {
+    fn new(key: Key, credential: Arc<ApiCredential>, snapshot: Snapshot, context: Arc<Context>) -> Self {
+        let plan = Plan::parse(&credential.spec, &context.settings.allowed).map(Arc::new);
+        let reported = snapshot.reported_status.clone();
+        let history = snapshot.history.clone().unwrap_or_default();
+        Self { context, key, credential, plan, snapshot, reported, history, began: SuspendAwareInstant::now() }
     }
 
-    async fn steps(&mut self) -> Timestamp {
+    async fn run(mut self) -> NextReconcile {
+        match self.snapshot.planned {
+            Some((began, next)) if !self.snapshot.is_dirty && self.is_up_to_date(began, next) => {
+                // A resync finds that nothing changed, and sends nothing.
+                return self.or_resync(next);
+            }
+            None => {
+                if let Some(next) = restore::from_status(&mut self)
+                    && self.is_up_to_date(self.began, next)
+                {
+                    return self.finish(Outcome::Settled(next));
+                }
+            }
+            Some(_) => {}
+        }
+        // From here on it counts as changed until it settles, so that a panic or an error needs no exit of its own.
+        self.context.issuer.watch.cache.begin(&self.key, &mut self.snapshot);
+        let outcome = match self.reserve_slot() {
+            Slot::Later(next) => Outcome::Queued(next),
+            Slot::Free => self.steps().await,
+        };
+        let outcome = self.or_sooner(outcome);
+        self.finish(outcome)
+    }
+
+    /// Whether nothing is due that the reconcile which began then planned, and the cache can be trusted.
+    fn is_up_to_date(&self, began: SuspendAwareInstant, next: NextReconcile) -> bool {
+        !self.has_pending_status()
+            && next.is_after(clock::now())
+            && !began.is_set_back()
+            && self.context.issuer.watch.is_healthy()
+    }
+
+    async fn steps(&mut self) -> Outcome {
+        let mut reads = Reads::default();
         for _step in 0..STEPS {
-            let sight = match self.look().await {
-                Ok(sight) => sight,
-                Err(blind) => return self.blind(blind).await,
+            let observation = match self.observe(&mut reads).await {
+                Ok(observation) => observation,
+                Err(error) => return self.report_api_error(error).await,
             };
-            match decide(&sight.facts, clock::now()) {
+            let step = match decide(&observation.facts, clock::now()) {
                 Decision::Idle(time) => {
-                    self.tell(sight.findings(self)).await;
-                    return time.unwrap_or(Timestamp::MAX);
+                    self.write_status(self.status_input(&observation)).await;
+                    return Outcome::Settled(time.into());
                 }
                 Decision::Wait(_cause, time) => {
-                    self.tell(sight.findings(self)).await;
-                    return time.min(sight.expiry());
+                    self.write_status(self.status_input(&observation)).await;
+                    return Outcome::Settled(NextReconcile::At(time).or_earlier(observation.expiry()));
                 }
-                Decision::Reject(refusal) => return self.refuse(&sight, refusal).await,
-                Decision::Repair => {
-                    if let Some(wake) = self.repair(&sight).await {
-                        return wake;
-                    }
+                Decision::Reject(refusal) => return self.reject(&observation, refusal).await,
+                Decision::Repair => self.repair(&observation).await,
+                Decision::Check => Step::Observe(Box::pin(self.verify(&observation)).await),
+                Decision::Exchange(_) if observation.values.is_none() => {
+                    Step::Observe(Reads { source: SourceRead::Always, ..reads.with_target(observation.secret) })
                 }
-                Decision::Check => Box::pin(self.check(&sight)).await,
-                Decision::Exchange(_) if sight.values.is_none() => {
-                    self.read_source = true;
-                    self.fresh_target = sight.secret;
-                }
-                Decision::Exchange(cause) => return Box::pin(self.exchange(sight, cause)).await,
+                Decision::Exchange(cause) => return Box::pin(self.exchange(observation, cause)).await,
+            };
+            match step {
+                Step::Observe(again) => reads = again,
+                Step::End(outcome) => return outcome,
             }
         }
-        schedule::after(clock::now(), self.context.operator.pace.retry_base)
+        Outcome::Unsettled(self.after_retry_base(1))
     }
 
-    /// A refusal waits for a watch event, else it is looked at again after a flat delay.
-    async fn refuse(&mut self, sight: &Sight, refusal: Refusal) -> Timestamp {
-        if self.is_namespace_going(sight, &refusal).await {
-            self.glance_is_void();
-        } else {
-            self.tell(sight.findings(self).refused(refusal)).await;
+    /// Some things are due whatever the reconcile waits for: another try to write a status, and the end of the token, which
+    /// is reported.
+    fn or_sooner(&mut self, outcome: Outcome) -> Outcome {
+        let mut next = outcome.next();
+        if self.has_pending_status() {
+            next = next.or_earlier(self.after_failed_write());
         }
-        schedule::after(clock::now(), self.context.operator.pace.retry_base * 12).min(sight.expiry())
-    }
-
-    /// The API server did not let us look. Where the target was not seen, what the status says of it may still be so.
-    async fn blind(&mut self, Blind { fault, sight }: Blind) -> Timestamp {
-        let retry = schedule::after(clock::now(), self.context.operator.pace.retry_base * 12);
-        self.glance_is_void();
-        if fault == ApiError::NamespaceTerminating {
-            return retry;
+        let now = clock::now();
+        let ends = self.status().token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
+        next = next.or_earlier(ends.filter(|ends| *ends > now).into());
+        match outcome {
+            Outcome::Settled(_) => Outcome::Settled(next),
+            Outcome::Unsettled(_) => Outcome::Unsettled(next),
+            Outcome::Queued(_) => Outcome::Queued(next),
         }
-        let seen = sight.as_ref().map(|sight| sight.findings(self));
-        let findings = seen.unwrap_or_else(|| self.findings_from_status());
-        self.tell(findings.refused(fault.reason().into())).await;
-        sight.map_or(retry, |sight| retry.min(sight.expiry()))
     }
 
-    /// Writes our part again; none means: look again at once.
-    async fn repair(&mut self, sight: &Sight) -> Option<Timestamp> {
-        let (Some(plan), Some(current), Some(stored)) = (&sight.plan, &sight.secret, &sight.record) else {
-            return Some(schedule::after(clock::now(), self.context.operator.pace.retry_base));
+    /// Keeps what was learned for the next reconcile, and says when that is due.
+    fn finish(mut self, outcome: Outcome) -> NextReconcile {
+        if !matches!(outcome, Outcome::Queued(_)) {
+            // A place in a queue that this reconcile did not need again is given back.
+            self.history.waits_since = None;
+            self.context.limiter.forget(&self.key);
+        }
+        let remember = Remember {
+            began: self.began,
+            next: outcome.next(),
+            is_settled: matches!(outcome, Outcome::Settled(_)),
+            reported_status: self.reported.clone(),
+            history: std::mem::take(&mut self.history),
         };
-        let written = self.context.courier.repair(&self.credential, plan, stored, current).await;
-        let fault = match written {
+        if !self.context.issuer.watch.cache.finish(&self.key, &self.snapshot, remember) {
+            // It was deleted meanwhile: nothing may stay behind.
+            self.context.metrics.remove_credential(&self.key);
+        }
+        self.or_resync(outcome.next())
+    }
+
+    fn or_resync(&self, next: NextReconcile) -> NextReconcile {
+        let resync = schedule::resync_time(clock::now(), self.uid(), &self.context.settings.timings);
+        next.or_earlier(NextReconcile::At(resync))
+    }
+
+    /// A refusal waits for a change, else it is observed again after a flat delay.
+    async fn reject(&mut self, observation: &Observation, refusal: Refusal) -> Outcome {
+        let next = self.after_retry_base(12).or_earlier(observation.expiry());
+        if self.is_namespace_terminating(&refusal).await {
+            return Outcome::Unsettled(next);
+        }
+        self.write_status(self.status_input(observation).refused(refusal)).await;
+        Outcome::Settled(next)
+    }
+
+    /// The API server did not let us read. Where the target was not seen, what the status reports of it may still be so.
+    async fn report_api_error(&mut self, ObserveError { error, observation }: ObserveError) -> Outcome {
+        let retry = self.after_retry_base(12);
+        if error == ApiError::NamespaceTerminating {
+            return Outcome::Unsettled(retry);
+        }
+        let seen = observation.as_ref().map(|observation| self.status_input(observation));
+        let input = seen.unwrap_or_else(|| self.status_input_from_status());
+        self.write_status(input.refused(error.reason().into())).await;
+        Outcome::Unsettled(observation.map_or(retry, |observation| retry.or_earlier(observation.expiry())))
+    }
+
+    /// Writes our part of the Secret again, from the token in it.
+    async fn repair(&mut self, observation: &Observation) -> Step {
+        let (Ok(plan), Some(current), Some(record)) = (self.plan.clone(), &observation.secret, &observation.record)
+        else {
+            return Step::End(Outcome::Unsettled(self.after_retry_base(1)));
+        };
+        let error = match self.context.issuer.repair(&self.credential, &plan, record, current).await {
             Ok(secret) => {
                 tracing::info!(
                     namespace = self.key.namespace(),
                     name = self.key.name(),
-                    "the Secret was put right from the token in it"
+                    "the target Secret was repaired from the token in it"
                 );
-                let failed = self.memory.failed_writes;
-                self.remember_write(&secret);
-                render(&self.credential, plan, stored).to_patch(&secret)?;
-                // Something in between changes what is written: putting it right again would go on for ever.
-                self.memory.failed_writes = failed;
-                self.tell(sight.findings(self).refused(Reason::TargetWriteRejected.into())).await;
-                return Some(self.after_failed_write());
+                let failed = self.history.failed_writes;
+                self.history.note_write(&secret);
+                if render(&self.credential, &plan, record).to_patch(&secret).is_none() {
+                    return Step::Observe(Reads { target: TargetRead::Known(Box::new(secret)), ..Reads::default() });
+                }
+                // Something changes what is written. To repair it again would go on for ever.
+                self.history.failed_writes = failed;
+                self.write_status(self.status_input(observation).refused(Reason::TargetWriteRejected.into())).await;
+                return Step::End(Outcome::Settled(self.after_failed_write()));
             }
-            Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound)) => return None,
-            Err(WriteError::Api(fault)) => fault,
+            Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound)) => return Step::Observe(Reads::default()),
+            Err(WriteError::Api(error)) => error,
             Err(WriteError::NotAllowed | WriteError::TooLate | WriteError::Expired) => {
-                self.glance_is_void();
-                return Some(schedule::after(clock::now(), self.context.operator.pace.retry_base));
+                return Step::End(Outcome::Unsettled(self.after_retry_base(1)));
             }
         };
-        self.glance_is_void();
-        self.tell(sight.findings(self).refused(fault.reason().into())).await;
-        Some(self.after_failed_write())
+        self.write_status(self.status_input(observation).refused(error.reason().into())).await;
+        Step::End(Outcome::Unsettled(self.after_failed_write()))
+    }
+
+    /// After this multiple of `--retry-base`.
+    pub(super) fn after_retry_base(&self, multiple: u32) -> NextReconcile {
+        NextReconcile::after(clock::now(), self.context.settings.timings.retry_base * multiple)
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        self.credential.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The status that counts: what was reported in this term, else what the API server has.
+    pub(super) fn status(&self) -> &ApiCredentialStatus {
+        self.reported.as_ref().unwrap_or(&self.snapshot.stored_status)
+    }
+
+    /// Whether the API server lacks the status that was reported last: it could not be written, or somebody else changed it.
+    pub(super) fn has_pending_status(&self) -> bool {
+        self.reported.as_ref().is_some_and(|reported| *reported != self.snapshot.stored_status)
     }
 }
 
@@ -278,9 +320,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_ends_one_look_and_nothing_else() {
+    async fn a_panic_ends_one_reconcile_and_nothing_else() {
         assert_eq!(unless_it_panics(async { 7 }).await, Some(7));
-        assert_eq!(unless_it_panics(async { panic!("in the look") }).await, None::<i32>);
+        assert_eq!(unless_it_panics(async { panic!("in the reconcile") }).await, None::<i32>);
         // An exchange runs in a task of its own, and hands its panic on.
         let exchange = async {
             match tokio::spawn(async { panic!("in the exchange") }).await {

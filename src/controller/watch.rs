@@ -1,61 +1,41 @@
-//! The watches: which change wakes which credential, and what the watches last said.
+//! The watches: they keep the [`Cache`] and enqueue the ApiCredentials for which something changed.
 //!
-//! They may say that *nothing changed*, never *what to do*: Secret data is never cached, and a credential that is
-//! woken looks at the live objects.
+//! ApiCredentials are watched as a whole, Secrets as metadata only and by label: one watch for source Secrets, one for
+//! target Secrets.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apicredential::annotations;
-use apicredential::api::ApiCredential;
 use apicredential::object_key::Key;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use kube::{Client, Resource};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::SuspendAwareInstant;
-use crate::controller::memory::Stored;
+use crate::controller::cache::{Cache, DecodeResult, Effects, Origin, SecretRole};
 use crate::controller::watch::changes::{Change, changes};
-use crate::controller::watch::held::Held;
-use crate::controller::watch::index::{Index, Seen};
 use crate::kube_api::pruned::Pruned;
 
 mod changes;
-pub mod held;
-pub mod index;
-mod version;
 
-pub use version::Version;
-
-/// A credential as the watch delivers it; one that cannot be decoded must not stop the others.
-pub type DecodeResult = DeserializeGuard<ApiCredential>;
-/// A credential that was taken out of the store to be looked at.
-#[derive(Clone)]
-pub struct Opened {
-    /// As the store has it.
-    pub held: Held,
-    /// The same.
-    pub credential: Arc<ApiCredential>,
-}
-
-/// How long after its last error a watch counts as broken: a broken one repeats its error sooner than that, after 30 s and
-/// as much again for the jitter.
+/// How long after its last error a watch counts as broken. A broken watch repeats its error sooner than that: after at most
+/// 30 s, and as much again for the jitter.
 const ERROR_SHADOW: Duration = Duration::from_secs(90);
 /// How long the API server lets one watch request live.
 const WATCH_SECONDS: u32 = 200;
 const PAGE: u32 = 100;
 
-/// What became of one stream.
+/// The state of one stream.
 #[derive(Default)]
 struct StreamHealth {
     listed: bool,
     failed: Option<SuspendAwareInstant>,
-    /// There is no right to list or watch it.
+    /// The permission to list or watch is missing.
     forbidden: bool,
 }
 
@@ -69,35 +49,26 @@ impl StreamHealth {
     }
 }
 
-/// Who hears of credentials before anything else is done about them.
-pub trait Listener: Send + 'static {
-    /// One of the first list.
-    fn found(&self, object: &DecodeResult);
-    /// One of which the store is about to take another version.
-    fn changing(&self, before: &Held, now: &DecodeResult);
-    /// One that the store has now.
-    fn stored(&self, now: &DecodeResult);
-    /// One that is no more, by its uid.
-    fn gone(&self, key: &Key, uid: &str);
+/// Learns of ApiCredentials that are in the first list, and of those that are gone.
+pub trait CacheObserver: Send + 'static {
+    /// One of the first list, before anything is done about it.
+    fn on_initial(&self, object: &DecodeResult);
+    /// One that no longer exists.
+    fn on_delete(&self, key: &Key);
 }
 
-/// Nobody hears.
-impl Listener for () {
-    fn found(&self, _object: &DecodeResult) {}
+/// Nobody learns of them.
+impl CacheObserver for () {
+    fn on_initial(&self, _object: &DecodeResult) {}
 
-    fn changing(&self, _before: &Held, _now: &DecodeResult) {}
-
-    fn stored(&self, _now: &DecodeResult) {}
-
-    fn gone(&self, _key: &Key, _uid: &str) {}
+    fn on_delete(&self, _key: &Key) {}
 }
 
 /// The watches of one term as leader.
 pub struct Watch {
-    /// What they last said.
-    pub index: Index,
-    store: Mutex<HashMap<Key, Held>>,
-    wakes: mpsc::UnboundedSender<Key>,
+    /// What they last showed.
+    pub cache: Cache,
+    queue: mpsc::UnboundedSender<Key>,
     credentials: Mutex<Vec<StreamHealth>>,
     secrets: Mutex<Vec<StreamHealth>>,
     ready: watch::Sender<bool>,
@@ -105,19 +76,19 @@ pub struct Watch {
 
 /// What has to be polled for the watches to go on. Neither ends.
 pub struct Streams {
-    /// Keeps the credentials.
+    /// Keeps the ApiCredentials in the cache.
     pub credentials: BoxStream<'static, ()>,
-    /// Keeps the Secrets' part of the index.
+    /// Keeps the Secrets in the cache.
     pub secrets: BoxStream<'static, ()>,
 }
 
 impl Watch {
-    /// Starts to watch these namespaces; all, if none is named. Who has to be looked at is sent to `wakes`.
+    /// Starts to watch these namespaces; all, if none is named. Keys to reconcile are sent to `queue`.
     pub fn start(
         client: &Client,
         namespaces: &[String],
-        wakes: mpsc::UnboundedSender<Key>,
-        listener: impl Listener,
+        queue: mpsc::UnboundedSender<Key>,
+        observer: impl CacheObserver,
     ) -> (Arc<Self>, Streams) {
         let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
             vec![None]
@@ -126,68 +97,49 @@ impl Watch {
         };
         let healths = |count: usize| Mutex::new((0..count).map(|_| StreamHealth::default()).collect::<Vec<_>>());
         let watch = Arc::new(Self {
-            index: Index::default(),
-            store: Mutex::default(),
-            wakes,
+            cache: Cache::default(),
+            queue,
             credentials: healths(scopes.len()),
             secrets: healths(scopes.len() * 2),
             ready: watch::Sender::new(false),
         });
         let streams = Streams {
-            credentials: Arc::clone(&watch).credentials(client, &scopes, listener),
+            credentials: Arc::clone(&watch).credentials(client, &scopes, observer),
             secrets: Arc::clone(&watch).secrets(client, &scopes),
         };
         (watch, streams)
     }
 
-    /// A credential as the watch delivered it last.
-    pub fn held(&self, key: &Key) -> Option<Held> {
-        self.store().get(key).cloned()
-    }
-
-    fn store(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the store has of a credential now; `opened` is one that it had.
-    pub fn stored(&self, key: &Key, opened: &Opened) -> Stored {
-        let Some(now) = self.held(key) else { return Stored::default() };
-        let status = if now.is(&opened.held) {
-            opened.credential.status.clone()
-        } else {
-            now.open().0.ok().and_then(|credential| credential.status)
-        };
-        Stored { version: now.version, status }
-    }
-
-    /// Wakes a credential.
-    pub fn wake(&self, key: &Key) {
+    /// Enqueues an ApiCredential.
+    pub fn enqueue(&self, key: &Key) {
         // The receiver is gone only when the term as leader has ended.
-        let _ = self.wakes.send(key.clone());
+        let _ = self.queue.send(key.clone());
     }
 
-    /// Wakes every other credential that names this target.
-    pub fn wake_rivals(&self, target: &Key, except: &str) {
-        for key in self.index.credentials_of_target(target) {
-            if key.name() != except {
-                self.wake(&key);
-            }
-        }
+    /// Enqueues those for which something changed.
+    pub fn enqueue_all(&self, effects: &Effects) {
+        effects.enqueue.iter().for_each(|key| self.enqueue(key));
     }
 
-    /// Returns once every list was read, or has failed once: without the right to watch Secrets, live reads serve.
-    /// At least one list of credentials was read.
+    /// Enqueues every other ApiCredential that names this target.
+    pub fn enqueue_rivals(&self, target: &Key, except: &Key) {
+        let rivals = self.cache.named_by(SecretRole::Target, target);
+        rivals.iter().filter(|key| *key != except).for_each(|key| self.enqueue(key));
+    }
+
+    /// Returns once every list was read, or has failed once: without the permission to watch Secrets, live reads serve.
+    /// At least one list of ApiCredentials was read.
     pub async fn ready(&self) {
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
-    /// Whether what the Secret watches last said can be trusted.
-    pub fn healthy(&self) -> bool {
+    /// Whether what the Secret watches last showed can be trusted.
+    pub fn is_healthy(&self) -> bool {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         secrets.iter().all(|health| health.listed && health.failed.is_none_or(|mark| mark.elapsed() > ERROR_SHADOW))
     }
 
-    /// Whether each kind is watched; none where there is no right to.
+    /// Whether each kind is watched. `None` where the permission is missing.
     pub fn states(&self) -> [(&'static str, Option<bool>); 3] {
         let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +154,7 @@ impl Watch {
         self: Arc<Self>,
         client: &Client,
         scopes: &[Option<&str>],
-        listener: impl Listener,
+        observer: impl CacheObserver,
     ) -> BoxStream<'static, ()> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
@@ -210,85 +162,94 @@ impl Watch {
             let stream = changes(move || watcher(api.clone(), config()));
             all.push(stream.map(move |change| (number, change)).boxed());
         }
-        all.map(move |(number, change)| self.credential(number, change, &listener)).boxed()
+        let mut lists = vec![0; scopes.len()];
+        all.map(move |(number, change)| {
+            if let Some(list) = lists.get_mut(number) {
+                self.on_credential(number, list, change, &observer);
+            }
+        })
+        .boxed()
     }
 
-    fn credential(&self, number: usize, change: Change<Pruned<DecodeResult>>, listener: &impl Listener) {
-        match change {
+    fn on_credential(
+        &self,
+        number: usize,
+        list: &mut u64,
+        change: Change<Pruned<DecodeResult>>,
+        observer: &impl CacheObserver,
+    ) {
+        let (key, effects) = match change {
+            Change::ListBegins => {
+                *list = self.cache.begin_list();
+                return;
+            }
+            Change::Listed(key, Pruned(object)) => {
+                if !self.has_listed(number) {
+                    observer.on_initial(&object);
+                }
+                let effects = self.cache.apply(&key, object, Origin::List(*list));
+                (key, effects)
+            }
             Change::Applied(key, Pruned(object)) => {
-                if !self.lists(number) {
-                    listener.found(&object);
-                }
-                let (held, before) = (Held::of(&object), self.held(&key));
-                if let Some(uid) = self.index.uid(&key)
-                    && object.meta().uid.as_deref() != Some(&*uid)
-                {
-                    // Deleted and created anew while no watch ran.
-                    listener.gone(&key, &uid);
-                }
-                let version = held.version;
-                if let Some(before) = &before {
-                    listener.changing(before, &object);
-                }
-                self.store().insert(key.clone(), held);
-                listener.stored(&object);
-                let is_put_back =
-                    before.and_then(|before| before.version).zip(version).is_some_and(|(before, now)| now < before);
-                if self.applied(&key, &object) || is_put_back {
-                    self.wake(&key);
-                }
+                let effects = self.cache.apply(&key, object, Origin::Watch);
+                (key, effects)
             }
-            Change::Gone(key) => {
-                self.store().remove(&key);
-                if let Some((uid, target)) = self.index.remove_credential(&key) {
-                    listener.gone(&key, &uid);
-                    self.wake_rivals(&target, key.name());
-                }
+            Change::Deleted(key, _) | Change::Unlisted(key) => {
+                let effects = self.cache.remove(&key);
+                (key, effects)
             }
-            Change::Listed => {
+            Change::ListEnds => {
                 mark(&self.credentials, number, |health| *health = StreamHealth::listed());
-                self.check_ready();
+                return self.check_ready();
             }
             Change::Failed { forbidden } => {
                 mark(&self.credentials, number, |health| health.fail(forbidden));
-                self.check_ready();
+                return self.check_ready();
             }
+        };
+        if effects.deleted.is_some() {
+            observer.on_delete(&key);
         }
-    }
-
-    /// Takes a credential into the index; whether it has to be looked at.
-    fn applied(&self, key: &Key, object: &DecodeResult) -> bool {
-        let (changed, ended) = self.index.apply_credential(key, object);
-        for target in ended {
-            self.wake_rivals(&target, key.name());
-        }
-        changed
+        self.enqueue_all(&effects);
     }
 
     fn secrets(self: Arc<Self>, client: &Client, scopes: &[Option<&str>]) -> BoxStream<'static, ()> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
-            for (offset, label) in [annotations::SOURCE, annotations::MANAGED].into_iter().enumerate() {
+            let roles = [(annotations::SOURCE, SecretRole::Source), (annotations::MANAGED, SecretRole::Target)];
+            for (offset, (label, role)) in roles.into_iter().enumerate() {
                 let api = scoped::<Pruned<PartialObjectMeta<Secret>>>(client, *scope);
                 let stream = changes(move || watcher(api.clone(), config().labels(label)));
-                let place = (number * 2 + offset, label == annotations::SOURCE);
-                all.push(stream.map(move |change| (place, change)).boxed());
+                let number = number * 2 + offset;
+                all.push(stream.map(move |change| (number, role, change)).boxed());
             }
         }
-        all.map(move |((number, is_source), change)| self.secret(number, is_source, change)).boxed()
+        let mut lists = vec![0; scopes.len() * 2];
+        all.map(move |(number, role, change)| {
+            if let Some(list) = lists.get_mut(number) {
+                self.on_secret(number, role, list, change);
+            }
+        })
+        .boxed()
     }
 
-    fn secret(&self, number: usize, is_source: bool, change: Change<Pruned<PartialObjectMeta<Secret>>>) {
-        let (key, changed) = match change {
-            Change::Applied(key, Pruned(object)) => {
-                let changed = self.index.see(is_source, &key, Seen::of(&object));
-                (key, changed)
+    fn on_secret(
+        &self,
+        number: usize,
+        role: SecretRole,
+        list: &mut u64,
+        change: Change<Pruned<PartialObjectMeta<Secret>>>,
+    ) {
+        let effects = match change {
+            Change::ListBegins => {
+                *list = self.cache.begin_list();
+                return;
             }
-            Change::Gone(key) => {
-                let changed = self.index.see_gone(is_source, &key);
-                (key, changed)
-            }
-            Change::Listed => {
+            Change::Listed(key, Pruned(object)) => self.cache.apply_secret(role, &key, &object, Origin::List(*list)),
+            Change::Applied(key, Pruned(object)) => self.cache.apply_secret(role, &key, &object, Origin::Watch),
+            Change::Deleted(key, Pruned(object)) => self.cache.remove_secret(role, &key, &object),
+            Change::Unlisted(key) => self.cache.remove_unlisted_secret(role, &key, *list),
+            Change::ListEnds => {
                 mark(&self.secrets, number, |health| *health = StreamHealth::listed());
                 return self.check_ready();
             }
@@ -297,16 +258,14 @@ impl Watch {
                 return self.check_ready();
             }
         };
-        // During the first list nobody has looked at anything yet.
-        if changed && *self.ready.borrow() {
-            for credential in self.index.credentials_of(is_source, &key) {
-                self.wake(&credential);
-            }
+        // During the first list nothing has been reconciled yet.
+        if *self.ready.borrow() {
+            self.enqueue_all(&effects);
         }
     }
 
-    /// Whether the first list of this scope's credentials is complete.
-    fn lists(&self, number: usize) -> bool {
+    /// Whether the first list of this scope's ApiCredentials is complete.
+    fn has_listed(&self, number: usize) -> bool {
         let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
         credentials.get(number).is_some_and(|health| health.listed)
     }

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use apicredential::api::ApiCredential;
 use apicredential::endpoint::AllowedEndpoints;
+use apicredential::object_key::Key;
 use apicredential::schedule::Timings;
 use apicredential_operator::clock;
-use apicredential_operator::controller::memory::{Memory, Stored};
-use apicredential_operator::controller::reconcile::{Context, InFlight, Operator, reconcile_held};
+use apicredential_operator::controller::cache::{DecodeResult, Origin};
+use apicredential_operator::controller::context::{Context, InFlight, ReconcileSettings};
+use apicredential_operator::controller::next::NextReconcile;
+use apicredential_operator::controller::reconcile::reconcile;
 use apicredential_operator::controller::token_issuer::TokenIssuer;
-use apicredential_operator::controller::watch::held::Held;
-use apicredential_operator::controller::watch::{DecodeResult, Watch};
-use apicredential_operator::http_server::Health;
+use apicredential_operator::controller::watch::Watch;
 use apicredential_operator::kube_api::KubeApi;
 use apicredential_operator::lease::Leadership;
 use apicredential_operator::metrics::Metrics;
@@ -23,6 +24,7 @@ use apicredential_operator::provider_client::ProviderClient;
 use apicredential_operator::provider_client::transport::Transport;
 use apicredential_operator::rate_limit::{Limits, RateLimiter};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -61,7 +63,7 @@ async fn look(server: &Server) {
         let began = clock::now();
         let calls = first.round(server).await;
         if calls.is_empty() {
-            due = first.context.memory.recall(stage::UID, Stored::default).and_then(|memory| memory.due);
+            due = first.due(server);
             assert!(due.is_none_or(|due| due > began), "a hot loop: nothing to do, and due at {due:?}, before {began}");
             break;
         }
@@ -90,28 +92,28 @@ impl Term {
                 _ = streams.secrets.next() => {}
             }
         }
-        let courier = TokenIssuer {
+        let issuer = TokenIssuer {
             cluster: KubeApi::new(client.clone(), client, "fuzz", Metrics::new().machine),
             wire: wire(),
             watch,
             leadership: Leadership::always(),
             write_deadline: Duration::from_secs(30),
         };
-        let operator = Operator {
-            pace: Timings {
-                retry_base: Duration::from_secs(5),
-                min_renewal_interval: Duration::from_secs(30),
-                resync: Duration::from_secs(600),
-            },
-            metrics: Metrics::new(),
-            health: Health::new(Duration::from_secs(60)),
-            pairs: InFlight::default(),
-            session_key: Arc::new([7; 32]),
+        let timings = Timings {
+            retry_base: Duration::from_secs(5),
+            min_renewal_interval: Duration::from_secs(30),
+            resync: Duration::from_secs(600),
         };
         let limits = Limits { in_flight: 16, rate_per_second: 0.0, burst: 1 };
         let (turn, _) = unbounded_channel();
-        let (gates, memory) = (RateLimiter::new(limits, turn), Arc::new(Memory::default()));
-        Self { context: Arc::new(Context { courier, gates, allowed: allowed(), memory, operator }) }
+        let context = Context {
+            issuer,
+            limiter: RateLimiter::new(limits, turn),
+            metrics: Metrics::new(),
+            in_flight: InFlight::default(),
+            settings: ReconcileSettings { allowed: allowed(), timings, session_key: Arc::new([7; 32]) },
+        };
+        Self { context: Arc::new(context) }
     }
 
     /// One look, held against what was there before; what it wrote and said.
@@ -122,7 +124,9 @@ impl Term {
         });
         let exchanges = self.exchanges();
         let object: DecodeResult = serde_json::from_value(before.clone()).expect("any object with metadata is taken");
-        reconcile_held(Held::of(&object), Arc::clone(&self.context)).await;
+        let key = Key::of(&object);
+        self.context.issuer.watch.cache.apply(&key, object, Origin::Watch);
+        reconcile(key, Arc::clone(&self.context)).await;
         let calls = server.with(|state| {
             assert!(state.strays.is_empty(), "stray requests: {:?}", state.strays);
             std::mem::take(&mut state.calls)
@@ -131,9 +135,19 @@ impl Term {
         calls
     }
 
+    /// When the next reconcile is due, if a time is.
+    fn due(&self, server: &Server) -> Option<Timestamp> {
+        let object: DecodeResult = server.with(|state| serde_json::from_value(state.credential.clone()).ok())?;
+        let planned = self.context.issuer.watch.cache.snapshot(&Key::of(&object))?.planned;
+        match planned?.1 {
+            NextReconcile::At(time) => Some(time),
+            NextReconcile::OnChange => None,
+        }
+    }
+
     /// Requests to providers so far.
     fn exchanges(&self) -> u64 {
-        let text = self.context.operator.metrics.encode();
+        let text = self.context.metrics.encode();
         let counts = text.lines().filter(|line| line.starts_with("apicredential_exchanges_total{"));
         counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }

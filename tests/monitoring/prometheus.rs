@@ -100,8 +100,7 @@ impl Prometheus {
     /// What an expression returned at any second since the start.
     pub async fn ever(&self, expression: &str) -> Result<Vec<Value>, String> {
         let [start, end] = [self.started, clock::now()].map(|time| time.as_second().to_string());
-        self.ask("query_range", &[("query", expression), ("start", &start), ("end", &end), ("step", "1")])
-            .await
+        self.ask("query_range", &[("query", expression), ("start", &start), ("end", &end), ("step", "1")]).await
     }
 
     /// Whether an expression returned a number at any second since the start; nothing divided by nothing is none.

@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod object_key;
 pub mod plan;
 pub mod reason;
+pub mod revision;
 
 pub mod decide;
 pub mod providers;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use apicredential::api::ApiCredential;
+use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule::Expiry;
@@ -108,18 +109,22 @@ impl TokenIssuer {
     ) -> Result<Secret, WriteError> {
         let rendering = render(credential, plan, record);
         let namespace = credential.namespace().unwrap_or_default();
+        let call = self.watch.cache.begin_call();
         // Nothing is awaited between this check and the write itself.
         write_guard::before_write(record.expiry, &self.moment(mark))?;
-        match target {
+        let written = match target {
             None => {
                 let secret = rendering.to_new_secret(credential, &plan.target.name);
-                Ok(self.cluster.create_secret(&secret, false).await?)
+                self.cluster.create_secret(&secret, false).await?
             }
             Some(current) => match rendering.to_patch(current) {
-                None => Ok(current.clone()),
-                Some(patch) => Ok(self.cluster.patch_secret(&namespace, &plan.target.name, &patch, false).await?),
+                None => return Ok(current.clone()),
+                Some(patch) => self.cluster.patch_secret(&namespace, &plan.target.name, &patch, false).await?,
             },
-        }
+        };
+        let effects = self.watch.cache.apply_target_reply(&Key::of(credential), &written, call);
+        self.watch.enqueue_all(&effects);
+        Ok(written)
     }
 
     async fn look_again(
@@ -140,7 +145,7 @@ impl TokenIssuer {
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         };
-        match ownership::target(credential, plan, secret, &self.watch.index) {
+        match ownership::target(credential, plan, secret, &self.watch.cache) {
             Target::Refused(refusal) | Target::Ours { blocked: Some(refusal), .. } => Err(refusal),
             Target::Absent => Ok(Again::Write(None)),
             Target::Ours { secret, found: Found::Whole(stored), .. } => {

@@ -12,15 +12,25 @@ use kube::Resource;
 use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
 
-/// One step of a watch: lists are turned into single changes, so that several namespaces can feed one store.
+/// One step of a watch: lists are turned into single changes, so that several namespaces can feed one cache.
 pub(super) enum Change<K> {
+    /// A list begins.
+    ListBegins,
+    /// The list has this object.
+    Listed(Key, K),
+    /// The list lacks an object that was there before.
+    Unlisted(Key),
+    /// The list is complete.
+    ListEnds,
+    /// The watch shows that an object was created or changed.
     Applied(Key, K),
-    Gone(Key),
-    Listed,
+    /// The watch shows that an object was deleted; its last version.
+    Deleted(Key, K),
+    /// The watch failed and is started again.
     Failed { forbidden: bool },
 }
 
-/// Turns lists into single changes; errors are logged here, once, and go no further: the stream has its own backoff.
+/// Turns lists into single changes. Errors are logged here, once, and go no further: the stream has its own backoff.
 pub(super) fn changes<K, S>(watch: impl Fn() -> S + Send + 'static) -> impl Stream<Item = Change<K>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -29,42 +39,41 @@ where
     let mut known = HashSet::new();
     let mut listing = HashSet::new();
     let mut was_forbidden = false;
-    begun_anew(watch).flat_map(move |event| {
+    restarted_after_errors(watch).flat_map(move |event| {
         let changes = match event {
             Ok(watcher::Event::Init) => {
-                // What a list that broke off has shown is known, too: the next one tells whether it has gone.
+                // What a list that broke off has shown is known, too: the next list shows whether it is gone.
                 known.extend(listing.drain());
-                Vec::new()
+                vec![Change::ListBegins]
             }
             Ok(watcher::Event::InitApply(object)) => {
                 let key = Key::of(&object);
                 listing.insert(key.clone());
-                vec![Change::Applied(key, object)]
+                vec![Change::Listed(key, object)]
             }
             Ok(watcher::Event::InitDone) => {
                 was_forbidden = false;
                 let before = std::mem::replace(&mut known, std::mem::take(&mut listing));
                 let vanished = before.into_iter().filter(|key| !known.contains(key));
-                vanished.map(Change::Gone).chain([Change::Listed]).collect()
+                vanished.map(Change::Unlisted).chain([Change::ListEnds]).collect()
             }
             Ok(watcher::Event::Apply(object)) => {
                 let key = Key::of(&object);
-                // An equal one that is there already stays, and its text is shared with the index.
                 known.insert(key.clone());
                 vec![Change::Applied(key, object)]
             }
             Ok(watcher::Event::Delete(object)) => {
                 let key = Key::of(&object);
                 known.remove(&key);
-                vec![Change::Gone(key)]
+                vec![Change::Deleted(key, object)]
             }
             Err(error) => {
                 let forbidden = is_forbidden(&error);
                 if !forbidden {
                     tracing::warn!(kind = %K::kind(&()), problem = problem(&error), "a watch failed; it is started again");
                 } else if !was_forbidden {
-                    // Said once: where no such right is meant to be given, that is how it stays.
-                    tracing::warn!(kind = %K::kind(&()), "there is no right to watch this: changes are found by looking now and then; if it is meant to be given, check the roles in deploy/install.yaml and their bindings");
+                    // Logged once: where this permission is not meant to be granted, that is how it stays.
+                    tracing::warn!(kind = %K::kind(&()), "the permission to watch this kind is missing: changes are found at each resync; if it is meant to be granted, check the roles in deploy/install.yaml and their bindings");
                 }
                 was_forbidden = forbidden;
                 vec![Change::Failed { forbidden }]
@@ -76,15 +85,15 @@ where
 
 /// One watch after the other: each ends with its first error, and the next one begins with a list.
 ///
-/// The library would go on from the last resourceVersion. An API server that came back with older data takes that for a
-/// version to come, and says nothing until it is reached: nobody would notice.
-fn begun_anew<K, S>(watch: impl Fn() -> S + Send + 'static) -> impl Stream<Item = S::Item> + Send + 'static
+/// kube would continue from the last resourceVersion. An API server that came back with older data takes that for a future
+/// version and sends nothing until it is reached: nobody would notice.
+fn restarted_after_errors<K, S>(watch: impl Fn() -> S + Send + 'static) -> impl Stream<Item = S::Item> + Send + 'static
 where
     K: Send + 'static,
     S: Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
 {
-    // From 0.8 s to 30 s; two minutes without an error begin anew. A sign of life does not: the announcement of a list
-    // that is then forbidden is one, too.
+    // From 0.8 s to 30 s; two minutes without an error reset it. An event does not: the announcement of a list that is
+    // then forbidden is one, too.
     let delays = watcher::DefaultBackoff::default();
     stream::unfold((watch, None, delays, Duration::ZERO), |(watch, current, mut delays, delay)| async move {
         if !delay.is_zero() {

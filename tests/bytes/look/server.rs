@@ -126,12 +126,15 @@ impl State {
 
     fn patch_status(&mut self, body: &Value) -> Answer {
         let before = self.credential.clone();
-        let status = bound_to(&before, body);
-        self.note(What::Status, status == 200, body, &before);
-        if status != 200 {
-            return refusal(status);
+        let replaced = [&body[0], &body[1]].map(|operation| (operation["op"].as_str(), operation["path"].as_str()));
+        let expected = [(Some("replace"), Some("/metadata/resourceVersion")), (Some("add"), Some("/status"))];
+        assert!(replaced == expected && body[2].is_null(), "not a status as a whole: {body}");
+        let is_current = body[0]["value"] == before["metadata"]["resourceVersion"];
+        self.note(What::Status, is_current, &json!({"status": body[1]["value"]}), &before);
+        if !is_current {
+            return refusal(409);
         }
-        merge(&mut self.credential["status"], &body["status"]);
+        self.credential["status"] = body[1]["value"].clone();
         self.credential["metadata"]["resourceVersion"] = json!(self.next_version());
         (200, self.credential.clone())
     }

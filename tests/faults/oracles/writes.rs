@@ -15,8 +15,12 @@ pub fn judge(records: &Records<'_>, report: &mut Report) {
             ("secrets", "create") if call.took_effect() => created(records, call, &credentials),
             ("secrets", "create") | ("leases", "create" | "update") | ("events", "create" | "patch") => None,
             // Also of one that failed: that it did was not the operator's merit.
-            ("secrets" | "apicredentials/status", "patch") if !names_its_version(&call.body) => {
+            ("secrets", "patch") if !(names(&call.body, "uid") && names(&call.body, "resourceVersion")) => {
                 Some("it does not name the uid and the version that it is meant for")
+            }
+            // The API server ignores a uid in the patch of a status; another object has another version.
+            ("apicredentials/status", "patch") if !names(&call.body, "resourceVersion") => {
+                Some("it does not name the version that it is meant for")
             }
             ("secrets", "patch") if call.took_effect() => patched(records, call, &credentials),
             ("secrets" | "apicredentials/status", "patch") => None,
@@ -28,9 +32,8 @@ pub fn judge(records: &Records<'_>, report: &mut Report) {
     }
 }
 
-fn names_its_version(patch: &Value) -> bool {
-    let named = |name: &str| patch["metadata"][name].as_str().is_some_and(|text| !text.is_empty());
-    named("uid") && named("resourceVersion")
+fn names(patch: &Value, field: &str) -> bool {
+    patch["metadata"][field].as_str().is_some_and(|text| !text.is_empty())
 }
 
 fn created<'a>(records: &Records<'a>, call: &'a Call, credentials: &[Credential<'_>]) -> Option<&'static str> {

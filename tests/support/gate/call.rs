@@ -49,6 +49,18 @@ pub enum Told {
     Otherwise(u16),
 }
 
+/// A JSON Patch, as the object of what it sets: that of a status names the resourceVersion that it is meant for.
+fn as_object(body: Value) -> Value {
+    let Value::Array(operations) = body else { return body };
+    let mut object = Value::Object(serde_json::Map::new());
+    for operation in &operations {
+        let path = operation["path"].as_str().unwrap_or_default().split('/').skip(1);
+        let place = path.fold(&mut object, |place, name| &mut place[name]);
+        *place = operation["value"].clone();
+    }
+    object
+}
+
 impl Call {
     /// Reads a request's head and body.
     pub fn read(replica: usize, head: &Parts, body: &[u8]) -> Self {
@@ -81,7 +93,7 @@ impl Call {
             resource: path.resource,
             name,
             dry_run: query("dryRun").is_some(),
-            body,
+            body: as_object(body),
             received: clock::now(),
             forwarded: None,
             committed: None,

@@ -263,7 +263,7 @@ impl Forge {
 
     /// The operator writes this status.
     pub fn tells(&mut self, status: Value) -> &mut Self {
-        let body = json!({"metadata": {"uid": UID, "resourceVersion": self.version.to_string()}, "status": status});
+        let body = json!({"metadata": {"resourceVersion": self.version.to_string()}, "status": status});
         self.credential["status"] = status;
         self.call("patch", "apicredentials/status", "a", body, self.credential.clone());
         self.store("apicredentials", "a", self.credential.clone(), false)

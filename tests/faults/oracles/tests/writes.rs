@@ -21,7 +21,7 @@ fn a_patch_that_does_not_name_its_version_is_noticed_even_if_it_failed() {
     }
     let mut it = honest();
     it.at(2900).tells(json!({"observedGeneration": 1}));
-    it.last_call().body["metadata"]["uid"] = Value::Null;
+    it.last_call().body["metadata"]["resourceVersion"] = Value::Null;
     assert_broken(&it, "I1", "does not name");
 }
 

@@ -1,0 +1,41 @@
+//! Which version of which object: `uid/resourceVersion`, as annotations and the status hold it.
+
+use std::fmt;
+
+use kube_core::Resource;
+
+/// The uid and the resourceVersion of an object, written with a slash between them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Revision(Box<str>);
+
+impl Revision {
+    /// The revision of an object as it was read.
+    pub fn of(object: &impl Resource) -> Self {
+        let meta = object.meta();
+        let uid = meta.uid.as_deref().unwrap_or_default();
+        let resource_version = meta.resource_version.as_deref().unwrap_or_default();
+        Self(format!("{uid}/{resource_version}").into())
+    }
+
+    /// The text, as it is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The resourceVersion as a number, by which two versions can be ordered (KEP-5504). `None` if it is not a number.
+    pub fn number(&self) -> Option<u64> {
+        self.0.rsplit_once('/')?.1.parse().ok()
+    }
+}
+
+impl From<&str> for Revision {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,156 @@
+//! What is remembered of earlier attempts, and what it means for this reconcile: whether the inputs are new, which failure is
+//! open, and until when it binds.
+
+use std::time::Duration;
+
+use apicredential::api::ApiCredentialStatus;
+use apicredential::decide::{self, OpenFailure, Target};
+use apicredential::plan::Plan;
+use apicredential::reason::{Class, Reason};
+use apicredential::revision::Revision;
+use apicredential::schedule;
+use apicredential::source::SecretValues;
+use apicredential::status;
+use apicredential::target::fingerprint::{self, Mac};
+use apicredential::target::render::TokenRecord;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::cache::renew_request;
+use super::next::NextReconcile;
+use super::reconcile::Reconciliation;
+use super::restore;
+use crate::clock::{self, SuspendAwareInstant};
+
+/// What one term as leader remembers of the attempts of an ApiCredential. After a restart all of it is rebuilt from the
+/// status, or done without.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptHistory {
+    /// The target's revision after our own last write.
+    pub last_write: Option<Revision>,
+    /// The inputs of the last attempt.
+    pub inputs: Option<Box<AttemptInputs>>,
+    /// The next attempt that the status names comes at most then: the status was written before a restart, or before the
+    /// clock was set back.
+    pub latest_attempt: Option<Timestamp>,
+    /// The generation of the spec that the source was last read for, when its values were those of the token.
+    pub source_read_for: Option<i64>,
+    /// The target was ours once.
+    pub target_known: bool,
+    /// Since when it waits for the turn of its endpoint.
+    pub waits_since: Option<SuspendAwareInstant>,
+    /// The last write was rejected or too late: a dry run comes before the next exchange.
+    pub dry_run_first: bool,
+    /// Writes and dry runs that failed in a row, without an exchange.
+    pub failed_writes: u32,
+    /// The time of issue of a token that was issued in the future, and when it was first seen.
+    pub ahead: Option<Box<(Timestamp, Timestamp)>>,
+    /// The next check comes at most then, although the status reports the last one in the future.
+    pub latest_check: Option<Timestamp>,
+}
+
+impl AttemptHistory {
+    /// The target was written by us, and is this Secret now.
+    pub(super) fn note_write(&mut self, secret: &Secret) {
+        self.last_write = Some(Revision::of(secret));
+        self.target_known = true;
+        self.failed_writes = 0;
+    }
+}
+
+/// The inputs of an attempt; the values only as an HMAC under a key of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptInputs {
+    /// The spec's part.
+    identity: Mac,
+    /// The source's part.
+    values: Mac,
+}
+
+impl Reconciliation {
+    /// Whether the inputs are not those of the last attempt, and whether that is known well enough to count attempts anew.
+    pub(super) fn are_inputs_new(&self, plan: &Plan, values: Option<&SecretValues>) -> (bool, bool) {
+        let now = self.attempt_inputs(plan, values);
+        if let Some(before) = &self.history.inputs {
+            let are_new = before.identity != now.identity || (values.is_some() && before.values != now.values);
+            return (are_new, are_new);
+        }
+        // After a restart the values of the last attempt are not known: another version of its Secret gives one try.
+        let status = self.status();
+        let differs = status.last_attempt.as_ref().is_some_and(|last| {
+            let generation = self.credential.metadata.generation.unwrap_or(0);
+            let other_spec = last.generation != generation && status.observed_generation != Some(generation);
+            other_spec || values.is_some_and(|values| values.version != last.source_version)
+        });
+        (differs, false)
+    }
+
+    pub(super) fn attempt_inputs(&self, plan: &Plan, values: Option<&SecretValues>) -> AttemptInputs {
+        let exposed = values.map(SecretValues::expose).unwrap_or_default();
+        let key = &self.context.settings.session_key[..];
+        AttemptInputs {
+            identity: fingerprint::mac(key, "identity", &plan.request.identity()),
+            values: fingerprint::mac(key, "values", &exposed),
+        }
+    }
+
+    pub(super) fn open_failure(&mut self, target: &Target, record: Option<&TokenRecord>) -> Option<OpenFailure> {
+        let status = self.status();
+        let reason = status::open_failure(status)?;
+        let (last, now) = (status.last_attempt.as_ref()?.time.0, clock::now());
+        // A time of issue in the future proves nothing.
+        let is_later = |record: &TokenRecord| record.issued_at > last && record.issued_at <= now;
+        if record.is_some_and(|record| is_later(record) || is_of_last_attempt(record, status)) {
+            return None;
+        }
+        let mut next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
+        let request = &status.last_handled_renew_request;
+        if request.is_some() && *request == renew_request(&*self.credential) {
+            // A renew request failed, and the planned renewal was kept. That plan binds no other cause than its own.
+            let failed = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0).max(1);
+            next = next.min(schedule::after(last, self.longest_after(decide::attempt_class(reason), failed)));
+        }
+        let expiry = match target {
+            Target::Ours { token: Some(token), .. } => token.life.expiry.time(),
+            _ => None,
+        };
+        let latest = restore::latest_attempt(reason, expiry, now, &self.context.settings.timings);
+        Some(OpenFailure { reason, next: self.bounded(next, latest) })
+    }
+
+    /// The longest delay that so many failures of that class in a row can have led to.
+    fn longest_after(&self, class: Class, failed: u32) -> Duration {
+        let timings = &self.context.settings.timings;
+        match class {
+            Class::Throttled => schedule::longest(class, timings),
+            _ => schedule::delay(class, failed, timings, false, self.uid()),
+        }
+    }
+
+    /// Only a clock that was set back can leave an attempt further ahead than the longest delay of its class. The bound
+    /// then stays, or else it would move along with the clock.
+    fn bounded(&mut self, next: Timestamp, latest: Option<Timestamp>) -> Timestamp {
+        let Some(latest) = latest else { return next };
+        let before = self.history.latest_attempt.filter(|bound| *bound <= latest);
+        self.history.latest_attempt = before.or((next > latest).then_some(latest));
+        next.min(self.history.latest_attempt.unwrap_or(next))
+    }
+
+    /// The delay after a write, or a dry run of one, that failed without an exchange.
+    pub(super) fn after_failed_write(&mut self) -> NextReconcile {
+        self.history.failed_writes = self.history.failed_writes.saturating_add(1);
+        let timings = &self.context.settings.timings;
+        let delay = schedule::delay(Class::Transient, self.history.failed_writes, timings, false, self.uid());
+        NextReconcile::after(clock::now(), delay)
+    }
+}
+
+/// Whether the stored token is that of the last attempt, although its write was answered as a failure. The exchange
+/// itself cannot have failed then, so that no token of the same second is mistaken for it.
+pub(super) fn is_of_last_attempt(record: &TokenRecord, status: &ApiCredentialStatus) -> bool {
+    status.last_attempt.as_ref().is_some_and(|last| {
+        let undelivered = Reason::parse(&last.reason)
+            .is_some_and(|reason| reason == Reason::TargetWriteRejected || reason.class() == Class::Local);
+        undelivered && record.issued_at == last.time.0 && record.source_version == last.source_version
+    })
+}

@@ -1,0 +1,72 @@
+//! Whether an ApiCredential has to wait for its turn at the endpoint, asked before anything is read for it.
+
+use apicredential::api::CreationPolicy;
+use apicredential::revision::Revision;
+use apicredential::schedule;
+use apicredential::status;
+
+use super::cache::SecretRecord;
+use super::next::NextReconcile;
+use super::reconcile::Reconciliation;
+use crate::clock;
+use crate::rate_limit::Wait;
+
+/// Whether the reconcile may go on to read.
+pub(super) enum Slot {
+    /// It may.
+    Free,
+    /// Its turn has not come.
+    Later(NextReconcile),
+}
+
+impl Reconciliation {
+    /// Where the cache shows that an exchange comes next, an ApiCredential waits for its turn before anything is read for it,
+    /// and not with reads before and reads after.
+    pub(super) fn reserve_slot(&mut self) -> Slot {
+        let Ok(plan) = self.plan.clone() else { return Slot::Free };
+        if !self.is_bound_to_exchange() || !self.context.issuer.leadership.may_start() {
+            return Slot::Free;
+        }
+        let (endpoint, now) = (plan.request.endpoint(), clock::steady());
+        // What is to be reported while the endpoint is paused, a reconcile finds by reading.
+        if !plan.endpoint_allowed || self.context.limiter.paused_until(endpoint, now).is_some() {
+            return Slot::Free;
+        }
+        let Some(wait) = self.context.limiter.reserve_slot(endpoint, &self.key, now) else { return Slot::Free };
+        self.history.waits_since.get_or_insert_with(clock::SuspendAwareInstant::now);
+        Slot::Later(match wait {
+            Wait::Until(time) => NextReconcile::At(schedule::after(clock::now(), time.saturating_sub(now))),
+            Wait::Woken => NextReconcile::OnChange,
+        })
+    }
+
+    /// The cache shows that its first exchange comes next, or the status that a renewal is due.
+    fn is_bound_to_exchange(&self) -> bool {
+        let is_there = |record: &Option<SecretRecord>| record.as_ref().is_some_and(|record| record.is_present);
+        let spec = &self.credential.spec;
+        if self.has_pending_status() || spec.suspend || !is_there(&self.snapshot.source) {
+            return false;
+        }
+        if !self.context.issuer.watch.is_healthy() {
+            return false;
+        }
+        if is_there(&self.snapshot.target) {
+            return self.is_renewal_due();
+        }
+        let is_first = self.status().observed_generation.is_none_or(|generation| generation < 0);
+        // A target to merge into need not be known to the watch.
+        is_first && spec.target.creation_policy != CreationPolicy::Merge
+    }
+
+    /// The status reports a valid token of this spec, in the target as it is, whose renewal is due.
+    fn is_renewal_due(&self) -> bool {
+        let (status, now) = (self.status(), clock::now());
+        let is_over =
+            status.token.as_ref().and_then(|token| token.expiration_time.as_ref()).is_some_and(|end| end.0 <= now);
+        let is_due = status.renewal_time.as_ref().is_some_and(|planned| planned.0 <= now);
+        let reported = status.target.as_ref().zip(self.snapshot.target.as_ref());
+        let is_as_reported = status.observed_generation == self.credential.metadata.generation
+            && reported.is_some_and(|(reported, target)| Revision::from(reported.version.as_str()) == target.revision);
+        is_as_reported && is_due && !is_over && status::is_ready(status) && status::open_failure(status).is_none()
+    }
+}

@@ -1,0 +1,148 @@
+//! The first reconcile of a term: what the status and the watches together prove without a read.
+
+use apicredential::api::ApiCredentialStatus;
+use apicredential::decide::attempt_class;
+use apicredential::endpoint::AllowedEndpoints;
+use apicredential::object_key::Key;
+use apicredential::plan::Plan;
+use apicredential::reason::Reason;
+use apicredential::revision::Revision;
+use apicredential::schedule::{self, Timings};
+use apicredential::status;
+use jiff::Timestamp;
+
+use super::cache::{DecodeResult, SecretRecord, renew_request};
+use super::next::NextReconcile;
+use super::reconcile::Reconciliation;
+use crate::clock;
+use crate::metrics::CredentialGauges;
+use crate::rate_limit::RateLimiter;
+
+/// Rebuilds what the last term remembered. `Some` if nothing changed since the status was written: when the next reconcile is
+/// due.
+pub(super) fn from_status(reconciliation: &mut Reconciliation) -> Option<NextReconcile> {
+    let status = std::sync::Arc::clone(&reconciliation.snapshot.stored_status);
+    reconciliation.history.target_known = status.revision.unwrap_or(0) > 0;
+    let plan = reconciliation.plan.clone().ok()?;
+    let (now, timings) = (clock::now(), reconciliation.context.settings.timings);
+    let failure = status::open_failure(&status);
+    reconciliation.history.latest_attempt = failure.and_then(|reason| latest_attempt(reason, None, now, &timings));
+    if !is_proven(&status, reconciliation, &plan) || is_from_the_future(&status, now) {
+        return None;
+    }
+    let attempt = status.next_attempt_time.as_ref().filter(|_| failure.is_some()).map(|time| time.0);
+    let bound = reconciliation.history.latest_attempt;
+    let attempt = attempt.map(|time| bound.map_or(time, |latest| time.min(latest)));
+    let attempt = attempt.or(status.renewal_time.as_ref().map(|time| time.0));
+    let expiry = status.token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
+    let check = plan.verification.map(|interval| next_check(&status, interval, reconciliation.uid(), now));
+    let next = [attempt, expiry, check].into_iter().map(NextReconcile::from);
+    let next = next.fold(NextReconcile::OnChange, NextReconcile::or_earlier);
+    if !next.is_after(now) {
+        return None;
+    }
+    reconciliation.reported = Some(std::sync::Arc::clone(&status));
+    // While an attempt failed, it is not known for which keys the source was read.
+    reconciliation.history.source_read_for = status.observed_generation.filter(|_| failure.is_none());
+    let gauges = CredentialGauges::of(&status, reconciliation.credential.spec.suspend);
+    reconciliation.context.metrics.set_credential(&reconciliation.key, gauges);
+    Some(next)
+}
+
+fn next_check(status: &ApiCredentialStatus, interval: i64, uid: &str, now: Timestamp) -> Timestamp {
+    let checked = status.verification.as_ref().map(|check| check.time.0);
+    let issued = status.token.as_ref().map(|token| token.issued_time.0);
+    let since = checked.into_iter().chain(issued).max();
+    since.map_or(now, |since| schedule::check_time(since, interval, uid)).min(schedule::latest_check(now, interval))
+}
+
+/// How the longest delay of a failure's class bounds the next attempt in a status, which was written before a restart or
+/// before the clock was set back. A token that was not extended waits as long as it was told to, which is to its end if
+/// that is known and to come.
+pub(super) fn latest_attempt(
+    reason: Reason,
+    expiry: Option<Timestamp>,
+    now: Timestamp,
+    pace: &Timings,
+) -> Option<Timestamp> {
+    let latest = schedule::after(now, schedule::longest(attempt_class(reason), pace));
+    match reason {
+        Reason::TokenNotExtended => expiry.map(|expiry| expiry.max(latest)),
+        _ => Some(latest),
+    }
+}
+
+/// Rebuilds the pause of an endpoint from an ApiCredential that was throttled. Done for all of them before the first token
+/// request is sent.
+pub fn restore_pause(
+    object: &DecodeResult,
+    limiter: &RateLimiter<Key>,
+    allowed: &AllowedEndpoints,
+    timings: &Timings,
+) -> Option<Timestamp> {
+    let credential = object.0.as_ref().ok()?;
+    let status = credential.status.as_ref()?;
+    let reason = status::open_failure(status).filter(|reason| *reason == Reason::RateLimited)?;
+    let plan = Plan::parse(&credential.spec, allowed).ok()?;
+    let now = clock::now();
+    // The provider cannot have asked for longer than this; a renewal that is planned for later is no pause.
+    let asked =
+        schedule::after(status.last_attempt.as_ref()?.time.0, schedule::longest(attempt_class(reason), timings));
+    let until = status.next_attempt_time.as_ref()?.0.min(asked).min(latest_attempt(reason, None, now, timings)?);
+    let end = clock::steady().saturating_add(schedule::until(until, now));
+    (until > now).then(|| limiter.pause(plan.request.endpoint(), end))?;
+    Some(until)
+}
+
+/// The token was issued by a clock that was ahead of this one: its times have to be counted from now.
+fn is_from_the_future(status: &ApiCredentialStatus, now: Timestamp) -> bool {
+    status.token.as_ref().is_some_and(|token| token.issued_time.0 > now)
+}
+
+/// The target is as we left it, made from the source as it is, for the spec as it is, and all of that was reported.
+fn is_proven(status: &ApiCredentialStatus, reconciliation: &Reconciliation, plan: &Plan) -> bool {
+    let snapshot = &reconciliation.snapshot;
+    let (Some(target), Some(source)) = (&snapshot.target, &snapshot.source) else { return false };
+    let resolved =
+        status.conditions.iter().any(|condition| condition.type_ == "SourceResolved" && condition.status == "True");
+    let settled = status::is_renewed(status) || status::open_failure(status).is_some();
+    target.is_present
+        && source.is_present
+        && status.target.as_ref().is_some_and(|known| {
+            Revision::from(known.version.as_str()) == target.revision && known.name == plan.target.name
+        })
+        && target.token_source() == Some(&source.revision)
+        && status.observed_generation == Some(reconciliation.credential.metadata.generation.unwrap_or(0))
+        && status::is_ready(status)
+        && settled
+        && resolved
+        && plan.endpoint_allowed
+        && is_request_answered(status, reconciliation, target)
+}
+
+/// No renew request waits.
+fn is_request_answered(status: &ApiCredentialStatus, reconciliation: &Reconciliation, target: &SecretRecord) -> bool {
+    let request = renew_request(&*reconciliation.credential);
+    request.is_none() || request.as_deref() == target.renew_request() || request == status.last_handled_renew_request
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use apicredential::schedule::later;
+
+    #[test]
+    fn a_try_is_put_off_by_no_more_than_its_class_allows_and_a_kept_token_to_its_end() {
+        let second = Duration::from_secs(1);
+        let pace = Timings { retry_base: second, min_renewal_interval: second, resync: second };
+        let now = Timestamp::UNIX_EPOCH;
+        let latest = |reason, expiry| latest_attempt(reason, expiry, now, &pace);
+        assert_eq!(latest(Reason::DnsFailed, Some(later(now, 9999))), Some(later(now, 60)));
+        assert_eq!(latest(Reason::CredentialsRejected, None), Some(later(now, 720)));
+        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, 9999))), Some(later(now, 9999)));
+        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, -1))), Some(later(now, 60)));
+        assert_eq!(latest(Reason::TokenNotExtended, None), None, "it never ends");
+    }
+}

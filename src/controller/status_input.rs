@@ -1,0 +1,113 @@
+//! What there is to report, from what was observed or, where nothing could be, from the last status.
+
+use apicredential::api::{ApiCredential, ApiCredentialStatus, TargetStatus};
+use apicredential::decide::{self, Source, SpecMatch, Target, TokenState};
+use apicredential::revision::Revision;
+use apicredential::schedule::{Expiry, Life, Margin};
+use apicredential::status::{self, CheckFinding, SourceFinding, StatusInput};
+use kube::ResourceExt as _;
+
+use super::attempt_history::is_of_last_attempt;
+use super::observe::Observation;
+use super::reconcile::Reconciliation;
+use crate::clock;
+
+impl Reconciliation {
+    /// What there is to report of an observation.
+    pub(super) fn status_input(&self, observation: &Observation) -> StatusInput {
+        let facts = &observation.facts;
+        let token = decide::token(facts);
+        let life = token.filter(|token| token.fit == SpecMatch::Fits).map(|token| token.life);
+        let plan = self.plan.as_ref().ok();
+        let capped = life.and_then(|life| life.seconds()).zip(plan).is_some_and(|(lifetime, plan)| {
+            matches!(plan.renewal.margin, Margin::Seconds(_)) && plan.renewal.margin_of(lifetime).1
+        });
+        let record = observation.record.as_ref();
+        StatusInput {
+            token_state: decide::token_state(facts, clock::now()),
+            issued: life.and(record).map(|record| record.issued_at),
+            life,
+            renewal: token.and_then(|token| token.renewal),
+            margin_capped: capped,
+            source: match &facts.source {
+                Source::Unknown => SourceFinding::Unknown,
+                Source::Unchanged | Source::Resolved { .. } => SourceFinding::Resolved,
+                Source::Refused(refusal) => SourceFinding::Refused(refusal.clone()),
+            },
+            target_refusal: match &facts.target {
+                Target::Refused(refusal) => Some(refusal.clone()),
+                Target::Absent | Target::Ours { .. } => None,
+            },
+            check: match plan {
+                Some(plan) if plan.verification.is_none() => CheckFinding::NotWanted,
+                _ => CheckFinding::Unchanged,
+            },
+            delivered_after_all: record.is_some_and(|record| is_of_last_attempt(record, self.status())),
+            target: self.target_status(observation),
+            ..nothing_observed(&self.credential)
+        }
+    }
+
+    /// What the last status reports, where the target could not be read.
+    pub(super) fn status_input_from_status(&self) -> StatusInput {
+        from_status(&self.credential, self.status())
+    }
+
+    /// The target to name in the status: of our write, or of a token that the status does not know yet.
+    fn target_status(&self, observation: &Observation) -> Option<TargetStatus> {
+        let (secret, record) = (observation.secret.as_ref()?, observation.record.as_ref()?);
+        let revision = Revision::of(secret);
+        let known = self.status().token.as_ref().map(|token| token.issued_time.0) == Some(record.issued_at);
+        let is_ours = self.history.last_write.as_ref() == Some(&revision);
+        (!known || is_ours).then(|| TargetStatus { name: secret.name_any(), version: revision.to_string() })
+    }
+}
+
+/// What a status reports, where nothing could be observed: the token in the Secret is as good as before.
+pub(super) fn from_status(credential: &ApiCredential, status: &ApiCredentialStatus) -> StatusInput {
+    let life = status.token.as_ref().map(|token| Life {
+        issued: token.issued_time.0,
+        expiry: token.expiration_time.as_ref().map_or(Expiry::Never, |time| Expiry::At(time.0)),
+    });
+    let token_state = match life {
+        Some(life) if life.expiry.is_over(clock::now()) => TokenState::Expired,
+        Some(_) if status::is_ready(status) => TokenState::Valid,
+        Some(life) if status::is_revoked(status, life.issued) => TokenState::Revoked,
+        _ => TokenState::None,
+    };
+    StatusInput {
+        token_state,
+        issued: life.map(|life| life.issued),
+        life,
+        renewal: status.renewal_time.as_ref().map(|time| time.0),
+        ..nothing_observed(credential)
+    }
+}
+
+/// What is known of an ApiCredential before anything was observed.
+fn nothing_observed(credential: &ApiCredential) -> StatusInput {
+    let generation = credential.metadata.generation.unwrap_or(0);
+    let provider = Some(credential.spec.provider.type_);
+    StatusInput { provider, suspended: credential.spec.suspend, ..undecodable(generation) }
+}
+
+/// Of an ApiCredential that cannot be decoded, nothing is known.
+pub(super) fn undecodable(generation: i64) -> StatusInput {
+    StatusInput {
+        generation,
+        provider: None,
+        token_state: TokenState::None,
+        issued: None,
+        life: None,
+        renewal: None,
+        margin_capped: false,
+        suspended: false,
+        source: SourceFinding::Unknown,
+        target_refusal: None,
+        refusal: None,
+        attempt: None,
+        check: CheckFinding::Unchanged,
+        delivered_after_all: false,
+        target: None,
+    }
+}
