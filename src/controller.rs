@@ -7,6 +7,7 @@
 
 pub mod cache;
 pub mod context;
+pub mod history;
 pub mod next;
 pub mod reconcile;
 pub mod restore;
@@ -15,8 +16,10 @@ pub mod watch;
 pub mod work_queue;
 
 mod attempt_history;
+mod check_history;
 mod exchange;
 mod observe;
+mod reconciliation;
 mod reserve_slot;
 mod status_input;
 mod status_writer;

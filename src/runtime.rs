@@ -306,8 +306,8 @@ impl Process {
         };
         let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, wake.clone(), hooks);
         let issuer = TokenIssuer {
-            cluster: KubeApi::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
-            wire: Arc::clone(&self.wire),
+            kube: KubeApi::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
+            providers: Arc::clone(&self.wire),
             watch,
             leadership: leadership.clone(),
             write_deadline: self.settings.lease.duration / 2,

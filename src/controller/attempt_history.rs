@@ -1,71 +1,23 @@
-//! What is remembered of earlier attempts, and what it means for this reconcile: whether the inputs are new, which failure is
-//! open, and until when it binds.
+//! What earlier attempts mean for this reconcile: whether the inputs are new, which failure is open, and until when it binds.
 
 use std::time::Duration;
 
 use apicredential::api::ApiCredentialStatus;
-use apicredential::decide::{self, OpenFailure, Target};
+use apicredential::decide::{self, OpenFailure, Target, attempt_class};
 use apicredential::plan::Plan;
 use apicredential::reason::{Class, Reason};
-use apicredential::revision::Revision;
-use apicredential::schedule;
+use apicredential::schedule::{self, Timings};
 use apicredential::source::SecretValues;
 use apicredential::status;
-use apicredential::target::fingerprint::{self, Mac};
+use apicredential::target::fingerprint;
 use apicredential::target::render::TokenRecord;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 
 use super::cache::renew_request;
+use super::history::AttemptInputs;
 use super::next::NextReconcile;
-use super::reconcile::Reconciliation;
-use super::restore;
-use crate::clock::{self, SuspendAwareInstant};
-
-/// What one term as leader remembers of the attempts of an ApiCredential. After a restart all of it is rebuilt from the
-/// status, or done without.
-#[derive(Clone, Debug, Default)]
-pub struct AttemptHistory {
-    /// The target's revision after our own last write.
-    pub last_write: Option<Revision>,
-    /// The inputs of the last attempt.
-    pub inputs: Option<Box<AttemptInputs>>,
-    /// The next attempt that the status names comes at most then: the status was written before a restart, or before the
-    /// clock was set back.
-    pub latest_attempt: Option<Timestamp>,
-    /// The generation of the spec that the source was last read for, when its values were those of the token.
-    pub source_read_for: Option<i64>,
-    /// The target was ours once.
-    pub target_known: bool,
-    /// Since when it waits for the turn of its endpoint.
-    pub waits_since: Option<SuspendAwareInstant>,
-    /// The last write was rejected or too late: a dry run comes before the next exchange.
-    pub dry_run_first: bool,
-    /// Writes and dry runs that failed in a row, without an exchange.
-    pub failed_writes: u32,
-    /// The time of issue of a token that was issued in the future, and when it was first seen.
-    pub ahead: Option<Box<(Timestamp, Timestamp)>>,
-    /// The next check comes at most then, although the status reports the last one in the future.
-    pub latest_check: Option<Timestamp>,
-}
-
-impl AttemptHistory {
-    /// The target was written by us, and is this Secret now.
-    pub(super) fn note_write(&mut self, secret: &Secret) {
-        self.last_write = Some(Revision::of(secret));
-        self.target_known = true;
-        self.failed_writes = 0;
-    }
-}
-
-/// The inputs of an attempt; the values only as an HMAC under a key of this process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttemptInputs {
-    /// The spec's part.
-    identity: Mac,
-    /// The source's part.
-    values: Mac,
-}
+use super::reconciliation::Reconciliation;
+use crate::clock;
 
 impl Reconciliation {
     /// Whether the inputs are not those of the last attempt, and whether that is known well enough to count attempts anew.
@@ -108,13 +60,13 @@ impl Reconciliation {
         if request.is_some() && *request == renew_request(&*self.credential) {
             // A renew request failed, and the planned renewal was kept. That plan binds no other cause than its own.
             let failed = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0).max(1);
-            next = next.min(schedule::after(last, self.longest_after(decide::attempt_class(reason), failed)));
+            next = next.min(schedule::after(last, self.longest_after(attempt_class(reason), failed)));
         }
         let expiry = match target {
             Target::Ours { token: Some(token), .. } => token.life.expiry.time(),
             _ => None,
         };
-        let latest = restore::latest_attempt(reason, expiry, now, &self.context.settings.timings);
+        let latest = latest_attempt(reason, expiry, now, &self.context.settings.timings);
         Some(OpenFailure { reason, next: self.bounded(next, latest) })
     }
 
@@ -153,4 +105,41 @@ pub(super) fn is_of_last_attempt(record: &TokenRecord, status: &ApiCredentialSta
             .is_some_and(|reason| reason == Reason::TargetWriteRejected || reason.class() == Class::Local);
         undelivered && record.issued_at == last.time.0 && record.source_version == last.source_version
     })
+}
+
+/// How the longest delay of a failure's class bounds the next attempt in a status, which was written before a restart or
+/// before the clock was set back. A token that was not extended waits as long as it was told to, which is to its end if
+/// that is known and to come.
+pub(super) fn latest_attempt(
+    reason: Reason,
+    expiry: Option<Timestamp>,
+    now: Timestamp,
+    pace: &Timings,
+) -> Option<Timestamp> {
+    let latest = schedule::after(now, schedule::longest(attempt_class(reason), pace));
+    match reason {
+        Reason::TokenNotExtended => expiry.map(|expiry| expiry.max(latest)),
+        _ => Some(latest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use apicredential::schedule::later;
+
+    #[test]
+    fn a_try_is_put_off_by_no_more_than_its_class_allows_and_a_kept_token_to_its_end() {
+        let second = Duration::from_secs(1);
+        let pace = Timings { retry_base: second, min_renewal_interval: second, resync: second };
+        let now = Timestamp::UNIX_EPOCH;
+        let latest = |reason, expiry| latest_attempt(reason, expiry, now, &pace);
+        assert_eq!(latest(Reason::DnsFailed, Some(later(now, 9999))), Some(later(now, 60)));
+        assert_eq!(latest(Reason::CredentialsRejected, None), Some(later(now, 720)));
+        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, 9999))), Some(later(now, 9999)));
+        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, -1))), Some(later(now, 60)));
+        assert_eq!(latest(Reason::TokenNotExtended, None), None, "it never ends");
+    }
 }

@@ -22,41 +22,23 @@ use apicredential::revision::Revision;
 use apicredential::target::ownership::CredentialLookup;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::{Resource, ResourceExt as _};
+use kube::core::PartialObjectMeta;
 
-use crate::clock::SuspendAwareInstant;
-use crate::controller::attempt_history::AttemptHistory;
-use crate::controller::next::NextReconcile;
-
+mod arrival;
 mod credential;
 mod secrets;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use arrival::Arrival;
 use credential::{CredentialState, Plan};
 use secrets::Secrets;
 
+pub use arrival::{CallStart, DecodeResult, Origin};
 pub use credential::{CachedObject, renew_request};
 pub use secrets::{SecretRecord, SecretRole, TokenProvenance};
-
-/// An ApiCredential as the API server sent it. One that cannot be decoded must not stop the others.
-pub type DecodeResult = DeserializeGuard<ApiCredential>;
-
-/// Where a version of an object comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// An entry of the list of that number, see [`Cache::begin_list`].
-    List(u64),
-    /// An event of a watch.
-    Watch,
-    /// The reply to a call of ours.
-    Reply(CallStart),
-}
-
-/// When a call of ours was sent: how many lists had begun by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallStart(u64);
+pub use snapshot::{Remember, Snapshot};
 
 /// What follows from a change of the cache.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,51 +47,6 @@ pub struct Effects {
     pub enqueue: Vec<Key>,
     /// The uid of an ApiCredential that no longer exists under its name.
     pub deleted: Option<String>,
-}
-
-/// What is known about one ApiCredential when its reconcile begins.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The object, without its status.
-    pub object: CachedObject,
-    /// The status that the API server has.
-    pub stored_status: Arc<ApiCredentialStatus>,
-    /// The status that the operator reported last in this term; the API server may not have it, or not any more.
-    pub reported_status: Option<Arc<ApiCredentialStatus>>,
-    /// The source Secret, if a watch has shown it.
-    pub source: Option<SecretRecord>,
-    /// The target Secret, if a watch or a reply has shown it.
-    pub target: Option<SecretRecord>,
-    /// Whether something changed since the last reconcile that left nothing undone.
-    pub is_dirty: bool,
-    /// When the last reconcile began, and when the next one is due. `None` before the first one of this term.
-    pub planned: Option<(SuspendAwareInstant, NextReconcile)>,
-    /// What is remembered of earlier attempts. `None` before the first reconcile of this term.
-    pub history: Option<AttemptHistory>,
-    /// The counter of changes now.
-    changes: u64,
-}
-
-impl Snapshot {
-    /// Whether the API server lacks the status that was reported last.
-    pub fn has_pending_status(&self) -> bool {
-        self.reported_status.as_ref().is_some_and(|reported| *reported != self.stored_status)
-    }
-}
-
-/// What a reconcile leaves for the next one.
-#[derive(Clone, Debug)]
-pub struct Remember {
-    /// When it began.
-    pub began: SuspendAwareInstant,
-    /// When the next one is due if nothing changes.
-    pub next: NextReconcile,
-    /// Whether it acted on all that it observed.
-    pub is_settled: bool,
-    /// The status that it reported.
-    pub reported_status: Option<Arc<ApiCredentialStatus>>,
-    /// What the next one must know of earlier attempts.
-    pub history: AttemptHistory,
 }
 
 #[derive(Default)]
@@ -367,35 +304,6 @@ fn target_changed(before: &Key, state: Option<&CredentialState>) -> bool {
     state.is_some_and(|state| state.target != *before)
 }
 
-/// How a version that arrives compares with the cached one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Arrival {
-    /// It is as new, or newer.
-    Current,
-    /// It is older, because another way was faster.
-    Outdated,
-    /// It is older, and yet it is what the API server has: its data were restored from a backup.
-    Restored,
-}
-
-impl Arrival {
-    /// Versions that are no numbers have no order: whatever arrives is taken.
-    fn compare(arriving: Option<u64>, cached: Option<u64>) -> Self {
-        match arriving.zip(cached) {
-            Some((arriving, cached)) if arriving < cached => Self::Outdated,
-            _ => Self::Current,
-        }
-    }
-
-    /// The same for an entry of a list; `written_since` tells whether a reply of ours arrived after the list began.
-    fn compare_listed(arriving: Option<u64>, cached: Option<u64>, written_since: bool) -> Self {
-        match Self::compare(arriving, cached) {
-            Self::Outdated if !written_since => Self::Restored,
-            other => other,
-        }
-    }
-}
-
 impl CredentialLookup for Cache {
     fn uid_lives(&self, namespace: &str, name: &str, uid: &str) -> bool {
         self.is_live(&Key::new(namespace, name), uid)
@@ -418,24 +326,4 @@ impl CredentialLookup for Cache {
 /// By creationTimestamp, then by uid.
 fn age(meta: &ObjectMeta) -> (Option<jiff::Timestamp>, &str) {
     (meta.creation_timestamp.as_ref().map(|time| time.0), meta.uid.as_deref().unwrap_or_default())
-}
-
-/// The metadata that the operator uses; everything else is dropped on arrival.
-fn used_metadata(meta: ObjectMeta) -> ObjectMeta {
-    let request = meta.annotations.and_then(|mut all| all.remove_entry(apicredential::annotations::RENEW_REQUESTED_AT));
-    ObjectMeta {
-        annotations: request.map(|entry| [entry].into()),
-        creation_timestamp: meta.creation_timestamp,
-        deletion_timestamp: meta.deletion_timestamp,
-        generation: meta.generation,
-        resource_version: meta.resource_version,
-        uid: meta.uid,
-        name: meta.name,
-        namespace: meta.namespace,
-        ..ObjectMeta::default()
-    }
-}
-
-fn annotation(object: &impl Resource, name: &str) -> Option<String> {
-    object.annotations().get(name).cloned()
 }

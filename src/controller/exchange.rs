@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::cache::renew_request;
 use super::next::NextReconcile;
 use super::observe::Observation;
-use super::reconcile::{Outcome, Reconciliation};
+use super::reconciliation::{Outcome, Reconciliation};
 use crate::clock;
 use crate::controller::token_issuer::{ExchangeOutcome, ExchangeReport, ExchangeRequest};
 use crate::controller::watch::Watch;
@@ -87,7 +87,7 @@ impl Reconciliation {
         }
         let dry_run = self.context.issuer.dry_run_write(&self.credential, plan, observation.secret.as_ref()).await;
         let Err(error) = dry_run else {
-            let is_gone = vanished && self.is_gone().await;
+            let is_gone = (vanished || self.history.dry_run_first) && self.is_gone().await;
             return is_gone.then(|| Outcome::Unsettled(self.after_retry_base(1)));
         };
         let next = self.after_failed_write();
@@ -103,9 +103,10 @@ impl Reconciliation {
         Some(Outcome::Unsettled(next))
     }
 
-    /// A Secret that vanished may have gone with its ApiCredential, whose end the watch has not shown yet.
+    /// A Secret that vanished, or a token that was discarded, may have gone with its ApiCredential, whose end the watch has not
+    /// shown yet.
     async fn is_gone(&self) -> bool {
-        match self.context.issuer.cluster.credential(self.key.namespace(), self.key.name()).await {
+        match self.context.issuer.kube.credential(self.key.namespace(), self.key.name()).await {
             Ok(Some(live)) => live.uid().as_deref() != Some(self.uid()) || live.metadata.deletion_timestamp.is_some(),
             Ok(None) => true,
             Err(_unclear) => false,
@@ -170,7 +171,7 @@ impl Reconciliation {
         // A task of its own: neither a lost lease nor a dropped controller can split the request from its write.
         let task = tokio::spawn(async move {
             let report = issuer.run(&request).await;
-            metrics.exchange_ended(provider, report.answer, report.took);
+            metrics.exchange_ended(provider, report.response, report.took);
             drop((permit, guard));
             (request, report, claim)
         });
@@ -210,11 +211,11 @@ impl Reconciliation {
         report: ExchangeReport,
         renew_request: Option<String>,
     ) -> Outcome {
-        let ExchangeReport { request: id, sent, took, answer, ending } = report;
+        let ExchangeReport { request_id: id, sent, took, response, outcome } = report;
         let (namespace, name) = (self.key.namespace().to_owned(), self.key.name().to_owned());
         let provider = self.credential.spec.provider.type_.as_str();
         let seconds = took.as_secs_f64();
-        let refusal = match ending {
+        let refusal = match outcome {
             ExchangeOutcome::Written { secret, assumed } => {
                 info!(
                     namespace, name, provider, cause = cause.as_str(),
@@ -225,7 +226,7 @@ impl Reconciliation {
             ExchangeOutcome::Discarded => {
                 info!(
                     namespace, name, provider, cause = cause.as_str(),
-                    reason = %answer, request = id, seconds, "the token was discarded: it is no longer wanted"
+                    reason = %response, request = id, seconds, "the token was discarded: it is no longer wanted"
                 );
                 // In a namespace that is being deleted the next exchange would be in vain, too: a dry run comes first.
                 self.history.dry_run_first = true;

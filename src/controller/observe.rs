@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 use super::cache::renew_request;
 use super::next::NextReconcile;
-use super::reconcile::Reconciliation;
+use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::kube_api::{ApiError, READ};
 
@@ -90,7 +90,7 @@ impl Reconciliation {
             Ok(plan) => plan.clone(),
             Err(refusal) => return Ok(self.observe_invalid_spec(refusal.clone())),
         };
-        let kube = &self.context.issuer.cluster;
+        let kube = &self.context.issuer.kube;
         let secret = match std::mem::take(&mut reads.target) {
             TargetRead::Known(secret) => Some(*secret),
             TargetRead::Live => {
@@ -143,7 +143,7 @@ impl Reconciliation {
             return Ok((Source::Unchanged, None));
         }
         let namespace = self.key.namespace();
-        let secret = self.context.issuer.cluster.secret(namespace, &plan.source, READ).await?;
+        let secret = self.context.issuer.kube.secret(namespace, &plan.source, READ).await?;
         Ok(match source::resolve(namespace, plan, secret.as_ref()) {
             Err(refusal) => (Source::Refused(refusal), None),
             Ok(values) => {

@@ -4,20 +4,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use apicredential::decide::{Decision, decide};
 use apicredential::object_key::Key;
-use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule;
 use apicredential::target::render::render;
 use futures::FutureExt as _;
 
-use super::attempt_history::AttemptHistory;
 use super::cache::{CachedObject, Remember, Snapshot};
 use super::context::Context;
 use super::next::NextReconcile;
 use super::observe::{Observation, ObserveError, Reads, SourceRead, TargetRead};
+use super::reconciliation::{Outcome, Reconciliation};
 use super::reserve_slot::Slot;
 use super::token_issuer::write::WriteError;
 use super::{restore, status_writer};
@@ -79,59 +77,18 @@ async fn after_panic(key: &Key, object: &CachedObject, context: &Context) -> Nex
     NextReconcile::after(clock::now(), context.settings.timings.retry_base * 12)
 }
 
-/// How a reconcile ended, and when the next one is due if nothing changes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It acted on all that it observed.
-    Settled(NextReconcile),
-    /// It left something undone: the next reconcile observes again, even if nothing changes.
-    Unsettled(NextReconcile),
-    /// It waits in the queue of its endpoint: its turn may come before anything changes.
-    Queued(NextReconcile),
-}
-
-impl Outcome {
-    fn next(self) -> NextReconcile {
-        match self {
-            Self::Settled(next) | Self::Unsettled(next) | Self::Queued(next) => next,
-        }
-    }
-}
-
 /// What follows from a repair or a check.
-pub(super) enum Step {
+enum Step {
     /// Observe again, by these reads.
     Observe(Reads),
     /// The reconcile ends.
     End(Outcome),
 }
 
-/// One reconcile, from its begin to its end.
-pub(super) struct Reconciliation {
-    pub(super) context: Arc<Context>,
-    pub(super) key: Key,
-    pub(super) credential: Arc<ApiCredential>,
-    /// The spec, parsed. An invalid one is reported and nothing else is done.
-    pub(super) plan: Result<Arc<Plan>, Refusal>,
-    /// What the cache had when it began.
-    pub(super) snapshot: Snapshot,
-    /// The status that the operator reported last; `None` while that is what the API server had at the begin of the term.
-    pub(super) reported: Option<Arc<ApiCredentialStatus>>,
-    pub(super) history: AttemptHistory,
-    began: SuspendAwareInstant,
-}
-
 /// How many steps one reconcile takes at most: a repair, a check, a read of the source, a conflict.
 const STEPS: usize = 7;
 
 impl Reconciliation {
-    fn new(key: Key, credential: Arc<ApiCredential>, snapshot: Snapshot, context: Arc<Context>) -> Self {
-        let plan = Plan::parse(&credential.spec, &context.settings.allowed).map(Arc::new);
-        let reported = snapshot.reported_status.clone();
-        let history = snapshot.history.clone().unwrap_or_default();
-        Self { context, key, credential, plan, snapshot, reported, history, began: SuspendAwareInstant::now() }
-    }
-
     async fn run(mut self) -> NextReconcile {
         match self.snapshot.planned {
             Some((began, next)) if !self.snapshot.is_dirty && self.is_up_to_date(began, next) => {
@@ -293,25 +250,6 @@ impl Reconciliation {
         };
         self.write_status(self.status_input(observation).refused(error.reason().into())).await;
         Step::End(Outcome::Unsettled(self.after_failed_write()))
-    }
-
-    /// After this multiple of `--retry-base`.
-    pub(super) fn after_retry_base(&self, multiple: u32) -> NextReconcile {
-        NextReconcile::after(clock::now(), self.context.settings.timings.retry_base * multiple)
-    }
-
-    pub(super) fn uid(&self) -> &str {
-        self.credential.metadata.uid.as_deref().unwrap_or_default()
-    }
-
-    /// The status that counts: what was reported in this term, else what the API server has.
-    pub(super) fn status(&self) -> &ApiCredentialStatus {
-        self.reported.as_ref().unwrap_or(&self.snapshot.stored_status)
-    }
-
-    /// Whether the API server lacks the status that was reported last: it could not be written, or somebody else changed it.
-    pub(super) fn has_pending_status(&self) -> bool {
-        self.reported.as_ref().is_some_and(|reported| *reported != self.snapshot.stored_status)
     }
 }
 

@@ -7,7 +7,7 @@ use apicredential::status;
 
 use super::cache::SecretRecord;
 use super::next::NextReconcile;
-use super::reconcile::Reconciliation;
+use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::rate_limit::Wait;
 

@@ -11,9 +11,10 @@ use apicredential::schedule::{self, Timings};
 use apicredential::status;
 use jiff::Timestamp;
 
+use super::attempt_history::latest_attempt;
 use super::cache::{DecodeResult, SecretRecord, renew_request};
 use super::next::NextReconcile;
-use super::reconcile::Reconciliation;
+use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::metrics::CredentialGauges;
 use crate::rate_limit::RateLimiter;
@@ -54,22 +55,6 @@ fn next_check(status: &ApiCredentialStatus, interval: i64, uid: &str, now: Times
     let issued = status.token.as_ref().map(|token| token.issued_time.0);
     let since = checked.into_iter().chain(issued).max();
     since.map_or(now, |since| schedule::check_time(since, interval, uid)).min(schedule::latest_check(now, interval))
-}
-
-/// How the longest delay of a failure's class bounds the next attempt in a status, which was written before a restart or
-/// before the clock was set back. A token that was not extended waits as long as it was told to, which is to its end if
-/// that is known and to come.
-pub(super) fn latest_attempt(
-    reason: Reason,
-    expiry: Option<Timestamp>,
-    now: Timestamp,
-    pace: &Timings,
-) -> Option<Timestamp> {
-    let latest = schedule::after(now, schedule::longest(attempt_class(reason), pace));
-    match reason {
-        Reason::TokenNotExtended => expiry.map(|expiry| expiry.max(latest)),
-        _ => Some(latest),
-    }
 }
 
 /// Rebuilds the pause of an endpoint from an ApiCredential that was throttled. Done for all of them before the first token
@@ -124,25 +109,4 @@ fn is_proven(status: &ApiCredentialStatus, reconciliation: &Reconciliation, plan
 fn is_request_answered(status: &ApiCredentialStatus, reconciliation: &Reconciliation, target: &SecretRecord) -> bool {
     let request = renew_request(&*reconciliation.credential);
     request.is_none() || request.as_deref() == target.renew_request() || request == status.last_handled_renew_request
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use apicredential::schedule::later;
-
-    #[test]
-    fn a_try_is_put_off_by_no_more_than_its_class_allows_and_a_kept_token_to_its_end() {
-        let second = Duration::from_secs(1);
-        let pace = Timings { retry_base: second, min_renewal_interval: second, resync: second };
-        let now = Timestamp::UNIX_EPOCH;
-        let latest = |reason, expiry| latest_attempt(reason, expiry, now, &pace);
-        assert_eq!(latest(Reason::DnsFailed, Some(later(now, 9999))), Some(later(now, 60)));
-        assert_eq!(latest(Reason::CredentialsRejected, None), Some(later(now, 720)));
-        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, 9999))), Some(later(now, 9999)));
-        assert_eq!(latest(Reason::TokenNotExtended, Some(later(now, -1))), Some(later(now, 60)));
-        assert_eq!(latest(Reason::TokenNotExtended, None), None, "it never ends");
-    }
 }

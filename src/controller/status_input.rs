@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 
 use super::attempt_history::is_of_last_attempt;
 use super::observe::Observation;
-use super::reconcile::Reconciliation;
+use super::reconciliation::Reconciliation;
 use crate::clock;
 
 impl Reconciliation {

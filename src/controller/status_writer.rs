@@ -11,7 +11,7 @@ use kube::core::DeserializeGuard;
 
 use super::cache::{CachedObject, Origin};
 use super::context::Context;
-use super::reconcile::Reconciliation;
+use super::reconciliation::Reconciliation;
 use super::status_input;
 use crate::clock;
 use crate::kube_api::ApiError;
@@ -40,7 +40,7 @@ impl Reconciliation {
             self.reported = Some(Arc::new(next));
         }
         if let Some(event) = event.filter(|_| self.context.issuer.leadership.may_write()) {
-            self.context.issuer.cluster.publish(&*self.credential, &event).await;
+            self.context.issuer.kube.publish(&*self.credential, &event).await;
         }
     }
 
@@ -62,7 +62,7 @@ impl Reconciliation {
     async fn save_after_conflict(&mut self, input: &StatusInput, pending_before: Option<Arc<ApiCredentialStatus>>) {
         let issuer = &self.context.issuer;
         let call = issuer.watch.cache.begin_call();
-        let live = match issuer.cluster.credential(self.key.namespace(), self.key.name()).await {
+        let live = match issuer.kube.credential(self.key.namespace(), self.key.name()).await {
             Ok(Some(live))
                 if live.uid().as_deref() == Some(self.uid()) && live.metadata.deletion_timestamp.is_none() =>
             {
@@ -98,7 +98,7 @@ impl Reconciliation {
             return Err(ApiError::Unavailable);
         }
         let call = issuer.watch.cache.begin_call();
-        let written = issuer.cluster.replace_status(self.key.namespace(), self.key.name(), version, status).await?;
+        let written = issuer.kube.replace_status(self.key.namespace(), self.key.name(), version, status).await?;
         let effects = issuer.watch.cache.apply(&self.key, written.clone(), Origin::Reply(call));
         issuer.watch.enqueue_all(&effects);
         let (object, stored) = CachedObject::split(written);
@@ -118,7 +118,7 @@ impl Reconciliation {
 pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context: &Context, refusal: &Refusal) {
     let issuer = &context.issuer;
     issuer.watch.cache.forget_history(key);
-    let Ok(Some((version, prior))) = issuer.cluster.status(key.namespace(), key.name()).await else { return };
+    let Ok(Some((version, prior))) = issuer.kube.status(key.namespace(), key.name()).await else { return };
     let input = match object {
         // The token in the Secret is as good as before the panic.
         CachedObject::Decoded(credential) => status_input::from_status(credential, &prior),
@@ -130,10 +130,10 @@ pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context:
     if next == prior || !issuer.leadership.may_write() {
         return;
     }
-    match issuer.cluster.replace_status(key.namespace(), key.name(), &version, &next).await {
+    match issuer.kube.replace_status(key.namespace(), key.name(), &version, &next).await {
         Ok(_) => {
             if let Some(event) = status::event(&prior, &next, &input) {
-                issuer.cluster.publish(&object.as_reference(), &event).await;
+                issuer.kube.publish(&object.as_reference(), &event).await;
             }
         }
         Err(error) => {

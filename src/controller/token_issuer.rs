@@ -1,8 +1,8 @@
-//! One exchange and the guarded write of its token: a pair that nothing splits.
+//! One token request and the guarded write of its token. Nothing splits the two.
 //!
-//! A write names the uid and the resourceVersion it was decided on; it starts only while the lease is surely ours,
-//! only if the credential still asks for this token, and never later than half a lease after the request was sent,
-//! so that a paused ex-leader cannot put a dead token over a newer one.
+//! A write names the uid and the resourceVersion that it was decided on. It starts only while the lease is certainly ours and
+//! the ApiCredential still requests this token, and never later than half a lease after the token request was sent, so that a
+//! former leader that was paused cannot write an expired token over a newer one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,36 +28,36 @@ use crate::lease::Leadership;
 
 pub mod write;
 
-/// What a pair works with.
+/// Sends token requests and writes their tokens.
 #[derive(Clone)]
 pub struct TokenIssuer {
     /// The API server.
-    pub cluster: KubeApi,
+    pub kube: KubeApi,
     /// The providers.
-    pub wire: Arc<ProviderClient>,
-    /// Who lives.
+    pub providers: Arc<ProviderClient>,
+    /// The watches and their cache.
     pub watch: Arc<Watch>,
-    /// Whether we may write.
+    /// Whether this replica may write.
     pub leadership: Leadership,
-    /// Half a lease: no write starts later than this after the request was sent.
+    /// Half a lease: no write starts later than this after the token request was sent.
     pub write_deadline: Duration,
 }
 
-/// One exchange to make, and where its token goes.
+/// One token exchange to make, and where its token goes.
 pub struct ExchangeRequest {
-    /// For whom.
+    /// The ApiCredential that requests the token.
     pub credential: Arc<ApiCredential>,
-    /// What the spec asks for.
+    /// Its parsed spec.
     pub plan: Plan,
-    /// Why.
+    /// Why the exchange is made.
     pub cause: Cause,
-    /// What to send.
+    /// What is sent.
     pub inputs: Login,
-    /// What the inputs were made from.
+    /// The source values that the login was made from.
     pub values: SecretValues,
-    /// The target as it was last read; none if it is to be created.
+    /// The target as it was last read. `None` if it is to be created.
     pub target: Option<Secret>,
-    /// The stored token, if it is whole and not of the future.
+    /// The stored token, if it is intact and was not issued in the future.
     pub stored: Option<TokenRecord>,
     /// The provider refuses the stored token.
     pub refused: bool,
@@ -65,7 +65,7 @@ pub struct ExchangeRequest {
     pub renew_request: Option<String>,
 }
 
-/// How a pair ended.
+/// How an exchange ended.
 pub enum ExchangeOutcome {
     /// The token is in the Secret.
     Written {
@@ -74,19 +74,19 @@ pub enum ExchangeOutcome {
         /// The provider stated no expiry.
         assumed: bool,
     },
-    /// The stored token stays: the new one lives no longer.
+    /// The stored token stays, because the new one expires no later.
     NotExtended,
-    /// The provider, or the API server after it, refused.
+    /// The provider refused, or the API server after it.
     Failed {
         /// Why.
         refusal: Refusal,
-        /// The provider named a time.
+        /// How long the provider requests to wait.
         retry_after: Option<Duration>,
-        /// The exchange succeeded, but its token could not be written.
+        /// The provider issued a token, but it could not be written.
         token_lost: bool,
     },
-    /// The token was discarded, and there is nothing to report: the credential is gone or asks for something else,
-    /// the lease is lost, or the namespace is being deleted.
+    /// The token was discarded and there is nothing to report: the ApiCredential is gone or requests something else, the
+    /// lease is lost, or the namespace is being deleted.
     Discarded,
 }
 
@@ -100,87 +100,87 @@ impl ExchangeOutcome {
     }
 }
 
-/// A request that was sent, and what came of it.
+/// A token request that was sent, and its outcome.
 pub struct ExchangeReport {
-    /// What the log calls it.
-    pub request: String,
-    /// Wall clock just before the request.
+    /// The id of the request in the log.
+    pub request_id: String,
+    /// The wall clock just before the request was sent.
     pub sent: Timestamp,
     /// How long the provider took.
     pub took: Duration,
-    /// What its answer was worth, whatever became of the token.
-    pub answer: Reason,
-    /// How the pair ended.
-    pub ending: ExchangeOutcome,
+    /// What the provider's response meant, whatever became of the token.
+    pub response: Reason,
+    /// How the exchange ended.
+    pub outcome: ExchangeOutcome,
 }
 
 impl TokenIssuer {
-    /// Sends the one request and delivers its token. Runs to its end once started.
-    pub async fn run(&self, errand: &ExchangeRequest) -> ExchangeReport {
+    /// Sends the token request and writes the token. Runs to its end once started.
+    pub async fn run(&self, request: &ExchangeRequest) -> ExchangeReport {
         let (mark, sent) = (SuspendAwareInstant::now(), clock::now_seconds());
-        let answer = self.wire.exchange(&errand.inputs).await;
+        let response = self.providers.exchange(&request.inputs).await;
         let took = mark.elapsed();
-        let (answer, ending) = match answer {
-            Ok(issued) => self.receive(errand, &issued, &mark).await,
+        let (response, outcome) = match response {
+            Ok(issued) => self.receive(request, &issued, &mark).await,
             Err(ExchangeFailure { reason, retry_after }) => {
                 (reason, ExchangeOutcome::Failed { refusal: reason.into(), retry_after, token_lost: false })
             }
         };
-        ExchangeReport { request: name(), sent, took, answer, ending }
+        ExchangeReport { request_id: request_id(), sent, took, response, outcome }
     }
 
     async fn receive(
         &self,
-        errand: &ExchangeRequest,
+        request: &ExchangeRequest,
         issued: &Issued,
         mark: &SuspendAwareInstant,
     ) -> (Reason, ExchangeOutcome) {
-        match evaluate(errand, issued) {
+        match evaluate(request, issued) {
             TokenEvaluation::NotExtended => (Reason::TokenNotExtended, ExchangeOutcome::NotExtended),
             TokenEvaluation::StillRevoked => (Reason::TokenRevoked, ExchangeOutcome::failed(Reason::TokenRevoked)),
             TokenEvaluation::AlreadyExpired => {
                 (Reason::TokenAlreadyExpired, ExchangeOutcome::failed(Reason::TokenAlreadyExpired))
             }
             TokenEvaluation::Write { expiry, assumed } => {
-                let record = build_record(errand, issued, expiry);
-                (Reason::Issued, self.deliver(errand, record, assumed, mark).await)
+                let record = build_record(request, issued, expiry);
+                (Reason::Issued, self.write_token(request, record, assumed, mark).await)
             }
         }
     }
 }
 
-/// A random name for one request, for the log alone: the provider is not told it.
-fn name() -> String {
+/// A random id for the log. It is not sent to the provider.
+fn request_id() -> String {
     let mut bytes = [0_u8; 8];
     // Without random numbers there is no TLS either.
     let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
     format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
-fn evaluate(errand: &ExchangeRequest, issued: &Issued) -> TokenEvaluation {
-    let stored = errand.stored.as_ref().map(|stored| Stored {
+fn evaluate(request: &ExchangeRequest, issued: &Issued) -> TokenEvaluation {
+    let stored = request.stored.as_ref().map(|stored| Stored {
         expiry: stored.expiry,
         same_bytes: stored.token.expose_secret() == issued.token.expose_secret(),
-        refused: errand.refused,
+        refused: request.refused,
     });
-    let policy = &errand.plan.renewal;
-    decide::evaluate_token(errand.cause, issued.issued_at, &issued.lifetime, stored, policy, clock::now())
+    let policy = &request.plan.renewal;
+    decide::evaluate_token(request.cause, issued.issued_at, &issued.lifetime, stored, policy, clock::now())
 }
 
-fn build_record(errand: &ExchangeRequest, issued: &Issued, expiry: Expiry) -> TokenRecord {
+fn build_record(request: &ExchangeRequest, issued: &Issued, expiry: Expiry) -> TokenRecord {
     let fingerprint = Fingerprint::new(
         issued.token.expose_secret(),
-        &errand.plan.request,
+        &request.plan.request,
         &issued.issued_at.to_string(),
         &render::expiry_text(expiry),
-        &errand.values.expose(),
+        &request.values.expose(),
     );
     TokenRecord {
         token: issued.token.clone(),
         issued_at: issued.issued_at,
         expiry,
-        source_version: errand.values.version.clone(),
+        source_version: request.values.version.clone(),
         fingerprint,
-        renew_request: errand.renew_request.clone(),
+        renew_request: request.renew_request.clone(),
     }
 }

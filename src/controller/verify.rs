@@ -4,57 +4,20 @@
 //! forgets a refusal. A refusal counts for the token of that time of issue alone: whatever becomes of the exchange that it
 //! calls for, another token in the Secret answers it.
 
-use apicredential::api::ApiCredentialStatus;
-use apicredential::decide::{Target, TokenState, Verification};
-use apicredential::plan::Plan;
+use apicredential::decide::TokenState;
 use apicredential::providers::ExchangeFailure;
 use apicredential::reason::Reason;
 use apicredential::schedule;
-use apicredential::status::{self, Check, CheckFinding, CheckVerdict};
-use apicredential::target::render::TokenRecord;
+use apicredential::status::{Check, CheckFinding, CheckVerdict};
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
 use super::observe::{Observation, Reads};
-use super::reconcile::Reconciliation;
+use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::provider_client::TokenCheck;
 
 impl Reconciliation {
-    /// What the status reports of earlier checks, for the token that is in the Secret now.
-    pub(super) fn verification(
-        &mut self,
-        plan: &Plan,
-        target: &Target,
-        record: Option<&TokenRecord>,
-        no_check_before: Option<Timestamp>,
-    ) -> Verification {
-        let (Some(interval), Some(record), Target::Ours { token: Some(token), .. }) =
-            (plan.verification, record, target)
-        else {
-            return Verification::default();
-        };
-        let status = self.status();
-        let last = status.verification.as_deref();
-        let refused = last.filter(|_| status::is_revoked(status, record.issued_at)).map(|last| {
-            let tokens = u32::try_from(last.refused_tokens.unwrap_or(0)).unwrap_or(0);
-            let earliest = schedule::exchange_after_refusal(token.life.issued, interval, tokens);
-            earliest.max(after_same_token(status, interval).unwrap_or(earliest))
-        });
-        let since = last.map_or(token.life.issued, |last| last.time.0.max(token.life.issued));
-        let planned = self.bounded_check(schedule::check_time(since, interval, self.uid()), interval);
-        Verification { next_check: Some(no_check_before.map_or(planned, |time| time.max(planned))), refused }
-    }
-
-    /// Only a clock that was set back can leave a check further ahead than an interval and its spread. The bound then stays,
-    /// or else it would move along with the clock.
-    fn bounded_check(&mut self, planned: Timestamp, interval: i64) -> Timestamp {
-        let latest = schedule::latest_check(clock::now(), interval);
-        let before = self.history.latest_check.filter(|bound| *bound <= latest);
-        self.history.latest_check = (planned > latest).then(|| before.unwrap_or(latest));
-        self.history.latest_check.unwrap_or(planned)
-    }
-
     /// Checks the token that was just read, and reports the result. Returns what to read next. Where the endpoint has no
     /// permit for it now the check comes later: nobody who needs a token waits for this.
     pub(super) async fn verify(&mut self, observation: &Observation) -> Reads {
@@ -69,7 +32,7 @@ impl Reconciliation {
         };
         let at = clock::now_seconds();
         let reads = no_check_before(schedule::check_time(at, interval, self.uid()));
-        let answer = self.context.issuer.wire.check(provider, endpoint, &record.token).await;
+        let answer = self.context.issuer.providers.check(provider, endpoint, &record.token).await;
         drop(permit);
         let (verdict, outcome) = match answer {
             TokenCheck::Accepted => (CheckVerdict::Accepted, Reason::TokenAccepted),
@@ -110,12 +73,4 @@ impl Reconciliation {
 
 fn no_check_before(time: Timestamp) -> Reads {
     Reads { no_check_before: Some(time), ..Reads::default() }
-}
-
-/// The provider refuses a token and issues it again for the next request. Until then a check comes first, which may show
-/// that the provider accepts it again.
-fn after_same_token(status: &ApiCredentialStatus, interval: i64) -> Option<Timestamp> {
-    let last = status.last_attempt.as_ref().filter(|last| last.reason == Reason::TokenRevoked.as_str())?;
-    // A time in the future was taken from a clock that has been set back since.
-    (last.time.0 <= clock::now()).then(|| schedule::latest_check(last.time.0, interval))
 }

@@ -1,7 +1,7 @@
-//! Who is looked at, and when: what is woken, or whose alarm goes off, is looked at once, in order and some at a time.
+//! The work queue: enqueued keys are reconciled in order, some at a time, and again when their timer fires.
 //!
-//! Not kube's `Controller`: 5.0.0 keeps two copies of an object's names for as long as it waits for its time, and never
-//! gives back the room that ten thousand took at once.
+//! Not kube's `Controller`: this queue is first in, first out (kube's scheduler hands out ready objects in no order), it takes
+//! keys from several watches that share one cache, and it uses nothing of what kube marks as unstable.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -16,127 +16,128 @@ use tokio_util::time::{DelayQueue, delay_queue};
 #[cfg(test)]
 mod tests;
 
-/// A look that panicked says nothing of the next one.
+/// After a reconcile that panicked, the next one comes this much later.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
-/// Looks at whatever comes out of `wakes`, at most `concurrency` at a time and never at the same twice at a time; who is
-/// woken while it is looked at is looked at again. A look says after which time the next one is due if nothing wakes it.
-/// `turned` is told of each look that ended. Ends after `stop`, when the looks under way have ended.
-pub async fn run<L>(
-    mut wakes: UnboundedReceiver<Key>,
+/// Reconciles every key that comes out of `enqueued`, at most `concurrency` at a time and never the same key twice at a time.
+/// A key that is enqueued while it is reconciled is reconciled again. A reconcile returns after which time the next one is
+/// due if nothing enqueues the key before. `on_ended` is called after each reconcile. Ends after `stop`, once the reconciles
+/// under way have ended.
+pub async fn run<R>(
+    mut enqueued: UnboundedReceiver<Key>,
     concurrency: usize,
-    look: impl Fn(Key) -> L,
-    turned: impl Fn(),
+    reconcile: impl Fn(Key) -> R,
+    on_ended: impl Fn(),
     stop: impl Future<Output = ()>,
 ) where
-    L: Future<Output = Option<Duration>> + Send + 'static,
+    R: Future<Output = Option<Duration>> + Send + 'static,
 {
-    let (mut line, mut alarms, mut looks) = (ReadyQueue::default(), RequeueTimers::default(), JoinSet::new());
+    let (mut ready, mut timers, mut running) = (ReadyQueue::default(), RequeueTimers::default(), JoinSet::new());
     let mut stop = std::pin::pin!(stop);
     let mut stopping = false;
     loop {
         while !stopping
-            && looks.len() < concurrency
-            && let Some(key) = line.next()
+            && running.len() < concurrency
+            && let Some(key) = ready.next()
         {
-            // The look says anew when the next one is due.
-            alarms.set(&key, None);
-            let look = AssertUnwindSafe(look(key.clone())).catch_unwind();
-            looks.spawn(async move { (key, look.await.unwrap_or(Some(AFTER_PANIC))) });
+            // The reconcile sets the timer anew.
+            timers.set(&key, None);
+            let work = AssertUnwindSafe(reconcile(key.clone())).catch_unwind();
+            running.spawn(async move { (key, work.await.unwrap_or(Some(AFTER_PANIC))) });
         }
-        if stopping && looks.is_empty() {
+        if stopping && running.is_empty() {
             return;
         }
         tokio::select! {
-            Some(ended) = looks.join_next() => {
+            Some(ended) = running.join_next() => {
                 if let Ok((key, next)) = ended {
-                    // Who was woken meanwhile sets its alarm after the look that follows.
-                    let again = line.ended(&key);
-                    alarms.set(&key, next.filter(|_| !again));
+                    // A key that was enqueued meanwhile gets its timer after the reconcile that follows.
+                    let again = ready.ended(&key);
+                    timers.set(&key, next.filter(|_| !again));
                 }
-                turned();
+                on_ended();
             }
-            Some(key) = wakes.recv(), if !stopping => line.join(key),
-            Some(key) = alarms.next() => line.join(key),
+            Some(key) = enqueued.recv(), if !stopping => ready.add(key),
+            Some(key) = timers.next() => ready.add(key),
             () = &mut stop, if !stopping => stopping = true,
         }
     }
 }
 
-/// Who waits to be looked at, or is.
+/// The keys that wait for their reconcile, or are being reconciled.
 #[derive(Default)]
 struct ReadyQueue {
     waiting: VecDeque<Key>,
-    places: HashMap<Key, ItemState>,
+    states: HashMap<Key, ItemState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ItemState {
-    Waits,
-    IsLookedAt,
-    /// It was woken meanwhile.
-    IsLookedAtAndWaits,
+    Waiting,
+    Running,
+    /// It was enqueued while it was running.
+    RunningAndWaiting,
 }
 
 impl ReadyQueue {
-    fn join(&mut self, key: Key) {
-        match self.places.get_mut(&key) {
-            Some(ItemState::Waits | ItemState::IsLookedAtAndWaits) => {}
-            Some(place) => *place = ItemState::IsLookedAtAndWaits,
+    fn add(&mut self, key: Key) {
+        match self.states.get_mut(&key) {
+            Some(ItemState::Waiting | ItemState::RunningAndWaiting) => {}
+            Some(state) => *state = ItemState::RunningAndWaiting,
             None => {
-                self.places.insert(key.clone(), ItemState::Waits);
+                self.states.insert(key.clone(), ItemState::Waiting);
                 self.waiting.push_back(key);
             }
         }
     }
 
-    /// The next one to look at.
+    /// The next key to reconcile.
     fn next(&mut self) -> Option<Key> {
         let key = self.waiting.pop_front()?;
-        self.places.insert(key.clone(), ItemState::IsLookedAt);
+        self.states.insert(key.clone(), ItemState::Running);
         if self.waiting.is_empty() {
-            // Thousands stand here once, at the start.
-            self.waiting.shrink_to(ROOM);
-            self.places.shrink_to(ROOM);
+            // Thousands of keys wait here once, at the start.
+            self.waiting.shrink_to(IDLE_CAPACITY);
+            self.states.shrink_to(IDLE_CAPACITY);
         }
         Some(key)
     }
 
-    /// The look at it has ended; whether another one follows at once.
+    /// The reconcile of the key has ended. Returns whether another one follows at once.
     fn ended(&mut self, key: &Key) -> bool {
-        let again = self.places.remove(key) == Some(ItemState::IsLookedAtAndWaits);
+        let again = self.states.remove(key) == Some(ItemState::RunningAndWaiting);
         if again {
-            self.join(key.clone());
+            self.add(key.clone());
         }
         again
     }
 }
 
-/// The room that an empty line keeps.
-const ROOM: usize = 256;
+/// The capacity that an empty queue keeps.
+const IDLE_CAPACITY: usize = 256;
 
-/// When each is looked at if nothing wakes it.
+/// When each key is reconciled if nothing enqueues it before.
 #[derive(Default)]
 struct RequeueTimers {
     queue: DelayQueue<Key>,
-    set: HashMap<Key, delay_queue::Key>,
+    timers: HashMap<Key, delay_queue::Key>,
 }
 
 impl RequeueTimers {
-    /// In place of the one that was set before; none is none.
+    /// Replaces any existing timer. `None` cancels it.
     fn set(&mut self, key: &Key, after: Option<Duration>) {
-        if let Some(alarm) = self.set.remove(key) {
-            self.queue.remove(&alarm);
+        if let Some(timer) = self.timers.remove(key) {
+            self.queue.remove(&timer);
         }
         if let Some(after) = after {
-            self.set.insert(key.clone(), self.queue.insert(key.clone(), after));
+            self.timers.insert(key.clone(), self.queue.insert(key.clone(), after));
         }
     }
 
-    /// The next one to go off; none while none is set.
+    /// The next key whose timer fires. `None` while no timer is set.
     async fn next(&mut self) -> Option<Key> {
         let key = self.queue.next().await?.into_inner();
-        self.set.remove(&key);
+        self.timers.remove(&key);
         Some(key)
     }
 }

@@ -93,8 +93,8 @@ impl Term {
             }
         }
         let issuer = TokenIssuer {
-            cluster: KubeApi::new(client.clone(), client, "fuzz", Metrics::new().machine),
-            wire: wire(),
+            kube: KubeApi::new(client.clone(), client, "fuzz", Metrics::new().machine),
+            providers: wire(),
             watch,
             leadership: Leadership::always(),
             write_deadline: Duration::from_secs(30),

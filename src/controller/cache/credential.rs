@@ -10,9 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::PartialObjectMeta;
 
-use super::{Arrival, DecodeResult, used_metadata};
+use super::arrival::{Arrival, DecodeResult};
 use crate::clock::SuspendAwareInstant;
-use crate::controller::attempt_history::AttemptHistory;
+use crate::controller::history::AttemptHistory;
 use crate::controller::next::NextReconcile;
 
 /// An ApiCredential without its status and without the metadata that nobody uses.
@@ -178,5 +178,21 @@ impl CredentialState {
         self.plan = None;
         self.history = None;
         self.changes += 1;
+    }
+}
+
+/// The metadata that the operator uses; everything else is dropped on arrival.
+fn used_metadata(meta: ObjectMeta) -> ObjectMeta {
+    let request = meta.annotations.and_then(|mut all| all.remove_entry(RENEW_REQUESTED_AT));
+    ObjectMeta {
+        annotations: request.map(|entry| [entry].into()),
+        creation_timestamp: meta.creation_timestamp,
+        deletion_timestamp: meta.deletion_timestamp,
+        generation: meta.generation,
+        resource_version: meta.resource_version,
+        uid: meta.uid,
+        name: meta.name,
+        namespace: meta.namespace,
+        ..ObjectMeta::default()
     }
 }

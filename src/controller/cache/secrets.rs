@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use apicredential::annotations;
 use apicredential::object_key::Key;
 use apicredential::revision::Revision;
-use kube::Resource;
+use kube::{Resource, ResourceExt as _};
 
-use super::{Arrival, Origin, annotation};
+use super::arrival::{Arrival, Origin};
 
 /// What a Secret is to an ApiCredential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,4 +217,8 @@ impl Secrets {
     pub(super) fn record(&self, role: SecretRole, secret: &Key) -> Option<SecretRecord> {
         self.slot(role).get(secret)?.record.clone()
     }
+}
+
+fn annotation(object: &impl Resource, name: &str) -> Option<String> {
+    object.annotations().get(name).cloned()
 }

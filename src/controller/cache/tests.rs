@@ -4,6 +4,10 @@ use apicredential::annotations::{RENEW_REQUESTED_AT, SOURCE_VERSION};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::SuspendAwareInstant;
+use crate::controller::history::AttemptHistory;
+use crate::controller::next::NextReconcile;
+use kube::core::DeserializeGuard;
 
 const EARLY: &str = "2026-01-01T00:00:00Z";
 const LATE: &str = "2026-01-01T00:00:01Z";

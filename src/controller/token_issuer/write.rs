@@ -1,4 +1,4 @@
-//! The guarded write: which checks stand before it, and what follows a conflict or a lost answer.
+//! The guarded write: the checks before it, and what follows a conflict or a lost reply.
 
 use std::time::Duration;
 
@@ -22,23 +22,23 @@ use crate::kube_api::{ApiError, WRITE};
 #[cfg(test)]
 mod tests;
 
-/// How often a conflict or a lost answer is followed up: the deadline ends it sooner.
-const ROUNDS: usize = 8;
-/// Between two looks at an API server that does not answer.
+/// How often a write is tried again after a conflict or a lost reply. The deadline ends it sooner.
+const ATTEMPTS: usize = 8;
+/// Between two calls to an API server that does not answer.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl TokenIssuer {
-    /// Writes a new token, however often it takes, until half a lease after it was asked for.
-    pub(super) async fn deliver(
+    /// Writes a new token, with as many attempts as it takes, until half a lease after the token request was sent.
+    pub(super) async fn write_token(
         &self,
-        errand: &ExchangeRequest,
+        request: &ExchangeRequest,
         record: TokenRecord,
         assumed: bool,
         mark: &SuspendAwareInstant,
     ) -> ExchangeOutcome {
-        let mut target = errand.target.clone();
-        for _round in 0..ROUNDS {
-            let Some((credential, plan)) = (match self.still_wanted(errand, mark).await {
+        let mut target = request.target.clone();
+        for _attempt in 0..ATTEMPTS {
+            let Some((credential, plan)) = (match self.still_wanted(request, mark).await {
                 Ok(wanted) => wanted,
                 Err(refusal) => return ExchangeOutcome::lost(refusal),
             }) else {
@@ -49,7 +49,7 @@ impl TokenIssuer {
                 Ok(secret) if holds(&secret, &plan, &record) => {
                     return ExchangeOutcome::Written { secret: Box::new(secret), assumed };
                 }
-                // Something in between changed what was written. Another exchange would end no better.
+                // Something changed what was written. Another exchange would end no better.
                 Ok(_other) => return ExchangeOutcome::lost(Reason::TargetWriteRejected),
                 Err(WriteError::NotAllowed) | Err(WriteError::Api(ApiError::NamespaceTerminating)) => {
                     return ExchangeOutcome::Discarded;
@@ -61,37 +61,37 @@ impl TokenIssuer {
                 }
                 Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound | ApiError::Unavailable)) => {}
             }
-            // Another version, or nobody knows whether it was written: look before writing again.
-            match self.look_again(&credential, &plan, &record, mark).await {
-                Ok(Again::Write(found)) => target = found.map(|secret| *secret),
-                Ok(Again::Ours(secret)) => return ExchangeOutcome::Written { secret, assumed },
-                Ok(Again::Newer) => return ExchangeOutcome::Discarded,
+            // Another version, or nobody knows whether it was written: read before writing again.
+            match self.read_again(&credential, &plan, &record, mark).await {
+                Ok(Reread::Write(found)) => target = found.map(|secret| *secret),
+                Ok(Reread::Ours(secret)) => return ExchangeOutcome::Written { secret, assumed },
+                Ok(Reread::Newer) => return ExchangeOutcome::Discarded,
                 Err(refusal) => return ExchangeOutcome::lost(refusal),
             }
         }
         ExchangeOutcome::lost(Reason::ApiUnavailable)
     }
 
-    /// The credential as it is now, if it still asks for this token.
+    /// The ApiCredential as it is now, if it still requests this token.
     async fn still_wanted(
         &self,
-        errand: &ExchangeRequest,
+        request: &ExchangeRequest,
         mark: &SuspendAwareInstant,
     ) -> Result<Option<(ApiCredential, Plan)>, Refusal> {
-        let (namespace, name) = (errand.credential.namespace().unwrap_or_default(), errand.credential.name_any());
+        let (namespace, name) = (request.credential.namespace().unwrap_or_default(), request.credential.name_any());
         loop {
             if !self.time_left(mark) {
                 return Err(Reason::ApiUnavailable.into());
             }
-            match self.cluster.credential(&namespace, &name).await {
+            match self.kube.credential(&namespace, &name).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(live)) => {
-                    let same = live.uid() == errand.credential.uid() && live.metadata.deletion_timestamp.is_none();
+                    let same = live.uid() == request.credential.uid() && live.metadata.deletion_timestamp.is_none();
                     if !same {
                         return Ok(None);
                     }
-                    let plan = errand.plan.renewed(&live.spec);
-                    return Ok(plan.filter(|plan| plan.asks_the_same(&errand.plan)).map(|plan| (live, plan)));
+                    let plan = request.plan.renewed(&live.spec);
+                    return Ok(plan.filter(|plan| plan.asks_the_same(&request.plan)).map(|plan| (live, plan)));
                 }
                 Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -115,11 +115,11 @@ impl TokenIssuer {
         let written = match target {
             None => {
                 let secret = rendering.to_new_secret(credential, &plan.target.name);
-                self.cluster.create_secret(&secret, false).await?
+                self.kube.create_secret(&secret, false).await?
             }
             Some(current) => match rendering.to_patch(current) {
                 None => return Ok(current.clone()),
-                Some(patch) => self.cluster.patch_secret(&namespace, &plan.target.name, &patch, false).await?,
+                Some(patch) => self.kube.patch_secret(&namespace, &plan.target.name, &patch, false).await?,
             },
         };
         let effects = self.watch.cache.apply_target_reply(&Key::of(credential), &written, call);
@@ -127,19 +127,19 @@ impl TokenIssuer {
         Ok(written)
     }
 
-    async fn look_again(
+    async fn read_again(
         &self,
         credential: &ApiCredential,
         plan: &Plan,
         record: &TokenRecord,
         mark: &SuspendAwareInstant,
-    ) -> Result<Again, Refusal> {
+    ) -> Result<Reread, Refusal> {
         let namespace = credential.namespace().unwrap_or_default();
         let secret = loop {
             if !self.time_left(mark) {
                 return Err(Reason::ApiUnavailable.into());
             }
-            match self.cluster.secret(&namespace, &plan.target.name, WRITE).await {
+            match self.kube.secret(&namespace, &plan.target.name, WRITE).await {
                 Ok(secret) => break secret,
                 Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -147,16 +147,16 @@ impl TokenIssuer {
         };
         match ownership::target(credential, plan, secret, &self.watch.cache) {
             Target::Refused(refusal) | Target::Ours { blocked: Some(refusal), .. } => Err(refusal),
-            Target::Absent => Ok(Again::Write(None)),
+            Target::Absent => Ok(Reread::Write(None)),
             Target::Ours { secret, found: Found::Whole(stored), .. } => {
                 let same = stored.fingerprint == record.fingerprint;
                 Ok(match write_guard::resolve_conflict(same, stored.issued_at, record.issued_at, clock::now()) {
-                    write_guard::ConflictResolution::Written => Again::Ours(secret),
-                    write_guard::ConflictResolution::Newer => Again::Newer,
-                    write_guard::ConflictResolution::Write => Again::Write(Some(secret)),
+                    write_guard::ConflictResolution::Written => Reread::Ours(secret),
+                    write_guard::ConflictResolution::Newer => Reread::Newer,
+                    write_guard::ConflictResolution::Write => Reread::Write(Some(secret)),
                 })
             }
-            Target::Ours { secret, .. } => Ok(Again::Write(Some(secret))),
+            Target::Ours { secret, .. } => Ok(Reread::Write(Some(secret))),
         }
     }
 
@@ -174,6 +174,9 @@ impl TokenIssuer {
     }
 
     /// Writes our part of the Secret again from the token in it.
+    ///
+    /// # Errors
+    /// The write did not start, or the API server rejected it.
     pub async fn repair(
         &self,
         credential: &ApiCredential,
@@ -182,7 +185,7 @@ impl TokenIssuer {
         current: &Secret,
     ) -> Result<Secret, WriteError> {
         let namespace = credential.namespace().unwrap_or_default();
-        match self.cluster.credential(&namespace, &credential.name_any()).await? {
+        match self.kube.credential(&namespace, &credential.name_any()).await? {
             Some(live)
                 if live.uid() == credential.uid() && live.metadata.generation == credential.metadata.generation => {}
             _ => return Err(WriteError::NotAllowed),
@@ -190,7 +193,10 @@ impl TokenIssuer {
         self.write(credential, plan, stored, Some(current), &SuspendAwareInstant::now()).await
     }
 
-    /// Asks the API server whether it would take a write, without a token in it.
+    /// Asks the API server by a dry run whether it would accept a write. No token is in it.
+    ///
+    /// # Errors
+    /// The API server would reject it.
     pub async fn dry_run_write(
         &self,
         credential: &ApiCredential,
@@ -199,7 +205,7 @@ impl TokenIssuer {
     ) -> Result<(), ApiError> {
         let now = clock::now_seconds();
         let placeholder = TokenRecord {
-            token: "rehearsal".to_owned().into(),
+            token: "placeholder".to_owned().into(),
             issued_at: now,
             expiry: Expiry::Never,
             source_version: String::new(),
@@ -211,11 +217,11 @@ impl TokenIssuer {
         let outcome = match target {
             None => {
                 let secret = rendering.to_new_secret(credential, &plan.target.name);
-                self.cluster.create_secret(&secret, true).await
+                self.kube.create_secret(&secret, true).await
             }
             Some(current) => match rendering.to_patch(current) {
                 None => return Ok(()),
-                Some(patch) => self.cluster.patch_secret(&namespace, &plan.target.name, &patch, true).await,
+                Some(patch) => self.kube.patch_secret(&namespace, &plan.target.name, &patch, true).await,
             },
         };
         match outcome {
@@ -236,11 +242,11 @@ fn holds(secret: &Secret, plan: &Plan, record: &TokenRecord) -> bool {
 /// Why a write did not happen.
 #[derive(Clone, Copy, Debug)]
 pub enum WriteError {
-    /// Half a lease has passed since the request was sent.
+    /// Half a lease has passed since the token request was sent.
     TooLate,
     /// The token has expired.
     Expired,
-    /// The lease may not be ours, or the credential changed.
+    /// The lease may not be ours, or the ApiCredential changed.
     NotAllowed,
     /// The API server.
     Api(ApiError),
@@ -262,7 +268,8 @@ impl From<ApiError> for WriteError {
     }
 }
 
-enum Again {
+/// What a read after a conflict or a lost reply showed.
+enum Reread {
     Write(Option<Box<Secret>>),
     Ours(Box<Secret>),
     Newer,

@@ -29,17 +29,17 @@ const CREATE: &str = "POST care/secrets";
 const PATCH: &str = "PATCH secrets/a-token";
 
 /// One request that is expected, and its answer; no body means: what was sent, or for a patch the Secret with it.
-type Line = (&'static str, u16, Option<Value>);
+type Exchange = (&'static str, u16, Option<Value>);
 
 /// Answers by a script, and writes down what was asked.
 #[derive(Clone)]
 struct Script {
-    lines: Arc<Mutex<VecDeque<Line>>>,
+    lines: Arc<Mutex<VecDeque<Exchange>>>,
     asked: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl Script {
-    fn new(lines: impl IntoIterator<Item = Line>) -> Self {
+    fn new(lines: impl IntoIterator<Item = Exchange>) -> Self {
         Self { lines: Arc::new(Mutex::new(lines.into_iter().collect())), asked: Arc::default() }
     }
 
@@ -86,13 +86,13 @@ impl Script {
         asked.iter().rev().find(|(asked, _)| asked == of).map(|(_, body)| body.clone()).unwrap()
     }
 
-    fn courier(&self) -> TokenIssuer {
+    fn issuer(&self) -> TokenIssuer {
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = self.client();
         let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel().0, ());
         TokenIssuer {
-            cluster: KubeApi::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
-            wire: Arc::new(ProviderClient::new(Duration::from_secs(1), &Transport::default()).unwrap()),
+            kube: KubeApi::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
+            providers: Arc::new(ProviderClient::new(Duration::from_secs(1), &Transport::default()).unwrap()),
             watch,
             leadership: Leadership::always(),
             write_deadline: Duration::from_secs(20),
@@ -139,7 +139,7 @@ fn credential() -> ApiCredential {
     serde_json::from_value(credential_json()).unwrap()
 }
 
-fn here() -> Line {
+fn here() -> Exchange {
     (GET_CREDENTIAL, 200, Some(credential_json()))
 }
 
@@ -176,7 +176,7 @@ fn json_of(secret: &Secret) -> Option<Value> {
     Some(serde_json::to_value(secret).unwrap())
 }
 
-fn errand(target: Option<Secret>) -> ExchangeRequest {
+fn request(target: Option<Secret>) -> ExchangeRequest {
     let source = json!({
         "metadata": {"name": "source", "uid": "u", "labels": {"apicredential.io/source": "welkin"}},
         "data": {"secret": ByteString(b"a secret of a source".to_vec())},
@@ -197,15 +197,15 @@ fn errand(target: Option<Secret>) -> ExchangeRequest {
 }
 
 /// How a delivery of the newest token ends, in a word, when the script is over.
-async fn delivered(target: Option<Secret>, lines: impl IntoIterator<Item = Line>) -> (String, Script) {
+async fn written(target: Option<Secret>, lines: impl IntoIterator<Item = Exchange>) -> (String, Script) {
     let script = Script::new(lines);
-    let ending = script.courier().deliver(&errand(target), token(0), false, &SuspendAwareInstant::now()).await;
+    let outcome = script.issuer().write_token(&request(target), token(0), false, &SuspendAwareInstant::now()).await;
     assert!(script.is_over(), "not asked: {:?}", script.lines);
-    (word(&ending), script)
+    (word(&outcome), script)
 }
 
-fn word(ending: &ExchangeOutcome) -> String {
-    match ending {
+fn word(outcome: &ExchangeOutcome) -> String {
+    match outcome {
         ExchangeOutcome::Written { secret, .. } => {
             format!("written {}", secret.metadata.resource_version.as_deref().unwrap_or(""))
         }
@@ -216,27 +216,27 @@ fn word(ending: &ExchangeOutcome) -> String {
 }
 
 #[tokio::test]
-async fn a_token_is_written_once_the_credential_was_seen_to_ask_for_it() {
-    let (ending, script) = delivered(None, [here(), (CREATE, 201, None)]).await;
-    assert_eq!(ending, "written ");
+async fn a_token_is_written_once_the_live_spec_requests_it() {
+    let (outcome, script) = written(None, [here(), (CREATE, 201, None)]).await;
+    assert_eq!(outcome, "written ");
     assert_eq!(script.body(CREATE)["metadata"]["name"], "a-token");
-    let (ending, script) = delivered(Some(stored(1)), [here(), (PATCH, 200, None)]).await;
-    assert_eq!(ending, "written 41");
+    let (outcome, script) = written(Some(stored(1)), [here(), (PATCH, 200, None)]).await;
+    assert_eq!(outcome, "written 41");
     assert_eq!(script.body(PATCH)["metadata"]["resourceVersion"], "41");
 }
 
 #[tokio::test]
-async fn what_came_back_must_be_what_was_written() {
+async fn the_reply_must_hold_what_was_written() {
     for field in ["/data/token", "/metadata/annotations/apicredential.io~1expires-at"] {
         let mut other = serde_json::to_value(stored(0)).unwrap();
         *other.pointer_mut(field).unwrap() = json!("MjAzMC0wMS0wMVQwMDowMDowMFo=");
-        let (ending, _) = delivered(None, [here(), (CREATE, 201, Some(other))]).await;
-        assert_eq!(ending, "TargetWriteRejected lost=true", "{field}");
+        let (outcome, _) = written(None, [here(), (CREATE, 201, Some(other))]).await;
+        assert_eq!(outcome, "TargetWriteRejected lost=true", "{field}");
     }
 }
 
 #[tokio::test]
-async fn a_token_that_nobody_asks_for_any_more_is_not_written() {
+async fn a_token_that_is_no_longer_requested_is_not_written() {
     let changes = [
         ("/metadata/uid", json!("of another one of that name")),
         ("/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z")),
@@ -244,75 +244,75 @@ async fn a_token_that_nobody_asks_for_any_more_is_not_written() {
     ];
     for (field, value) in changes {
         let live = with(credential_json(), field, value);
-        let (ending, _) = delivered(None, [(GET_CREDENTIAL, 200, Some(live))]).await;
-        assert_eq!(ending, "discarded", "{field}");
+        let (outcome, _) = written(None, [(GET_CREDENTIAL, 200, Some(live))]).await;
+        assert_eq!(outcome, "discarded", "{field}");
     }
-    assert_eq!(delivered(None, [(GET_CREDENTIAL, 404, None)]).await.0, "discarded");
+    assert_eq!(written(None, [(GET_CREDENTIAL, 404, None)]).await.0, "discarded");
 }
 
 #[tokio::test]
-async fn what_is_forbidden_is_told_and_what_is_not_there_is_waited_for() {
+async fn a_forbidden_call_is_reported_and_an_unavailable_one_repeated() {
     let forbidden = refusal(403, "x is forbidden: User y cannot get it");
-    let (ending, _) = delivered(None, [(GET_CREDENTIAL, 403, Some(forbidden.clone()))]).await;
-    assert_eq!(ending, "Forbidden lost=true");
-    let (ending, _) = delivered(None, [(GET_CREDENTIAL, 503, None), here(), (CREATE, 201, None)]).await;
-    assert_eq!(ending, "written ");
-    let (ending, _) = delivered(None, [here(), (CREATE, 403, Some(forbidden.clone()))]).await;
-    assert_eq!(ending, "Forbidden lost=true");
+    let (outcome, _) = written(None, [(GET_CREDENTIAL, 403, Some(forbidden.clone()))]).await;
+    assert_eq!(outcome, "Forbidden lost=true");
+    let (outcome, _) = written(None, [(GET_CREDENTIAL, 503, None), here(), (CREATE, 201, None)]).await;
+    assert_eq!(outcome, "written ");
+    let (outcome, _) = written(None, [here(), (CREATE, 403, Some(forbidden.clone()))]).await;
+    assert_eq!(outcome, "Forbidden lost=true");
     let unclear = [here(), (CREATE, 500, None), (GET_SECRET, 403, Some(forbidden))];
-    assert_eq!(delivered(None, unclear).await.0, "Forbidden lost=true");
+    assert_eq!(written(None, unclear).await.0, "Forbidden lost=true");
 }
 
 #[tokio::test]
-async fn nothing_is_asked_once_the_time_is_up() {
+async fn no_call_is_sent_after_the_deadline() {
     let script = Script::new([]);
-    let courier = TokenIssuer { write_deadline: Duration::ZERO, ..script.courier() };
-    let ending = courier.deliver(&errand(None), token(0), false, &SuspendAwareInstant::now()).await;
-    assert_eq!(word(&ending), "ApiUnavailable lost=true");
-    let look = courier.look_again(&credential(), &plan(), &token(0), &SuspendAwareInstant::now()).await;
+    let courier = TokenIssuer { write_deadline: Duration::ZERO, ..script.issuer() };
+    let outcome = courier.write_token(&request(None), token(0), false, &SuspendAwareInstant::now()).await;
+    assert_eq!(word(&outcome), "ApiUnavailable lost=true");
+    let look = courier.read_again(&credential(), &plan(), &token(0), &SuspendAwareInstant::now()).await;
     assert!(look.is_err_and(|refusal| refusal.reason == Reason::ApiUnavailable));
 }
 
 #[tokio::test]
-async fn after_a_conflict_or_a_lost_answer_the_target_is_looked_at_before_anything_is_written_again() {
+async fn after_a_conflict_or_a_lost_reply_the_target_is_read_before_anything_is_written_again() {
     let old = stored(1);
     for status in [409, 500] {
         let found = |secret: &Secret| (GET_SECRET, 200, json_of(secret));
         let begin = || [here(), (PATCH, status, None)];
         // It is there already: nothing is written again.
-        let (ending, _) = delivered(Some(old.clone()), begin().into_iter().chain([found(&stored(0))])).await;
-        assert_eq!(ending, "written 41");
+        let (outcome, _) = written(Some(old.clone()), begin().into_iter().chain([found(&stored(0))])).await;
+        assert_eq!(outcome, "written 41");
         // Somebody issued one later, and it is not of the future.
         let later = Script::new(begin().into_iter().chain([found(&stored(0))]));
-        let ending =
-            later.courier().deliver(&errand(Some(stored(2))), token(1), false, &SuspendAwareInstant::now()).await;
-        assert_eq!(word(&ending), "discarded");
+        let outcome =
+            later.issuer().write_token(&request(Some(stored(2))), token(1), false, &SuspendAwareInstant::now()).await;
+        assert_eq!(word(&outcome), "discarded");
         // An older one is written over, at its version.
         let mut newer = old.clone();
         newer.metadata.resource_version = Some("42".to_owned());
         let again = [found(&newer), here(), (PATCH, 200, None)];
-        let (ending, script) = delivered(Some(old.clone()), begin().into_iter().chain(again)).await;
-        assert_eq!(ending, "written 41");
+        let (outcome, script) = written(Some(old.clone()), begin().into_iter().chain(again)).await;
+        assert_eq!(outcome, "written 41");
         assert_eq!(script.body(PATCH)["metadata"]["resourceVersion"], "42");
         // It was taken by somebody else.
         let mut foreign = old.clone();
         foreign.metadata.owner_references = None;
-        let (ending, _) = delivered(Some(old.clone()), begin().into_iter().chain([found(&foreign)])).await;
-        assert_eq!(ending, "TargetNotOwned lost=true");
+        let (outcome, _) = written(Some(old.clone()), begin().into_iter().chain([found(&foreign)])).await;
+        assert_eq!(outcome, "TargetNotOwned lost=true");
         // It is gone.
         let gone = [(GET_SECRET, 404, None), here(), (CREATE, 201, None)];
-        let (ending, _) = delivered(Some(old.clone()), begin().into_iter().chain(gone)).await;
-        assert_eq!(ending, "written ");
+        let (outcome, _) = written(Some(old.clone()), begin().into_iter().chain(gone)).await;
+        assert_eq!(outcome, "written ");
     }
 }
 
 #[tokio::test]
-async fn a_repair_is_made_only_for_the_spec_that_was_looked_at() {
+async fn a_repair_is_made_only_for_the_spec_that_was_observed() {
     let mut damaged = stored(1);
     damaged.metadata.labels = None;
-    let repair = async |live: Line, then: Option<Line>| {
+    let repair = async |live: Exchange, then: Option<Exchange>| {
         let script = Script::new([live].into_iter().chain(then));
-        let repaired = script.courier().repair(&credential(), &plan(), &token(1), &damaged).await;
+        let repaired = script.issuer().repair(&credential(), &plan(), &token(1), &damaged).await;
         assert!(script.is_over());
         repaired.map(|secret| secret.metadata.resource_version).map_err(|error| format!("{error:?}"))
     };
@@ -325,16 +325,16 @@ async fn a_repair_is_made_only_for_the_spec_that_was_looked_at() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_is_dry_holds_no_token_and_tells_what_would_be_refused() {
-    let dry_run_write = async |target: Option<&Secret>, line: Line| {
+async fn a_dry_run_holds_no_token_and_returns_what_would_be_rejected() {
+    let dry_run_write = async |target: Option<&Secret>, line: Exchange| {
         let script = Script::new([line]);
-        let outcome = script.courier().dry_run_write(&credential(), &plan(), target).await;
+        let outcome = script.issuer().dry_run_write(&credential(), &plan(), target).await;
         assert!(script.is_over());
         (outcome, script)
     };
     let (outcome, script) = dry_run_write(None, ("POST care/secrets dry", 201, None)).await;
     assert_eq!(outcome, Ok(()));
-    assert_eq!(script.body("POST care/secrets dry")["data"]["token"], json!(ByteString(b"rehearsal".to_vec())));
+    assert_eq!(script.body("POST care/secrets dry")["data"]["token"], json!(ByteString(b"placeholder".to_vec())));
     let refused = ("PATCH secrets/a-token dry", 422, None);
     assert_eq!(dry_run_write(Some(&stored(1)), refused).await.0, Err(ApiError::Rejected));
     let meanwhile = ("POST care/secrets dry", 409, None);
@@ -342,8 +342,8 @@ async fn a_rehearsal_is_dry_holds_no_token_and_tells_what_would_be_refused() {
 }
 
 #[test]
-fn each_request_has_a_name_of_its_own() {
-    let [one, other] = [name(), name()];
+fn each_request_has_an_id_of_its_own() {
+    let [one, other] = [request_id(), request_id()];
     assert_ne!(one, other);
     assert!([one, other].iter().all(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit())));
 }
@@ -354,12 +354,12 @@ fn the_stored_bytes_themselves_extend_nothing() {
     let issued =
         |token: &str| Issued { token: token.to_owned().into(), token_type: "Bearer", issued_at: issued_at(), lifetime };
     let stored = TokenRecord { expiry: Expiry::Never, ..token(1) };
-    let errand = ExchangeRequest { stored: Some(stored), ..errand(None) };
-    let verdict = |token: &str| format!("{:?}", evaluate(&errand, &issued(token)));
+    let request = ExchangeRequest { stored: Some(stored), ..request(None) };
+    let verdict = |token: &str| format!("{:?}", evaluate(&request, &issued(token)));
     assert_eq!(verdict("token-1"), "NotExtended");
     assert!(verdict("token-2").starts_with("Write"), "{}", verdict("token-2"));
-    let revoked = ExchangeRequest { stored: errand.stored.clone(), refused: true, ..self::errand(None) };
+    let revoked = ExchangeRequest { stored: request.stored.clone(), refused: true, ..self::request(None) };
     assert_eq!(format!("{:?}", evaluate(&revoked, &issued("token-1"))), "StillRevoked");
-    let record = build_record(&errand, &issued("token-2"), Expiry::Never);
+    let record = build_record(&request, &issued("token-2"), Expiry::Never);
     assert_eq!((record.token.expose_secret(), record.source_version.as_str()), ("token-2", "u/"));
 }

@@ -1,0 +1,57 @@
+//! What earlier checks mean for this reconcile: when the next one is due, and whether the token was refused.
+
+use apicredential::api::ApiCredentialStatus;
+use apicredential::decide::{Target, Verification};
+use apicredential::plan::Plan;
+use apicredential::reason::Reason;
+use apicredential::schedule;
+use apicredential::status;
+use apicredential::target::render::TokenRecord;
+use jiff::Timestamp;
+
+use super::reconciliation::Reconciliation;
+use crate::clock;
+
+impl Reconciliation {
+    /// What the status reports of earlier checks, for the token that is in the Secret now.
+    pub(super) fn verification(
+        &mut self,
+        plan: &Plan,
+        target: &Target,
+        record: Option<&TokenRecord>,
+        no_check_before: Option<Timestamp>,
+    ) -> Verification {
+        let (Some(interval), Some(record), Target::Ours { token: Some(token), .. }) =
+            (plan.verification, record, target)
+        else {
+            return Verification::default();
+        };
+        let status = self.status();
+        let last = status.verification.as_deref();
+        let refused = last.filter(|_| status::is_revoked(status, record.issued_at)).map(|last| {
+            let tokens = u32::try_from(last.refused_tokens.unwrap_or(0)).unwrap_or(0);
+            let earliest = schedule::exchange_after_refusal(token.life.issued, interval, tokens);
+            earliest.max(after_same_token(status, interval).unwrap_or(earliest))
+        });
+        let since = last.map_or(token.life.issued, |last| last.time.0.max(token.life.issued));
+        let planned = self.bounded_check(schedule::check_time(since, interval, self.uid()), interval);
+        Verification { next_check: Some(no_check_before.map_or(planned, |time| time.max(planned))), refused }
+    }
+
+    /// Only a clock that was set back can leave a check further ahead than an interval and its spread. The bound then stays,
+    /// or else it would move along with the clock.
+    fn bounded_check(&mut self, planned: Timestamp, interval: i64) -> Timestamp {
+        let latest = schedule::latest_check(clock::now(), interval);
+        let before = self.history.latest_check.filter(|bound| *bound <= latest);
+        self.history.latest_check = (planned > latest).then(|| before.unwrap_or(latest));
+        self.history.latest_check.unwrap_or(planned)
+    }
+}
+
+/// The provider refuses a token and issues it again for the next request. Until then a check comes first, which may show
+/// that the provider accepts it again.
+fn after_same_token(status: &ApiCredentialStatus, interval: i64) -> Option<Timestamp> {
+    let last = status.last_attempt.as_ref().filter(|last| last.reason == Reason::TokenRevoked.as_str())?;
+    // A time in the future was taken from a clock that has been set back since.
+    (last.time.0 <= clock::now()).then(|| schedule::latest_check(last.time.0, interval))
+}

@@ -1,0 +1,53 @@
+//! What is remembered of the attempts of an ApiCredential from one reconcile to the next.
+
+use apicredential::revision::Revision;
+use apicredential::target::fingerprint::Mac;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::clock::SuspendAwareInstant;
+
+/// What one term as leader remembers of the attempts of an ApiCredential. After a restart all of it is rebuilt from the
+/// status, or done without.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptHistory {
+    /// The target's revision after our own last write.
+    pub last_write: Option<Revision>,
+    /// The inputs of the last attempt.
+    pub inputs: Option<Box<AttemptInputs>>,
+    /// The next attempt that the status names comes at most then: the status was written before a restart, or before the
+    /// clock was set back.
+    pub latest_attempt: Option<Timestamp>,
+    /// The generation of the spec that the source was last read for, when its values were those of the token.
+    pub source_read_for: Option<i64>,
+    /// The target was ours once.
+    pub target_known: bool,
+    /// Since when it waits for the turn of its endpoint.
+    pub waits_since: Option<SuspendAwareInstant>,
+    /// The last write was rejected or too late: a dry run comes before the next exchange.
+    pub dry_run_first: bool,
+    /// Writes and dry runs that failed in a row, without an exchange.
+    pub failed_writes: u32,
+    /// The time of issue of a token that was issued in the future, and when it was first seen.
+    pub ahead: Option<Box<(Timestamp, Timestamp)>>,
+    /// The next check comes at most then, although the status reports the last one in the future.
+    pub latest_check: Option<Timestamp>,
+}
+
+impl AttemptHistory {
+    /// The target was written by us, and is this Secret now.
+    pub(super) fn note_write(&mut self, secret: &Secret) {
+        self.last_write = Some(Revision::of(secret));
+        self.target_known = true;
+        self.failed_writes = 0;
+    }
+}
+
+/// The inputs of an attempt; the values only as an HMAC under a key of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptInputs {
+    /// The spec's part.
+    pub(super) identity: Mac,
+    /// The source's part.
+    pub(super) values: Mac,
+}
