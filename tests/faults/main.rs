@@ -20,6 +20,7 @@
 )]
 
 mod gate_works;
+mod gone;
 mod history;
 mod oracles;
 mod plans;

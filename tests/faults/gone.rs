@@ -1,0 +1,37 @@
+//! A credential that is deleted during its exchange, while the watches are silent about it: the operator learns it from
+//! a live read, and does not request another token.
+
+use std::time::Duration;
+
+use crate::support::gate::{Gate, Log};
+use crate::support::operator::Settings;
+use crate::support::provider::{Reply, StandIn};
+use crate::support::space::{self, Space};
+
+/// In flight for long enough to be overtaken by the deletion.
+const LATENCY: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn no_further_exchange_is_made_for_a_credential_that_a_live_read_has_not_found() {
+    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let log = Log::new(|_, _| {});
+    let gate = Gate::start(&space.plane, &log, 0);
+    let settings = Settings::new(&space, &stand_in).flag("--retry-base", "250ms").kubeconfig(gate.kubeconfig());
+    let _operator = settings.start().await;
+
+    let client = stand_in.welkin(&space.unique("a"));
+    client.next(Reply::token().latency(LATENCY));
+    space.source_welkin("a-source", "a secret of a source").await;
+    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.wait_for("the exchange is in flight", async || (client.count() > 0).then_some(())).await;
+    log.silence_watches(true);
+    space.delete("a").await;
+
+    // The first live read discards the token in flight. The others come before further exchanges, or, too late, after them.
+    let found_gone = || log.calls().iter().filter(|call| call.kind() == LIVE_READ && call.status == Some(404)).count();
+    space.wait_for("live reads that do not find it", async || (found_gone() >= 3).then_some(())).await;
+    assert_eq!(client.count(), 1);
+    assert!(log.calls().iter().all(|call| !(call.resource == "secrets" && call.is_write())), "a token was written");
+}
+
+const LIVE_READ: (&str, &str, &str) = ("get", "apicredentials", "a");
