@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use http::Uri;
 use kube::Config;
 use kube::config::{
     AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError, NamedContext,
@@ -220,7 +221,8 @@ pub async fn load(selection: &Selection, environment: &Environment) -> Result<Co
     let (context, name) = select(&mut kubeconfig, selection, &files)?;
     let found = kubeconfig.clusters.iter_mut().find(|it| it.name == name).and_then(|it| it.cluster.as_mut());
     let Some(cluster) = found else { return Err(LoadError::NoCluster { files, name }) };
-    let server = cluster.server.as_deref().and_then(|server| server.parse().ok());
+    let server = cluster.server.as_deref().and_then(|server| server.parse::<Uri>().ok());
+    let server = server.filter(|server| server.scheme().is_some() && server.host().is_some());
     let Some(server) = server else { return Err(LoadError::Server { files, cluster: name }) };
     let (proxy, in_kubeconfig) = match (&cluster.proxy_url, &environment.proxies) {
         (Some(url), _) => match proxy::parse(url) {
@@ -248,7 +250,7 @@ pub async fn load(selection: &Selection, environment: &Environment) -> Result<Co
 ///
 /// # Errors
 /// The variable that applies holds no URL of a proxy.
-pub fn proxy_of(config: &Config, environment: &Environment) -> Result<Option<http::Uri>, LoadError> {
+pub fn proxy_of(config: &Config, environment: &Environment) -> Result<Option<Uri>, LoadError> {
     let variables = environment.proxies.as_ref();
     Ok(variables.map(|variables| variables.proxy_for(&config.cluster_url)).transpose()?.flatten())
 }

@@ -194,9 +194,10 @@ async fn an_error_names_the_file_and_never_its_content() {
     let authority = folder.write("authority", &named("a", "certificate-authority: nowhere.crt", ""));
     let data = folder.write("data", &named("a", &format!("certificate-authority-data: '!{secret}'"), ""));
     let server = folder.write("server", &named("a", "", "").replace("https://a.example:6443", "not a url"));
+    let scheme = folder.write("scheme", &named("a", "", "").replace("https://a.example:6443", "a.example:6443"));
     let proxy = folder.write("proxy", &named("a", "proxy-url: 'proxy.example:3128'", ""));
     let none = folder.write("none", "");
-    for path in [&yaml, &types, &binary, &lost, &authority, &data, &server, &proxy, &none] {
+    for path in [&yaml, &types, &binary, &lost, &authority, &data, &server, &scheme, &proxy, &none] {
         let error = load_from(&folder.listing(&[path])).await.unwrap_err();
         let message = error.to_string();
         let named = if [&lost, &authority].contains(&path) { folder.path("nowhere.crt") } else { path.clone() };
