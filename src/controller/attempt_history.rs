@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apicredential::api::ApiCredentialStatus;
-use apicredential::decide::{self, OpenFailure, Target, attempt_class};
+use apicredential::decide::{OpenFailure, Target, attempt_class};
 use apicredential::plan::Plan;
 use apicredential::reason::{Class, Reason};
 use apicredential::schedule::{self, Timings};

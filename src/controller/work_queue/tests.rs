@@ -179,7 +179,7 @@ async fn an_idle_queue_waits_for_its_timers_and_keeps_no_capacity() {
     timers.set(&key("b"), None);
     assert_eq!(timers.next().await, Some(key("a")));
     assert!(began.elapsed() >= Duration::from_secs(9));
-    assert!(timers.set.is_empty());
+    assert!(timers.timers.is_empty());
     let mut ready = ReadyQueue::default();
     (0..10_000).for_each(|number| ready.add(key(&number.to_string())));
     while let Some(key) = ready.next() {

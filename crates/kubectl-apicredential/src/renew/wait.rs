@@ -293,7 +293,7 @@ async fn look(cluster: &Cluster, asked: &Asked, waited: Duration) -> Result<Opti
 }
 
 #[cfg(test)]
-mod requests;
+mod requests_test;
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controller::token_issuer::{build_record, evaluate, name};
+use crate::controller::token_issuer::{build_record, evaluate, request_id};
 use crate::controller::watch::Watch;
 use crate::kube_api::KubeApi;
 use crate::lease::Leadership;
