@@ -10,7 +10,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../..
 into=${1:?"usage: deploy/krew/pack.sh folder [uri]"}
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
+version=$(sed -n '/^\[workspace\.package\]$/,/^$/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) arch=amd64 ;;
   Linux-aarch64) arch=arm64 ;;
@@ -19,7 +19,7 @@ esac
 
 program=${PROGRAM:-}
 if [ -z "$program" ]; then
-  (cd "$root" && cargo build --release --locked --bin kubectl-apicredential >&2)
+  (cd "$root" && cargo build --release --locked --package kubectl-apicredential >&2)
   program=$root/target/release/kubectl-apicredential
 fi
 

@@ -9,7 +9,7 @@ PROGRAM=$((10 * 1024 * 1024))
 # Files that the image adds to its base.
 FILES=1
 
-${CARGO:-cargo} build --release --locked --quiet --bin apicredential-operator
+${CARGO:-cargo} build --release --locked --quiet --package apicredential-operator
 failed=0
 within() {
   local what=$1 now=$2 budget=$3

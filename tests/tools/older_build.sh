@@ -37,7 +37,7 @@ if [ ! -x "$program" ]; then
   source=$(mktemp -d)
   trap 'rm -rf "$source"' EXIT
   git archive "$commit" | tar -x -C "$source"
-  (cd "$source" && CARGO_TARGET_DIR="$source/target" "${CARGO:-cargo}" build --locked >&2)
+  (cd "$source" && CARGO_TARGET_DIR="$source/target" "${CARGO:-cargo}" build --locked --bin apicredential-operator >&2)
   cp "$source/target/debug/apicredential-operator" "$into/.apicredential-operator"
   mv "$into/.apicredential-operator" "$program"
 fi
