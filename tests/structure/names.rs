@@ -1,0 +1,125 @@
+//! Names that the project once had of its own, where the field has a word.
+
+use crate::source::SourceFile;
+
+/// Types. Some are everyday words, so only what is defined under such a name counts.
+const TYPES: &[&str] = &[
+    "Again",
+    "Alarms",
+    "Ask",
+    "Blind",
+    "Books",
+    "Cluster",
+    "Courier",
+    "Delivery",
+    "Elector",
+    "Ending",
+    "Errand",
+    "Fault",
+    "Findings",
+    "Fit",
+    "Found",
+    "Gate",
+    "Gates",
+    "Glance",
+    "Guarded",
+    "Halt",
+    "Held",
+    "Imprint",
+    "Inputs",
+    "Journal",
+    "Kept",
+    "Lane",
+    "Lean",
+    "Life",
+    "Line",
+    "Listener",
+    "Living",
+    "Machine",
+    "Mark",
+    "Memory",
+    "Minted",
+    "Misplaced",
+    "Moment",
+    "Named",
+    "Opened",
+    "Operator",
+    "Order",
+    "Origin",
+    "Pace",
+    "Pair",
+    "Pairs",
+    "Pass",
+    "Place",
+    "Pulse",
+    "Remembered",
+    "Rest",
+    "Round",
+    "Route",
+    "Seen",
+    "Shown",
+    "Sight",
+    "Standing",
+    "Teller",
+    "Term",
+    "Told",
+    "Values",
+    "Wire",
+];
+
+/// Modules.
+const MODULES: &[&str] = &[
+    "books", "deliver", "earlier", "gate", "hand", "held", "lean", "line", "look", "memory", "pulse", "rest", "seed",
+    "served", "sight", "tell", "wire",
+];
+
+/// Those that are still here: the file and the name.
+pub const EXCEPTIONS: &[(&str, &str)] = &[
+    ("crates/apicredential/src/schedule.rs", "Life"),
+    ("crates/apicredential/src/target/render.rs", "Found"),
+    ("crates/kubectl-apicredential/src/connect.rs", "Cluster"),
+    ("crates/kubectl-apicredential/src/connect.rs", "Seen"),
+    ("crates/kubectl-apicredential/src/output.rs", "Machine"),
+    ("crates/kubectl-apicredential/src/renew/wait.rs", "Sight"),
+    ("crates/kubectl-apicredential/src/view.rs", "Line"),
+    ("src/controller.rs", "memory"),
+    ("src/controller/memory.rs", "Kept"),
+    ("src/controller/memory.rs", "Memory"),
+    ("src/controller/memory.rs", "Remembered"),
+    ("src/controller/reconcile.rs", "Operator"),
+    ("src/controller/reconcile.rs", "earlier"),
+    ("src/controller/reconcile.rs", "line"),
+    ("src/controller/reconcile.rs", "look"),
+    ("src/controller/reconcile.rs", "seed"),
+    ("src/controller/reconcile.rs", "sight"),
+    ("src/controller/reconcile.rs", "tell"),
+    ("src/controller/reconcile/look.rs", "Blind"),
+    ("src/controller/reconcile/look.rs", "Round"),
+    ("src/controller/reconcile/sight.rs", "Sight"),
+    ("src/controller/token_issuer/write.rs", "Again"),
+    ("src/controller/watch.rs", "Listener"),
+    ("src/controller/watch.rs", "Opened"),
+    ("src/controller/watch.rs", "held"),
+    ("src/controller/watch/held.rs", "Held"),
+    ("src/controller/watch/index.rs", "Glance"),
+    ("src/controller/watch/index.rs", "Imprint"),
+    ("src/controller/watch/index.rs", "Named"),
+    ("src/controller/watch/index.rs", "Origin"),
+    ("src/controller/watch/index.rs", "Seen"),
+    ("src/http_server.rs", "Pulse"),
+    ("src/runtime.rs", "books"),
+    ("src/runtime.rs", "pulse"),
+    ("src/runtime/books.rs", "Books"),
+];
+
+/// What a file defines under one of these names, with the path of the file.
+pub fn private_words(file: &SourceFile) -> Vec<(String, String)> {
+    let words: Vec<&str> =
+        file.code.split(|it: char| !it.is_ascii_alphanumeric() && it != '_').filter(|it| !it.is_empty()).collect();
+    let defined = words.windows(2).filter_map(|pair| match pair {
+        ["struct" | "enum" | "trait" | "type", name] if TYPES.contains(name) => Some(*name),
+        ["mod", name] if MODULES.contains(name) => Some(*name),
+        _ => None,
+    });
+    defined.map(|name| (file.path.clone(), name.to_owned())).collect()
+}
