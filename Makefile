@@ -5,12 +5,12 @@ CARGO ?= cargo
 TEST_THREADS ?= 6
 # For `make provider` and `make control-plane`.
 ARGS ?=
-# Where the test run keeps the audit logs of the API servers, and the same suite once more for each mode.
+# Where the test run keeps the audit logs of the API servers, and the same suite for each mode of the chart.
 AUDIT := $(CURDIR)/target/suite-audit
 MODES = TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 modes::
 
 .DEFAULT_GOAL := help
-.PHONY: help build test modes roll bench bench-smoke budgets torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
+.PHONY: help build check test nightly modes roll bench bench-smoke budgets torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,12 @@ help: ## List the targets
 build: ## Build the operator
 	$(CARGO) build --locked
 
-test: ## Run all tests, those on a real API server included; the first run builds that server
+check: ## The inner loop: format, lint, unit tests, and the tests that need no control plane
+	$(CARGO) fmt --all --check
+	@$(MAKE) --no-print-directory lint
+	$(CARGO) test --locked --lib --bins --test structure --test compatibility --test bytes --test model --test gitops --test generated
+
+test: ## Run all tests but those of `make nightly`; the first run builds the real API server
 	@echo "The programs of the control plane: found, or built once from tests/control-plane/go.mod"
 	@tests/control-plane/build.sh etcd kube-apiserver kube-controller-manager kubectl
 	@echo "Helm and kustomize: found, or built once from tests/tools/go.mod"
@@ -27,10 +32,15 @@ test: ## Run all tests, those on a real API server included; the first run build
 	@tests/docs/definitions/build.sh
 	rm -rf $(AUDIT) && mkdir -p $(AUDIT)
 	OPERATOR_AUDIT=$(AUDIT) $(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
-	@echo "The suite again, in the other modes of the chart, and which rights it used in each"
-	SUITE_AUDIT=$(AUDIT) $(MODES)
+	@echo "Which permissions of the mode cluster the suite has used, and that none was missing"
+	SUITE_AUDIT=$(AUDIT) $(MODES)in_all_namespaces
 	@echo "The tests of a clock that jumps: the operator is built with a clock that a test can set"
 	$(CARGO) test --locked --features simulated-clock --test clock -- --test-threads=$(TEST_THREADS)
+	@echo "Left to make nightly:"
+	@tests/nightly.sh --list
+
+nightly: ## Run what `make test` and .ci/run leave out: hours; with NO_SKIP=1 a part fails that cannot run here
+	@tests/nightly.sh
 
 modes: ## Run the suite under the service account of each mode of the chart and print which rights it used
 	$(MODES)
@@ -40,8 +50,8 @@ roll: ## Roll from an older build to this one and back, and count exchanges and 
 
 bench: ## Measure it beside the ceiling into docs/performance.md; BENCH_N, BENCH_MINUTES, BENCH_SCENARIOS scale it
 	@tests/control-plane/build.sh > /dev/null
-	$(CARGO) build --release --locked --bin apicredential-operator
-	$(CARGO) build --release --locked --example bench
+	$(CARGO) build --release --locked --package apicredential-operator --bin apicredential-operator
+	$(CARGO) build --release --locked --package apicredential-operator --example bench
 	@target/release/examples/bench
 
 bench-smoke: ## Run each scenario small, on a debug build, and hold what can be counted to its goal
@@ -85,11 +95,11 @@ check-generated: ## Fail if crds/, README.md, docs/api.md, a Cargo.lock or what 
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 	$(CARGO) test --locked --test generated --test gitops --test chart
 
-lint: ## Run clippy; a warning is an error
+lint: ## Run clippy on every crate; a warning is an error
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 
 fmt: ## Format the code
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 clean: ## Remove what was built here; the control plane's programs stay in their cache
 	$(CARGO) clean

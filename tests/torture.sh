@@ -2,32 +2,14 @@
 # Everything that takes too long for `make test`, and one table at the end. TORTURE_MINUTES (120 by default) bounds the
 # faults, the search for bad bytes and the walk; the seeded bugs come on top, they take as long as they take.
 #
-# Results of single faults are kept, so that a run which was ended goes on where it was.
+# Results of single faults are kept, so that a run which was ended goes on where it was. NO_SKIP=1: see tests/tools/parts.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
 
 minutes=${TORTURE_MINUTES:-120}
 logs=target/torture
-mkdir -p "$logs"
-failed=0
-
-# The name of a part, the minutes at most, and its command; the output goes to a file of that name.
-part() {
-  local name=$1 most=$2 began=$SECONDS
-  shift 2
-  printf '%s, at most %d minutes: %s\n' "$name" "$most" "$*"
-  if timeout $((most * 60 + 300)) "$@" >"$logs/$name.log" 2>&1; then
-    printf '  passed in %d s\n' $((SECONDS - began))
-  else
-    printf '  FAILED in %d s, see %s\n' $((SECONDS - began)) "$logs/$name.log"
-    failed=$((failed + 1))
-  fi
-}
-
-lines() {
-  sed -nE "s/^($2)/  \\1/p" "$logs/$1.log" || true
-}
+. tests/tools/parts.sh
 
 tests/control-plane/build.sh >/dev/null
 cargo test --locked --no-run
@@ -54,5 +36,4 @@ lines outside 'outside: .*'
 lines fuzz '[a-z]+ +[0-9]+ .*(passed|FAILED)'
 lines seeded-bugs '(caught|MISSED|stale|broken|useless) .*|[0-9]+ passed, .*'
 lines generated-bugs '[0-9]+ mutants tested .*|MISSED .*'
-printf '%d parts failed, after %d minutes\n' "$failed" $((SECONDS / 60))
-[ "$failed" -eq 0 ]
+finish

@@ -1,7 +1,8 @@
 //! Least privilege over the whole suite: it runs in each mode of the chart under that mode's own service account, and
 //! the audit logs say that nothing it needs is forbidden and that it uses every verb which is granted on every resource.
 //!
-//! A line of its own in `make test`, because each of them takes as long as the suite: `make modes` runs all three.
+//! Each of them takes as long as the suite, so `make modes` runs all three as a part of `make nightly`. `make test` runs the
+//! suite in the mode `cluster` anyway and judges its audit logs; `privileges.rs` proves the other modes on every change.
 
 mod left_out;
 
