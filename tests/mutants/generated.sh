@@ -22,4 +22,4 @@ fi
 echo "mutants: changing the code in every place, one at a time (minutes)"
 cd "$scratch"
 CARGO_TARGET_DIR="$root/target/mutants" RUST_BACKTRACE=0 PATH="$tool/bin:$PATH" \
-  cargo mutants --in-place --colors never --output "$root/target/mutants"
+  cargo mutants --workspace --in-place --colors never --output "$root/target/mutants"
