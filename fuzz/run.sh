@@ -4,6 +4,7 @@
 #   FUZZ_SECONDS=60    how long for each property; under 60 it is a smoke: it starts from fuzz/corpus alone, keeps nothing
 #   FUZZ_TARGETS=      which properties, by name; all of them by default
 #   fuzz/run.sh keep   adds to fuzz/corpus what reaches code that nothing there reaches, and forgets the rest
+#   fuzz/run.sh check  compiles the targets without building them, and searches for nothing
 #
 # An input that breaks a property is left in fuzz/corpus, where `cargo test --test bytes` finds it.
 # libFuzzer comes with the crate libfuzzer-sys and needs a C++ compiler. Coverage is counted by the stable compiler's own
@@ -69,6 +70,11 @@ keep() {
   done
 }
 
+if [ "${1:-}" = check ]; then
+  CARGO_TARGET_DIR="$cache/target" cargo check --locked --quiet
+  echo "fuzz: the targets compile"
+  exit
+fi
 build
 if [ "${1:-}" = keep ]; then
   keep

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make e2e-node`: a real kubelet and container runtime, beside the local control plane, run a pod that mounts the Secret.
-# What this machine lacks for it is told as SKIPPED, and no failure; E2E_NODE=required makes it one.
+# What this machine lacks for it is told as SKIPPED, and no failure; E2E_NODE=required makes it one. E2E_NODE_TEST names
+# one of the tests by the beginning of its name.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 exec </dev/null
@@ -82,7 +83,7 @@ program=$(cargo test --locked --test e2e-node --no-run --message-format=json 2>/
   sed -n '/"name":"e2e-node"/s/.*"executable":"\([^"]*\)".*/\1/p')
 
 export E2E_NODE_IMAGE="$scratch/image.tar" E2E_NODE_CGROUPS="/$cgroups"
-"$program" --ignored --nocapture &
+"$program" --ignored --nocapture ${E2E_NODE_TEST:+"$E2E_NODE_TEST"} &
 test=$!
 status=0
 wait "$test" || status=$?

@@ -11,7 +11,9 @@ use std::sync::OnceLock;
 pub fn plugin() -> &'static Path {
     static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
     PLUGIN.get_or_init(|| {
-        let build = ["build", "--locked", "--quiet", "--package", "kubectl-apicredential"];
+        // With an example, which has the development dependencies: the features are those of the tests then, and nothing
+        // but the program is left to build.
+        let build = ["build", "--locked", "--quiet", "--bin", "kubectl-apicredential", "--example", "control-plane"];
         let built = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(built.is_ok_and(|status| status.success()), "the kubectl plugin cannot be built");
         Path::new(env!("CARGO_BIN_EXE_apicredential-operator")).with_file_name("kubectl-apicredential")
