@@ -11,7 +11,8 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates/apicredential/Cargo.toml crates/apicredential/
 COPY crates/kubectl-apicredential/Cargo.toml crates/kubectl-apicredential/
 RUN mkdir src crates/apicredential/src crates/kubectl-apicredential/src \
- && echo 'fn main() {}' | tee src/main.rs > crates/kubectl-apicredential/src/main.rs \
+ && echo 'fn main() {}' > src/main.rs \
+ && cp src/main.rs crates/kubectl-apicredential/src/main.rs \
  && touch src/lib.rs crates/apicredential/src/lib.rs \
  && cargo build --release --locked --package apicredential-operator --bin apicredential-operator \
  && rm -r src crates/apicredential/src
