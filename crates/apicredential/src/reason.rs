@@ -1,52 +1,53 @@
-//! The closed table of reasons: one word that feeds the condition, the event, the log field and the metric label.
+//! The table of reasons. One reason feeds the condition, the event, the log field and the metric label, and its class
+//! decides how the operator retries.
 //!
-//! Clients must treat the table as open: a later release may add to it.
+//! The table is closed within a release. Clients must treat it as open, because a later release may add reasons.
 
 use std::fmt;
 
-/// How a failure is answered: wait for somebody, try again, or slow down.
+/// The class of a reason, which decides when the operator retries. The delays are in [`crate::schedule::delay`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Not a failure.
     Fine,
-    /// Passes by itself: soon again, doubling.
+    /// The failure passes without a person: retried soon, with a doubling delay.
     Transient,
-    /// The provider named a time: the whole endpoint pauses.
+    /// The provider stated when to retry: all requests to its endpoint are throttled until then.
     Throttled,
-    /// The provider answered, but with nothing usable: slowly again, doubling.
+    /// The provider sent a response that the operator cannot use: retried slowly, with a doubling delay.
     Unusable,
-    /// The provider refused these inputs: five tries, then once in a long while.
+    /// The provider rejected this login or these names: five attempts, then one at a long interval.
     Rejected,
-    /// Refused here, before any request: a watch event, else a flat delay.
+    /// The operator refused to send a request: retried on the next watch event, otherwise after a flat delay.
     Local,
 }
 
 macro_rules! reasons {
     ($($name:ident: $class:ident, $message:literal;)*) => {
-        /// Why something is as it is. The name is what users, dashboards and `kubectl wait` see.
+        /// A machine-readable reason, as in conditions and events.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason { $(#[doc = $message] $name,)* }
 
         impl Reason {
-            /// Every reason of this release, in the order of the documentation.
+            /// All reasons of this release, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The word in conditions, events, logs and metrics.
+            /// The name in conditions, events, logs and metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
-            /// What to do about it.
+            /// The class, which decides when the operator retries.
             pub const fn class(self) -> Class {
                 match self { $(Self::$name => Class::$class,)* }
             }
 
-            /// The sentence for people, where no parameter makes a better one.
+            /// The message where no parameter makes a more precise one: what is wrong, which field or object, what to do.
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$name => $message,)* }
             }
 
-            /// The reason of that name, if this release knows it.
+            /// The reason of that name; `None` for a name that this release does not know.
             pub fn parse(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
             }
@@ -55,68 +56,68 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // Token.
-    TokenValid: Fine, "The Secret holds a token that is valid now.";
-    RenewalFailing: Fine, "The Secret holds a token that is still valid, but it could not be renewed; see the Renewed condition.";
-    Pending: Fine, "The token has to be exchanged again; the exchange has not ended yet.";
-    Issued: Fine, "The provider issued the token and it was written to the Secret.";
-    Adopted: Fine, "The Secret already held a token that fits this credential; it was taken over without an exchange.";
-    TokenExpired: Transient, "The token in the Secret has expired; see the Renewed condition for why it was not renewed.";
-    TokenNotExtended: Transient, "The provider answered with a token that lives no longer than the stored one; the stored one was kept.";
-    Suspended: Fine, "The credential is suspended and its Secret holds no usable token; set spec.suspend to false to exchange.";
-    ExpiryUnknown: Fine, "The provider stated no expiry; spec.renewal.assumedLifetime is used.";
-    TokenAccepted: Fine, "The provider took the token when it was last tried.";
-    TokenRevoked: Unusable, "The provider refuses the token in the Secret although it has not expired, most likely because it was revoked; another one is asked for.";
-    VerificationUnavailable: Fine, "The provider did not say whether it takes the token when it was last tried; that says nothing of the token.";
-    // Source.
-    SourceResolved: Fine, "The source Secret was found and permits its use for this provider.";
-    SourceSecretNotFound: Local, "The source Secret does not exist; create it in the namespace of the credential.";
-    SourceKeyMissing: Local, "The source Secret lacks a key; add it, or name another key in spec.provider.";
-    SourceKeyEmpty: Local, "A key of the source Secret is empty; write the value into it.";
-    SourceNotPermitted: Local, "The source Secret does not permit its use for this provider; its owner can, by the label apicredential.io/source.";
-    SourceNotUtf8: Local, "A key of the source Secret is not valid UTF-8; write the value as text.";
-    SourceHasWhitespace: Local, "A key of the source Secret begins or ends with whitespace, often a trailing newline; write it without, for example with printf or kubectl create secret --from-literal.";
-    SourceTooLarge: Local, "A key of the source Secret is larger than 4096 bytes; it cannot be the credential itself.";
-    SourceTypeForbidden: Local, "The source Secret has a type that is never used as a source; use type Opaque or kubernetes.io/basic-auth.";
-    // Target.
-    TargetNotFound: Local, "The target Secret does not exist; with creationPolicy Merge it must be created first.";
-    TargetNotOwned: Local, "The target Secret exists and was not created by this credential; choose another spec.target.name, or recreate the credential with creationPolicy Merge.";
-    TargetNotPermitted: Local, "The target Secret does not permit this credential to write to it; its owner can, by the annotation apicredential.io/allow.";
-    TargetOwnedByOther: Local, "Another ApiCredential writes this target Secret; choose another spec.target.name.";
-    TargetKeyTaken: Local, "The target Secret has a key of that name which is not ours; name another in spec.target, or let the annotation apicredential.io/allow name it.";
-    TargetImmutable: Local, "The target Secret is immutable; delete it, or choose another spec.target.name.";
-    TargetTypeConflict: Local, "The target Secret has a type other than Opaque; delete it, or choose another spec.target.name.";
-    TargetWriteRejected: Transient, "The API server rejected the write of the target Secret, for example by quota or an admission policy; see the API server's events or try the write by hand.";
-    TargetIsSource: Local, "The target Secret carries a source label or is a source; choose another spec.target.name.";
-    TargetTerminating: Local, "The target Secret is being deleted, or belongs to a credential that is gone; it is awaited.";
-    // Spec.
-    InvalidSpec: Local, "The spec is not valid; apply it again so that the API server can say which field is wrong.";
-    EndpointNotAllowed: Local, "The endpoint is not on the operator's list of allowed endpoints for this provider; correct spec.provider or ask the operator's administrator to extend --allowed-endpoints.";
-    // Provider.
-    CredentialsRejected: Rejected, "The provider rejected the credentials; correct the source Secret or the names in spec.provider.";
-    ClientDisabled: Rejected, "The provider says that this API client is disabled; enable it in the provider's administration.";
-    NotFoundAtProvider: Rejected, "The provider does not know this tenant or client; correct the names in spec.provider.";
-    RateLimited: Throttled, "The provider asks to slow down; no request is sent to its endpoint until then.";
-    ProviderUnavailable: Transient, "The provider answered with a server error; it is asked again, and its status page may say more.";
-    ProviderTimeout: Transient, "The provider did not answer in time; it is asked again. If that stays so, check the way to it, or raise --provider-timeout.";
-    ConnectionFailed: Transient, "The connection to the provider failed or was cut; it is asked again. If that stays so, check the endpoint, and the proxy, firewall and NetworkPolicy on the way to it.";
-    DnsFailed: Transient, "The provider's host name could not be resolved; it is asked again. If that stays so, check the endpoint in spec.provider for a typo and the cluster's DNS; with --provider-proxy it is the proxy's name.";
-    TlsFailed: Unusable, "The provider's TLS certificate or handshake was not acceptable; for a private authority see --provider-ca-file.";
-    UnexpectedRedirect: Unusable, "The provider answered with a redirect, which is never followed; correct spec.provider's endpoint.";
-    UnexpectedStatus: Rejected, "The provider answered with an HTTP status that the exchange does not define; check the endpoint and the names in spec.provider, and any proxy on the way.";
-    UnexpectedContentType: Unusable, "The provider's answer is not declared as JSON; check the endpoint, and whether a proxy on the way answers in its place.";
-    UnexpectedEncoding: Unusable, "The provider's answer is compressed, which was not asked for; check the endpoint, and any proxy on the way.";
-    InvalidResponse: Unusable, "The provider's answer does not have the documented shape; check the endpoint and any proxy on the way, or report it if the provider has changed.";
-    ResponseTooLarge: Unusable, "The provider's answer is larger than 64 KiB; check the endpoint, and whether a proxy on the way answers in its place.";
-    InvalidToken: Unusable, "The provider's answer holds no well-formed Bearer token; ask the provider, or report it if the provider has changed.";
-    UnsupportedTokenType: Unusable, "The provider's answer holds a token of a type other than Bearer; ask the provider, or report it if the provider has changed.";
-    TokenAlreadyExpired: Unusable, "The provider issued a token that has already expired; compare the clocks.";
-    ImplausibleExpiry: Unusable, "The provider stated an expiry that cannot be right; ask the provider, or report it if the provider has changed.";
-    ResponseMismatch: Unusable, "The provider answered for another API client than the one asked for; check clientName in spec.provider, and ask the provider.";
-    // Cluster.
-    Forbidden: Local, "The API server forbids a request that is needed; check the operator's ClusterRole and bindings.";
-    ApiUnavailable: Local, "The API server did not answer a request that is needed; it is asked again. If that stays so, look at the operator's log.";
-    UnexpectedPanic: Local, "A bug in the operator interrupted this credential; please report it together with the operator's log.";
+    // Token
+    TokenValid: Fine, "The target Secret holds a token that is valid now.";
+    RenewalFailing: Fine, "The token is still valid, but its renewal fails. The Renewed condition gives the reason and the fix.";
+    Pending: Fine, "A token exchange is pending. The target Secret holds no usable token until it ends.";
+    Issued: Fine, "The provider issued the token, and it was written to the target Secret.";
+    Adopted: Fine, "The target Secret already held a token that fits the spec. It was adopted without a token exchange.";
+    TokenExpired: Transient, "The token in the target Secret has expired. The Renewed condition gives the reason and the fix.";
+    TokenNotExtended: Transient, "The provider issued a token that does not expire later than the stored one. The stored token stays in use, and the operator retries later.";
+    Suspended: Fine, "The ApiCredential is suspended and has no usable token. Set spec.suspend to false to request one.";
+    ExpiryUnknown: Fine, "The provider stated no expiry. The token counts as valid for spec.renewal.assumedLifetime.";
+    TokenAccepted: Fine, "The provider accepted the token in the last check.";
+    TokenRevoked: Unusable, "The provider refuses the token although it has not expired. It was probably revoked; the operator requests another one.";
+    VerificationUnavailable: Fine, "The last check of the token gave no answer about it. The operator checks again after spec.verification.interval.";
+    // Source Secret
+    SourceResolved: Fine, "The source Secret exists, permits its use for this provider and has the keys.";
+    SourceSecretNotFound: Local, "The source Secret does not exist. Create it in the namespace of the ApiCredential.";
+    SourceKeyMissing: Local, "The source Secret lacks a key. Add the key, or name another one in spec.provider.";
+    SourceKeyEmpty: Local, "A key of the source Secret is empty. Write the value into it.";
+    SourceNotPermitted: Local, "The source Secret does not permit its use for this provider. Its owner permits it with the label apicredential.io/source.";
+    SourceNotUtf8: Local, "A key of the source Secret is not valid UTF-8. Write the value as text.";
+    SourceHasWhitespace: Local, "A key of the source Secret begins or ends with whitespace. Often this is a trailing newline; write the value without it, for example with printf or kubectl create secret --from-literal.";
+    SourceTooLarge: Local, "A key of the source Secret is larger than 4096 bytes. Write only the value of the login into it.";
+    SourceTypeForbidden: Local, "The type of the source Secret is not permitted for a source Secret. Use type Opaque or kubernetes.io/basic-auth.";
+    // Target Secret
+    TargetNotFound: Local, "The target Secret does not exist. Create it first, because creationPolicy is Merge.";
+    TargetNotOwned: Local, "The target Secret exists, but this ApiCredential did not create it. Choose another spec.target.name, or recreate the ApiCredential with creationPolicy Merge.";
+    TargetNotPermitted: Local, "The target Secret does not permit this ApiCredential to write to it. Its owner permits it with the annotation apicredential.io/allow.";
+    TargetOwnedByOther: Local, "Another ApiCredential writes this target Secret. Choose another spec.target.name.";
+    TargetKeyTaken: Local, "The target Secret has a key of that name that the operator did not write. Name another key in spec.target, or permit this one with the annotation apicredential.io/allow.";
+    TargetImmutable: Local, "The target Secret is immutable. Delete it, or choose another spec.target.name.";
+    TargetTypeConflict: Local, "The target Secret has a type other than Opaque. Delete it, or choose another spec.target.name.";
+    TargetWriteRejected: Transient, "The API server rejected the write of the target Secret. Check quotas and admission policies in the namespace; the operator retries.";
+    TargetIsSource: Local, "The target Secret carries a source label or is a source Secret. Choose another spec.target.name.";
+    TargetTerminating: Local, "The target Secret is being deleted, or its ApiCredential no longer exists. The operator waits until the Secret is gone; if it stays, check its finalizers.";
+    // Spec
+    InvalidSpec: Local, "The spec is not valid. Apply it again; the API server then reports which field is wrong.";
+    EndpointNotAllowed: Local, "The endpoint is not in the operator's allow-list for this provider. Correct spec.provider, or ask the operator's administrator to extend --allowed-endpoints.";
+    // Provider
+    CredentialsRejected: Rejected, "The provider rejected the login. Correct the credentials in the source Secret or the names in spec.provider.";
+    ClientDisabled: Rejected, "The provider reports that this API client is disabled. Enable it in the provider's administration.";
+    NotFoundAtProvider: Rejected, "The provider does not know this tenant or API client. Correct the names in spec.provider.";
+    RateLimited: Throttled, "The provider limits the request rate. The operator sends no request to its endpoint until the backoff is over.";
+    ProviderUnavailable: Transient, "The provider answered with a server error. The operator retries; if the error persists, check the provider's status page.";
+    ProviderTimeout: Transient, "The provider did not answer in time. The operator retries; if the error persists, check the network path, or raise --provider-timeout.";
+    ConnectionFailed: Transient, "The connection to the provider failed or was interrupted. The operator retries; if the error persists, check the endpoint and the proxy, firewall and NetworkPolicy in between.";
+    DnsFailed: Transient, "The provider's host name could not be resolved. The operator retries; if the error persists, check the endpoint in spec.provider and the cluster's DNS. With --provider-proxy, check the proxy's host name.";
+    TlsFailed: Unusable, "The provider's TLS certificate or handshake is not acceptable. For a private CA, set --provider-ca-file.";
+    UnexpectedRedirect: Unusable, "The provider answered with a redirect, which the operator never follows. Correct the endpoint in spec.provider.";
+    UnexpectedStatus: Rejected, "The provider answered with an HTTP status that it does not document. Check the endpoint and the names in spec.provider, and any proxy in between.";
+    UnexpectedContentType: Unusable, "The provider's response is not declared as JSON. Check the endpoint, and whether a proxy in between answers instead.";
+    UnexpectedEncoding: Unusable, "The provider's response is compressed, which was not requested. Check the endpoint and any proxy in between.";
+    InvalidResponse: Unusable, "The provider's response does not have the documented shape. Check the endpoint and any proxy in between; if the provider has changed, report it.";
+    ResponseTooLarge: Unusable, "The provider's response is larger than 64 KiB. Check the endpoint, and whether a proxy in between answers instead.";
+    InvalidToken: Unusable, "The provider's response holds no well-formed Bearer token. Ask the provider; if the provider has changed, report it.";
+    UnsupportedTokenType: Unusable, "The provider's response holds a token of a type other than Bearer. Ask the provider; if the provider has changed, report it.";
+    TokenAlreadyExpired: Unusable, "The provider issued a token that has already expired. Compare the operator's clock with the provider's.";
+    ImplausibleExpiry: Unusable, "The provider stated an expiry that cannot be right. Ask the provider; if the provider has changed, report it.";
+    ResponseMismatch: Unusable, "The provider's response is for another API client than the requested one. Check clientName in spec.provider, and ask the provider.";
+    // Cluster
+    Forbidden: Local, "The API server forbids a request that the operator needs. Check the operator's ClusterRole and its bindings.";
+    ApiUnavailable: Local, "The API server did not answer a request. The operator retries; if the error persists, check the operator's log.";
+    UnexpectedPanic: Local, "A bug in the operator interrupted this reconcile. Report it together with the operator's log.";
 }
 
 impl fmt::Display for Reason {
@@ -125,17 +126,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A reason together with its sentence: stable text, without counters, times, ids or remote text.
+/// A reason and its message. The message is stable: it contains no counter, time, id or remote text, so that the same
+/// failure has the same text each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The word.
+    /// The machine-readable reason.
     pub reason: Reason,
-    /// The sentence: what is wrong, which field, what to do.
+    /// What is wrong, which field or object, what to do.
     pub message: String,
 }
 
 impl Refusal {
-    /// A refusal whose sentence names its parameters.
+    /// Creates a refusal with a message that names its parameters.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
@@ -144,5 +146,34 @@ impl Refusal {
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self::new(reason, reason.message())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_sentence_of_a_message_has_fewer_than_80_characters() {
+        for reason in Reason::ALL {
+            let first = reason.message().split_inclusive(". ").next().unwrap().trim_end();
+            assert!(first.len() < 80, "{reason}: {} characters: {first}", first.len());
+        }
+    }
+
+    #[test]
+    fn every_message_ends_with_a_full_stop_and_fits_into_an_event() {
+        for reason in Reason::ALL {
+            assert!(reason.message().ends_with('.'), "{reason}");
+            assert!(reason.message().len() <= 1024, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_message_never_calls_the_resource_or_the_login_just_a_credential() {
+        for reason in Reason::ALL {
+            let words = reason.message().split(|character: char| !character.is_alphanumeric());
+            assert!(words.into_iter().all(|word| word != "credential"), "{reason}: {}", reason.message());
+        }
     }
 }

@@ -217,7 +217,7 @@ fn token_valid(findings: &StatusInput) -> Refusal {
     if findings.margin_capped {
         Refusal::new(
             Reason::TokenValid,
-            "The Secret holds a token that is valid now. spec.renewal.renewBefore is longer than half of its lifetime; half is used.",
+            "The target Secret holds a token that is valid now. spec.renewal.renewBefore is longer than half of its lifetime; half is used.",
         )
     } else {
         Reason::TokenValid.into()

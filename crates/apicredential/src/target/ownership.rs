@@ -104,7 +104,7 @@ fn permitted(
         return Err(noted(
             Reason::TargetNotPermitted,
             format!(
-                "The target Secret does not permit this credential to write to it; its owner can, with the keys that exist and may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
+                "The target Secret does not permit this ApiCredential to write to it. Its owner permits it as follows, with existing keys that may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
                 plan.target.token_key,
                 secret.name_any(),
                 annotations::ALLOW
@@ -145,7 +145,7 @@ fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
     noted(
         Reason::TargetKeyTaken,
         format!(
-            "The target Secret has a key {key:?} which is not ours; name another in spec.target, or its owner consents: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
+            "The target Secret has a key {key:?} that the operator did not write. Name another key in spec.target, or let its owner permit it: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
             secret.namespace().unwrap_or_default(),
             secret.name_any(),
             annotations::ALLOW,
