@@ -39,13 +39,13 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "spec",
-            "target.name must differ from provider.welkin.secretRef.name: a token is never written into its own source",
+            "target.name must differ from provider.welkin.secretRef.name: a token is never written into its source Secret",
             [target(json!({"name": "welkin-client-2"}))],
             [target(json!({"name": "welkin-client"}))],
         ),
         row(
             "spec",
-            "target.name must differ from provider.qontak.secretRef.name: a token is never written into its own source",
+            "target.name must differ from provider.qontak.secretRef.name: a token is never written into its source Secret",
             [qontak(json!({"secretRef": {"name": "qontak-login-2"}}))],
             [qontak(json!({"secretRef": {"name": "token"}}))],
         ),
@@ -185,7 +185,7 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "spec.target.data.*",
-            "{token} may stand at most once in a value",
+            "{token} may occur at most once in a value",
             ["{token}{{token}", "{{token} {{token}"].map(|value| target(json!({"data": {"a": value}}))),
             ["{token}{token}", "{token} and {{{token}"].map(|value| target(json!({"data": {"a": value}}))),
         ),
@@ -283,7 +283,7 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "spec",
-            "verification is only possible when provider.type is Qontak: Welkin documents no request that tries a token; remove verification",
+            "verification is only possible when provider.type is Qontak: Welkin documents no request that checks a token; remove verification",
             [verification(json!({})), verification(json!({"interval": "1h"}))],
             [json!({"spec": {"verification": {}}}), json!({"spec": {"verification": {"interval": "1h"}}})],
         ),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::ApiCredentialStatus;
 
-/// What to keep: whose token, in which Secret, renewed when.
+/// The token to keep valid: its provider, its target Secret and when to renew it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "apicredential.io",
@@ -22,7 +22,7 @@ use super::status::ApiCredentialStatus;
     crates(kube_core = "::kube_core"),
     status = "ApiCredentialStatus",
     derive = "PartialEq",
-    doc = "Keeps one Secret that holds a Bearer token which is valid now and is renewed before it expires. Whoever may create an ApiCredential may thereby create a Secret of the name in spec.target.name.",
+    doc = "ApiCredential keeps a Bearer token valid in a Secret: the operator requests it from the provider with the login in the source Secret, writes it to the target Secret and renews it before it expires. Permission to create an ApiCredential includes creating a Secret with the name in spec.target.name.",
     selectable = ".spec.provider.type",
     selectable = ".spec.target.name",
     printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider.type"),
@@ -43,34 +43,36 @@ use super::status::ApiCredentialStatus;
 #[expect(clippy::duplicated_attributes, reason = "columns repeat their type and priority")]
 #[serde(rename_all = "camelCase")]
 pub struct ApiCredentialSpec {
-    /// Who issues the token, and which Secret holds the credentials for it.
+    /// Provider that issues the token, and the source Secret that holds the login. Required.
     pub provider: ProviderSpec,
-    /// The Secret that receives the token.
+    /// Target Secret, which receives the token. Required.
     pub target: TargetSpec,
-    /// When to renew; by default when a third of the token's lifetime remains.
+    /// When to renew the token. Default: when a third of its lifetime remains. A failed renewal leaves the stored token
+    /// in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<RenewalSpec>,
-    /// Asks the provider now and then whether it still takes the token, so that one which was revoked is noticed and
-    /// replaced before it expires. Only for a provider that documents such a request: Qontak.
+    /// Checks at an interval that the provider still accepts the token, so that a revoked token is replaced before it
+    /// expires. Default: no checks. Only possible when `provider.type` is `Qontak`; Welkin documents no such request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<VerificationSpec>,
-    /// While true nothing is sent to the provider and no Secret is written. The token that is there stays, the status
-    /// goes on telling the truth about it, and a renewal that was asked for meanwhile happens on resume.
+    /// Suspends the operator's work on this ApiCredential. Default: `false`. While `true`, no request is sent to the
+    /// provider and no Secret is written. The stored token stays, and the status still reports whether it is valid. A
+    /// renewal that is requested meanwhile happens after `suspend` is set to `false`.
     #[serde(default)]
     pub suspend: bool,
 }
 
-/// The provider: `type`, and the block that it names.
+/// The provider that issues the token: `type`, and the block of that name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderSpec {
-    /// Which provider: Welkin or Qontak. Immutable. The block of the same name must be set, and no other.
+    /// Provider: `Welkin` or `Qontak`. Required, immutable. The block of the same name must be set, and no other.
     #[serde(rename = "type")]
     pub type_: Provider,
-    /// Where to ask and whom to be, when type is Welkin.
+    /// Welkin tenant, API client and endpoint. Required when `type` is `Welkin`, otherwise not permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub welkin: Option<WelkinSpec>,
-    /// Where to ask and whom to be, when type is Qontak.
+    /// Qontak login and endpoint. Required when `type` is `Qontak`, otherwise not permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qontak: Option<QontakSpec>,
 }
@@ -78,14 +80,14 @@ pub struct ProviderSpec {
 /// A provider that issues Bearer tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Provider {
-    /// Welkin Health, patient care.
+    /// Welkin Health
     Welkin,
-    /// Mekari Qontak, messaging.
+    /// Mekari Qontak
     Qontak,
 }
 
 impl Provider {
-    /// The name in specs, messages and metrics.
+    /// The name in specs, messages and metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Welkin => "Welkin",
@@ -93,7 +95,7 @@ impl Provider {
         }
     }
 
-    /// The value of the source label that permits a Secret to be shown to this provider.
+    /// The value of the label `apicredential.io/source` that permits sending a Secret's values to this provider.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Welkin => "welkin",
@@ -112,27 +114,29 @@ impl fmt::Display for Provider {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WelkinSpec {
-    /// The Welkin tenant, such as `gh`: one segment of the URL, of letters, digits, '_' and '-'.
+    /// Welkin tenant, such as `gh`. Required; 1 to 128 letters, digits, '_' or '-'. It is one segment of the URL.
     pub tenant: String,
-    /// The name of the API client in that tenant, such as `VBOPNRYRWJIP`: one segment of the URL, of letters, digits,
-    /// '_' and '-'.
+    /// Name of the API client in that tenant, such as `VBOPNRYRWJIP`. Required; 1 to 128 letters, digits, '_' or '-'.
+    /// It is one segment of the URL.
     pub client_name: String,
-    /// The Secret, in the same namespace, that holds the API client's secret. It must carry the label
-    /// `apicredential.io/source: welkin`, which is its owner's consent to show it to Welkin.
+    /// Source Secret, in the same namespace, that holds the secret of the API client. Required. It must have the label
+    /// `apicredential.io/source: welkin`: with it, the owner of the Secret consents that its values are sent to Welkin.
     pub secret_ref: WelkinSecretRef,
-    /// The origin to ask, such as `https://api.stg.welkincloud.io`; it must be on the operator's allow-list for Welkin.
-    /// The default is the live service.
+    /// Origin of the Welkin API, such as `https://api.stg.welkincloud.io`: scheme `https`, host and optional port,
+    /// without a path. Default: the production service. It must be in the operator's allow-list for Welkin
+    /// (`--allowed-endpoints`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
 }
 
-/// A key of a Secret in the same namespace.
+/// The source Secret of Welkin and its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WelkinSecretRef {
-    /// The Secret's name.
+    /// Name of the source Secret. Required; it must differ from `target.name`.
     pub name: String,
-    /// The key whose value is the API client's secret, without a line break at the end.
+    /// Key whose value is the secret of the API client. Default: `secret`. The value must have no whitespace at either
+    /// end, such as a trailing newline.
     #[serde(default = "default_secret_key")]
     pub key: String,
 }
@@ -145,37 +149,41 @@ fn default_secret_key() -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QontakSpec {
-    /// The Secret, in the same namespace, that holds the login. It must carry the label
-    /// `apicredential.io/source: qontak`, which is its owner's consent to show it to Qontak.
+    /// Source Secret, in the same namespace, that holds the login. Required. It must have the label
+    /// `apicredential.io/source: qontak`: with it, the owner of the Secret consents that its values are sent to Qontak.
     pub secret_ref: QontakSecretRef,
-    /// The names of the keys in that Secret, where they differ from the defaults.
+    /// Names of the keys in that Secret, such as `username: user`. Default: `username`, `password`, `client_id` and
+    /// `client_secret`.
     #[serde(default)]
     pub keys: QontakKeys,
-    /// The origin to ask, such as `https://chat-service.qontak.com`; it must be on the operator's allow-list for Qontak.
-    /// The default is the live service.
+    /// Origin of the Qontak API, such as `https://chat-service.qontak.com`: scheme `https`, host and optional port,
+    /// without a path. Default: the production service. It must be in the operator's allow-list for Qontak
+    /// (`--allowed-endpoints`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
 }
 
-/// A Secret in the same namespace.
+/// The source Secret of Qontak.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QontakSecretRef {
-    /// The Secret's name.
+    /// Name of the source Secret. Required; it must differ from `target.name`.
     pub name: String,
 }
 
-/// Which key of the source Secret holds what.
+/// The names of the keys in the source Secret of Qontak.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QontakKeys {
-    /// The key that holds the user's name.
+    /// Key that holds the username. Default: `username`.
     pub username: String,
-    /// The key that holds the user's password.
+    /// Key that holds the password. Default: `password`.
     pub password: String,
-    /// The key that holds the OAuth client's id. The Secret need not have it: the default is the id that Qontak publishes.
+    /// Key that holds the OAuth client id. Default: `client_id`. If the Secret lacks the key, the client id that Qontak
+    /// publishes is used.
     pub client_id: String,
-    /// The key that holds the OAuth client's secret. The Secret need not have it: the default is what Qontak publishes.
+    /// Key that holds the OAuth client secret. Default: `client_secret`. If the Secret lacks the key, the client secret
+    /// that Qontak publishes is used.
     pub client_secret: String,
 }
 
@@ -190,25 +198,28 @@ impl Default for QontakKeys {
     }
 }
 
-/// The Secret that receives the token.
+/// The target Secret, which receives the token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetSpec {
-    /// The name of the Secret to write, in the same namespace. Immutable, and never a Secret that holds credentials.
+    /// Name of the target Secret, in the same namespace. Required, immutable. It must differ from the name of the
+    /// source Secret.
     pub name: String,
-    /// Owner: the operator creates the Secret, and it is deleted together with this object. Merge: the Secret exists and
-    /// consents by the annotation `apicredential.io/allow: <name of this object>`; only our keys are written, and they
-    /// stay. Immutable.
+    /// Who creates the target Secret: `Owner` or `Merge`. Default: `Owner`. Immutable. `Owner`: the operator creates
+    /// the Secret, and Kubernetes deletes it together with the ApiCredential. `Merge`: the Secret exists already and
+    /// permits the write with the annotation `apicredential.io/allow: <name of the ApiCredential>`; the operator writes
+    /// only its own keys, and they stay when the ApiCredential is deleted.
     #[serde(default)]
     pub creation_policy: CreationPolicy,
-    /// The key that receives the token and nothing else.
+    /// Key that receives the raw token. Default: `token`.
     #[serde(default = "default_token_key")]
     pub token_key: String,
-    /// Further keys to write, such as `authorization: "Bearer {token}"`. The placeholders are {token} (at most once in a
-    /// value), {tokenType}, {expiresAt}, {issuedAt} and {provider}. "{{" is a literal "{"; a "}" is one by itself.
+    /// Further keys to write, such as `authorization: "Bearer {token}"`. At most 16 keys, with values of at most 512
+    /// characters. The placeholders are {token} (at most once in a value), {tokenType}, {expiresAt}, {issuedAt} and
+    /// {provider}. Write "{{" for a literal "{"; a literal "}" needs no escape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<BTreeMap<String, String>>,
-    /// Labels and annotations for the Secret, only with creationPolicy Owner.
+    /// Labels and annotations of the target Secret. Only permitted when `creationPolicy` is `Owner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TargetMetadata>,
 }
@@ -217,13 +228,13 @@ fn default_token_key() -> String {
     "token".to_owned()
 }
 
-/// How the target Secret comes to be.
+/// Who creates the target Secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CreationPolicy {
-    /// The operator creates the Secret; it goes with the credential.
+    /// The operator creates the Secret, and Kubernetes deletes it together with the ApiCredential.
     #[default]
     Owner,
-    /// The Secret exists and consents by annotation; only our keys are written, and they stay.
+    /// The Secret exists and permits the write by annotation. The operator writes only its own keys, and they stay.
     Merge,
 }
 
@@ -231,40 +242,45 @@ pub enum CreationPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetMetadata {
-    /// Labels by name. Names under kubernetes.io, k8s.io, apicredential.io and argoproj.io are reserved, except
-    /// app.kubernetes.io/name, instance, component, part-of and version.
+    /// Labels by name, such as `team: care`; at most 32. Names under kubernetes.io, k8s.io, apicredential.io and
+    /// argoproj.io are reserved, except app.kubernetes.io/name, instance, component, part-of and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Annotations by name, with the same reserved names as labels.
+    /// Annotations by name, such as `example.com/contact: care-team`; at most 32, with values of at most 4096
+    /// characters. The same names as for labels are reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
-/// When to renew. Durations are like `1h30m`: hours, minutes and seconds, each a whole number.
+/// When to renew the token. Durations are written like `90m`, `24h` or `1h30m`: whole hours, minutes and seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RenewalSpec {
-    /// Renew this long before the token expires, such as `20m`: at least 2m, and at most half the lifetime counts.
-    /// Excludes renewBeforePercentage.
+    /// Lead time: renew this long before the token expires, such as `20m`. At least `2m`; a lead time of more than half
+    /// of the token's lifetime counts as half. Default: a third of the lifetime. Excludes `renewBeforePercentage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<String>,
-    /// Renew when this percentage of the token's lifetime remains: 10 to 50. Excludes renewBefore.
+    /// Lead time as a percentage: renew when this share of the token's lifetime remains, such as `25`. 10 to 50.
+    /// Default: a third of the lifetime. Excludes `renewBefore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before_percentage: Option<i32>,
-    /// Renew at this age even if the token lives longer, such as `24h`: at least 5m. Not limited by default.
+    /// Maximum age: renew at this age even if the token is valid for longer, such as `24h`. At least `5m`. Default: no
+    /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<String>,
-    /// The lifetime to assume where the provider states none and does not mean "never": at least 5m, by default 1h.
+    /// Lifetime to assume when the provider states no expiry for the token, such as `30m`. At least `5m`. Default:
+    /// `1h`. It does not apply to a token that never expires by the provider's documentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed_lifetime: Option<String>,
 }
 
-/// How often to ask whether the provider still takes the token.
+/// How often to check that the provider still accepts the token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationSpec {
-    /// At least this long lies between two checks, and between the issue of a token and its first, such as `1h`: at least
-    /// 5m. Up to a tenth more spreads the checks of many credentials.
+    /// Minimum time between two checks, and between the issue of a token and its first check, such as `30m`. At least
+    /// `5m`. Default: `1h`. The operator adds up to a tenth of the interval, so that the checks of many ApiCredentials
+    /// are spread.
     #[serde(default = "default_interval")]
     pub interval: String,
 }

@@ -1,4 +1,6 @@
-//! What the operator says about an `ApiCredential`.
+//! What the operator reports about an `ApiCredential`.
+//!
+//! The doc comments of the fields are what `kubectl explain apicred.status` prints.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -7,110 +9,115 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Provider;
 
-/// What the operator knows and says about the token. Only a view: the truth is in the Secret, and a lost status is
-/// written again without asking the provider.
-// For the same reason a field that cannot be read is a lost one, and no reason to leave the credential alone.
+/// What the target Secret holds and how the last attempt ended. Only the operator writes it. A lost status is written
+/// again without a token exchange, because the target Secret holds the truth.
+// For the same reason a field that cannot be read counts as absent, and the other fields stay in use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ApiCredentialStatus {
-    /// The generation of the spec that this status speaks of; -1 before the first look.
+    /// Generation of the spec that this status describes, such as `3`; `-1` before the first reconcile. When it differs
+    /// from `metadata.generation`, the status describes an older spec.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready (the Secret holds a token that is usable now), Renewed (how the last attempt ended), SourceResolved (the
-    /// credentials could be read) and, with spec.verification, Verified (what the provider said when the token was last
-    /// tried); Reconciling (will be tried again by itself) or Stalled (somebody must act) only while
-    /// true.
+    /// Conditions, by type. `Ready`: the target Secret holds a token that is valid now and fits the spec. `Renewed`:
+    /// the last attempt issued a token, or a fitting token was adopted. `SourceResolved`: the source Secret exists,
+    /// consents and has the keys. `Verified`: the provider accepted the token in the last check; only with
+    /// `spec.verification`. While not ready, one of two more is present: `Reconciling` when the operator retries
+    /// without a person, `Stalled` when a person has to change something.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The provider that issued the stored token.
+    /// Provider of the stored token, as in `spec.provider.type`.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
-    /// The stored token's times and type; never the token, nor a hash of it.
+    /// Times and type of the token in the target Secret; never the token or a hash of it. Absent while the target
+    /// Secret holds no token that fits the spec.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenStatus>,
-    /// When the token will be renewed, jitter included; absent for a token that never expires and has no maxAge.
+    /// Time of the planned renewal, jitter included, such as `2026-01-31T08:40:00Z`. Absent for a token that never
+    /// expires when there is no `maxAge`.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
-    /// When the next attempt is made; only while failing.
+    /// Time of the next attempt. Present only while attempts fail, and after `TokenNotExtended`.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
-    /// The last request that was sent to the provider.
+    /// Last token request that was sent to the provider, and how it ended. An attempt that the operator refused before
+    /// sending a request does not change it.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub last_attempt: Option<LastAttempt>,
-    /// Failed attempts of the same class in a row.
+    /// Number of consecutive failed attempts of the same class, such as `2`. A successful attempt sets it to 0.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<i32>,
-    /// Successful exchanges for this object.
+    /// Number of successful token exchanges for this ApiCredential.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// The renew request that was last answered with a failed attempt.
+    /// Value of the annotation `apicredential.io/renew-requested-at` that was last answered by a failed attempt.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub last_handled_renew_request: Option<String>,
-    /// The Secret of our last write.
+    /// Target Secret after the operator's last write, or as it was when its token was adopted.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetStatus>,
-    /// The last check whether the provider takes the token; only with spec.verification.
+    /// Last check whether the provider accepts the token. Only with `spec.verification`.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
-    // Boxed: most credentials have none, and a status is kept for each of them.
+    // Boxed, because most statuses have none, and the operator keeps a status for each ApiCredential in memory.
     pub verification: Option<Box<VerificationStatus>>,
 }
 
-/// The stored token's times and type.
+/// Times and type of the token in the target Secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenStatus {
-    /// When it was issued.
+    /// Time at which the token was issued.
     pub issued_time: Time,
-    /// When it expires; absent for a token that never expires.
+    /// Time at which the token expires. Absent for a token that never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration_time: Option<Time>,
-    /// Its whole lifetime in seconds; absent for a token that never expires.
+    /// Seconds from issue to expiry, such as `3600`. Absent for a token that never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<i64>,
-    /// The token's type: `Bearer`.
+    /// Type of the token: `Bearer`.
     #[serde(rename = "type")]
     pub type_: String,
 }
 
-/// The last request that was sent.
+/// The last token request that was sent to the provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastAttempt {
-    /// When it was sent.
+    /// Time at which the request was sent.
     pub time: Time,
-    /// How it ended, such as Issued or RateLimited.
+    /// Reason that names how the attempt ended, such as `Issued` or `RateLimited`. Later releases may add reasons.
     pub reason: String,
-    /// The generation of the spec it was made for.
+    /// Generation of the spec that the request was sent for.
     pub generation: i64,
-    /// The source Secret it was made with: uid and resourceVersion, a slash between.
+    /// Version of the source Secret whose login was sent, as `uid/resourceVersion`.
     pub source_version: String,
 }
 
-/// The Secret of our last write.
+/// The target Secret after the operator's last write.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetStatus {
-    /// Its name.
+    /// Name of the target Secret.
     pub name: String,
-    /// Its uid and resourceVersion, a slash between.
+    /// Version of the target Secret, as `uid/resourceVersion`.
     pub version: String,
 }
 
-/// The last check whether the provider takes the token.
+/// The last check whether the provider accepts the token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationStatus {
-    /// When it was sent. The next one comes no sooner than spec.verification.interval later.
+    /// Time at which the check was sent. The next one is at least `spec.verification.interval` later.
     pub time: Time,
-    /// When the token was issued that was tried: it may have been replaced since.
+    /// Time at which the checked token was issued. Another token may have replaced it since.
     pub token_issued_time: Time,
-    /// How many tokens in a row were refused, without one that was taken in between; absent while the last one was
-    /// taken. From the second on the next exchange waits longer each time.
+    /// Number of consecutive tokens that the provider refused; absent while it accepts them. From the second on, each
+    /// refusal makes the operator wait longer before the next token exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_tokens: Option<i32>,
 }
 
-/// The field's value, or nothing if it is not of that shape.
+/// The value of the field, or its default if the field does not have the expected shape.
 fn readable<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
@@ -121,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_cannot_be_read_is_lost_and_the_others_are_not() {
+    fn a_field_that_cannot_be_read_counts_as_absent_and_the_others_stay_in_use() {
         let status = serde_json::json!({
             "observedGeneration": "three", "conditions": [{"type": "Ready"}], "provider": "Acme", "failedAttempts": 1.5,
             "token": {"issuedTime": "yesterday", "type": "Bearer"}, "renewalTime": "", "revision": 41,

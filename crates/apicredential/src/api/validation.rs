@@ -1,36 +1,36 @@
-//! What the API server refuses, and with which words: the bounds and the rules of the resource.
+//! What the API server rejects, and with which message: the bounds and the CEL rules of the CRD.
 //!
-//! Two tables rather than attributes on the types, because a reader who asks what is refused wants one place, and a
-//! test goes through them row by row on a real server. A regular expression stands in a CEL rule and not in a
-//! `pattern`: only so can the message say what to write instead.
+//! They are two tables and not attributes of the types, so that all of them are in one place and a test can try each
+//! row on a real API server. A regular expression is part of a CEL rule and not a `pattern`, because only a rule has a
+//! message that explains what to write instead.
 
-/// A limit on the size of one field. Every string, list and map has one: the API server counts the worst cost of the
-/// rules with them, and nobody can fill etcd through a field.
+/// The size limit of one field. Every string, list and map has one: the API server estimates the cost of the rules with
+/// them, and no field can fill etcd.
 pub enum Bound {
-    /// Characters of a string: least and most.
+    /// Minimum and maximum number of characters of a string.
     Text(i64, i64),
-    /// Entries of a map, and characters of each value.
+    /// Maximum number of entries of a map, and maximum number of characters of each value.
     Entries(i64, i64),
-    /// Items of a list.
+    /// Maximum number of items of a list.
     Items(i64),
-    /// Least and most of a number.
+    /// Minimum and maximum of a number.
     Range(i64, i64),
-    /// Least of a number.
+    /// Minimum of a number.
     AtLeast(i64),
 }
 
-/// Longest name of a Secret and of a key in it (Kubernetes: DNS subdomain, config map key).
+/// The name of a Secret or of a key in it: Kubernetes permits 253 characters (DNS subdomain, config map key).
 const NAME: Bound = Bound::Text(1, 253);
-/// Longest duration: three parts of five digits and a unit.
+/// A duration has at most three parts of five digits and a unit.
 const DURATION: Bound = Bound::Text(2, 18);
-/// `https://`, a host of 253 characters, a port.
+/// `https://`, a host of at most 253 characters and a port.
 const ORIGIN: Bound = Bound::Text(9, 267);
 /// `uid/resourceVersion`.
 const VERSION: Bound = Bound::Text(0, 128);
-/// A reason: one word; the table of reasons is open, so no enum.
+/// A reason. It is no enum, because later releases may add reasons.
 const REASON: Bound = Bound::Text(0, 128);
 
-/// The bound of each field, by its path: `*` is any value of a map or item of a list.
+/// The bound of each field, by its path. `*` is any value of a map or item of a list.
 pub const BOUNDS: &[(&str, Bound)] = &[
     ("spec.provider.welkin.tenant", Bound::Text(1, 128)),
     ("spec.provider.welkin.clientName", Bound::Text(1, 128)),
@@ -72,13 +72,13 @@ pub const BOUNDS: &[(&str, Bound)] = &[
     ("status.verification.refusedTokens", Bound::AtLeast(0)),
 ];
 
-/// A CEL rule: `self` is the value of `field`, `oldSelf` what it was before an update.
+/// A CEL rule. `self` is the value of `field`, `oldSelf` its value before an update.
 pub struct Rule {
     /// The path, as in [`BOUNDS`]; the empty path is the object itself.
     pub field: &'static str,
     /// The expression that must be true.
     pub rule: &'static str,
-    /// What a user reads after the path of the field when it is not.
+    /// The message when it is false. The API server writes the path of the field in front of it.
     pub message: &'static str,
 }
 
@@ -86,7 +86,7 @@ const fn rule(field: &'static str, rule: &'static str, message: &'static str) ->
     Rule { field, rule, message }
 }
 
-/// A duration of at least the given one. Where it is not even written like one, the message says how to write it.
+/// The rule for a duration with a minimum. Its message shows how to write a duration, too.
 macro_rules! at_least {
     ($block:literal, $field:literal, $least:literal) => {
         rule(
@@ -106,12 +106,13 @@ const KEY_MESSAGE: &str =
 const ORIGIN_RULE: &str =
     "self.matches('^https://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?$')";
 const ORIGIN_MESSAGE: &str = "endpoint must be an https origin such as https://api.example.com or https://api.example.com:8443, without path, user or query";
-/// The prefix before the slash decides, in any case of letters: `Kubernetes.io/x` reads like `kubernetes.io/x`.
+/// A name is reserved by the prefix before its slash, ignoring case, because `Kubernetes.io/x` looks like
+/// `kubernetes.io/x`.
 const UNRESERVED: &str = "self.all(k, !k.lowerAscii().matches('^([^/]*[.])?(kubernetes|k8s|apicredential|argoproj)[.]io/') \
      || k.matches('^app[.]kubernetes[.]io/(name|instance|component|part-of|version)$'))";
 const UNRESERVED_MESSAGE: &str = "names under kubernetes.io, k8s.io, apicredential.io and argoproj.io are reserved, except app.kubernetes.io/name, instance, component, part-of and version";
 
-/// Everything that is refused beyond type, size and enumeration.
+/// All rules beyond type, size and enumeration.
 pub const RULES: &[Rule] = &[
     rule(
         "",
@@ -121,12 +122,12 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec",
         "!has(self.provider.welkin) || self.provider.welkin.secretRef.name != self.target.name",
-        "target.name must differ from provider.welkin.secretRef.name: a token is never written into its own source",
+        "target.name must differ from provider.welkin.secretRef.name: a token is never written into its source Secret",
     ),
     rule(
         "spec",
         "!has(self.provider.qontak) || self.provider.qontak.secretRef.name != self.target.name",
-        "target.name must differ from provider.qontak.secretRef.name: a token is never written into its own source",
+        "target.name must differ from provider.qontak.secretRef.name: a token is never written into its source Secret",
     ),
     rule(
         "spec.provider",
@@ -193,7 +194,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec.target.data.*",
         "self.replace('{{', '').split('{token}').size() <= 2",
-        "{token} may stand at most once in a value",
+        "{token} may occur at most once in a value",
     ),
     rule("spec.target.metadata.labels", UNRESERVED, UNRESERVED_MESSAGE),
     rule(
@@ -223,7 +224,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec",
         "!has(self.verification) || self.provider.type == 'Qontak'",
-        "verification is only possible when provider.type is Qontak: Welkin documents no request that tries a token; remove verification",
+        "verification is only possible when provider.type is Qontak: Welkin documents no request that checks a token; remove verification",
     ),
     at_least!("verification", "interval", "5m"),
 ];
