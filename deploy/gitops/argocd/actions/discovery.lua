@@ -1,4 +1,4 @@
--- A suspended credential keeps a request until it is resumed: no button that seems to do nothing.
+-- A suspended ApiCredential serves a request only after it is resumed, so the button would seem to do nothing.
 local idle = obj.spec.suspend == true or obj.metadata.deletionTimestamp ~= nil
 return {
   renew = {

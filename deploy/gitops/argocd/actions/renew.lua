@@ -1,4 +1,4 @@
--- Any new text asks for one exchange; the operator makes at most one in 30 seconds.
+-- Each new value requests one token exchange. The operator makes at most one in 30 seconds.
 local os = require("os")
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
