@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use apicredential::api::crd_yaml;
 use apicredential::reason::{Class, Reason};
-use apicredential::schedule::{self, Expiry, Life, Margin, Policy, Timings};
+use apicredential::schedule::{self, Expiry, Margin, Policy, Timings, TokenLifetime};
 use apicredential_operator::cli::Args;
 use clap::CommandFactory as _;
 use jiff::Timestamp;
@@ -204,7 +204,7 @@ fn tokens_are_renewed_when_the_readme_says() {
         let expiry = row.lifetime.map_or(Expiry::Never, |seconds| Expiry::At(schedule::later(issued, seconds)));
         let policy = Policy { margin: row.margin, max_age: row.max_age, assumed_lifetime: HOUR };
         let after = |uid: i32| {
-            let time = schedule::renewal_time(&Life { issued, expiry }, &policy, &uid.to_string(), &pace)?;
+            let time = schedule::renewal_time(&TokenLifetime { issued, expiry }, &policy, &uid.to_string(), &pace)?;
             Some(time.as_second() - issued.as_second())
         };
         let times: Option<Vec<i64>> = (0..4000).map(after).collect();

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use apicredential::api::ApiCredentialStatus;
-use apicredential::decide::{OpenFailure, Target, attempt_class};
+use apicredential::decide::{Target, UnresolvedFailure};
 use apicredential::plan::Plan;
 use apicredential::reason::{Class, Reason};
 use apicredential::schedule::{self, Timings};
 use apicredential::source::SecretValues;
-use apicredential::status;
 use apicredential::target::fingerprint;
 use apicredential::target::render::TokenRecord;
 use jiff::Timestamp;
@@ -46,9 +45,9 @@ impl Reconciliation {
         }
     }
 
-    pub(super) fn open_failure(&mut self, target: &Target, record: Option<&TokenRecord>) -> Option<OpenFailure> {
+    pub(super) fn open_failure(&mut self, target: &Target, record: Option<&TokenRecord>) -> Option<UnresolvedFailure> {
         let status = self.status();
-        let reason = status::open_failure(status)?;
+        let reason = status.unresolved_failure()?;
         let (last, now) = (status.last_attempt.as_ref()?.time.0, clock::now());
         // A time of issue in the future proves nothing.
         let is_later = |record: &TokenRecord| record.issued_at > last && record.issued_at <= now;
@@ -60,14 +59,14 @@ impl Reconciliation {
         if request.is_some() && *request == renew_request(&*self.credential) {
             // A renew request failed, and the planned renewal was kept. That plan binds no other cause than its own.
             let failed = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0).max(1);
-            next = next.min(schedule::after(last, self.longest_after(attempt_class(reason), failed)));
+            next = next.min(schedule::after(last, self.longest_after(reason.retry_class(), failed)));
         }
         let expiry = match target {
-            Target::Ours { token: Some(token), .. } => token.life.expiry.time(),
+            Target::Ours { token: Some(token), .. } => token.lifetime.expiry.time(),
             _ => None,
         };
         let latest = latest_attempt(reason, expiry, now, &self.context.settings.timings);
-        Some(OpenFailure { reason, next: self.bounded(next, latest) })
+        Some(UnresolvedFailure { reason, next: self.bounded(next, latest) })
     }
 
     /// The longest delay that so many failures of that class in a row can have led to.
@@ -116,7 +115,7 @@ pub(super) fn latest_attempt(
     now: Timestamp,
     pace: &Timings,
 ) -> Option<Timestamp> {
-    let latest = schedule::after(now, schedule::longest(attempt_class(reason), pace));
+    let latest = schedule::after(now, schedule::longest(reason.retry_class(), pace));
     match reason {
         Reason::TokenNotExtended => expiry.map(|expiry| expiry.max(latest)),
         _ => Some(latest),

@@ -305,11 +305,11 @@ fn target_changed(before: &Key, state: Option<&CredentialState>) -> bool {
 }
 
 impl CredentialLookup for Cache {
-    fn uid_lives(&self, namespace: &str, name: &str, uid: &str) -> bool {
+    fn uid_exists(&self, namespace: &str, name: &str, uid: &str) -> bool {
         self.is_live(&Key::new(namespace, name), uid)
     }
 
-    fn name_lives(&self, namespace: &str, name: &str) -> bool {
+    fn name_exists(&self, namespace: &str, name: &str) -> bool {
         self.lock().credentials.get(&Key::new(namespace, name)).is_some_and(|state| !state.object.is_deleting())
     }
 

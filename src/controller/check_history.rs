@@ -5,7 +5,6 @@ use apicredential::decide::{Target, Verification};
 use apicredential::plan::Plan;
 use apicredential::reason::Reason;
 use apicredential::schedule;
-use apicredential::status;
 use apicredential::target::render::TokenRecord;
 use jiff::Timestamp;
 
@@ -28,12 +27,12 @@ impl Reconciliation {
         };
         let status = self.status();
         let last = status.verification.as_deref();
-        let refused = last.filter(|_| status::is_revoked(status, record.issued_at)).map(|last| {
+        let refused = last.filter(|_| status.is_revoked(record.issued_at)).map(|last| {
             let tokens = u32::try_from(last.refused_tokens.unwrap_or(0)).unwrap_or(0);
-            let earliest = schedule::exchange_after_refusal(token.life.issued, interval, tokens);
+            let earliest = schedule::exchange_after_refusal(token.lifetime.issued, interval, tokens);
             earliest.max(after_same_token(status, interval).unwrap_or(earliest))
         });
-        let since = last.map_or(token.life.issued, |last| last.time.0.max(token.life.issued));
+        let since = last.map_or(token.lifetime.issued, |last| last.time.0.max(token.lifetime.issued));
         let planned = self.bounded_check(schedule::check_time(since, interval, self.uid()), interval);
         Verification { next_check: Some(no_check_before.map_or(planned, |time| time.max(planned))), refused }
     }

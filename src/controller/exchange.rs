@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apicredential::api::CreationPolicy;
-use apicredential::decide::{self, Cause, Decision, TokenState, attempt_class, decide};
+use apicredential::api::condition_type;
+use apicredential::decide::{self, Cause, Decision, TokenState, decide};
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule;
-use apicredential::status::{self, Attempt};
+use apicredential::status::Attempt;
 use apicredential::target::ownership;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -68,7 +69,7 @@ impl Reconciliation {
             }
         };
         let is_valid = decide::token_state(&observation.facts, clock::now()) == TokenState::Valid;
-        if status::is_ready(self.status()) && !is_valid {
+        if self.status().is_ready() && !is_valid {
             // Not usable any more, and the provider may take its time: reported before the request is sent.
             self.write_status(self.status_input(&observation)).await;
         }
@@ -79,7 +80,7 @@ impl Reconciliation {
     /// A Secret that vanished, or a write that failed last time: would the API server accept it now? `Some`: not now.
     async fn dry_run_write(&mut self, plan: &Plan, observation: &Observation) -> Option<Outcome> {
         let vanished = observation.secret.is_none() && self.had_target();
-        let lost = status::open_failure(self.status()).is_some_and(|reason| {
+        let lost = self.status().unresolved_failure().is_some_and(|reason| {
             matches!(reason, Reason::TargetWriteRejected | Reason::Forbidden | Reason::ApiUnavailable)
         });
         if !(vanished || lost || self.history.dry_run_first) {
@@ -124,7 +125,7 @@ impl Reconciliation {
         let Some(plan) = self.plan.as_ref().ok().filter(|plan| plan.target.policy == CreationPolicy::Owner) else {
             return false;
         };
-        let is_reported = status::is_refused(self.status(), refusal.reason);
+        let is_reported = self.status().has_reason(condition_type::RENEWED, refusal.reason);
         if refusal.reason != Reason::SourceSecretNotFound || is_reported || !self.had_target() {
             return false;
         }
@@ -188,7 +189,7 @@ impl Reconciliation {
 
     fn exchange_request(&self, plan: &Plan, observation: &mut Observation, cause: Cause) -> Option<ExchangeRequest> {
         let values = observation.values.take()?;
-        let token = decide::token(&observation.facts).filter(|token| token.fit == decide::SpecMatch::Fits);
+        let token = decide::token(&observation.facts).filter(|token| token.spec_match == decide::SpecMatch::Fits);
         Some(ExchangeRequest {
             credential: Arc::clone(&self.credential),
             cause,
@@ -260,9 +261,9 @@ impl Reconciliation {
         });
         self.write_status(input).await;
         observation.facts.renew_requested = false;
-        observation.facts.attempts.fresh = false;
-        observation.facts.attempts.open =
-            Some(decide::OpenFailure { reason: refusal.reason, next: next.unwrap_or(Timestamp::MAX) });
+        observation.facts.attempts.inputs_changed = false;
+        observation.facts.attempts.unresolved =
+            Some(decide::UnresolvedFailure { reason: refusal.reason, next: next.unwrap_or(Timestamp::MAX) });
         outcome_after(&observation)
     }
 
@@ -325,7 +326,7 @@ impl Reconciliation {
         let token = decide::token(&observation.facts);
         let is_valid = decide::token_state(&observation.facts, now) == TokenState::Valid;
         if let (Reason::TokenNotExtended, true, Some(token)) = (reason, is_valid, token)
-            && let Some(next) = decide::after_not_extended(&token.life, &plan.renewal, now)
+            && let Some(next) = decide::after_not_extended(&token.lifetime, &plan.renewal, now)
         {
             return (0, Some(whole_second_after(next)));
         }
@@ -350,8 +351,8 @@ impl Reconciliation {
     fn backoff(&self, observation: &Observation, reason: Reason) -> (u32, Timestamp) {
         let now = clock::now();
         let status = self.status();
-        let class = attempt_class(reason);
-        let is_in_a_row = !observation.counts_anew && status::open_class(status) == Some(class);
+        let class = reason.retry_class();
+        let is_in_a_row = !observation.counts_anew && status.unresolved_failure_class() == Some(class);
         let before = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0);
         let failed = if is_in_a_row { before.saturating_add(1) } else { 1 };
         let is_valid = decide::token_state(&observation.facts, now) == TokenState::Valid;

@@ -5,10 +5,10 @@ use apicredential::decide::{self, Attempts, Facts, Source, SpecMatch, Target, To
 use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::revision::Revision;
-use apicredential::schedule::{self, Expiry, Life};
+use apicredential::schedule::{self, Expiry, TokenLifetime};
 use apicredential::source::{self, SecretValues};
 use apicredential::target::ownership;
-use apicredential::target::render::{Found, TokenRecord, render};
+use apicredential::target::render::{StoredToken, TokenRecord, render};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -71,7 +71,7 @@ pub(super) struct Observation {
 impl Observation {
     /// When the stored token expires, if it has not.
     pub(super) fn expiry(&self) -> NextReconcile {
-        let expiry = decide::token(&self.facts).and_then(|token| token.life.expiry.time());
+        let expiry = decide::token(&self.facts).and_then(|token| token.lifetime.expiry.time());
         expiry.filter(|time| *time > clock::now()).into()
     }
 }
@@ -136,7 +136,7 @@ impl Reconciliation {
         read: SourceRead,
     ) -> Result<(Source, Option<SecretValues>), ApiError> {
         let record = match target {
-            ownership::Target::Ours { found: Found::Whole(record), .. } => Some(record),
+            ownership::Target::Ours { stored: StoredToken::Intact(record), .. } => Some(record),
             _ => None,
         };
         if read == SourceRead::IfChanged && self.is_source_unchanged(record) {
@@ -180,13 +180,15 @@ impl Reconciliation {
         let (target, secret, record) = match target {
             ownership::Target::Absent => (Target::Absent, None, None),
             ownership::Target::Refused(refusal) => (Target::Refused(refusal), None, None),
-            ownership::Target::Ours { secret, found, blocked: why } => {
+            ownership::Target::Ours { secret, stored: found, blocked: why } => {
                 blocked = why;
                 self.history.target_known = true;
                 let (token, record) = match found {
-                    Found::Missing => (None, None),
-                    Found::Broken => (Some(corrupt_token()), None),
-                    Found::Whole(record) => (Some(self.token(plan, &record, &Revision::of(&*secret))), Some(record)),
+                    StoredToken::Missing => (None, None),
+                    StoredToken::Corrupt => (Some(corrupt_token()), None),
+                    StoredToken::Intact(record) => {
+                        (Some(self.token(plan, &record, &Revision::of(&*secret))), Some(record))
+                    }
                 };
                 let drift = record.as_ref().is_some_and(|record| differs(&self.credential, plan, record, &secret));
                 (Target::Ours { token, drift }, Some(*secret), record)
@@ -205,7 +207,7 @@ impl Reconciliation {
             source,
             renew_requested,
             verification,
-            attempts: Attempts { open, fresh, last_sent },
+            attempts: Attempts { unresolved: open, inputs_changed: fresh, last_sent },
         };
         Observation { facts, secret, record, values, counts_anew: anew || renew_requested }
     }
@@ -220,14 +222,14 @@ impl Reconciliation {
     }
 
     fn token(&mut self, plan: &Plan, record: &TokenRecord, revision: &Revision) -> Token {
-        let stored = Life { issued: record.issued_at, expiry: record.expiry };
+        let stored = TokenLifetime { issued: record.issued_at, expiry: record.expiry };
         let spec_known = self.status().observed_generation == self.credential.metadata.generation;
-        let fit = ownership::fit(record, &plan.request, spec_known);
+        let fit = ownership::spec_match(record, &plan.request, spec_known);
         let now = clock::now();
         let timings = self.context.settings.timings;
         if stored.issued <= now {
             let renewal = schedule::renewal_time(&stored, &plan.renewal, self.uid(), &timings);
-            return Token { life: stored, fit, renewal };
+            return Token { lifetime: stored, spec_match: fit, renewal };
         }
         // Issued in the future: one of the clocks is wrong, and no exchange would make that better.
         let first_seen = match self.history.ahead.as_deref().copied() {
@@ -238,7 +240,7 @@ impl Reconciliation {
         self.history.ahead = Some(Box::new((stored.issued, first_seen)));
         let (life, due) = schedule::ahead_of_clock(&stored, first_seen, &plan.renewal, self.uid());
         let planned = schedule::renewal_time(&life, &plan.renewal, self.uid(), &timings);
-        Token { life, fit, renewal: due.or(planned) }
+        Token { lifetime: life, spec_match: fit, renewal: due.or(planned) }
     }
 
     /// From when the status counts the token in that revision of the target: a new term must not put its renewal off.
@@ -256,8 +258,8 @@ fn differs(credential: &ApiCredential, plan: &Plan, record: &TokenRecord, secret
 
 /// A token whose times cannot be read: somebody changed them.
 fn corrupt_token() -> Token {
-    let life = Life { issued: Timestamp::UNIX_EPOCH, expiry: Expiry::Never };
-    Token { life, fit: SpecMatch::Edited, renewal: None }
+    let life = TokenLifetime { issued: Timestamp::UNIX_EPOCH, expiry: Expiry::Never };
+    Token { lifetime: life, spec_match: SpecMatch::Edited, renewal: None }
 }
 
 fn is_made_from(record: &TokenRecord, values: &SecretValues) -> bool {

@@ -3,7 +3,6 @@
 use apicredential::api::CreationPolicy;
 use apicredential::revision::Revision;
 use apicredential::schedule;
-use apicredential::status;
 
 use super::cache::SecretRecord;
 use super::next::NextReconcile;
@@ -67,6 +66,6 @@ impl Reconciliation {
         let reported = status.target.as_ref().zip(self.snapshot.target.as_ref());
         let is_as_reported = status.observed_generation == self.credential.metadata.generation
             && reported.is_some_and(|(reported, target)| Revision::from(reported.version.as_str()) == target.revision);
-        is_as_reported && is_due && !is_over && status::is_ready(status) && status::open_failure(status).is_none()
+        is_as_reported && is_due && !is_over && status.is_ready() && status.unresolved_failure().is_none()
     }
 }

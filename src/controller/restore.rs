@@ -1,14 +1,12 @@
 //! The first reconcile of a term: what the status and the watches together prove without a read.
 
 use apicredential::api::ApiCredentialStatus;
-use apicredential::decide::attempt_class;
 use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::Reason;
 use apicredential::revision::Revision;
 use apicredential::schedule::{self, Timings};
-use apicredential::status;
 use jiff::Timestamp;
 
 use super::attempt_history::latest_attempt;
@@ -26,7 +24,7 @@ pub(super) fn from_status(reconciliation: &mut Reconciliation) -> Option<NextRec
     reconciliation.history.target_known = status.revision.unwrap_or(0) > 0;
     let plan = reconciliation.plan.clone().ok()?;
     let (now, timings) = (clock::now(), reconciliation.context.settings.timings);
-    let failure = status::open_failure(&status);
+    let failure = status.unresolved_failure();
     reconciliation.history.latest_attempt = failure.and_then(|reason| latest_attempt(reason, None, now, &timings));
     if !is_proven(&status, reconciliation, &plan) || is_from_the_future(&status, now) {
         return None;
@@ -67,12 +65,12 @@ pub fn restore_pause(
 ) -> Option<Timestamp> {
     let credential = object.0.as_ref().ok()?;
     let status = credential.status.as_ref()?;
-    let reason = status::open_failure(status).filter(|reason| *reason == Reason::RateLimited)?;
+    let reason = status.unresolved_failure().filter(|reason| *reason == Reason::RateLimited)?;
     let plan = Plan::parse(&credential.spec, allowed).ok()?;
     let now = clock::now();
     // The provider cannot have asked for longer than this; a renewal that is planned for later is no pause.
     let asked =
-        schedule::after(status.last_attempt.as_ref()?.time.0, schedule::longest(attempt_class(reason), timings));
+        schedule::after(status.last_attempt.as_ref()?.time.0, schedule::longest(reason.retry_class(), timings));
     let until = status.next_attempt_time.as_ref()?.0.min(asked).min(latest_attempt(reason, None, now, timings)?);
     let end = clock::steady().saturating_add(schedule::until(until, now));
     (until > now).then(|| limiter.pause(plan.request.endpoint(), end))?;
@@ -90,7 +88,7 @@ fn is_proven(status: &ApiCredentialStatus, reconciliation: &Reconciliation, plan
     let (Some(target), Some(source)) = (&snapshot.target, &snapshot.source) else { return false };
     let resolved =
         status.conditions.iter().any(|condition| condition.type_ == "SourceResolved" && condition.status == "True");
-    let settled = status::is_renewed(status) || status::open_failure(status).is_some();
+    let settled = status.is_renewed() || status.unresolved_failure().is_some();
     target.is_present
         && source.is_present
         && status.target.as_ref().is_some_and(|known| {
@@ -98,7 +96,7 @@ fn is_proven(status: &ApiCredentialStatus, reconciliation: &Reconciliation, plan
         })
         && target.token_source() == Some(&source.revision)
         && status.observed_generation == Some(reconciliation.credential.metadata.generation.unwrap_or(0))
-        && status::is_ready(status)
+        && status.is_ready()
         && settled
         && resolved
         && plan.endpoint_allowed

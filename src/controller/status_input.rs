@@ -3,8 +3,8 @@
 use apicredential::api::{ApiCredential, ApiCredentialStatus, TargetStatus};
 use apicredential::decide::{self, Source, SpecMatch, Target, TokenState};
 use apicredential::revision::Revision;
-use apicredential::schedule::{Expiry, Life, Margin};
-use apicredential::status::{self, CheckFinding, SourceFinding, StatusInput};
+use apicredential::schedule::{Expiry, Margin, TokenLifetime};
+use apicredential::status::{CheckFinding, SourceFinding, StatusInput};
 use kube::ResourceExt as _;
 
 use super::attempt_history::is_of_last_attempt;
@@ -17,7 +17,7 @@ impl Reconciliation {
     pub(super) fn status_input(&self, observation: &Observation) -> StatusInput {
         let facts = &observation.facts;
         let token = decide::token(facts);
-        let life = token.filter(|token| token.fit == SpecMatch::Fits).map(|token| token.life);
+        let life = token.filter(|token| token.spec_match == SpecMatch::Fits).map(|token| token.lifetime);
         let plan = self.plan.as_ref().ok();
         let capped = life.and_then(|life| life.seconds()).zip(plan).is_some_and(|(lifetime, plan)| {
             matches!(plan.renewal.margin, Margin::Seconds(_)) && plan.renewal.margin_of(lifetime).1
@@ -25,9 +25,9 @@ impl Reconciliation {
         let record = observation.record.as_ref();
         StatusInput {
             token_state: decide::token_state(facts, clock::now()),
-            issued: life.and(record).map(|record| record.issued_at),
-            life,
-            renewal: token.and_then(|token| token.renewal),
+            issued_at: life.and(record).map(|record| record.issued_at),
+            lifetime: life,
+            renewal_time: token.and_then(|token| token.renewal),
             margin_capped: capped,
             source: match &facts.source {
                 Source::Unknown => SourceFinding::Unknown,
@@ -42,7 +42,7 @@ impl Reconciliation {
                 Some(plan) if plan.verification.is_none() => CheckFinding::NotWanted,
                 _ => CheckFinding::Unchanged,
             },
-            delivered_after_all: record.is_some_and(|record| is_of_last_attempt(record, self.status())),
+            written_despite_error: record.is_some_and(|record| is_of_last_attempt(record, self.status())),
             target: self.target_status(observation),
             ..nothing_observed(&self.credential)
         }
@@ -65,21 +65,21 @@ impl Reconciliation {
 
 /// What a status reports, where nothing could be observed: the token in the Secret is as good as before.
 pub(super) fn from_status(credential: &ApiCredential, status: &ApiCredentialStatus) -> StatusInput {
-    let life = status.token.as_ref().map(|token| Life {
+    let life = status.token.as_ref().map(|token| TokenLifetime {
         issued: token.issued_time.0,
         expiry: token.expiration_time.as_ref().map_or(Expiry::Never, |time| Expiry::At(time.0)),
     });
     let token_state = match life {
         Some(life) if life.expiry.is_over(clock::now()) => TokenState::Expired,
-        Some(_) if status::is_ready(status) => TokenState::Valid,
-        Some(life) if status::is_revoked(status, life.issued) => TokenState::Revoked,
+        Some(_) if status.is_ready() => TokenState::Valid,
+        Some(life) if status.is_revoked(life.issued) => TokenState::Revoked,
         _ => TokenState::None,
     };
     StatusInput {
         token_state,
-        issued: life.map(|life| life.issued),
-        life,
-        renewal: status.renewal_time.as_ref().map(|time| time.0),
+        issued_at: life.map(|life| life.issued),
+        lifetime: life,
+        renewal_time: status.renewal_time.as_ref().map(|time| time.0),
         ..nothing_observed(credential)
     }
 }
@@ -97,9 +97,9 @@ pub(super) fn undecodable(generation: i64) -> StatusInput {
         generation,
         provider: None,
         token_state: TokenState::None,
-        issued: None,
-        life: None,
-        renewal: None,
+        issued_at: None,
+        lifetime: None,
+        renewal_time: None,
         margin_capped: false,
         suspended: false,
         source: SourceFinding::Unknown,
@@ -107,7 +107,7 @@ pub(super) fn undecodable(generation: i64) -> StatusInput {
         refusal: None,
         attempt: None,
         check: CheckFinding::Unchanged,
-        delivered_after_all: false,
+        written_despite_error: false,
         target: None,
     }
 }

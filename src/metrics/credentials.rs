@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use apicredential::api::ApiCredentialStatus;
 use apicredential::object_key::Key;
 use apicredential::reason::Reason;
-use apicredential::status;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -38,10 +37,10 @@ impl CredentialGauges {
     pub fn of(status: &ApiCredentialStatus, suspended: bool) -> Self {
         let token = status.token.as_ref();
         // A provider that did not extend the token is asked again near its end: until then nothing is overdue.
-        let put_off = status::open_failure(status) == Some(Reason::TokenNotExtended);
+        let put_off = status.unresolved_failure() == Some(Reason::TokenNotExtended);
         let renewal = if put_off { &status.next_attempt_time } else { &status.renewal_time };
         Self {
-            ready: status::is_ready(status),
+            ready: status.is_ready(),
             suspended,
             failures: i64::from(status.failed_attempts.unwrap_or(0)),
             issued: token.map(|token| token.issued_time.0),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use apicredential::annotations;
-use apicredential::schedule::{Expiry, Life, Margin, Policy, Timings, renewal_time};
+use apicredential::schedule::{Expiry, Margin, Policy, Timings, TokenLifetime, renewal_time};
 use apicredential_operator::clock;
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -132,7 +132,7 @@ fn planned(issued: Timestamp, expires: Timestamp, uid: &str) -> Timestamp {
         min_renewal_interval: MIN_RENEWAL_INTERVAL,
         resync: Duration::from_secs(600),
     };
-    let life = Life { issued, expiry: Expiry::At(expires) };
+    let life = TokenLifetime { issued, expiry: Expiry::At(expires) };
     renewal_time(&life, &policy, uid, &pace).unwrap_or(expires)
 }
 

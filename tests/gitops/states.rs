@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use apicredential::api::{ApiCredentialStatus, Provider};
 use apicredential::decide::TokenState;
 use apicredential::reason::{Class, Reason, Refusal};
-use apicredential::schedule::{Expiry, Life};
+use apicredential::schedule::{Expiry, TokenLifetime};
 use apicredential::status::{Attempt, Check, CheckFinding, CheckVerdict, SourceFinding, StatusInput, status};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -213,8 +213,8 @@ fn attempt(second: i64, outcome: Result<(), Reason>) -> Option<Attempt> {
 
 /// A token of one hour, issued at 0.
 fn holding(token_state: TokenState) -> StatusInput {
-    let life = Life { issued: at(0), expiry: Expiry::At(at(3600)) };
-    StatusInput { token_state, issued: Some(at(0)), life: Some(life), renewal: Some(at(2400)), ..nothing() }
+    let life = TokenLifetime { issued: at(0), expiry: Expiry::At(at(3600)) };
+    StatusInput { token_state, issued_at: Some(at(0)), lifetime: Some(life), renewal_time: Some(at(2400)), ..nothing() }
 }
 
 fn nothing() -> StatusInput {
@@ -222,9 +222,9 @@ fn nothing() -> StatusInput {
         generation: GENERATION,
         provider: Some(Provider::Welkin),
         token_state: TokenState::None,
-        issued: None,
-        life: None,
-        renewal: None,
+        issued_at: None,
+        lifetime: None,
+        renewal_time: None,
         margin_capped: false,
         suspended: false,
         source: SourceFinding::Resolved,
@@ -232,7 +232,7 @@ fn nothing() -> StatusInput {
         refusal: None,
         attempt: None,
         check: CheckFinding::Unchanged,
-        delivered_after_all: false,
+        written_despite_error: false,
         target: None,
     }
 }

@@ -1,6 +1,8 @@
 //! What a look sees, as the facts that the real `decide` takes.
 
-use apicredential::decide::{Attempts, Facts, OpenFailure, Source, SpecMatch, Target, Token as Known, Verification};
+use apicredential::decide::{
+    Attempts, Facts, Source, SpecMatch, Target, Token as Known, UnresolvedFailure, Verification,
+};
 use apicredential::reason::Reason;
 
 use crate::world::{Secret, Status, Token, World, at};
@@ -39,21 +41,21 @@ pub fn facts(target: Option<Secret>, spec: u8, source: u8, status: &Status) -> F
 }
 
 fn known(token: &Token, spec: u8) -> Known {
-    let fit = match token {
+    let spec_match = match token {
         Token { edited: true, .. } => SpecMatch::Edited,
         Token { spec: asked, .. } if *asked != spec => SpecMatch::OtherSpec,
         Token { .. } => SpecMatch::Fits,
     };
-    Known { life: token.life(), fit, renewal: token.renewal() }
+    Known { lifetime: token.lifetime(), spec_match, renewal: token.renewal() }
 }
 
 fn attempts(status: &Status, token: Option<Token>, spec: u8, source: u8) -> Attempts {
     let Some(last) = status.last else { return Attempts::default() };
-    let mended = token.is_some_and(|token| token.issued > last.sent);
-    let open = status.next.filter(|_| !mended);
+    let is_resolved = token.is_some_and(|token| token.issued > last.sent);
+    let unresolved = status.next.filter(|_| !is_resolved);
     Attempts {
-        open: open.map(|next| OpenFailure { reason: Reason::ConnectionFailed, next: at(next) }),
-        fresh: last.spec != spec || last.source != source,
+        unresolved: unresolved.map(|next| UnresolvedFailure { reason: Reason::ConnectionFailed, next: at(next) }),
+        inputs_changed: last.spec != spec || last.source != source,
         last_sent: Some(at(last.sent)),
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use apicredential::decide::Cause;
-use apicredential::schedule::{self, Expiry, Life, Margin, Policy, Timings};
+use apicredential::schedule::{self, Expiry, Margin, Policy, Timings, TokenLifetime};
 use jiff::Timestamp;
 
 use crate::ledger::Ledger;
@@ -132,8 +132,8 @@ pub struct Token {
 }
 
 impl Token {
-    pub fn life(&self) -> Life {
-        Life { issued: at(self.issued), expiry: self.expiry() }
+    pub fn lifetime(&self) -> TokenLifetime {
+        TokenLifetime { issued: at(self.issued), expiry: self.expiry() }
     }
 
     pub fn expiry(&self) -> Expiry {
@@ -141,7 +141,7 @@ impl Token {
     }
 
     pub fn renewal(&self) -> Option<Timestamp> {
-        schedule::renewal_time(&self.life(), &POLICY, UID, &PACE)
+        schedule::renewal_time(&self.lifetime(), &POLICY, UID, &PACE)
     }
 }
 

@@ -1,34 +1,35 @@
-//! The labels and annotations that we read and write.
+//! The labels and annotations that the operator reads and writes. docs/design/secrets.md explains each of them.
 
-/// Label on a source Secret: the provider it may be shown to.
+/// Label on a source Secret: the provider that may receive its values.
 pub const SOURCE: &str = "apicredential.io/source";
-/// Label on every Secret that we write: `"true"`.
+/// Label on every target Secret: `"true"`.
 pub const MANAGED: &str = "apicredential.io/managed";
-/// Annotation on a Merge target: which credential may write, and which keys: `NAME[:key,key]`.
+/// Annotation on a Merge target: the ApiCredential that may write it, and existing keys that it may overwrite, as
+/// `NAME[:key,key]`.
 pub const ALLOW: &str = "apicredential.io/allow";
-/// Annotation on the target: the credential's name.
+/// Annotation on the target Secret: the name of the ApiCredential.
 pub const OWNER: &str = "apicredential.io/owner";
-/// Annotation on the target: the credential's uid.
+/// Annotation on the target Secret: the uid of the ApiCredential.
 pub const OWNER_UID: &str = "apicredential.io/owner-uid";
-/// Annotation on the target: the keys that we write, the token's first.
+/// Annotation on the target Secret: the keys that the operator writes, the key of the token first.
 pub const KEYS: &str = "apicredential.io/keys";
-/// Annotation on the target: RFC 3339, whole seconds.
+/// Annotation on the target Secret: when the token was issued, RFC 3339 in whole seconds.
 pub const ISSUED_AT: &str = "apicredential.io/issued-at";
-/// Annotation on the target: RFC 3339, whole seconds, or `never`.
+/// Annotation on the target Secret: when the token expires, RFC 3339 in whole seconds, or `never`.
 pub const EXPIRES_AT: &str = "apicredential.io/expires-at";
-/// Annotation on the target: the source that the token was made from, `uid/resourceVersion`.
+/// Annotation on the target Secret: the `uid/resourceVersion` of the source Secret that the token was issued with.
 pub const SOURCE_VERSION: &str = "apicredential.io/source-version";
-/// Annotation on the target: see [`crate::target::fingerprint`].
+/// Annotation on the target Secret: see [`crate::target::fingerprint`].
 pub const FINGERPRINT: &str = "apicredential.io/fingerprint";
-/// Annotation on the target: the renew request that this token answers.
+/// Annotation on the target Secret: the renew request that this token answers.
 pub const RENEW_REQUEST: &str = "apicredential.io/renew-request";
-/// Annotation on the target: names of the labels that we wrote from `target.metadata`.
+/// Annotation on the target Secret: the names of the labels from `spec.target.metadata`.
 pub const LABELS: &str = "apicredential.io/labels";
-/// Annotation on the target: names of the annotations that we wrote from `target.metadata`.
+/// Annotation on the target Secret: the names of the annotations from `spec.target.metadata`.
 pub const ANNOTATIONS: &str = "apicredential.io/annotations";
-/// Annotation on the credential: asks for a renewal, once per new text.
+/// Annotation on the ApiCredential: requests a renewal, once for each new value.
 pub const RENEW_REQUESTED_AT: &str = "apicredential.io/renew-requested-at";
 
-/// Every annotation that we own on a target.
+/// All annotations that the operator owns on a target Secret.
 pub const OURS: [&str; 10] =
     [OWNER, OWNER_UID, KEYS, ISSUED_AT, EXPIRES_AT, SOURCE_VERSION, FINGERPRINT, RENEW_REQUEST, LABELS, ANNOTATIONS];

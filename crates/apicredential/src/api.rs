@@ -1,7 +1,7 @@
 //! The `ApiCredential` resource: what a user requests, and what the operator reports about it.
 //!
 //! The doc comments of [`spec`] and [`status`] are what `kubectl explain apicred` prints. The bounds and rules are in
-//! [`validation`]: the API server enforces them, and [`crate::plan`] checks them again before anything is done.
+//! [`validation`]: the API server enforces them, and [`crate::plan`] checks them again before the operator acts.
 
 mod crd;
 mod spec;
@@ -13,4 +13,4 @@ pub use spec::{
     ApiCredential, ApiCredentialSpec, CreationPolicy, Provider, ProviderSpec, QontakKeys, QontakSecretRef, QontakSpec,
     RenewalSpec, TargetMetadata, TargetSpec, VerificationSpec, WelkinSecretRef, WelkinSpec,
 };
-pub use status::{ApiCredentialStatus, LastAttempt, TargetStatus, TokenStatus, VerificationStatus};
+pub use status::{ApiCredentialStatus, LastAttempt, TargetStatus, TokenStatus, VerificationStatus, condition_type};

@@ -1,30 +1,31 @@
-//! Facts and the time → what to do. Pure: no client, no clock, no secret bytes.
+//! Decides what the operator does with one ApiCredential now: from the observed [`Facts`] and the time, without a
+//! client, a clock or a secret byte. It also decides whether an issued token is written, in [`evaluate_token`].
 
 use jiff::Timestamp;
 
 use crate::providers::Lifetime;
-use crate::reason::{Class, Reason, Refusal};
-use crate::schedule::{self, Expiry, Life, Policy};
+use crate::reason::{Reason, Refusal};
+use crate::schedule::{self, Expiry, Policy, TokenLifetime};
 
 #[cfg(test)]
 mod tests;
 
-/// Why an exchange is made; the first that applies, in this order.
+/// Why a token exchange is needed. If several causes apply, the first in this order counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
-    /// There is no token.
+    /// The target Secret holds no token.
     Missing,
-    /// The token or its annotations were changed by somebody else.
+    /// Somebody else changed the token or its annotations.
     Edited,
-    /// The token is of another provider, endpoint, tenant or client.
+    /// The token was issued for another provider, endpoint, tenant or client.
     Spec,
     /// The values in the source Secret have changed.
     Source,
-    /// Somebody asked by annotation.
+    /// The annotation `apicredential.io/renew-requested-at` requests a renewal.
     Requested,
     /// The provider refuses the token, although it has not expired.
     Revoked,
-    /// The planned renewal has come, or the token has expired.
+    /// The time of the planned renewal has come, or the token has expired.
     Due,
 }
 
@@ -43,48 +44,48 @@ impl Cause {
     }
 }
 
-/// What is known about one credential, without a secret byte.
+/// What was observed about one ApiCredential.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// `spec.suspend`.
+    /// `spec.suspend`
     pub suspended: bool,
-    /// Why the spec cannot be acted on, if it cannot.
+    /// Why the spec is refused; `None` if it is valid and its endpoint is allowed.
     pub spec: Option<Refusal>,
     /// The target Secret.
     pub target: Target,
-    /// Why a target that is ours cannot be written, if it cannot.
+    /// Why a target Secret that is ours cannot be written; `None` if it can.
     pub blocked: Option<Refusal>,
     /// The source Secret.
     pub source: Source,
-    /// Whether a renew request waits that was not answered yet.
+    /// Whether there is a renew request that was not answered yet.
     pub renew_requested: bool,
-    /// What the provider says of the stored token.
+    /// The checks of the stored token at the provider.
     pub verification: Verification,
-    /// What became of earlier attempts.
+    /// The results of earlier attempts.
     pub attempts: Attempts,
 }
 
-/// What the provider says of the stored token, where the spec wants it to be asked.
+/// The checks of the stored token at the provider, with `spec.verification`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verification {
-    /// When it is asked next; none if it is not asked at all.
+    /// When the next check is made; `None` without `spec.verification`.
     pub next_check: Option<Timestamp>,
-    /// It refused this very token when it was last asked: from when on that calls for an exchange.
+    /// The provider refused this token in the last check: the time from which on that needs a token exchange.
     pub refused: Option<Timestamp>,
 }
 
 /// The target Secret.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// Does not exist, and may be created by us.
+    /// It does not exist, and this ApiCredential may create it.
     Absent,
-    /// Not ours, or not usable.
+    /// It is not ours, or it is being deleted.
     Refused(Refusal),
-    /// Ours.
+    /// It is ours.
     Ours {
         /// The token in it.
         token: Option<Token>,
-        /// Whether our part of the Secret differs from what it should be.
+        /// Whether our keys, labels or annotations differ from what they should be.
         drift: bool,
     },
 }
@@ -92,20 +93,20 @@ pub enum Target {
 /// The stored token.
 #[derive(Clone, Copy, Debug)]
 pub struct Token {
-    /// From when to when it counts.
-    pub life: Life,
-    /// Whether it is the token that the spec asks for.
-    pub fit: SpecMatch,
-    /// Its planned renewal.
+    /// When it was issued and when it expires.
+    pub lifetime: TokenLifetime,
+    /// Whether it was issued for this spec.
+    pub spec_match: SpecMatch,
+    /// The planned renewal.
     pub renewal: Option<Timestamp>,
 }
 
-/// Whether the stored token is the one that the spec asks for.
+/// Whether the stored token was issued for the current spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpecMatch {
-    /// Yes.
+    /// It was issued for the current spec, and nobody changed it.
     Fits,
-    /// Its bytes or its times were changed by somebody else.
+    /// Somebody else changed its bytes or its times.
     Edited,
     /// It was issued for another spec.
     OtherSpec,
@@ -114,41 +115,41 @@ pub enum SpecMatch {
 /// The source Secret.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Not looked at: something else comes first.
+    /// It was not read, because the decision does not need it.
     Unknown,
-    /// The watch says that it is the version which the token was made from.
+    /// According to the watch it has the version that the token was issued with.
     Unchanged,
-    /// Read: whether its values differ from those that the token was made from.
+    /// It was read and can be used.
     Resolved {
-        /// They differ.
+        /// Its values differ from those that the token was issued with.
         changed: bool,
     },
-    /// Not usable.
+    /// It cannot be used.
     Refused(Refusal),
 }
 
-/// What became of earlier attempts.
+/// The results of earlier attempts.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
-    /// The last attempt failed and nothing has mended it since.
-    pub open: Option<OpenFailure>,
-    /// The inputs are not those of the last attempt: try at once.
-    pub fresh: bool,
+    /// The failure of the last attempt, if no token was issued or adopted since.
+    pub unresolved: Option<UnresolvedFailure>,
+    /// The spec or the source Secret has changed since the last attempt, so the next one is not delayed.
+    pub inputs_changed: bool,
     /// When the last request was sent.
     pub last_sent: Option<Timestamp>,
 }
 
-/// A failed attempt that waits for its next try.
+/// A failed attempt that is retried.
 #[derive(Clone, Debug)]
-pub struct OpenFailure {
+pub struct UnresolvedFailure {
     /// How it ended.
     pub reason: Reason,
-    /// When to try again.
+    /// When the next attempt is made.
     pub next: Timestamp,
 }
 
-impl OpenFailure {
-    fn not_extended(&self) -> bool {
+impl UnresolvedFailure {
+    fn is_not_extended(&self) -> bool {
         self.reason == Reason::TokenNotExtended
     }
 }
@@ -156,29 +157,26 @@ impl OpenFailure {
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing until then; none means until something changes.
+    /// Do nothing until that time; `None` means until something changes.
     Idle(Option<Timestamp>),
-    /// An exchange is called for, but not before then.
+    /// A token exchange is needed, but not before that time.
     Wait(Cause, Timestamp),
-    /// Write our part of the Secret again, from the token in it.
+    /// Write our keys, labels and annotations again, with the stored token.
     Repair,
-    /// Ask the provider whether it takes the token.
+    /// Check at the provider whether it accepts the token.
     Check,
-    /// Ask the provider for another token.
+    /// Request a token from the provider.
     Exchange(Cause),
-    /// Refuse, without a request.
+    /// Report the refusal and send no request.
     Reject(Refusal),
 }
 
-/// The least time between a request and one that an annotation asks for, in seconds.
-const REQUEST_INTERVAL: i64 = 30;
-
 /// What to do now.
 pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
-    let decision = without_check(facts, now);
+    let decision = decide_without_check(facts, now);
     let Some(check) = next_check(facts, now) else { return decision };
     match decision {
-        // Also while an exchange waits for its time: until then the token in the Secret is the one that there is.
+        // Also while a token exchange is delayed: until then the stored token is in use.
         Decision::Idle(_) | Decision::Wait(..) if check <= now => Decision::Check,
         Decision::Idle(time) => Decision::Idle(Some(time.unwrap_or(check).min(check))),
         Decision::Wait(cause, time) => Decision::Wait(cause, time.min(check)),
@@ -186,13 +184,13 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
     }
 }
 
-/// When the provider is asked whether it takes the token; not about one that is of no use anyway.
+/// When the next check is made. Only a token that is not expired and fits the spec is checked.
 fn next_check(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
-    let tried = !facts.suspended && matches!(token_state(facts, now), TokenState::Valid | TokenState::Revoked);
-    facts.verification.next_check.filter(|_| tried)
+    let is_checked = !facts.suspended && matches!(token_state(facts, now), TokenState::Valid | TokenState::Revoked);
+    facts.verification.next_check.filter(|_| is_checked)
 }
 
-fn without_check(facts: &Facts, now: Timestamp) -> Decision {
+fn decide_without_check(facts: &Facts, now: Timestamp) -> Decision {
     if let Target::Refused(refusal) = &facts.target {
         return Decision::Reject(refusal.clone());
     }
@@ -214,50 +212,50 @@ fn without_check(facts: &Facts, now: Timestamp) -> Decision {
     match cause(facts, now) {
         None => Decision::Idle(next_change(facts, now)),
         Some(cause) => match not_before(facts, cause, now) {
-            Some(time) if time > now && cause == Cause::Requested => before_request(facts, now, time),
+            Some(time) if time > now && cause == Cause::Requested => before_renew_request(facts, now, time),
             Some(time) if time > now => Decision::Wait(cause, time),
             _ => Decision::Exchange(cause),
         },
     }
 }
 
-/// A request that comes too soon after the last attempt must not hold up what the plan asks for meanwhile; an
-/// exchange that the plan makes answers it.
-fn before_request(facts: &Facts, now: Timestamp, request: Timestamp) -> Decision {
-    match without_check(&Facts { renew_requested: false, ..facts.clone() }, now) {
+/// A renew request that comes too soon after the last attempt must not delay what is needed without it. A token
+/// exchange that is made meanwhile answers the request.
+fn before_renew_request(facts: &Facts, now: Timestamp, request: Timestamp) -> Decision {
+    match decide_without_check(&Facts { renew_requested: false, ..facts.clone() }, now) {
         Decision::Idle(Some(time)) | Decision::Wait(_, time) => Decision::Wait(Cause::Requested, request.min(time)),
         Decision::Idle(None) => Decision::Wait(Cause::Requested, request),
         other => other,
     }
 }
 
-/// What the Secret is worth right now; the source of the Ready condition.
+/// The state of the token in the target Secret, from which the condition `Ready` follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
-    /// No token of this credential's.
+    /// The target Secret holds no token of this ApiCredential.
     None,
-    /// A token, but not the one that the spec asks for.
+    /// The token does not fit the spec: it was changed, or issued for another spec.
     Unfit,
-    /// It has expired.
+    /// The token has expired.
     Expired,
-    /// The provider refuses it, although it has not expired.
+    /// The provider refuses the token, although it has not expired.
     Revoked,
-    /// Valid, and the one that the spec asks for.
+    /// The token is valid and fits the spec.
     Valid,
 }
 
-/// What the Secret is worth right now.
+/// The state of the token in the target Secret at `now`.
 pub fn token_state(facts: &Facts, now: Timestamp) -> TokenState {
     match token(facts) {
         None => TokenState::None,
-        Some(token) if token.fit != SpecMatch::Fits => TokenState::Unfit,
-        Some(token) if token.life.expiry.is_over(now) => TokenState::Expired,
+        Some(token) if token.spec_match != SpecMatch::Fits => TokenState::Unfit,
+        Some(token) if token.lifetime.expiry.is_over(now) => TokenState::Expired,
         Some(_) if facts.verification.refused.is_some() => TokenState::Revoked,
         Some(_) => TokenState::Valid,
     }
 }
 
-/// The stored token, where the Secret is ours.
+/// The stored token; `None` if there is none or the target Secret is not ours.
 pub fn token(facts: &Facts) -> Option<&Token> {
     match &facts.target {
         Target::Ours { token, .. } => token.as_ref(),
@@ -265,9 +263,10 @@ pub fn token(facts: &Facts) -> Option<&Token> {
     }
 }
 
+/// The cause of the token exchange that is needed now; `None` if none is.
 fn cause(facts: &Facts, now: Timestamp) -> Option<Cause> {
     let Some(token) = token(facts) else { return Some(Cause::Missing) };
-    match token.fit {
+    match token.spec_match {
         SpecMatch::Edited => return Some(Cause::Edited),
         SpecMatch::OtherSpec => return Some(Cause::Spec),
         SpecMatch::Fits => {}
@@ -284,73 +283,79 @@ fn cause(facts: &Facts, now: Timestamp) -> Option<Cause> {
     due_time(facts, token).filter(|due| *due <= now).map(|_| Cause::Due)
 }
 
-/// When the token is due: as planned, or as put off because the provider did not extend it.
+/// When the renewal is due: at the planned time, or later if the provider did not extend the token.
 fn due_time(facts: &Facts, token: &Token) -> Option<Timestamp> {
-    if let Some(open) = facts.attempts.open.as_ref().filter(|open| open.not_extended()) {
-        return Some(open.next);
+    if let Some(failure) = facts.attempts.unresolved.as_ref().filter(|failure| failure.is_not_extended()) {
+        return Some(failure.next);
     }
-    [token.renewal, token.life.expiry.time()].into_iter().flatten().min()
+    [token.renewal, token.lifetime.expiry.time()].into_iter().flatten().min()
 }
 
+/// The time before which the token exchange must not be made; `None` if it need not be delayed.
 fn not_before(facts: &Facts, cause: Cause, now: Timestamp) -> Option<Timestamp> {
     let attempts = &facts.attempts;
     if cause == Cause::Requested {
         return request_time(attempts, now);
     }
-    if attempts.fresh {
+    if attempts.inputs_changed {
         return None;
     }
-    let next = attempts.open.as_ref().filter(|open| !open.not_extended()).map(|open| open.next)?;
-    // Whatever the cause is, somebody who asks gets a try.
+    let unresolved = attempts.unresolved.as_ref().filter(|failure| !failure.is_not_extended());
+    let next = unresolved.map(|failure| failure.next)?;
+    // A renew request shortens the delay, whatever the cause is.
     Some(if facts.renew_requested { next.min(request_time(attempts, now).unwrap_or(now)) } else { next })
 }
 
-/// From when on an annotation may ask for an exchange.
+/// The minimum time between a token request and one that a renew request causes, in seconds.
+const REQUEST_INTERVAL: i64 = 30;
+
+/// The time from which on a renew request may cause a token exchange; `None` if at once.
 fn request_time(attempts: &Attempts, now: Timestamp) -> Option<Timestamp> {
-    // Further ahead than that, the time was taken from a clock that has been set back since, and says nothing.
+    // A time further in the future comes from a clock that was set back since, and is ignored.
     let sent = attempts.last_sent.filter(|sent| *sent <= schedule::later(now, REQUEST_INTERVAL));
     sent.map(|sent| schedule::later(sent, REQUEST_INTERVAL))
 }
 
-/// The next time at which the facts alone make a difference.
+/// The next time at which the decision changes although the facts stay the same.
 fn next_change(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
     let token = token(facts)?;
     let due = if facts.suspended { None } else { due_time(facts, token) };
     let refused = facts.verification.refused.filter(|_| !facts.suspended);
-    [due, refused, token.life.expiry.time()].into_iter().flatten().filter(|time| *time > now).min()
+    [due, refused, token.lifetime.expiry.time()].into_iter().flatten().filter(|time| *time > now).min()
 }
 
-/// What an answer of the provider is worth.
+/// What to do with a token that the provider issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenEvaluation {
-    /// Write it.
+    /// Write it to the target Secret.
     Write {
-        /// When it ends.
+        /// When it expires.
         expiry: Expiry,
-        /// The provider stated no expiry; the assumed lifetime was used.
+        /// The provider stated no expiry, so the expiry follows from the assumed lifetime.
         assumed: bool,
     },
-    /// It lives no longer than the stored one, which stays.
+    /// Keep the stored token, because the issued one does not expire later.
     NotExtended,
-    /// It is the stored one, which the provider refuses when it is used.
+    /// Discard it: it is the stored token, which the provider refuses.
     StillRevoked,
-    /// It has expired already.
+    /// Discard it: it has already expired.
     AlreadyExpired,
 }
 
-/// The stored token that an answer is held against.
+/// The stored token, compared with the one that the provider issued.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored {
-    /// When it ends.
+    /// When it expires.
     pub expiry: Expiry,
-    /// Whether the answer holds the same bytes.
+    /// Whether the issued token has the same bytes.
     pub same_bytes: bool,
-    /// The provider refused it when it was last asked.
+    /// Whether the provider refused it in the last check.
     pub refused: bool,
 }
 
-/// Judges an answer. Only a *due* renewal can be "not extended": on any other cause every valid answer is written, unless
-/// it is the very token that the provider refuses. Written again, that would pass for a new one.
+/// Decides what to do with an issued token. With the cause `Due` it must extend the stored one. With any other cause
+/// every valid token is written, except the stored token that the provider refuses: written again, it would count as a
+/// new one.
 pub fn evaluate_token(
     cause: Cause,
     issued: Timestamp,
@@ -378,32 +383,25 @@ pub fn evaluate_token(
     TokenEvaluation::Write { expiry, assumed }
 }
 
-/// Seconds by which a new expiry must exceed the stored one: less is the rounding of the same token's expiry.
-const LEAST_EXTENSION: i64 = 5;
+/// Seconds by which the new expiry must exceed the stored one. A smaller difference comes from rounding.
+const MIN_EXTENSION: i64 = 5;
 
 fn extends(stored: Stored, expiry: Expiry, issued: Timestamp) -> bool {
     match (stored.expiry, expiry) {
         (Expiry::Never, Expiry::Never) => !stored.same_bytes,
         (_, Expiry::At(new)) if stored.same_bytes && new <= issued => false,
-        (Expiry::At(old), Expiry::At(new)) => new >= schedule::later(old, LEAST_EXTENSION),
+        (Expiry::At(old), Expiry::At(new)) => new >= schedule::later(old, MIN_EXTENSION),
         (Expiry::At(_), Expiry::Never) | (Expiry::Never, Expiry::At(_)) => true,
     }
 }
 
-/// When to ask again after an answer that did not extend: shortly before the end, at the end, then as transient
-/// (none). For a token that never expires, one maximal age later.
-pub fn after_not_extended(life: &Life, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
-    let Some((expiry, lifetime)) = life.expiry.time().zip(life.seconds()) else {
+/// When to retry after a token that did not extend the stored one: shortly before the stored token expires, then when
+/// it expires. `None` after that: the delay of a transient failure applies. For a token that never expires, `maxAge`
+/// later.
+pub fn after_not_extended(lifetime: &TokenLifetime, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+    let Some((expiry, seconds)) = lifetime.expiry.time().zip(lifetime.seconds()) else {
         return policy.max_age.map(|max_age| schedule::later(now, max_age));
     };
-    let last_call = schedule::later(expiry, -(lifetime / 10).min(60));
-    [last_call, expiry].into_iter().find(|time| *time > now)
-}
-
-/// How the delay after a failed attempt is counted: a write that failed after the exchange waits as transient.
-pub fn attempt_class(reason: Reason) -> Class {
-    match reason.class() {
-        Class::Local | Class::Fine => Class::Transient,
-        class => class,
-    }
+    let shortly_before = schedule::later(expiry, -(seconds / 10).min(60));
+    [shortly_before, expiry].into_iter().find(|time| *time > now)
 }

@@ -1,30 +1,31 @@
-//! The namespace and name of a namespaced object.
+//! The namespace and name of an object, and its version.
 
 use std::fmt;
 use std::sync::Arc;
 
 use kube_core::Resource;
 
-/// A namespace and a name. One text that its clones share: a credential's key is kept in many places.
+/// The namespace and name of an object. Clones share one text, because the operator keeps the key of an ApiCredential
+/// in many places.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    /// The namespace, a slash and the name; neither has a slash in it.
+    /// `namespace/name`. Neither of them contains a slash.
     text: Arc<str>,
 }
 
 impl Key {
-    /// Of a namespace and a name.
+    /// The key of a namespace and a name.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { text: format!("{namespace}/{name}").into() }
     }
 
-    /// Of a namespaced object.
+    /// The key of an object.
     pub fn of(object: &impl Resource) -> Self {
         let meta = object.meta();
         Self::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
     }
 
-    /// A sibling of this object.
+    /// The key of another object in the same namespace.
     pub fn sibling(&self, name: &str) -> Self {
         Self::new(self.namespace(), name)
     }
@@ -46,7 +47,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// `uid/resourceVersion` of an object.
+/// The `uid/resourceVersion` of an object.
 pub fn version(object: &impl Resource) -> String {
     let meta = object.meta();
     format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), meta.resource_version.as_deref().unwrap_or_default())

@@ -42,7 +42,8 @@ macro_rules! reasons {
                 match self { $(Self::$name => Class::$class,)* }
             }
 
-            /// The message where no parameter makes a more precise one: what is wrong, which field or object, what to do.
+            /// The message where no parameter makes a more precise one: what is wrong, which field or object, what to
+            /// do.
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$name => $message,)* }
             }
@@ -118,6 +119,17 @@ reasons! {
     Forbidden: Local, "The API server forbids a request that the operator needs. Check the operator's ClusterRole and its bindings.";
     ApiUnavailable: Local, "The API server did not answer a request. The operator retries; if the error persists, check the operator's log.";
     UnexpectedPanic: Local, "A bug in the operator interrupted this reconcile. Report it together with the operator's log.";
+}
+
+impl Reason {
+    /// The class whose delay applies after an attempt that ended with this reason. A write that failed after the token
+    /// request is retried like a transient failure, although its reason has another class.
+    pub const fn retry_class(self) -> Class {
+        match self.class() {
+            Class::Local | Class::Fine => Class::Transient,
+            class => class,
+        }
+    }
 }
 
 impl fmt::Display for Reason {

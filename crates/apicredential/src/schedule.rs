@@ -1,4 +1,5 @@
-//! When to wake: a token's planned renewal, and the delay after a failure. Pure: no client, no clock.
+//! Computes when things are due: the planned renewal of a token, the delay after a failed attempt, the next check and
+//! the next resync. Nothing is random: the jitter is a hash of the uid, so a restart computes the same times.
 
 use std::time::Duration;
 
@@ -10,22 +11,22 @@ use crate::reason::Class;
 #[cfg(test)]
 mod tests;
 
-/// When a token ends.
+/// When a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// At this whole second.
     At(Timestamp),
-    /// The provider means "never".
+    /// The token never expires, by the documentation of its provider.
     Never,
 }
 
 impl Expiry {
-    /// Whether the token has ended at `now`.
+    /// Whether the token has expired at `now`.
     pub fn is_over(self, now: Timestamp) -> bool {
         matches!(self, Self::At(time) if time <= now)
     }
 
-    /// The time, where there is one.
+    /// The time of expiry; `None` for a token that never expires.
     pub fn time(self) -> Option<Timestamp> {
         match self {
             Self::At(time) => Some(time),
@@ -34,46 +35,46 @@ impl Expiry {
     }
 }
 
-/// From when to when a token lives.
+/// When a token was issued and when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// Counted from here.
+pub struct TokenLifetime {
+    /// When it was issued.
     pub issued: Timestamp,
-    /// Ends here.
+    /// When it expires.
     pub expiry: Expiry,
 }
 
-impl Life {
-    /// Whole lifetime in seconds; none for a token that never expires.
+impl TokenLifetime {
+    /// Seconds from issue to expiry; `None` for a token that never expires.
     pub fn seconds(&self) -> Option<i64> {
         self.expiry.time().map(|expiry| expiry.as_second() - self.issued.as_second())
     }
 }
 
-/// How early to renew.
+/// How long before expiry a token is renewed: its lead time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Margin {
     /// A third of the lifetime.
     Default,
-    /// This many seconds, at most half the lifetime.
+    /// `renewBefore` in seconds, at most half of the lifetime.
     Seconds(i64),
-    /// This percentage of the lifetime.
+    /// `renewBeforePercentage` of the lifetime.
     Percent(i64),
 }
 
-/// What `spec.renewal` says, in seconds.
+/// `spec.renewal`, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How early.
+    /// The lead time.
     pub margin: Margin,
-    /// Renew at this age in any case.
+    /// The age at which a token is renewed even if it is valid for longer.
     pub max_age: Option<i64>,
-    /// The lifetime to assume where none is stated.
+    /// The lifetime to assume when the provider states no expiry.
     pub assumed_lifetime: i64,
 }
 
 impl Policy {
-    /// The margin for a lifetime of that many seconds, and whether it had to be capped at half of it.
+    /// The lead time for a lifetime, both in seconds, and whether it was capped at half of the lifetime.
     pub fn margin_of(&self, lifetime: i64) -> (i64, bool) {
         let wanted = match self.margin {
             Margin::Default => lifetime / 3,
@@ -84,24 +85,24 @@ impl Policy {
     }
 }
 
-/// The operator's own pace, from its flags.
+/// The timing flags of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// `--retry-base`: every delay is a multiple of it.
+    /// `--retry-base`: every delay after a failure is a multiple of it.
     pub retry_base: Duration,
-    /// `--min-renewal-interval`: no planned renewal comes sooner after the issue.
+    /// `--min-renewal-interval`: the minimum time from the issue of a token to its planned renewal.
     pub min_renewal_interval: Duration,
-    /// `--resync`: every credential is looked at this often at least.
+    /// `--resync`: the maximum time between two reconciles of an ApiCredential.
     pub resync: Duration,
 }
 
-/// The planned renewal, jitter included; none for a token that never expires and has no maximal age.
+/// The planned renewal, jitter included; `None` for a token that never expires without a `maxAge`.
 ///
-/// `max(issued + min interval, min(expiry − margin, issued + maxAge) − jitter)`: always earlier, never random, so that a
-/// restart plans the same time again. Never before A/4, either: the margin is at most half of the lifetime, and the
-/// jitter a tenth of A.
-pub fn renewal_time(life: &Life, policy: &Policy, uid: &str, pace: &Timings) -> Option<Timestamp> {
-    let lifetime = life.seconds();
+/// It is `max(issued + min interval, min(expiry − margin, issued + maxAge) − jitter)`. The jitter only makes it
+/// earlier. It is never before a quarter of A, the smaller of lifetime and `maxAge`: the margin is at most half of the
+/// lifetime, and the jitter at most a tenth of A.
+pub fn renewal_time(token: &TokenLifetime, policy: &Policy, uid: &str, timings: &Timings) -> Option<Timestamp> {
+    let lifetime = token.seconds();
     let age = match (lifetime, policy.max_age) {
         (Some(lifetime), Some(max_age)) => lifetime.min(max_age),
         (Some(lifetime), None) => lifetime,
@@ -111,71 +112,78 @@ pub fn renewal_time(life: &Life, policy: &Policy, uid: &str, pace: &Timings) -> 
     .max(0);
     let by_expiry = lifetime.map(|lifetime| lifetime - policy.margin_of(lifetime).0);
     let latest = [by_expiry, policy.max_age].into_iter().flatten().min().unwrap_or(age);
-    let jitter = seconds(share(&[uid, &life.issued.to_string()]) * seconds_f64(age) / 10.0);
-    let min_interval = i64::try_from(pace.min_renewal_interval.as_secs()).unwrap_or(i64::MAX);
+    let jitter = seconds(share(&[uid, &token.issued.to_string()]) * seconds_f64(age) / 10.0);
+    let min_interval = i64::try_from(timings.min_renewal_interval.as_secs()).unwrap_or(i64::MAX);
     let after = (latest - jitter).max(min_interval);
-    Some(later(life.issued, after))
+    Some(later(token.issued, after))
 }
 
-/// Where to anchor a token whose `issued-at` lies in the future: counted from when this was first seen. More than
-/// the margin ahead: due, spread over a tenth of the lifetime.
-pub fn ahead_of_clock(stored: &Life, first_seen: Timestamp, policy: &Policy, uid: &str) -> (Life, Option<Timestamp>) {
+/// The lifetime that counts for a token whose `issued-at` is in the future: it starts when the operator first saw the
+/// token. If the time of issue is further in the future than the margin, the second value is the time of its renewal,
+/// spread over a tenth of the lifetime.
+pub fn ahead_of_clock(
+    stored: &TokenLifetime,
+    first_seen: Timestamp,
+    policy: &Policy,
+    uid: &str,
+) -> (TokenLifetime, Option<Timestamp>) {
     let Some(lifetime) = stored.seconds() else {
-        return (Life { issued: first_seen, expiry: Expiry::Never }, None);
+        return (TokenLifetime { issued: first_seen, expiry: Expiry::Never }, None);
     };
-    let life = Life { issued: first_seen, expiry: Expiry::At(later(first_seen, lifetime)) };
+    let counted = TokenLifetime { issued: first_seen, expiry: Expiry::At(later(first_seen, lifetime)) };
     let ahead = stored.issued.as_second() - first_seen.as_second();
     let due = (ahead > policy.margin_of(lifetime).0)
         .then(|| later(first_seen, seconds(share(&[uid]) * seconds_f64(lifetime) / 10.0)));
-    (life, due)
+    (counted, due)
 }
 
-/// The delay before the next attempt after `failed` failures of that class in a row (1 or more).
-pub fn delay(class: Class, failed: u32, pace: &Timings, token_valid: bool, uid: &str) -> Duration {
+/// The delay before the next attempt, after `failed` (1 or more) consecutive failures of that class.
+pub fn delay(class: Class, failed: u32, timings: &Timings, token_valid: bool, uid: &str) -> Duration {
     let n = failed.saturating_sub(1);
     let doubled = 1_u32.checked_shl(n.min(20)).unwrap_or(u32::MAX);
     let multiple = match class {
-        Class::Fine | Class::Local => return pace.retry_base * 12,
+        Class::Fine | Class::Local => return timings.retry_base * 12,
         Class::Transient | Class::Throttled => doubled.min(if token_valid { 24 } else { 60 }),
         Class::Rejected if failed >= 5 => 720,
         Class::Rejected | Class::Unusable => doubled.saturating_mul(12).min(360),
     };
-    let full = pace.retry_base.saturating_mul(multiple);
+    let full = timings.retry_base.saturating_mul(multiple);
     full.mul_f64(0.5 + 0.5 * share(&[uid, &n.to_string()]))
 }
 
-/// The longest delay that a class can ask for: what a time read back from the status is clamped to.
-pub fn longest(class: Class, pace: &Timings) -> Duration {
+/// The longest delay of a class. A time that was read from the status is limited to it, because the clock may have been
+/// set back since.
+pub fn longest(class: Class, timings: &Timings) -> Duration {
     match class {
-        Class::Fine | Class::Local => pace.retry_base * 12,
-        Class::Transient => pace.retry_base * 60,
-        Class::Throttled => Duration::from_secs(15 * 60).max(pace.retry_base * 60),
-        Class::Unusable => pace.retry_base * 360,
-        Class::Rejected => pace.retry_base * 720,
+        Class::Fine | Class::Local => timings.retry_base * 12,
+        Class::Transient => timings.retry_base * 60,
+        Class::Throttled => Duration::from_secs(15 * 60).max(timings.retry_base * 60),
+        Class::Unusable => timings.retry_base * 360,
+        Class::Rejected => timings.retry_base * 720,
     }
 }
 
-/// When a token is tried next: an interval, in seconds, after it was issued or last tried, and up to a tenth more, so that
-/// a fleet does not ask at once. Never sooner, and not random: a restart plans the same time again.
+/// When the next check is made: one interval, in seconds, after the issue of the token or its last check, and up to a
+/// tenth more, so that the checks of many ApiCredentials are spread.
 pub fn check_time(since: Timestamp, interval: i64, uid: &str) -> Timestamp {
     let spread = share(&[uid, "check", &since.to_string()]) * seconds_f64(interval) / 10.0;
     later(since, interval.saturating_add(seconds(spread)))
 }
 
-/// No check that is planned now comes later.
+/// The latest time of a check that is planned now.
 pub fn latest_check(now: Timestamp, interval: i64) -> Timestamp {
     later(now, interval.saturating_add(interval / 10))
 }
 
-/// When a check tries again for which its endpoint had no place: after a quarter to half of the interval.
+/// When a check is made that found no free permit of the rate limit: after a quarter to half of the interval.
 pub fn put_off_check(now: Timestamp, interval: i64, uid: &str) -> Timestamp {
     let part = 0.5 + 0.5 * share(&[uid, "put off", &now.to_string()]);
     later(now, seconds(seconds_f64(interval) / 2.0 * part))
 }
 
-/// From when on the refusal of a token calls for an exchange, if it is the `refused`th in a row. The first one does at
-/// once. A provider that refuses what it has just issued may be wrong about it: each further token is left in place for
-/// twice as long, up to 24 intervals after its issue.
+/// The time from which on a refused token needs a token exchange. `refused` counts the consecutive refused tokens. The
+/// first one needs it at once. A provider that refuses what it has just issued may be wrong, so each further token
+/// stays for twice as long, at most 24 intervals after its issue.
 pub fn exchange_after_refusal(issued: Timestamp, interval: i64, refused: u32) -> Timestamp {
     let intervals = match refused {
         0 | 1 => 0,
@@ -184,13 +192,13 @@ pub fn exchange_after_refusal(issued: Timestamp, interval: i64, refused: u32) ->
     later(issued, interval.saturating_mul(intervals))
 }
 
-/// When a credential with nothing to do is looked at again, spread by its uid so that a fleet does not wake at once:
-/// always sooner than the period, which is the longest time that a step of the clock or a lost event goes unnoticed.
-pub fn resync_time(now: Timestamp, uid: &str, pace: &Timings) -> Timestamp {
-    after(now, pace.resync.mul_f64(1.0 - 0.2 * share(&[uid, "resync"])))
+/// When an ApiCredential with nothing to do is reconciled again: within the resync period, spread by the uid. The
+/// period is the longest time for which a step of the clock or a lost watch event goes unnoticed.
+pub fn resync_time(now: Timestamp, uid: &str, timings: &Timings) -> Timestamp {
+    after(now, timings.resync.mul_f64(1.0 - 0.2 * share(&[uid, "resync"])))
 }
 
-/// `time` + `duration`, saturating.
+/// `time` + `duration`, limited to the latest timestamp.
 pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
     SignedDuration::try_from(duration)
         .ok()
@@ -198,18 +206,18 @@ pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// `time` + whole seconds, saturating.
+/// `time` + whole seconds, limited to the range of timestamps.
 pub fn later(time: Timestamp, seconds: i64) -> Timestamp {
-    // It fails only for units of the calendar.
+    // Adding fails only for calendar units.
     time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(time)
 }
 
-/// How long from `now` until `time`; zero if it has passed.
+/// The duration from `now` until `time`; zero if `time` has passed.
 pub fn until(time: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(now)).unwrap_or(Duration::ZERO)
 }
 
-/// A share in `[0, 1)` that depends on nothing but the parts.
+/// A number in `[0, 1)` that is a hash of the parts.
 fn share(parts: &[&str]) -> f64 {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {

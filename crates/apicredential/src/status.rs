@@ -1,68 +1,69 @@
-//! What happened → the status and the event. Pure: the time is given.
+//! Computes the status, the conditions and the event that follow from a reconcile.
 //!
-//! The order of the rules is that of the table in docs/concepts.md: the lowest row that applies wins.
+//! [`status`] takes the status before the reconcile and a [`StatusInput`]; [`event`] compares the two statuses. The
+//! rules for the conditions are the table in docs/design/status.md: the lowest row that applies wins.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{ApiCredentialStatus, LastAttempt, Provider, TargetStatus, TokenStatus, VerificationStatus};
-use crate::decide::{TokenState, attempt_class};
-use crate::reason::{Class, Reason, Refusal};
-use crate::schedule::Life;
+use crate::decide::TokenState;
+use crate::reason::{Reason, Refusal};
+use crate::schedule::TokenLifetime;
 
 mod conditions;
 mod events;
 #[cfg(test)]
 mod tests;
 
-use conditions::{READY, RENEWED, VERIFIED, condition};
 pub use events::{EventRecord, EventType, event};
 
-/// What is known at the end of a round.
+/// What a reconcile observed and did.
 #[derive(Clone, Debug)]
 pub struct StatusInput {
-    /// The generation of the spec that was looked at.
+    /// The generation of the spec that was reconciled.
     pub generation: i64,
-    /// The provider, where the spec says so.
+    /// The provider; `None` if the spec could not be read.
     pub provider: Option<Provider>,
-    /// What the Secret is worth.
+    /// The state of the token in the target Secret.
     pub token_state: TokenState,
-    /// When the stored token was issued, by what stands beside it.
-    pub issued: Option<Timestamp>,
-    /// From when to when it counts; not the same if it was issued in the future.
-    pub life: Option<Life>,
-    /// Its planned renewal.
-    pub renewal: Option<Timestamp>,
-    /// The margin that the spec asks for is longer than half of the lifetime.
+    /// When the stored token was issued, according to the annotation of the target Secret.
+    pub issued_at: Option<Timestamp>,
+    /// The lifetime that counts for the stored token. It differs from the annotations when `issued_at` is in the
+    /// future.
+    pub lifetime: Option<TokenLifetime>,
+    /// The planned renewal of the stored token.
+    pub renewal_time: Option<Timestamp>,
+    /// `spec.renewal.renewBefore` is longer than half of the token's lifetime, so half is used.
     pub margin_capped: bool,
-    /// `spec.suspend`.
+    /// `spec.suspend`
     pub suspended: bool,
-    /// What was learnt of the source.
+    /// The state of the source Secret.
     pub source: SourceFinding,
-    /// Why the target cannot be written.
+    /// Why this ApiCredential cannot use the target Secret.
     pub target_refusal: Option<Refusal>,
-    /// Why nothing was attempted: spec, source, a write, the cluster.
+    /// Why no attempt was made: the spec, the source Secret, a failed write or the API server.
     pub refusal: Option<Refusal>,
-    /// The attempt that ended in this round.
+    /// The attempt that ended in this reconcile.
     pub attempt: Option<Attempt>,
-    /// What was learnt of whether the provider takes the token.
+    /// The check of the token in this reconcile.
     pub check: CheckFinding,
-    /// The token of the last attempt is in the Secret, although its write was answered as a failure.
-    pub delivered_after_all: bool,
-    /// The Secret of our write in this round, or of the token that was taken over.
+    /// The target Secret holds the token of the last attempt, although the API server answered its write with an error.
+    pub written_despite_error: bool,
+    /// The target Secret after a write in this reconcile, or of an adopted token.
     pub target: Option<TargetStatus>,
 }
 
 impl StatusInput {
-    /// The same findings, told later: a token may have ended meanwhile.
+    /// The same input at a later time: the token may have expired meanwhile.
     pub fn as_of(&self, now: Timestamp) -> Self {
-        let over = self.life.is_some_and(|life| life.expiry.is_over(now));
-        let ends = matches!(self.token_state, TokenState::Valid | TokenState::Revoked);
-        let token_state = if over && ends { TokenState::Expired } else { self.token_state };
+        let has_expired = self.lifetime.is_some_and(|lifetime| lifetime.expiry.is_over(now));
+        let was_usable = matches!(self.token_state, TokenState::Valid | TokenState::Revoked);
+        let token_state = if has_expired && was_usable { TokenState::Expired } else { self.token_state };
         Self { token_state, ..self.clone() }
     }
 
-    /// Adds a refusal, unless the target's own is there already.
+    /// Adds a refusal, unless the target Secret is refused already.
     #[must_use]
     pub fn refused(mut self, refusal: Refusal) -> Self {
         if self.target_refusal.is_none() {
@@ -72,127 +73,93 @@ impl StatusInput {
     }
 }
 
-/// What was learnt of the source.
+/// The state of the source Secret in this reconcile.
 #[derive(Clone, Debug)]
 pub enum SourceFinding {
-    /// Nothing.
+    /// It was not read.
     Unknown,
-    /// It serves.
+    /// It exists, consents and has the keys.
     Resolved,
-    /// It does not.
+    /// It cannot be used.
     Refused(Refusal),
 }
 
-/// What was learnt of whether the provider takes the token.
+/// The check of the token in this reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckFinding {
-    /// Nothing: what was said last stands.
+    /// No check was made: the result of the last one remains.
     Unchanged,
-    /// The spec does not want it to be asked.
+    /// The spec has no `verification`.
     NotWanted,
-    /// It was asked.
+    /// A check was made.
     Made(Check),
 }
 
-/// A token that was tried at its provider.
+/// A check: the token was tried at its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// When the request was sent.
     pub at: Timestamp,
-    /// When the token was issued, by what stands beside it.
+    /// When the token was issued, according to the annotation of the target Secret.
     pub issued: Timestamp,
-    /// What the provider says.
+    /// The result.
     pub verdict: CheckVerdict,
 }
 
-/// What a check says of a token.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckVerdict {
-    /// The provider takes it.
+    /// The provider accepts the token.
     Accepted,
-    /// The provider refuses it.
+    /// The provider refuses the token.
     Revoked,
-    /// Nothing.
+    /// The response gave no answer about the token, or there was none.
     Unavailable,
 }
 
-/// A request that was sent, and how it ended.
+/// An attempt: a token request that was sent, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// When it was sent.
+    /// When the request was sent.
     pub at: Timestamp,
-    /// With which source.
+    /// The `uid/resourceVersion` of the source Secret whose login was sent.
     pub source_version: String,
-    /// Issued, or why not.
+    /// The reason of the failure, if the attempt failed.
     pub outcome: Result<(), Refusal>,
-    /// Failed attempts of the same class in a row, this one included; 0 after a success.
+    /// Consecutive failed attempts of the same class, this one included; 0 after a success.
     pub failed: u32,
     /// When the next attempt is made.
     pub next: Option<Timestamp>,
-    /// The provider stated no expiry: said in the event only.
+    /// The provider stated no expiry. Only the event reports it.
     pub expiry_assumed: bool,
-    /// The renew request that a failed attempt has answered.
+    /// The renew request that this failed attempt answers.
     pub handled_request: Option<String>,
 }
 
-/// Whether the status says Ready.
-pub fn is_ready(status: &ApiCredentialStatus) -> bool {
-    condition(status, READY).is_some_and(|condition| condition.status == "True")
-}
-
-/// Whether the status says Renewed.
-pub fn is_renewed(status: &ApiCredentialStatus) -> bool {
-    condition(status, RENEWED).is_some_and(|condition| condition.status == "True")
-}
-
-/// Whether the status says already that the last attempt was refused for this reason.
-pub fn is_refused(status: &ApiCredentialStatus, reason: Reason) -> bool {
-    condition(status, RENEWED).is_some_and(|condition| condition.reason == reason.as_str())
-}
-
-/// Whether the provider refused the token of that time of issue when it was last asked.
-pub fn is_revoked(status: &ApiCredentialStatus, issued: Timestamp) -> bool {
-    status.verification.as_ref().is_some_and(|check| check.token_issued_time.0 == issued)
-        && condition(status, VERIFIED).is_some_and(|verified| verified.reason == Reason::TokenRevoked.as_str())
-}
-
-/// The status after this round. Equal to `prior` if nothing is to be said.
-pub fn status(prior: &ApiCredentialStatus, findings: &StatusInput, now: Timestamp) -> ApiCredentialStatus {
+/// The status after a reconcile. It equals `prior` if nothing has changed.
+pub fn status(prior: &ApiCredentialStatus, input: &StatusInput, now: Timestamp) -> ApiCredentialStatus {
     let mut next = prior.clone();
-    note_attempt(&mut next, findings);
-    note_check(&mut next, findings);
-    note_token(&mut next, findings, now);
-    let Some(conditions) = conditions::after(prior, &next, findings, now) else {
-        // The first attempt has not ended: the default status stands.
+    set_attempt(&mut next, input);
+    set_check(&mut next, input);
+    set_token(&mut next, input, now);
+    let Some(conditions) = conditions::conditions(prior, &next, input, now) else {
+        // The first attempt has not ended: the default status stays.
         return prior.clone();
     };
-    next.observed_generation = Some(findings.generation);
-    next.provider = findings.provider.or(prior.provider);
+    next.observed_generation = Some(input.generation);
+    next.provider = input.provider.or(prior.provider);
     next.conditions = conditions;
     next
 }
 
-impl ApiCredentialStatus {
-    /// With the times of transition that a reader of `stored` expects: what was believed in between and could not be
-    /// written does not count.
-    pub fn transitions_since(mut self, stored: &Self) -> Self {
-        for now in &mut self.conditions {
-            if let Some(before) = condition(stored, &now.type_).filter(|before| before.status == now.status) {
-                now.last_transition_time.clone_from(&before.last_transition_time);
-            }
-        }
-        self
-    }
-}
-
-fn note_attempt(next: &mut ApiCredentialStatus, findings: &StatusInput) {
-    let Some(attempt) = &findings.attempt else {
+fn set_attempt(next: &mut ApiCredentialStatus, input: &StatusInput) {
+    let Some(attempt) = &input.attempt else {
         return;
     };
     next.last_attempt = Some(LastAttempt {
         time: Time(attempt.at),
         reason: attempt.outcome.as_ref().err().map_or(Reason::Issued, |refusal| refusal.reason).as_str().to_owned(),
-        generation: findings.generation,
+        generation: input.generation,
         source_version: attempt.source_version.clone(),
     });
     next.failed_attempts = Some(i32::try_from(attempt.failed).unwrap_or(i32::MAX));
@@ -205,8 +172,8 @@ fn note_attempt(next: &mut ApiCredentialStatus, findings: &StatusInput) {
     }
 }
 
-fn note_check(next: &mut ApiCredentialStatus, findings: &StatusInput) {
-    let check = match &findings.check {
+fn set_check(next: &mut ApiCredentialStatus, input: &StatusInput) {
+    let check = match &input.check {
         CheckFinding::Unchanged => return,
         CheckFinding::NotWanted => {
             next.verification = None;
@@ -214,18 +181,17 @@ fn note_check(next: &mut ApiCredentialStatus, findings: &StatusInput) {
         }
         CheckFinding::Made(check) => check,
     };
-    let refused = next.verification.as_ref().and_then(|before| before.refused_tokens).unwrap_or(0);
-    let known = is_revoked(next, check.issued);
+    let refused_before = next.verification.as_ref().and_then(|before| before.refused_tokens).unwrap_or(0);
+    let was_revoked = next.is_revoked(check.issued);
     let refused_tokens = match check.verdict {
         CheckVerdict::Accepted => 0,
-        CheckVerdict::Revoked if !known => refused.saturating_add(1),
-        CheckVerdict::Revoked | CheckVerdict::Unavailable => refused,
+        CheckVerdict::Revoked if !was_revoked => refused_before.saturating_add(1),
+        CheckVerdict::Revoked | CheckVerdict::Unavailable => refused_before,
     };
     let is_due = next.renewal_time.as_ref().is_some_and(|planned| planned.0 <= check.at);
-    if known && check.verdict == CheckVerdict::Accepted && !is_due {
-        // The attempts to replace it have failed, and need not go on.
-        next.failed_attempts = next.failed_attempts.map(|_| 0);
-        next.next_attempt_time = None;
+    if was_revoked && check.verdict == CheckVerdict::Accepted && !is_due {
+        // The token need not be replaced any more, so the backoff of the failed attempts to replace it ends.
+        clear_failures(next);
     }
     next.verification = Some(Box::new(VerificationStatus {
         time: Time(check.at),
@@ -234,29 +200,29 @@ fn note_check(next: &mut ApiCredentialStatus, findings: &StatusInput) {
     }));
 }
 
-fn note_token(next: &mut ApiCredentialStatus, findings: &StatusInput, now: Timestamp) {
-    if findings.target_refusal.is_some() {
+fn set_token(next: &mut ApiCredentialStatus, input: &StatusInput, now: Timestamp) {
+    if input.target_refusal.is_some() {
         return;
     }
-    match (findings.token_state, findings.life) {
-        (TokenState::Valid | TokenState::Revoked | TokenState::Expired, Some(life)) => {
+    match (input.token_state, input.lifetime) {
+        (TokenState::Valid | TokenState::Revoked | TokenState::Expired, Some(lifetime)) => {
             let last = next.last_attempt.as_ref().map(|attempt| attempt.time.0);
-            // A time of issue in the future proves nothing.
-            let newer = findings.issued.is_some_and(|issued| issued <= now && last.is_none_or(|last| last < issued));
-            if (newer || findings.delivered_after_all) && findings.attempt.is_none() {
-                // There is a token of our last attempt, or of a later one: what failed then is mended.
-                next.failed_attempts = next.failed_attempts.map(|_| 0);
-                next.next_attempt_time = None;
+            // An issue time in the future does not prove that the token is newer than the last attempt.
+            let is_newer =
+                input.issued_at.is_some_and(|issued_at| issued_at <= now && last.is_none_or(|last| last < issued_at));
+            if (is_newer || input.written_despite_error) && input.attempt.is_none() {
+                // The token is from the last attempt or from a later one, so that failure is resolved.
+                clear_failures(next);
             }
-            // Which version of the target that token was seen in; without a token it says nothing.
-            next.target = findings.target.clone().or_else(|| next.target.take());
+            // Without a token the version of the target Secret would prove nothing.
+            next.target = input.target.clone().or_else(|| next.target.take());
             next.token = Some(TokenStatus {
-                issued_time: Time(life.issued),
-                expiration_time: life.expiry.time().map(Time),
-                lifetime_seconds: life.seconds(),
+                issued_time: Time(lifetime.issued),
+                expiration_time: lifetime.expiry.time().map(Time),
+                lifetime_seconds: lifetime.seconds(),
                 type_: crate::providers::TOKEN_TYPE.to_owned(),
             });
-            next.renewal_time = findings.renewal.map(Time);
+            next.renewal_time = input.renewal_time.map(Time);
         }
         _ => {
             next.token = None;
@@ -265,15 +231,7 @@ fn note_token(next: &mut ApiCredentialStatus, findings: &StatusInput, now: Times
     }
 }
 
-/// The failed attempt that nothing has mended since, as the status tells it.
-pub fn open_failure(status: &ApiCredentialStatus) -> Option<Reason> {
-    let reason = Reason::parse(&status.last_attempt.as_ref()?.reason)?;
-    let open = status.failed_attempts.unwrap_or(0) > 0
-        || (reason == Reason::TokenNotExtended && status.next_attempt_time.is_some());
-    (open && reason != Reason::Issued).then_some(reason)
-}
-
-/// The class whose delay applies to a status read back after a restart.
-pub fn open_class(status: &ApiCredentialStatus) -> Option<Class> {
-    open_failure(status).map(attempt_class)
+fn clear_failures(next: &mut ApiCredentialStatus) {
+    next.failed_attempts = next.failed_attempts.map(|_| 0);
+    next.next_attempt_time = None;
 }

@@ -1,4 +1,5 @@
-//! The target Secret: who owns it, what is written into it, and what must hold before a write.
+//! The target Secret: whether it is ours ([`ownership`]), what is written into it ([`render`], [`fingerprint`]) and
+//! what must hold before a write ([`write_guard`]).
 
 pub mod fingerprint;
 pub mod ownership;

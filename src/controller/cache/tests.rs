@@ -328,9 +328,9 @@ fn one_at_a_time_holds_a_target() {
 fn who_exists_is_known_by_namespace_name_and_uid() {
     let cache = Cache::default();
     watched(&cache, &credential("a", "u1", EARLY, "t"));
-    assert!(cache.uid_lives("care", "a", "u1") && cache.name_lives("care", "a"));
-    assert!(!cache.uid_lives("other", "a", "u1") && !cache.uid_lives("care", "b", "u1"));
-    assert!(!cache.name_lives("other", "a") && !cache.uid_lives("care", "a", "u2"));
+    assert!(cache.uid_exists("care", "a", "u1") && cache.name_exists("care", "a"));
+    assert!(!cache.uid_exists("other", "a", "u1") && !cache.uid_exists("care", "b", "u1"));
+    assert!(!cache.name_exists("other", "a") && !cache.uid_exists("care", "a", "u2"));
     let replaced = watched(&cache, &at_version(&credential("a", "u2", LATE, "t"), "30"));
     assert_eq!(replaced.deleted.as_deref(), Some("u1"), "deleted and created again while no watch ran");
 }

@@ -9,7 +9,7 @@ use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule::Expiry;
 use apicredential::target::fingerprint::Fingerprint;
 use apicredential::target::ownership::{self, Target};
-use apicredential::target::render::{self, Found, TokenRecord, render};
+use apicredential::target::render::{self, StoredToken, TokenRecord, render};
 use apicredential::target::write_guard::{self, WriteBlocked, WriteContext};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -148,7 +148,7 @@ impl TokenIssuer {
         match ownership::target(credential, plan, secret, &self.watch.cache) {
             Target::Refused(refusal) | Target::Ours { blocked: Some(refusal), .. } => Err(refusal),
             Target::Absent => Ok(Reread::Write(None)),
-            Target::Ours { secret, found: Found::Whole(stored), .. } => {
+            Target::Ours { secret, stored: StoredToken::Intact(stored), .. } => {
                 let same = stored.fingerprint == record.fingerprint;
                 Ok(match write_guard::resolve_conflict(same, stored.issued_at, record.issued_at, clock::now()) {
                     write_guard::ConflictResolution::Written => Reread::Ours(secret),
@@ -233,7 +233,7 @@ impl TokenIssuer {
 
 /// Whether a Secret holds this token and all that belongs to it.
 fn holds(secret: &Secret, plan: &Plan, record: &TokenRecord) -> bool {
-    let Found::Whole(stored) = render::read(secret, plan) else { return false };
+    let StoredToken::Intact(stored) = render::read(secret, plan) else { return false };
     stored.token.expose_secret() == record.token.expose_secret()
         && stored.fingerprint == record.fingerprint
         && (stored.issued_at, stored.expiry) == (record.issued_at, record.expiry)

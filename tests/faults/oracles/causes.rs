@@ -3,7 +3,7 @@
 //! A deed is noted just before it is done. When it had taken effect is read off the versions, and so is which token
 //! answers it: a token for an old password answers no change of the password.
 
-use apicredential::schedule::{self, Expiry, Life, Timings};
+use apicredential::schedule::{self, Expiry, Timings, TokenLifetime};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -192,11 +192,11 @@ fn holds(secret: &Value, text: &str) -> bool {
 }
 
 /// A stored token's times, as they stand beside it.
-pub fn life(secret: &Value) -> Option<Life> {
+pub fn life(secret: &Value) -> Option<TokenLifetime> {
     let issued = annotation(secret, "issued-at").parse().ok()?;
     let expiry = match annotation(secret, "expires-at") {
         "never" => Expiry::Never,
         time => Expiry::At(time.parse().ok()?),
     };
-    Some(Life { issued, expiry })
+    Some(TokenLifetime { issued, expiry })
 }

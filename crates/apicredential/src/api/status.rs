@@ -1,13 +1,16 @@
-//! What the operator reports about an `ApiCredential`.
+//! What the operator reports about an `ApiCredential`, and the questions that other modules ask of it.
 //!
 //! The doc comments of the fields are what `kubectl explain apicred.status` prints.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use self::condition_type::{READY, RENEWED, VERIFIED};
 use super::Provider;
+use crate::reason::{Class, Reason};
 
 /// What the target Secret holds and how the last attempt ended. Only the operator writes it. A lost status is written
 /// again without a token exchange, because the target Secret holds the truth.
@@ -60,6 +63,76 @@ pub struct ApiCredentialStatus {
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     // Boxed, because most statuses have none, and the operator keeps a status for each ApiCredential in memory.
     pub verification: Option<Box<VerificationStatus>>,
+}
+
+impl ApiCredentialStatus {
+    /// Whether `Ready` is True.
+    pub fn is_ready(&self) -> bool {
+        self.condition(READY).is_some_and(|condition| condition.status == "True")
+    }
+
+    /// Whether `Renewed` is True.
+    pub fn is_renewed(&self) -> bool {
+        self.condition(RENEWED).is_some_and(|condition| condition.status == "True")
+    }
+
+    /// Whether the condition of that type has that reason.
+    pub fn has_reason(&self, type_: &str, reason: Reason) -> bool {
+        self.condition(type_).is_some_and(|condition| condition.reason == reason.as_str())
+    }
+
+    /// Whether the provider refused, in the last check, the token that was issued at that time.
+    pub fn is_revoked(&self, issued_at: Timestamp) -> bool {
+        self.verification.as_ref().is_some_and(|check| check.token_issued_time.0 == issued_at)
+            && self.has_reason(VERIFIED, Reason::TokenRevoked)
+    }
+
+    /// The reason of the last attempt, if it failed and no token was issued or adopted since.
+    pub fn unresolved_failure(&self) -> Option<Reason> {
+        let reason = Reason::parse(&self.last_attempt.as_ref()?.reason)?;
+        let is_unresolved = self.failed_attempts.unwrap_or(0) > 0
+            || (reason == Reason::TokenNotExtended && self.next_attempt_time.is_some());
+        (is_unresolved && reason != Reason::Issued).then_some(reason)
+    }
+
+    /// The class whose delay applies to the [unresolved failure](Self::unresolved_failure).
+    pub fn unresolved_failure_class(&self) -> Option<Class> {
+        self.unresolved_failure().map(Reason::retry_class)
+    }
+
+    /// The condition of that type.
+    pub fn condition(&self, type_: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.type_ == type_)
+    }
+
+    /// This status with the transition times of `stored` where the condition's status is the same. A transition that
+    /// could not be written does not count.
+    #[must_use]
+    pub fn transitions_since(mut self, stored: &Self) -> Self {
+        for condition in &mut self.conditions {
+            if let Some(before) = stored.condition(&condition.type_).filter(|before| before.status == condition.status)
+            {
+                condition.last_transition_time.clone_from(&before.last_transition_time);
+            }
+        }
+        self
+    }
+}
+
+/// The types of the conditions; docs/design/status.md defines when each of them is true.
+pub mod condition_type {
+    /// Whether the target Secret holds a token that is valid now and fits the spec.
+    pub const READY: &str = "Ready";
+    /// How the last attempt ended.
+    pub const RENEWED: &str = "Renewed";
+    /// Whether the source Secret exists, consents and has the keys.
+    pub const SOURCE_RESOLVED: &str = "SourceResolved";
+    /// Whether the provider accepted the token in the last check.
+    pub const VERIFIED: &str = "Verified";
+    /// Present while not ready and the operator retries without a person.
+    pub const RECONCILING: &str = "Reconciling";
+    /// Present while not ready and a person has to change something.
+    pub const STALLED: &str = "Stalled";
 }
 
 /// Times and type of the token in the target Secret.

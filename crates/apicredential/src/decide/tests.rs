@@ -1,4 +1,4 @@
-//! Decisions and verdicts from given facts at a given time.
+//! Decisions from given facts at a given time.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,11 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn token() -> Token {
-    Token { life: Life { issued: at(0), expiry: Expiry::At(at(3600)) }, fit: SpecMatch::Fits, renewal: Some(at(2400)) }
+    Token {
+        lifetime: TokenLifetime { issued: at(0), expiry: Expiry::At(at(3600)) },
+        spec_match: SpecMatch::Fits,
+        renewal: Some(at(2400)),
+    }
 }
 
 fn ours(token: Option<Token>) -> Target {
@@ -32,7 +36,11 @@ fn settled() -> Facts {
 }
 
 fn failed(reason: Reason, next: i64) -> Attempts {
-    Attempts { open: Some(OpenFailure { reason, next: at(next) }), fresh: false, last_sent: Some(at(0)) }
+    Attempts {
+        unresolved: Some(UnresolvedFailure { reason, next: at(next) }),
+        inputs_changed: false,
+        last_sent: Some(at(0)),
+    }
 }
 
 fn policy() -> Policy {
@@ -40,35 +48,35 @@ fn policy() -> Policy {
 }
 
 #[test]
-fn a_valid_token_rests_until_its_renewal_and_then_until_its_end() {
+fn nothing_is_done_until_the_renewal_of_a_valid_token_and_while_suspended_until_it_expires() {
     assert_eq!(decide(&settled(), at(10)), Decision::Idle(Some(at(2400))));
     assert_eq!(decide(&settled(), at(2400)), Decision::Exchange(Cause::Due));
     let suspended = Facts { suspended: true, ..settled() };
     assert_eq!(decide(&suspended, at(2400)), Decision::Idle(Some(at(3600))));
-    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "a time already past is never a wake time");
+    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "a time in the past is never the next time");
 }
 
 #[test]
-fn a_token_that_never_expires_and_has_no_maximal_age_rests_for_ever() {
-    let never = Token { life: Life { issued: at(0), expiry: Expiry::Never }, renewal: None, ..token() };
+fn a_token_that_never_expires_is_not_renewed_without_a_max_age() {
+    let never = Token { lifetime: TokenLifetime { issued: at(0), expiry: Expiry::Never }, renewal: None, ..token() };
     let facts = Facts { target: ours(Some(never)), ..settled() };
     assert_eq!(decide(&facts, at(1_000_000_000)), Decision::Idle(None));
 }
 
 #[test]
-fn the_first_cause_that_applies_is_named() {
-    let edited = |fit| ours(Some(Token { fit, ..token() }));
+fn the_first_cause_that_applies_counts() {
+    let with = |spec_match| ours(Some(Token { spec_match, ..token() }));
     let mut facts =
         Facts { target: ours(None), source: Source::Resolved { changed: true }, renew_requested: true, ..settled() };
     let now = at(2400);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Missing));
     facts.target = Target::Absent;
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Missing));
-    facts.target = edited(SpecMatch::Edited);
+    facts.target = with(SpecMatch::Edited);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Edited));
-    facts.target = edited(SpecMatch::OtherSpec);
+    facts.target = with(SpecMatch::OtherSpec);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Spec));
-    facts.target = edited(SpecMatch::Fits);
+    facts.target = with(SpecMatch::Fits);
     assert_eq!(decide(&facts, now), Decision::Exchange(Cause::Source));
     facts.source = Source::Unchanged;
     facts.verification.refused = Some(now);
@@ -80,7 +88,7 @@ fn the_first_cause_that_applies_is_named() {
 }
 
 #[test]
-fn refusals_come_in_their_order_and_before_any_exchange() {
+fn refusals_are_reported_in_their_order_and_before_any_exchange() {
     let refusal = |reason: Reason| Refusal::from(reason);
     let mut facts = Facts {
         suspended: true,
@@ -99,56 +107,67 @@ fn refusals_come_in_their_order_and_before_any_exchange() {
 }
 
 #[test]
-fn a_target_of_ours_that_cannot_be_written_is_refused_before_anything_is_spent() {
+fn a_target_that_cannot_be_written_is_refused_before_a_token_is_requested() {
     let blocked = Facts { blocked: Some(Reason::TargetImmutable.into()), ..settled() };
     assert_eq!(decide(&blocked, at(10)), Decision::Reject(Reason::TargetImmutable.into()));
     let drifted = Facts { target: Target::Ours { token: Some(token()), drift: true }, ..blocked.clone() };
     assert_eq!(decide(&drifted, at(10)), Decision::Reject(Reason::TargetImmutable.into()));
-    assert_eq!(token_state(&blocked, at(10)), TokenState::Valid, "the token in it is none the worse");
+    assert_eq!(token_state(&blocked, at(10)), TokenState::Valid, "the stored token stays valid");
 }
 
 #[test]
-fn a_drift_is_repaired_only_around_a_valid_token() {
+fn drift_is_repaired_only_with_a_valid_token() {
     let drift = |token| Facts { target: Target::Ours { token, drift: true }, ..settled() };
     assert_eq!(decide(&drift(Some(token())), at(10)), Decision::Repair);
     let refused = Facts { source: Source::Refused(Reason::SourceKeyMissing.into()), ..drift(Some(token())) };
-    assert_eq!(decide(&refused, at(10)), Decision::Repair, "a broken source is no reason to leave a Secret broken");
+    assert_eq!(decide(&refused, at(10)), Decision::Repair, "a repair does not need the source Secret");
     assert_eq!(decide(&drift(Some(token())), at(3600)), Decision::Exchange(Cause::Due));
     let suspended = Facts { suspended: true, ..drift(Some(token())) };
     assert_eq!(decide(&suspended, at(10)), Decision::Idle(Some(at(3600))));
 }
 
 #[test]
-fn a_failed_attempt_waits_for_its_time_unless_the_inputs_are_new() {
+fn a_failed_attempt_is_retried_after_its_delay_or_at_once_if_the_inputs_have_changed() {
     let waiting = Facts { target: ours(None), attempts: failed(Reason::ProviderTimeout, 60), ..settled() };
     assert_eq!(decide(&waiting, at(59)), Decision::Wait(Cause::Missing, at(60)));
     assert_eq!(decide(&waiting, at(60)), Decision::Exchange(Cause::Missing));
-    let fresh = Facts { attempts: Attempts { fresh: true, ..waiting.attempts.clone() }, ..waiting };
-    assert_eq!(decide(&fresh, at(1)), Decision::Exchange(Cause::Missing));
+    let changed = Facts { attempts: Attempts { inputs_changed: true, ..waiting.attempts.clone() }, ..waiting };
+    assert_eq!(decide(&changed, at(1)), Decision::Exchange(Cause::Missing));
 }
 
 #[test]
-fn a_renew_request_waits_half_a_minute_since_the_last_request() {
+fn a_renew_request_is_served_30_seconds_after_the_last_token_request() {
     let attempts = Attempts { last_sent: Some(at(100)), ..Attempts::default() };
     let facts = Facts { renew_requested: true, attempts, ..settled() };
     assert_eq!(decide(&facts, at(110)), Decision::Wait(Cause::Requested, at(130)));
     assert_eq!(decide(&facts, at(130)), Decision::Exchange(Cause::Requested));
-    assert_eq!(decide(&facts, at(70)), Decision::Wait(Cause::Requested, at(130)), "set back a little");
-    assert_eq!(decide(&facts, at(69)), Decision::Exchange(Cause::Requested), "set back by who knows how much");
+    assert_eq!(decide(&facts, at(70)), Decision::Wait(Cause::Requested, at(130)), "the clock was set back a little");
+    assert_eq!(
+        decide(&facts, at(69)),
+        Decision::Exchange(Cause::Requested),
+        "the clock was set back by an unknown time"
+    );
     let failing = Facts {
-        attempts: Attempts { open: failed(Reason::CredentialsRejected, 9999).open, ..facts.attempts.clone() },
+        attempts: Attempts {
+            unresolved: failed(Reason::CredentialsRejected, 9999).unresolved,
+            ..facts.attempts.clone()
+        },
         ..facts
     };
-    assert_eq!(decide(&failing, at(130)), Decision::Exchange(Cause::Requested), "a request is a fresh try");
+    assert_eq!(
+        decide(&failing, at(130)),
+        Decision::Exchange(Cause::Requested),
+        "a renew request is not delayed by failures"
+    );
     let without = Facts { target: ours(None), ..failing };
     assert_eq!(decide(&without, at(110)), Decision::Wait(Cause::Missing, at(130)), "also without a token");
     assert_eq!(decide(&without, at(130)), Decision::Exchange(Cause::Missing));
-    let unasked = Facts { renew_requested: false, ..without };
-    assert_eq!(decide(&unasked, at(130)), Decision::Wait(Cause::Missing, at(9999)));
+    let without_request = Facts { renew_requested: false, ..without };
+    assert_eq!(decide(&without_request, at(130)), Decision::Wait(Cause::Missing, at(9999)));
 }
 
 #[test]
-fn a_request_that_comes_too_soon_does_not_hold_up_the_plan() {
+fn a_renew_request_that_comes_too_soon_does_not_delay_the_planned_renewal() {
     let planned = Token { renewal: Some(at(120)), ..token() };
     let attempts = Attempts { last_sent: Some(at(100)), ..Attempts::default() };
     let facts = Facts { target: ours(Some(planned)), renew_requested: true, attempts, ..settled() };
@@ -168,7 +187,7 @@ fn verified(next_check: i64, refused: Option<i64>) -> Verification {
 }
 
 #[test]
-fn a_token_is_tried_when_its_check_is_due_and_nothing_else_is() {
+fn a_check_is_made_when_it_is_due_and_nothing_else_is() {
     let facts = Facts { verification: verified(300, None), ..settled() };
     assert_eq!(decide(&facts, at(10)), Decision::Idle(Some(at(300))));
     assert_eq!(decide(&facts, at(300)), Decision::Check);
@@ -177,7 +196,7 @@ fn a_token_is_tried_when_its_check_is_due_and_nothing_else_is() {
         (Facts { suspended: true, ..facts.clone() }, Decision::Idle(Some(at(3600)))),
         (Facts { target: ours(None), ..facts.clone() }, Decision::Exchange(Cause::Missing)),
         (
-            Facts { target: ours(Some(Token { fit: SpecMatch::OtherSpec, ..token() })), ..facts.clone() },
+            Facts { target: ours(Some(Token { spec_match: SpecMatch::OtherSpec, ..token() })), ..facts.clone() },
             Decision::Exchange(Cause::Spec),
         ),
         (Facts { source: Source::Resolved { changed: true }, ..facts.clone() }, Decision::Exchange(Cause::Source)),
@@ -186,11 +205,11 @@ fn a_token_is_tried_when_its_check_is_due_and_nothing_else_is() {
         assert_eq!(decide(&other, at(300)), decision);
     }
     let suspended = Facts { suspended: true, ..facts };
-    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "expired, and nothing to wait for");
+    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "expired, so no check is made");
 }
 
 #[test]
-fn a_token_is_tried_while_an_exchange_waits_but_not_one_that_has_expired() {
+fn checks_go_on_while_an_exchange_is_delayed_but_not_for_an_expired_token() {
     let attempts = failed(Reason::CredentialsRejected, 9000);
     let source = Source::Resolved { changed: true };
     let facts = Facts { verification: verified(300, None), attempts, source, ..settled() };
@@ -200,36 +219,36 @@ fn a_token_is_tried_while_an_exchange_waits_but_not_one_that_has_expired() {
 }
 
 #[test]
-fn a_refused_token_is_of_no_use_and_calls_for_an_exchange_from_its_time_on() {
+fn a_refused_token_needs_an_exchange_from_the_given_time_on() {
     let facts = Facts { verification: verified(900, Some(600)), ..settled() };
     assert_eq!(token_state(&facts, at(500)), TokenState::Revoked);
     assert_eq!(decide(&facts, at(500)), Decision::Idle(Some(at(600))));
     assert_eq!(decide(&facts, at(600)), Decision::Exchange(Cause::Revoked));
     assert_eq!(token_state(&facts, at(3600)), TokenState::Expired);
     let failing = Facts { attempts: failed(Reason::ProviderTimeout, 1000), ..facts.clone() };
-    assert_eq!(decide(&failing, at(700)), Decision::Wait(Cause::Revoked, at(900)), "a check may mend it");
+    assert_eq!(decide(&failing, at(700)), Decision::Wait(Cause::Revoked, at(900)), "a check may accept it again");
     assert_eq!(decide(&failing, at(900)), Decision::Check);
     let later = Facts { verification: verified(5000, Some(5000)), ..settled() };
-    assert_eq!(decide(&later, at(2400)), Decision::Exchange(Cause::Due), "the plan does not wait for it");
+    assert_eq!(decide(&later, at(2400)), Decision::Exchange(Cause::Due), "the planned renewal does not wait for it");
     let suspended = Facts { suspended: true, ..facts };
     assert_eq!(decide(&suspended, at(700)), Decision::Idle(Some(at(3600))));
 }
 
 #[test]
-fn a_refused_token_is_never_written_again_and_any_other_is() {
+fn a_refused_token_is_never_written_again_and_any_other_token_is() {
     let stored = |same_bytes, refused| Some(Stored { expiry: Expiry::At(at(100)), same_bytes, refused });
     let evaluate_token =
         |cause, stored| evaluate_token(cause, at(0), &Lifetime::Until(at(90)), stored, &policy(), at(1));
     let written = TokenEvaluation::Write { expiry: Expiry::At(at(90)), assumed: false };
     for cause in [Cause::Source, Cause::Requested, Cause::Revoked, Cause::Due] {
         assert_eq!(evaluate_token(cause, stored(true, true)), TokenEvaluation::StillRevoked, "{cause:?}");
-        assert_eq!(evaluate_token(cause, stored(false, true)), written, "{cause:?}: even one that lives shorter");
+        assert_eq!(evaluate_token(cause, stored(false, true)), written, "{cause:?}: even one that expires sooner");
     }
-    assert_eq!(evaluate_token(Cause::Revoked, stored(true, false)), written, "taken again meanwhile");
+    assert_eq!(evaluate_token(Cause::Revoked, stored(true, false)), written, "accepted again meanwhile");
 }
 
 #[test]
-fn a_token_that_was_not_extended_is_due_when_it_was_put_off_to() {
+fn a_token_that_was_not_extended_is_due_at_its_next_attempt() {
     let facts = Facts { attempts: failed(Reason::TokenNotExtended, 3540), ..settled() };
     assert_eq!(decide(&facts, at(2500)), Decision::Idle(Some(at(3540))));
     assert_eq!(decide(&facts, at(3540)), Decision::Exchange(Cause::Due));
@@ -238,11 +257,14 @@ fn a_token_that_was_not_extended_is_due_when_it_was_put_off_to() {
 }
 
 #[test]
-fn what_the_secret_is_worth_follows_fit_and_time() {
+fn the_token_state_follows_from_the_spec_match_and_the_time() {
     let with = |token| Facts { target: ours(token), ..settled() };
     assert_eq!(token_state(&with(None), at(0)), TokenState::None);
-    assert_eq!(token_state(&with(Some(Token { fit: SpecMatch::Edited, ..token() })), at(0)), TokenState::Unfit);
-    assert_eq!(token_state(&with(Some(Token { fit: SpecMatch::OtherSpec, ..token() })), at(9999)), TokenState::Unfit);
+    assert_eq!(token_state(&with(Some(Token { spec_match: SpecMatch::Edited, ..token() })), at(0)), TokenState::Unfit);
+    assert_eq!(
+        token_state(&with(Some(Token { spec_match: SpecMatch::OtherSpec, ..token() })), at(9999)),
+        TokenState::Unfit
+    );
     assert_eq!(token_state(&with(Some(token())), at(3599)), TokenState::Valid);
     assert_eq!(token_state(&with(Some(token())), at(3600)), TokenState::Expired);
     let refused = Facts { target: Target::Refused(Reason::TargetNotOwned.into()), ..settled() };
@@ -255,7 +277,7 @@ fn only_a_due_renewal_can_be_not_extended() {
     let until = |second| Lifetime::Until(at(second));
     let evaluate_token = |cause, lifetime, stored| evaluate_token(cause, at(0), &lifetime, stored, &policy(), at(1));
     let write = |second| TokenEvaluation::Write { expiry: Expiry::At(at(second)), assumed: false };
-    // The rounding of the same token's end is below 5 s.
+    // The rounding of the same token's expiry is below 5 s.
     assert_eq!(evaluate_token(Cause::Due, until(104), stored(100, true)), TokenEvaluation::NotExtended);
     assert_eq!(evaluate_token(Cause::Due, until(105), stored(100, true)), write(105));
     assert_eq!(evaluate_token(Cause::Due, until(104), stored(100, false)), TokenEvaluation::NotExtended);
@@ -263,7 +285,7 @@ fn only_a_due_renewal_can_be_not_extended() {
     assert_eq!(
         evaluate_token(Cause::Due, until(0), stored(-100, true)),
         TokenEvaluation::NotExtended,
-        "the stored bytes, and dead"
+        "the stored token, already expired"
     );
     assert_eq!(evaluate_token(Cause::Due, until(0), stored(-100, false)), TokenEvaluation::AlreadyExpired);
     assert_eq!(evaluate_token(Cause::Due, until(105), None), write(105));
@@ -274,32 +296,36 @@ fn only_a_due_renewal_can_be_not_extended() {
 }
 
 #[test]
-fn a_token_without_an_end_extends_one_with_an_end_but_not_itself() {
+fn a_token_that_never_expires_extends_one_that_expires_but_not_itself() {
     let never = |same_bytes| Some(Stored { expiry: Expiry::Never, same_bytes, refused: false });
     let evaluate_token = |lifetime, stored| evaluate_token(Cause::Due, at(0), &lifetime, stored, &policy(), at(1));
     assert_eq!(evaluate_token(Lifetime::Never, never(true)), TokenEvaluation::NotExtended);
     let written = TokenEvaluation::Write { expiry: Expiry::Never, assumed: false };
     assert_eq!(evaluate_token(Lifetime::Never, never(false)), written);
-    let ending = Stored { expiry: Expiry::At(at(9)), same_bytes: true, refused: false };
-    assert_eq!(evaluate_token(Lifetime::Never, Some(ending)), written);
-    let ends = TokenEvaluation::Write { expiry: Expiry::At(at(100)), assumed: false };
-    assert_eq!(evaluate_token(Lifetime::Until(at(100)), never(true)), ends);
+    let expiring = Stored { expiry: Expiry::At(at(9)), same_bytes: true, refused: false };
+    assert_eq!(evaluate_token(Lifetime::Never, Some(expiring)), written);
+    let write = TokenEvaluation::Write { expiry: Expiry::At(at(100)), assumed: false };
+    assert_eq!(evaluate_token(Lifetime::Until(at(100)), never(true)), write);
 }
 
 #[test]
-fn a_missing_expiry_is_assumed_and_said() {
-    let verdict = evaluate_token(Cause::Missing, at(0), &Lifetime::Unstated, None, &policy(), at(1));
-    assert_eq!(verdict, TokenEvaluation::Write { expiry: Expiry::At(at(3600)), assumed: true });
+fn without_a_stated_expiry_the_assumed_lifetime_is_used_and_reported() {
+    let evaluation = evaluate_token(Cause::Missing, at(0), &Lifetime::Unstated, None, &policy(), at(1));
+    assert_eq!(evaluation, TokenEvaluation::Write { expiry: Expiry::At(at(3600)), assumed: true });
 }
 
 #[test]
-fn after_a_token_was_not_extended_it_is_asked_for_shortly_before_its_end_and_at_it() {
-    let life = |lifetime| Life { issued: at(0), expiry: Expiry::At(at(lifetime)) };
-    assert_eq!(after_not_extended(&life(3600), &policy(), at(2400)), Some(at(3540)));
-    assert_eq!(after_not_extended(&life(3600), &policy(), at(3540)), Some(at(3600)));
-    assert_eq!(after_not_extended(&life(3600), &policy(), at(3600)), None, "from here as transient");
-    assert_eq!(after_not_extended(&life(100), &policy(), at(70)), Some(at(90)), "a tenth of a short life");
-    let never = Life { issued: at(0), expiry: Expiry::Never };
+fn a_token_that_was_not_extended_is_requested_shortly_before_it_expires_and_when_it_expires() {
+    let lifetime = |seconds| TokenLifetime { issued: at(0), expiry: Expiry::At(at(seconds)) };
+    assert_eq!(after_not_extended(&lifetime(3600), &policy(), at(2400)), Some(at(3540)));
+    assert_eq!(after_not_extended(&lifetime(3600), &policy(), at(3540)), Some(at(3600)));
+    assert_eq!(
+        after_not_extended(&lifetime(3600), &policy(), at(3600)),
+        None,
+        "from then on as after a transient failure"
+    );
+    assert_eq!(after_not_extended(&lifetime(100), &policy(), at(70)), Some(at(90)), "a tenth of a short lifetime");
+    let never = TokenLifetime { issued: at(0), expiry: Expiry::Never };
     assert_eq!(after_not_extended(&never, &policy(), at(50)), None);
     let aged = Policy { max_age: Some(600), ..policy() };
     assert_eq!(after_not_extended(&never, &aged, at(50)), Some(at(650)));
@@ -307,10 +333,10 @@ fn after_a_token_was_not_extended_it_is_asked_for_shortly_before_its_end_and_at_
 
 fn any_facts() -> impl Strategy<Value = Facts> {
     let target = (0..5_u8, -100_i64..100, -100_i64..100, any::<bool>()).prop_map(|(kind, expiry, renewal, drift)| {
-        let fit = [SpecMatch::Fits, SpecMatch::Edited, SpecMatch::OtherSpec][usize::from(kind.min(2))];
-        let life = Life { issued: at(-200), expiry: Expiry::At(at(expiry)) };
+        let spec_match = [SpecMatch::Fits, SpecMatch::Edited, SpecMatch::OtherSpec][usize::from(kind.min(2))];
+        let lifetime = TokenLifetime { issued: at(-200), expiry: Expiry::At(at(expiry)) };
         match kind {
-            0..=2 => Target::Ours { token: Some(Token { life, fit, renewal: Some(at(renewal)) }), drift },
+            0..=2 => Target::Ours { token: Some(Token { lifetime, spec_match, renewal: Some(at(renewal)) }), drift },
             3 => Target::Absent,
             _ => Target::Refused(Reason::TargetNotOwned.into()),
         }
@@ -322,26 +348,37 @@ fn any_facts() -> impl Strategy<Value = Facts> {
         Just(Source::Refused(Reason::SourceKeyEmpty.into())),
     ];
     let reason = prop::sample::select(Reason::ALL);
-    let open = proptest::option::of((reason, -100_i64..100))
-        .prop_map(|open| open.map(|(reason, next)| OpenFailure { reason, next: at(next) }));
+    let unresolved = proptest::option::of((reason, -100_i64..100))
+        .prop_map(|failure| failure.map(|(reason, next)| UnresolvedFailure { reason, next: at(next) }));
     let time = || proptest::option::of(-100_i64..100).prop_map(|time| time.map(at));
     let verification = (time(), time()).prop_map(|(next_check, refused)| Verification { next_check, refused });
-    (any::<bool>(), target, source, any::<bool>(), open, any::<bool>(), proptest::option::of(-100_i64..1), verification)
-        .prop_map(|(suspended, target, source, renew_requested, open, fresh, sent, verification)| Facts {
-            blocked: None,
-            suspended,
-            spec: None,
-            target,
-            source,
-            renew_requested,
-            verification,
-            attempts: Attempts { open, fresh, last_sent: sent.map(at) },
-        })
+    (
+        any::<bool>(),
+        target,
+        source,
+        any::<bool>(),
+        unresolved,
+        any::<bool>(),
+        proptest::option::of(-100_i64..1),
+        verification,
+    )
+        .prop_map(
+            |(suspended, target, source, renew_requested, unresolved, inputs_changed, sent, verification)| Facts {
+                blocked: None,
+                suspended,
+                spec: None,
+                target,
+                source,
+                renew_requested,
+                verification,
+                attempts: Attempts { unresolved, inputs_changed, last_sent: sent.map(at) },
+            },
+        )
 }
 
 proptest! {
     #[test]
-    fn no_decision_looks_into_the_past_or_acts_against_a_refusal(facts in any_facts()) {
+    fn no_decision_waits_for_the_past_or_acts_against_a_refusal(facts in any_facts()) {
         let now = at(0);
         match decide(&facts, now) {
             Decision::Idle(time) => prop_assert!(time.is_none_or(|time| time > now), "{time:?}"),

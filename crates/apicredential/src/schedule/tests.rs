@@ -1,9 +1,8 @@
-//! Wake times against the contract's formulas and its table of delays.
+//! Renewal times, delays and checks against the formulas and the table of docs/design/timing.md.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::attempt_class;
 use crate::reason::Reason;
 
 const BASE: Duration = Duration::from_secs(5);
@@ -12,7 +11,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
-fn pace(min_renewal_interval: u64) -> Timings {
+fn timings(min_renewal_interval: u64) -> Timings {
     Timings {
         retry_base: BASE,
         min_renewal_interval: Duration::from_secs(min_renewal_interval),
@@ -24,8 +23,8 @@ fn policy(margin: Margin, max_age: Option<i64>) -> Policy {
     Policy { margin, max_age, assumed_lifetime: 3600 }
 }
 
-fn life(lifetime: i64) -> Life {
-    Life { issued: at(0), expiry: Expiry::At(at(lifetime)) }
+fn valid_for(seconds: i64) -> TokenLifetime {
+    TokenLifetime { issued: at(0), expiry: Expiry::At(at(seconds)) }
 }
 
 /// A class, its reasons, and the full delay after 1, 2, … failures as a multiple of the base.
@@ -76,7 +75,7 @@ const TABLE: &[Row] = {
             with_token: &[12, 24, 48, 96, 720, 720, 720, 720],
             without_token: &[12, 24, 48, 96, 720, 720, 720, 720],
         },
-        // Not the provider's doing: an exchange whose token could not be written waits as a transient failure does.
+        // After a token request whose token could not be written, the delay of a transient failure applies.
         Row {
             class: Class::Transient,
             reasons: &[
@@ -117,17 +116,17 @@ fn every_reason_has_its_class_and_its_delays() {
     let uids = ["a", "b", "0b8c4f5e-1a37-4a3e-8bfe-2f9b5b1d1c11"];
     for row in TABLE {
         for reason in row.reasons {
-            assert_eq!(attempt_class(*reason), row.class, "{reason}");
+            assert_eq!(reason.retry_class(), row.class, "{reason}");
             for (token_valid, multiples) in [(true, row.with_token), (false, row.without_token)] {
                 for (failed, multiple) in (1..).zip(multiples) {
                     for uid in uids {
-                        let delay = delay(row.class, failed, &pace(30), token_valid, uid);
+                        let delay = delay(row.class, failed, &timings(30), token_valid, uid);
                         let full = BASE * *multiple;
                         assert!(
                             full / 2 <= delay && delay <= full,
                             "{reason} after {failed} failures: {delay:?}, not within half of {full:?}"
                         );
-                        assert!(delay <= longest(row.class, &pace(30)), "{reason}: a restart would cut {delay:?}");
+                        assert!(delay <= longest(row.class, &timings(30)), "{reason}: a restart would cut {delay:?}");
                     }
                 }
             }
@@ -136,16 +135,16 @@ fn every_reason_has_its_class_and_its_delays() {
 }
 
 #[test]
-fn what_is_refused_here_is_local_and_waits_for_a_flat_delay() {
+fn a_refusal_without_a_request_is_local_and_has_a_flat_delay() {
     use Reason::*;
     let after_an_exchange = &TABLE[TABLE.len() - 1].reasons;
     for reason in *after_an_exchange {
-        // These three follow an exchange, and only an exchange.
-        let follows = matches!(reason, TargetWriteRejected | TokenNotExtended | TokenExpired);
-        assert_eq!(reason.class(), if follows { Class::Transient } else { Class::Local }, "{reason}");
+        // Only a token request can end with these three.
+        let needs_a_request = matches!(reason, TargetWriteRejected | TokenNotExtended | TokenExpired);
+        assert_eq!(reason.class(), if needs_a_request { Class::Transient } else { Class::Local }, "{reason}");
     }
     for (failed, token_valid) in [(1, true), (2, false), (9, true)] {
-        assert_eq!(delay(Class::Local, failed, &pace(30), token_valid, "a"), BASE * 12);
+        assert_eq!(delay(Class::Local, failed, &timings(30), token_valid, "a"), BASE * 12);
     }
     for row in &TABLE[..TABLE.len() - 1] {
         for reason in row.reasons {
@@ -165,36 +164,36 @@ fn the_table_holds_every_reason_that_an_attempt_can_end_with() {
 }
 
 #[test]
-fn a_local_refusal_is_looked_at_again_after_a_flat_delay() {
+fn a_local_refusal_is_retried_after_the_same_delay_each_time() {
     for failed in [1, 2, 10, u32::MAX] {
         for token_valid in [true, false] {
-            assert_eq!(delay(Class::Local, failed, &pace(30), token_valid, "a"), BASE * 12);
+            assert_eq!(delay(Class::Local, failed, &timings(30), token_valid, "a"), BASE * 12);
         }
     }
 }
 
 #[test]
 fn a_token_of_an_hour_is_renewed_when_a_third_of_it_is_left() {
-    let renewal = renewal_time(&life(3600), &policy(Margin::Default, None), "a", &pace(30)).unwrap();
+    let renewal = renewal_time(&valid_for(3600), &policy(Margin::Default, None), "a", &timings(30)).unwrap();
     assert!(at(2400 - 360) <= renewal && renewal <= at(2400), "{renewal}");
 }
 
-/// The spread comes from SHA-256 and nothing else: another release must not move a renewal.
+/// The jitter is computed with SHA-256 only, so that another release does not move a renewal.
 #[test]
-fn the_spread_of_a_renewal_is_the_same_in_every_release() {
-    // Worked out by hand: 0.675853… of a tenth of 3600 s, and 0.831815… of the same.
-    let renewal = renewal_time(&life(3600), &policy(Margin::Default, None), "uid-1", &pace(30));
+fn the_jitter_of_a_renewal_is_the_same_in_every_release() {
+    // Computed manually: 0.675853… of a tenth of 3600 s, and 0.831815… of the same.
+    let renewal = renewal_time(&valid_for(3600), &policy(Margin::Default, None), "uid-1", &timings(30));
     assert_eq!(renewal, Some(at(2400 - 243)));
-    let aged = renewal_time(&life(3600), &policy(Margin::Default, Some(1000)), "uid-1", &pace(30));
-    assert_eq!(aged, Some(at(1000 - 67)), "of the age, if that is less");
-    let stored = Life { issued: at(1201), expiry: Expiry::At(at(4801)) };
+    let aged = renewal_time(&valid_for(3600), &policy(Margin::Default, Some(1000)), "uid-1", &timings(30));
+    assert_eq!(aged, Some(at(1000 - 67)), "of maxAge, if that is less than the lifetime");
+    let stored = TokenLifetime { issued: at(1201), expiry: Expiry::At(at(4801)) };
     let (_, due) = ahead_of_clock(&stored, at(0), &policy(Margin::Default, None), "uid-1");
     assert_eq!(due, Some(at(299)));
-    assert_eq!(resync_time(at(0), "uid-1", &pace(30)).as_second(), at(0).as_second() + 499);
+    assert_eq!(resync_time(at(0), "uid-1", &timings(30)).as_second(), at(0).as_second() + 499);
 }
 
 #[test]
-fn times_saturate_at_both_ends() {
+fn times_are_limited_to_the_range_of_timestamps() {
     assert_eq!(later(Timestamp::MIN, -1), Timestamp::MIN);
     assert_eq!(later(Timestamp::MAX, 1), Timestamp::MAX);
     assert_eq!(after(Timestamp::MAX, Duration::from_secs(1)), Timestamp::MAX);
@@ -204,7 +203,7 @@ fn times_saturate_at_both_ends() {
 #[test]
 fn the_longest_delay_of_each_class_is_that_of_the_table() {
     let longest =
-        |class, base| longest(class, &Timings { retry_base: Duration::from_secs(base), ..pace(30) }).as_secs();
+        |class, base| longest(class, &Timings { retry_base: Duration::from_secs(base), ..timings(30) }).as_secs();
     let all = |base| {
         let classes = [Class::Local, Class::Transient, Class::Throttled, Class::Unusable, Class::Rejected];
         classes.map(|class| longest(class, base))
@@ -214,24 +213,24 @@ fn the_longest_delay_of_each_class_is_that_of_the_table() {
 }
 
 #[test]
-fn no_token_is_renewed_before_the_least_interval() {
+fn no_token_is_renewed_before_the_minimum_interval() {
     for uid in ["a", "b", "c"] {
         // Two thirds of 40 s, less the jitter, would be 22 to 26 s.
-        let renewal = renewal_time(&life(40), &policy(Margin::Default, None), uid, &pace(30));
+        let renewal = renewal_time(&valid_for(40), &policy(Margin::Default, None), uid, &timings(30));
         assert_eq!(renewal, Some(at(30)));
     }
 }
 
 #[test]
-fn a_token_that_never_expires_is_renewed_only_at_its_maximal_age() {
-    let never = Life { issued: at(0), expiry: Expiry::Never };
-    assert_eq!(renewal_time(&never, &policy(Margin::Default, None), "a", &pace(30)), None);
-    let renewal = renewal_time(&never, &policy(Margin::Default, Some(86_400)), "a", &pace(30)).unwrap();
+fn a_token_that_never_expires_is_renewed_only_at_its_max_age() {
+    let never = TokenLifetime { issued: at(0), expiry: Expiry::Never };
+    assert_eq!(renewal_time(&never, &policy(Margin::Default, None), "a", &timings(30)), None);
+    let renewal = renewal_time(&never, &policy(Margin::Default, Some(86_400)), "a", &timings(30)).unwrap();
     assert!(at(86_400 - 8640) <= renewal && renewal <= at(86_400), "{renewal}");
 }
 
 #[test]
-fn a_margin_is_capped_at_half_of_the_lifetime_and_says_so() {
+fn a_margin_is_capped_at_half_of_the_lifetime_and_reported_as_capped() {
     assert_eq!(policy(Margin::Seconds(1200), None).margin_of(3600), (1200, false));
     assert_eq!(policy(Margin::Seconds(1800), None).margin_of(3600), (1800, false));
     assert_eq!(policy(Margin::Seconds(1801), None).margin_of(3600), (1800, true));
@@ -240,17 +239,21 @@ fn a_margin_is_capped_at_half_of_the_lifetime_and_says_so() {
 }
 
 #[test]
-fn a_token_issued_ahead_of_the_clock_counts_from_when_it_was_seen() {
-    let stored = Life { issued: at(100), expiry: Expiry::At(at(3700)) };
+fn a_token_issued_in_the_future_counts_from_when_it_was_first_seen() {
+    let stored = TokenLifetime { issued: at(100), expiry: Expiry::At(at(3700)) };
     let (counted, due) = ahead_of_clock(&stored, at(0), &policy(Margin::Default, None), "a");
-    assert_eq!(counted, life(3600));
-    assert_eq!(due, None, "less than the margin ahead is no cause for an exchange");
-    let stored = Life { issued: at(1200), expiry: Expiry::At(at(4800)) };
-    assert_eq!(ahead_of_clock(&stored, at(0), &policy(Margin::Default, None), "a").1, None, "nor is the margin itself");
+    assert_eq!(counted, valid_for(3600));
+    assert_eq!(due, None, "less than the margin in the future needs no exchange");
+    let stored = TokenLifetime { issued: at(1200), expiry: Expiry::At(at(4800)) };
+    assert_eq!(
+        ahead_of_clock(&stored, at(0), &policy(Margin::Default, None), "a").1,
+        None,
+        "nor does the margin itself"
+    );
 
-    let stored = Life { issued: at(1201), expiry: Expiry::At(at(4801)) };
+    let stored = TokenLifetime { issued: at(1201), expiry: Expiry::At(at(4801)) };
     let (counted, due) = ahead_of_clock(&stored, at(0), &policy(Margin::Default, None), "a");
-    assert_eq!(counted, life(3600));
+    assert_eq!(counted, valid_for(3600));
     let due = due.unwrap();
     assert!(at(0) <= due && due < at(360), "{due} is not spread over a tenth of the lifetime");
 }
@@ -281,18 +284,19 @@ proptest! {
         let age = max_age.map_or(lifetime, |max_age| max_age.min(lifetime));
         let earliest = i64::try_from(min_interval).unwrap().max(age / 4);
         let wanted = (lifetime - policy.margin_of(lifetime).0).min(max_age.unwrap_or(i64::MAX));
-        let renewal = renewal_time(&life(lifetime), &policy, &uid, &pace(min_interval)).unwrap();
+        let renewal = renewal_time(&valid_for(lifetime), &policy, &uid, &timings(min_interval)).unwrap();
         let after = renewal.as_second() - at(0).as_second();
         prop_assert!(earliest <= after, "{after} is before {earliest}");
         prop_assert!(after <= wanted.max(earliest), "jitter makes it earlier, never later: {after} of {wanted}");
         prop_assert!(after >= wanted - age / 10 - 1, "jitter is at most a tenth: {after} of {wanted}");
-        prop_assert!(after <= lifetime.max(earliest), "{after} is after the end {lifetime}");
-        let again = renewal_time(&life(lifetime), &policy, &uid, &pace(min_interval));
+        prop_assert!(after <= lifetime.max(earliest), "{after} is after the expiry {lifetime}");
+        let again = renewal_time(&valid_for(lifetime), &policy, &uid, &timings(min_interval));
         prop_assert_eq!(again, Some(renewal), "a restart plans the same time");
     }
 
-    /// A kubelet in its default period shows a new Secret to a running container up to 90 s later (`make e2e-node`), and
-    /// the exchange takes its time, too. A percentage is left out: 10 % of ten minutes is what its user asked for.
+    /// With its default sync period, a kubelet shows a new Secret to a running container up to 90 s later
+    /// (`make e2e-node`), and the token exchange takes time, too. Percentages are left out, because 10 % of ten minutes is
+    /// what the user requested.
     #[test]
     fn ten_minutes_or_more_leave_two_minutes_for_the_new_token_to_reach_a_volume(
         lifetime in 600_i64..320_000_000,
@@ -300,13 +304,13 @@ proptest! {
         max_age in proptest::option::of(300_i64..400_000_000),
         uid in "[a-f0-9]{8}",
     ) {
-        let renewal = renewal_time(&life(lifetime), &policy(margin, max_age), &uid, &pace(30)).unwrap();
+        let renewal = renewal_time(&valid_for(lifetime), &policy(margin, max_age), &uid, &timings(30)).unwrap();
         let left = until(at(lifetime), renewal).as_secs();
         prop_assert!(left >= if margin == Margin::Default { 200 } else { 120 }, "{left} s are left");
     }
 
     #[test]
-    fn a_token_issued_ahead_of_the_clock_is_renewed_within_what_is_left_of_it_whatever_the_step(
+    fn a_token_issued_in_the_future_is_renewed_before_it_expires_whatever_the_step(
         lifetime in 1_i64..100_000_000,
         ahead in 1_i64..200_000_000,
         margin in any_margin(),
@@ -314,21 +318,21 @@ proptest! {
         uid in "[a-f0-9]{8}",
     ) {
         let policy = policy(margin, max_age);
-        let stored = Life { issued: at(ahead), expiry: Expiry::At(at(ahead + lifetime)) };
+        let stored = TokenLifetime { issued: at(ahead), expiry: Expiry::At(at(ahead + lifetime)) };
         let (counted, due) = ahead_of_clock(&stored, at(0), &policy, &uid);
-        prop_assert_eq!(counted, life(lifetime));
+        prop_assert_eq!(counted, valid_for(lifetime));
         prop_assert!(counted.expiry.time() <= stored.expiry.time());
         prop_assert_eq!(due.is_some(), ahead > policy.margin_of(lifetime).0);
         if let Some(due) = due {
             prop_assert!(at(0) <= due && due <= at(lifetime / 10));
         }
-        let planned = renewal_time(&counted, &policy, &uid, &pace(0)).unwrap();
+        let planned = renewal_time(&counted, &policy, &uid, &timings(0)).unwrap();
         prop_assert!(due.unwrap_or(planned) <= at(lifetime));
     }
 
     #[test]
     fn delays_grow_up_to_their_cap_and_stay_there(class in any_class(), valid: bool, uid in "[a-f0-9]{8}") {
-        let delays: Vec<Duration> = (1..40).map(|failed| delay(class, failed, &pace(30), valid, &uid)).collect();
+        let delays: Vec<Duration> = (1..40).map(|failed| delay(class, failed, &timings(30), valid, &uid)).collect();
         // The first five double in every class. The step to the cap is less than that, so jitter can outweigh it.
         for pair in delays[..5].windows(2) {
             prop_assert!(pair[0] <= pair[1], "{:?} is followed by {:?}", pair[0], pair[1]);
@@ -346,14 +350,14 @@ proptest! {
 
     #[test]
     fn no_delay_is_zero_or_overflows(class in any_class(), failed: u32, valid: bool, base_ms in 1_u64..600_000) {
-        let pace = Timings { retry_base: Duration::from_millis(base_ms), ..pace(30) };
-        let delay = delay(class, failed, &pace, valid, "a");
-        prop_assert!(delay >= pace.retry_base / 2);
-        prop_assert!(delay <= longest(class, &pace));
+        let timings = Timings { retry_base: Duration::from_millis(base_ms), ..timings(30) };
+        let delay = delay(class, failed, &timings, valid, "a");
+        prop_assert!(delay >= timings.retry_base / 2);
+        prop_assert!(delay <= longest(class, &timings));
     }
 
     #[test]
-    fn a_check_comes_no_sooner_than_its_interval_and_at_most_a_tenth_later(
+    fn a_check_is_made_at_least_one_interval_and_at_most_a_tenth_more_later(
         interval in 300_i64..1_000_000_000,
         since in 0_i64..100_000_000,
         uid in "[a-f0-9]{8}",
@@ -368,7 +372,7 @@ proptest! {
     }
 
     #[test]
-    fn refused_tokens_in_a_row_are_exchanged_ever_more_slowly(interval in 300_i64..1_000_000, refused: u32) {
+    fn consecutive_refused_tokens_are_exchanged_after_ever_longer_times(interval in 300_i64..1_000_000, refused: u32) {
         let wait = |refused| exchange_after_refusal(at(0), interval, refused).as_second() - at(0).as_second();
         prop_assert_eq!([0, 1, 2, 3, 4].map(wait), [0, 0, 2, 4, 8].map(|times| times * interval));
         prop_assert!(wait(refused) <= 24 * interval && wait(refused) <= wait(refused.saturating_add(1)));
@@ -377,7 +381,7 @@ proptest! {
 
     #[test]
     fn a_resync_is_spread_and_never_later_than_its_period(uid in "[a-f0-9]{8}") {
-        let wait = until(resync_time(at(0), &uid, &pace(30)), at(0));
+        let wait = until(resync_time(at(0), &uid, &timings(30)), at(0));
         prop_assert!(Duration::from_secs(480) <= wait && wait <= Duration::from_secs(600), "{wait:?}");
     }
 }

@@ -1,220 +1,202 @@
-//! The conditions after a round: two questions, asked in the order of the table, and the list that they make.
+//! Computes the conditions: first `Renewed`, then `Ready` and with it `Reconciling` or `Stalled`, each by the rows of
+//! the table in docs/design/status.md.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Check, CheckFinding, CheckVerdict, SourceFinding, StatusInput, is_ready, is_revoked, open_failure};
+use super::{Check, CheckFinding, CheckVerdict, SourceFinding, StatusInput};
 use crate::api::ApiCredentialStatus;
+use crate::api::condition_type::{READY, RECONCILING, RENEWED, SOURCE_RESOLVED, STALLED, VERIFIED};
 use crate::decide::TokenState;
 use crate::reason::{Class, Reason, Refusal};
 
-pub(super) const READY: &str = "Ready";
-pub(super) const RENEWED: &str = "Renewed";
-const SOURCE: &str = "SourceResolved";
-pub(super) const VERIFIED: &str = "Verified";
-const RECONCILING: &str = "Reconciling";
-const STALLED: &str = "Stalled";
-
-/// The conditions that follow; none if there is nothing to say before the first attempt has ended. `next` is the
-/// status with everything but them.
-pub(super) fn after(
+/// The conditions after a reconcile; `None` before the first attempt has ended. `next` is the new status without its
+/// conditions.
+pub(super) fn conditions(
     prior: &ApiCredentialStatus,
     next: &ApiCredentialStatus,
-    findings: &StatusInput,
+    input: &StatusInput,
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
-    let renewed = renewed(next, prior, findings);
-    let ready = ready(prior, next, findings, renewed.as_ref())?;
-    let mut says = Vec::from([(READY, word(ready.status), ready.refusal)]);
-    if let Some(renewed) = &renewed {
-        says.push((RENEWED, word(renewed.status), renewed.refusal.clone()));
+    let renewed = renewed(next, prior, input);
+    let ready = ready(prior, next, input, renewed.as_ref())?;
+    let mut values = Vec::from([(READY, ready.value)]);
+    if let Some(renewed) = renewed {
+        values.push((RENEWED, renewed));
     }
-    match &findings.source {
+    match &input.source {
         SourceFinding::Unknown => {}
-        SourceFinding::Resolved => says.push((SOURCE, TRUE, Reason::SourceResolved.into())),
-        SourceFinding::Refused(refusal) => says.push((SOURCE, FALSE, refusal.clone())),
+        SourceFinding::Resolved => values.push((SOURCE_RESOLVED, ConditionValue::true_with(Reason::SourceResolved))),
+        SourceFinding::Refused(refusal) => values.push((SOURCE_RESOLVED, ConditionValue::false_with(refusal.clone()))),
     }
-    if let Some((status, reason)) = verified(prior, findings) {
-        says.push((VERIFIED, status, reason.into()));
+    if let Some(verified) = verified(prior, input) {
+        values.push((VERIFIED, verified));
     }
-    if let Some((name, refusal)) = ready.trouble {
-        says.push((name, TRUE, refusal));
+    if let Some((type_, cause)) = ready.not_ready_cause {
+        values.push((type_, ConditionValue { status: TRUE, cause }));
     }
-    Some(list(prior, &says, findings.generation, now))
+    Some(list(prior, &values, input.generation, now))
 }
 
 const TRUE: &str = "True";
 const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
-fn word(status: bool) -> &'static str {
-    if status { TRUE } else { FALSE }
-}
-
-/// What the provider said when the token was last tried; none if there is nothing to say of it, or not any more. A
-/// refusal is of one token, and goes with it.
-fn verified(prior: &ApiCredentialStatus, findings: &StatusInput) -> Option<(&'static str, Reason)> {
-    match findings.check {
-        CheckFinding::NotWanted => None,
-        CheckFinding::Made(Check { verdict: CheckVerdict::Accepted, .. }) => Some((TRUE, Reason::TokenAccepted)),
-        CheckFinding::Made(Check { verdict: CheckVerdict::Revoked, .. }) => Some((FALSE, Reason::TokenRevoked)),
-        // A token that stands refused is none the better for a check that came to nothing.
-        CheckFinding::Made(Check { issued, .. }) if is_revoked(prior, issued) => Some((FALSE, Reason::TokenRevoked)),
-        CheckFinding::Made(_) => Some((UNKNOWN, Reason::VerificationUnavailable)),
-        CheckFinding::Unchanged => {
-            let reason = Reason::parse(&condition(prior, VERIFIED)?.reason)?;
-            match reason {
-                Reason::TokenRevoked if findings.issued.is_some_and(|issued| !is_revoked(prior, issued)) => None,
-                Reason::TokenRevoked => Some((FALSE, reason)),
-                Reason::TokenAccepted => Some((TRUE, reason)),
-                _ => Some((UNKNOWN, Reason::VerificationUnavailable)),
-            }
-        }
-    }
-}
-
+/// The status, the reason and the message of a condition.
 #[derive(Clone, Debug)]
 struct ConditionValue {
-    status: bool,
-    refusal: Refusal,
+    status: &'static str,
+    cause: Refusal,
 }
 
 impl ConditionValue {
-    fn yes(reason: Reason) -> Self {
-        Self { status: true, refusal: reason.into() }
+    fn true_with(reason: Reason) -> Self {
+        Self { status: TRUE, cause: reason.into() }
     }
 
-    fn no(refusal: Refusal) -> Self {
-        Self { status: false, refusal }
+    fn false_with(cause: Refusal) -> Self {
+        Self { status: FALSE, cause }
     }
 }
 
-/// How the last attempt ended; a local refusal counts. None leaves the condition as it is.
-fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, findings: &StatusInput) -> Option<ConditionValue> {
-    let keep = || {
-        condition(prior, RENEWED).and_then(|condition| {
+/// `Renewed`: how the last attempt ended, refusals included. `None` leaves the condition as it is.
+fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, input: &StatusInput) -> Option<ConditionValue> {
+    let unchanged = || {
+        prior.condition(RENEWED).and_then(|condition| {
             let reason = Reason::parse(&condition.reason)?;
             Some(ConditionValue {
-                status: condition.status == "True",
-                refusal: Refusal::new(reason, condition.message.clone()),
+                status: if condition.status == TRUE { TRUE } else { FALSE },
+                cause: Refusal::new(reason, condition.message.clone()),
             })
         })
     };
-    if findings.target_refusal.is_some() {
-        return keep();
+    if input.target_refusal.is_some() {
+        return unchanged();
     }
-    if let Some(attempt) = &findings.attempt {
+    if let Some(attempt) = &input.attempt {
         return Some(match &attempt.outcome {
-            Ok(()) => ConditionValue::yes(Reason::Issued),
-            Err(refusal) => ConditionValue::no(refusal.clone()),
+            Ok(()) => ConditionValue::true_with(Reason::Issued),
+            Err(refusal) => ConditionValue::false_with(refusal.clone()),
         });
     }
-    if let Some(refusal) = &findings.refusal {
-        return Some(ConditionValue::no(refusal.clone()));
+    if let Some(refusal) = &input.refusal {
+        return Some(ConditionValue::false_with(refusal.clone()));
     }
-    if !matches!(findings.token_state, TokenState::Valid | TokenState::Revoked | TokenState::Expired) {
-        return keep();
+    if !matches!(input.token_state, TokenState::Valid | TokenState::Revoked | TokenState::Expired) {
+        return unchanged();
     }
-    if let Some(reason) = open_failure(next) {
-        let kept = keep().filter(|says| says.refusal.reason == reason);
-        return Some(kept.unwrap_or_else(|| ConditionValue::no(reason.into())));
+    if let Some(reason) = next.unresolved_failure() {
+        // The condition may have a message with parameters, which the reason alone does not give.
+        let with_parameters = unchanged().filter(|value| value.cause.reason == reason);
+        return Some(with_parameters.unwrap_or_else(|| ConditionValue::false_with(reason.into())));
     }
-    // Issued by our own last attempt, or found there.
-    let issued = next
+    let was_issued_by_last_attempt = next
         .last_attempt
         .as_ref()
-        .is_some_and(|attempt| attempt.reason == Reason::Issued.as_str() && findings.issued == Some(attempt.time.0));
-    Some(ConditionValue::yes(if issued { Reason::Issued } else { Reason::Adopted }))
+        .is_some_and(|attempt| attempt.reason == Reason::Issued.as_str() && input.issued_at == Some(attempt.time.0));
+    Some(ConditionValue::true_with(if was_issued_by_last_attempt { Reason::Issued } else { Reason::Adopted }))
 }
 
+/// `Ready`, and which of `Reconciling` and `Stalled` is present with it.
 struct Ready {
-    status: bool,
-    refusal: Refusal,
-    trouble: Option<(&'static str, Refusal)>,
+    value: ConditionValue,
+    not_ready_cause: Option<(&'static str, Refusal)>,
 }
 
 impl Ready {
-    /// Not ready, and whether it will pass by itself.
-    fn no(refusal: Refusal, suspended: bool) -> Self {
-        let passing = matches!(trouble_class(refusal.reason), Class::Transient | Class::Throttled);
-        let trouble = (!suspended).then(|| (if passing { RECONCILING } else { STALLED }, refusal.clone()));
-        Self { status: false, refusal, trouble }
+    fn yes(cause: Refusal) -> Self {
+        Self { value: ConditionValue { status: TRUE, cause }, not_ready_cause: None }
+    }
+
+    /// `Reconciling` or `Stalled` is chosen by the class of the cause.
+    fn no(cause: Refusal) -> Self {
+        let type_ = reconciling_or_stalled(cause.reason);
+        Self::no_because_of(cause.clone(), type_, cause)
+    }
+
+    fn pending() -> Self {
+        Self::no_because_of(Reason::Pending.into(), RECONCILING, Reason::Pending.into())
+    }
+
+    fn no_because_of(cause: Refusal, type_: &'static str, not_ready_cause: Refusal) -> Self {
+        Self { value: ConditionValue::false_with(cause), not_ready_cause: Some((type_, not_ready_cause)) }
+    }
+
+    /// While suspended the operator neither retries nor waits for a person.
+    fn while_suspended(self, suspended: bool) -> Self {
+        Self { not_ready_cause: self.not_ready_cause.filter(|_| !suspended), ..self }
     }
 }
 
-fn trouble_class(reason: Reason) -> Class {
-    match reason {
-        // The API server's silence passes; everything else of the local class waits for somebody.
-        Reason::ApiUnavailable => Class::Transient,
-        _ => reason.class(),
-    }
+fn reconciling_or_stalled(reason: Reason) -> &'static str {
+    let passes_without_a_person = matches!(reason.class(), Class::Transient | Class::Throttled)
+        // Its class is Local, because no request was sent, but the API server answers again without a person.
+        || reason == Reason::ApiUnavailable;
+    if passes_without_a_person { RECONCILING } else { STALLED }
 }
 
 fn ready(
     prior: &ApiCredentialStatus,
     next: &ApiCredentialStatus,
-    findings: &StatusInput,
+    input: &StatusInput,
     renewed: Option<&ConditionValue>,
 ) -> Option<Ready> {
-    let suspended = findings.suspended;
-    if let Some(refusal) = &findings.target_refusal {
-        let trouble = (!suspended).then(|| (STALLED, refusal.clone()));
-        return Some(Ready { status: false, refusal: refusal.clone(), trouble });
+    if let Some(refusal) = &input.target_refusal {
+        return Some(Ready::no_because_of(refusal.clone(), STALLED, refusal.clone()).while_suspended(input.suspended));
     }
-    let failed = renewed.filter(|says| !says.status).map(|says| says.refusal.clone());
-    match findings.token_state {
-        TokenState::Valid => {
-            let refusal = match failed {
-                Some(failed) if failed.reason != Reason::TokenNotExtended => Reason::RenewalFailing.into(),
-                _ => token_valid(findings),
-            };
-            Some(Ready { status: true, refusal, trouble: None })
+    let failure = renewed.filter(|value| value.status != TRUE).map(|value| value.cause.clone());
+    match input.token_state {
+        TokenState::Valid => Some(Ready::yes(match failure {
+            Some(failure) if failure.reason != Reason::TokenNotExtended => Reason::RenewalFailing.into(),
+            _ => token_valid(input),
+        })),
+        TokenState::Expired => Some(not_usable(Reason::TokenExpired, failure).while_suspended(input.suspended)),
+        TokenState::Revoked => Some(not_usable(Reason::TokenRevoked, failure).while_suspended(input.suspended)),
+        TokenState::None | TokenState::Unfit if input.suspended => {
+            Some(Ready::no(Reason::Suspended.into()).while_suspended(true))
         }
-        TokenState::Expired | TokenState::Revoked => {
-            let expired = findings.token_state == TokenState::Expired;
-            let refusal = Refusal::from(if expired { Reason::TokenExpired } else { Reason::TokenRevoked });
-            let by = failed.as_ref().map_or(Class::Transient, |failed| trouble_class(failed.reason));
-            let passing = matches!(by, Class::Transient | Class::Throttled | Class::Fine);
-            let name = if passing { RECONCILING } else { STALLED };
-            let trouble = (!suspended).then(|| (name, failed.unwrap_or_else(|| refusal.clone())));
-            Some(Ready { status: false, refusal, trouble })
-        }
-        TokenState::None | TokenState::Unfit if suspended => Some(Ready::no(Reason::Suspended.into(), true)),
         TokenState::None | TokenState::Unfit => {
-            let ended = findings.attempt.is_some() || findings.refusal.is_some();
-            if ended {
-                return failed.map(|failed| Ready::no(failed, false));
+            if input.attempt.is_some() || input.refusal.is_some() {
+                return failure.map(Ready::no);
             }
-            if is_ready(prior) {
-                return Some(as_reconciling(Ready::no(Reason::Pending.into(), false)));
+            if prior.is_ready() {
+                return Some(Ready::pending());
             }
-            waiting(prior, next, failed)
+            attempt_has_not_ended(prior, next, failure)
         }
     }
 }
 
-/// No token, and an attempt that has not ended: what was said of the last one stands.
-fn waiting(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, failed: Option<Refusal>) -> Option<Ready> {
-    let before = Reason::parse(&condition(prior, READY)?.reason)?;
-    let mended = before.class() == Class::Local || before == Reason::Suspended;
-    let open = match open_failure(next) {
-        Some(reason) if mended => Some(reason.into()),
-        Some(_) => failed,
+/// The token has expired or is refused: `Reconciling` or `Stalled` carries the failure to replace it, if there is one.
+fn not_usable(reason: Reason, failure: Option<Refusal>) -> Ready {
+    match failure {
+        None => Ready::no_because_of(reason.into(), RECONCILING, reason.into()),
+        Some(failure) => {
+            let is_failure = failure.reason.class() != Class::Fine;
+            let type_ = if is_failure { reconciling_or_stalled(failure.reason) } else { RECONCILING };
+            Ready::no_because_of(reason.into(), type_, failure)
+        }
+    }
+}
+
+/// There is no token, and the attempt has not ended: the result of the one before stays, unless its refusal was fixed.
+fn attempt_has_not_ended(
+    prior: &ApiCredentialStatus,
+    next: &ApiCredentialStatus,
+    failure: Option<Refusal>,
+) -> Option<Ready> {
+    let before = Reason::parse(&prior.condition(READY)?.reason)?;
+    let refusal_was_fixed = before.class() == Class::Local || before == Reason::Suspended;
+    let unresolved = match next.unresolved_failure() {
+        Some(reason) if refusal_was_fixed => Some(reason.into()),
+        Some(_) => failure,
         None => None,
     };
-    Some(match open {
-        Some(failed) => Ready::no(failed, false),
-        None => as_reconciling(Ready::no(Reason::Pending.into(), false)),
-    })
+    Some(unresolved.map_or_else(Ready::pending, Ready::no))
 }
 
-fn as_reconciling(ready: Ready) -> Ready {
-    let trouble = Some((RECONCILING, ready.refusal.clone()));
-    Ready { trouble, ..ready }
-}
-
-fn token_valid(findings: &StatusInput) -> Refusal {
-    if findings.margin_capped {
+fn token_valid(input: &StatusInput) -> Refusal {
+    if input.margin_capped {
         Refusal::new(
             Reason::TokenValid,
             "The target Secret holds a token that is valid now. spec.renewal.renewBefore is longer than half of its lifetime; half is used.",
@@ -224,33 +206,52 @@ fn token_valid(findings: &StatusInput) -> Refusal {
     }
 }
 
-pub(super) fn condition<'a>(status: &'a ApiCredentialStatus, type_: &str) -> Option<&'a Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == type_)
+/// `Verified`; `None` if there was no check, or if another token has replaced the refused one.
+fn verified(prior: &ApiCredentialStatus, input: &StatusInput) -> Option<ConditionValue> {
+    let accepted = ConditionValue::true_with(Reason::TokenAccepted);
+    let revoked = ConditionValue::false_with(Reason::TokenRevoked.into());
+    let unavailable = ConditionValue { status: UNKNOWN, cause: Reason::VerificationUnavailable.into() };
+    match input.check {
+        CheckFinding::NotWanted => None,
+        CheckFinding::Made(Check { verdict: CheckVerdict::Accepted, .. }) => Some(accepted),
+        CheckFinding::Made(Check { verdict: CheckVerdict::Revoked, .. }) => Some(revoked),
+        // A check without an answer does not withdraw the refusal of the same token.
+        CheckFinding::Made(Check { issued, .. }) if prior.is_revoked(issued) => Some(revoked),
+        CheckFinding::Made(_) => Some(unavailable),
+        CheckFinding::Unchanged => match Reason::parse(&prior.condition(VERIFIED)?.reason)? {
+            Reason::TokenRevoked if input.issued_at.is_some_and(|issued_at| !prior.is_revoked(issued_at)) => None,
+            Reason::TokenRevoked => Some(revoked),
+            Reason::TokenAccepted => Some(accepted),
+            _ => Some(unavailable),
+        },
+    }
 }
 
-/// The conditions in a fixed order. `lastTransitionTime` moves only when the status moves.
+/// The conditions in a fixed order. `lastTransitionTime` changes only with the condition's status.
 fn list(
     prior: &ApiCredentialStatus,
-    says: &[(&'static str, &'static str, Refusal)],
+    values: &[(&'static str, ConditionValue)],
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
     let mut conditions = Vec::new();
-    for type_ in [READY, RENEWED, SOURCE, VERIFIED, RECONCILING, STALLED] {
-        let before = condition(prior, type_);
-        let Some((_, status, refusal)) = says.iter().find(|(name, ..)| *name == type_) else {
+    for type_ in [READY, RENEWED, SOURCE_RESOLVED, VERIFIED, RECONCILING, STALLED] {
+        let before = prior.condition(type_);
+        let Some((_, value)) = values.iter().find(|(name, _)| *name == type_) else {
             if ![VERIFIED, RECONCILING, STALLED].contains(&type_) {
+                let unchanged = before.cloned();
                 conditions
-                    .extend(before.cloned().map(|kept| Condition { observed_generation: Some(generation), ..kept }));
+                    .extend(unchanged.map(|before| Condition { observed_generation: Some(generation), ..before }));
             }
             continue;
         };
-        let since = before.filter(|before| before.status == *status).map(|before| before.last_transition_time.clone());
+        let since =
+            before.filter(|before| before.status == value.status).map(|before| before.last_transition_time.clone());
         conditions.push(Condition {
             type_: type_.to_owned(),
-            status: (*status).to_owned(),
-            reason: refusal.reason.as_str().to_owned(),
-            message: refusal.message.clone(),
+            status: value.status.to_owned(),
+            reason: value.cause.reason.as_str().to_owned(),
+            message: value.cause.message.clone(),
             observed_generation: Some(generation),
             last_transition_time: since.unwrap_or(Time(now)),
         });

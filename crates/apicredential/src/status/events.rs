@@ -1,16 +1,28 @@
-//! Outcome → event. One event for each attempt; a refusal, a token that the provider refuses, or an adoption once.
+//! The event that follows from a reconcile: one for each attempt. A refusal, a token that the provider refuses and an
+//! adoption have one event each time they begin, not one for each reconcile.
 
-use super::conditions::{READY, RENEWED, condition};
-use super::{Check, CheckFinding, CheckVerdict, StatusInput, is_revoked};
+use super::{Check, CheckFinding, CheckVerdict, StatusInput};
 use crate::api::ApiCredentialStatus;
+use crate::api::condition_type::{READY, RENEWED};
 use crate::reason::{Reason, Refusal};
+
+/// What an event about an `ApiCredential` reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// The severity.
+    pub type_: EventType,
+    /// The machine-readable reason.
+    pub reason: Reason,
+    /// The message, at most 1 KiB.
+    pub note: String,
+}
 
 /// The severity of an event, as Kubernetes defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
-    /// For information.
+    /// Something happened as it should.
     Normal,
-    /// Somebody may have to act.
+    /// A person may have to act.
     Warning,
 }
 
@@ -24,48 +36,36 @@ impl EventType {
     }
 }
 
-/// What an event about an `ApiCredential` reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventRecord {
-    /// The severity.
-    pub type_: EventType,
-    /// The machine-readable reason.
-    pub reason: Reason,
-    /// The sentence for people, at most 1 KiB.
-    pub note: String,
-}
-
-/// The event of this round: one for each attempt; a refusal, a token that the provider refuses, or an adoption once.
-pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, findings: &StatusInput) -> Option<EventRecord> {
-    if let Some(attempt) = &findings.attempt {
+/// The event of a reconcile that turned the status `prior` into `next`.
+pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, input: &StatusInput) -> Option<EventRecord> {
+    if let Some(attempt) = &input.attempt {
         return Some(match &attempt.outcome {
             Ok(()) if attempt.expiry_assumed => normal(Reason::ExpiryUnknown),
             Ok(()) => normal(Reason::Issued),
             Err(refusal) => warning(refusal),
         });
     }
-    if let Some(refusal) = findings.target_refusal.as_ref().or(findings.refusal.as_ref()) {
-        let type_ = if findings.target_refusal.is_some() { READY } else { RENEWED };
-        let said = condition(prior, type_).is_some_and(|before| before.reason == refusal.reason.as_str());
-        return (!said).then(|| warning(refusal));
+    if let Some(refusal) = input.target_refusal.as_ref().or(input.refusal.as_ref()) {
+        let type_ = if input.target_refusal.is_some() { READY } else { RENEWED };
+        return (!prior.has_reason(type_, refusal.reason)).then(|| warning(refusal));
     }
-    if let CheckFinding::Made(Check { issued, verdict: CheckVerdict::Revoked, .. }) = findings.check {
-        return (!is_revoked(prior, issued)).then(|| warning(&Reason::TokenRevoked.into()));
+    if let CheckFinding::Made(Check { issued, verdict: CheckVerdict::Revoked, .. }) = input.check {
+        return (!prior.is_revoked(issued)).then(|| warning(&Reason::TokenRevoked.into()));
     }
-    let adopted = |status| condition(status, RENEWED).is_some_and(|renewed| renewed.reason == Reason::Adopted.as_str());
-    let same =
+    let is_adopted = |status: &ApiCredentialStatus| status.has_reason(RENEWED, Reason::Adopted);
+    let is_same_token =
         prior.token.as_ref().map(|token| &token.issued_time) == next.token.as_ref().map(|token| &token.issued_time);
-    (adopted(next) && !(adopted(prior) && same)).then(|| normal(Reason::Adopted))
+    (is_adopted(next) && !(is_adopted(prior) && is_same_token)).then(|| normal(Reason::Adopted))
 }
 
 fn normal(reason: Reason) -> EventRecord {
-    make(EventType::Normal, &reason.into())
+    record(EventType::Normal, &reason.into())
 }
 
 fn warning(refusal: &Refusal) -> EventRecord {
-    make(EventType::Warning, refusal)
+    record(EventType::Warning, refusal)
 }
 
-fn make(type_: EventType, refusal: &Refusal) -> EventRecord {
+fn record(type_: EventType, refusal: &Refusal) -> EventRecord {
     EventRecord { type_, reason: refusal.reason, note: refusal.message.clone() }
 }

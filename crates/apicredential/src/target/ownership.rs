@@ -1,4 +1,7 @@
-//! Reads → plain facts: what the source and the target are, without deciding anything.
+//! Checks whether a target Secret is ours, by the rules of docs/design/secrets.md, and whether it can be written.
+//!
+//! Ownership is checked first. A Secret that is not ours is reported as such and nothing else about it, because its
+//! keys are never named without its owner's consent.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube_core::{Resource as _, ResourceExt as _};
@@ -10,67 +13,67 @@ use crate::decide::SpecMatch;
 use crate::plan::{Plan, RequestPlan};
 use crate::reason::{Reason, Refusal};
 use crate::target::fingerprint;
-use crate::target::render::{self, Found, Rendering, TokenRecord};
+use crate::target::render::{self, Rendering, StoredToken, TokenRecord};
 
-/// Which credentials live, as far as the rules of ownership ask.
+/// Which ApiCredentials exist. An ApiCredential that is being deleted does not count.
 pub trait CredentialLookup {
-    /// Whether the credential of that name and uid exists in the namespace and is not being deleted.
-    fn uid_lives(&self, namespace: &str, name: &str, uid: &str) -> bool;
-    /// Whether a credential of that name exists in the namespace and is not being deleted.
-    fn name_lives(&self, namespace: &str, name: &str) -> bool;
-    /// Whether another credential names the same target and comes first (by creationTimestamp, then uid).
+    /// Whether the ApiCredential of that name and uid exists in the namespace.
+    fn uid_exists(&self, namespace: &str, name: &str, uid: &str) -> bool;
+    /// Whether an ApiCredential of that name exists in the namespace.
+    fn name_exists(&self, namespace: &str, name: &str) -> bool;
+    /// Whether the ApiCredential is the oldest that names its target Secret, by creationTimestamp, then by uid.
     fn is_oldest_for_target(&self, credential: &ApiCredential) -> bool;
 }
 
-/// The target Secret, seen by one credential.
+/// The target Secret of one ApiCredential.
 pub enum Target {
-    /// Does not exist; we may create it.
+    /// It does not exist, and this ApiCredential may create it.
     Absent,
-    /// Not ours, or not usable.
+    /// It is not ours, it is being deleted, or it is absent and must not be created.
     Refused(Refusal),
-    /// Ours.
+    /// It is ours.
     Ours {
-        /// As it was read.
+        /// The Secret as it was read.
         secret: Box<Secret>,
-        /// What it holds.
-        found: Found,
-        /// Why it cannot be written all the same; the token in it is none the worse for that.
+        /// The token in it.
+        stored: StoredToken,
+        /// Why it cannot be written, although it is ours. The token in it stays in use.
         blocked: Option<Refusal>,
     },
 }
 
-/// Looks at the target Secret. Whether it is foreign comes before anything else about it.
+/// Checks the target Secret.
 pub fn target(
     credential: &ApiCredential,
     plan: &Plan,
     secret: Option<Secret>,
-    living: &impl CredentialLookup,
+    existing: &impl CredentialLookup,
 ) -> Target {
     let Some(secret) = secret else {
         return match plan.target.policy {
             CreationPolicy::Merge => Target::Refused(Reason::TargetNotFound.into()),
-            CreationPolicy::Owner if !living.is_oldest_for_target(credential) => {
+            CreationPolicy::Owner if !existing.is_oldest_for_target(credential) => {
                 Target::Refused(Reason::TargetOwnedByOther.into())
             }
             CreationPolicy::Owner => Target::Absent,
         };
     };
     let ours = match plan.target.policy {
-        CreationPolicy::Owner => owned(credential, &secret, living),
-        CreationPolicy::Merge => permitted(credential, plan, &secret, living),
+        CreationPolicy::Owner => owned(credential, &secret, existing),
+        CreationPolicy::Merge => permitted(credential, plan, &secret, existing),
     };
     match ours {
         Err(refusal) => Target::Refused(refusal),
         Ok(()) => Target::Ours {
-            found: render::read(&secret, plan),
+            stored: render::read(&secret, plan),
             blocked: writable(plan, &secret).err(),
             secret: Box::new(secret),
         },
     }
 }
 
-/// Owner: ours iff the controller reference has our uid.
-fn owned(credential: &ApiCredential, secret: &Secret, living: &impl CredentialLookup) -> Result<(), Refusal> {
+/// With `Owner`, a Secret is ours if and only if its controller reference has our uid.
+fn owned(credential: &ApiCredential, secret: &Secret, existing: &impl CredentialLookup) -> Result<(), Refusal> {
     let namespace = credential.namespace().unwrap_or_default();
     let controller = secret
         .owner_references()
@@ -80,7 +83,7 @@ fn owned(credential: &ApiCredential, secret: &Secret, living: &impl CredentialLo
         Some(reference) if credential.uid().is_some_and(|uid| uid == reference.uid) => {
             if secret.metadata.deletion_timestamp.is_some() { Err(Reason::TargetTerminating.into()) } else { Ok(()) }
         }
-        Some(reference) if living.uid_lives(&namespace, &reference.name, &reference.uid) => {
+        Some(reference) if existing.uid_exists(&namespace, &reference.name, &reference.uid) => {
             Err(Reason::TargetOwnedByOther.into())
         }
         Some(_) => Err(Reason::TargetTerminating.into()),
@@ -89,19 +92,20 @@ fn owned(credential: &ApiCredential, secret: &Secret, living: &impl CredentialLo
     }
 }
 
-/// Merge: ours iff the Secret consents by annotation and no other living credential writes it.
+/// With `Merge`, a Secret is ours if and only if it consents by annotation and no other existing ApiCredential writes
+/// it.
 fn permitted(
     credential: &ApiCredential,
     plan: &Plan,
     secret: &Secret,
-    living: &impl CredentialLookup,
+    existing: &impl CredentialLookup,
 ) -> Result<(), Refusal> {
     let (name, namespace) = (credential.name_any(), credential.namespace().unwrap_or_default());
     let allow = secret.annotations().get(annotations::ALLOW).map_or("", String::as_str);
     let allowed = allow.split(':').next().unwrap_or_default().trim();
     if allowed != name {
-        // Which keys exist is not said: without consent a Secret's keys are nobody's business.
-        return Err(noted(
+        // The message does not name existing keys: without consent they are not shown.
+        return Err(limited_to_a_note(
             Reason::TargetNotPermitted,
             format!(
                 "The target Secret does not permit this ApiCredential to write to it. Its owner permits it as follows, with existing keys that may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
@@ -112,7 +116,7 @@ fn permitted(
         ));
     }
     let writer = secret.annotations().get(annotations::OWNER).filter(|owner| **owner != name);
-    if writer.is_some_and(|owner| living.name_lives(&namespace, owner)) {
+    if writer.is_some_and(|owner| existing.name_exists(&namespace, owner)) {
         return Err(Reason::TargetOwnedByOther.into());
     }
     if secret.metadata.deletion_timestamp.is_some() {
@@ -137,12 +141,12 @@ fn writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
     }
 }
 
-/// The line consents to all keys at once that are wanted and exist, so that the next look finds no other.
+/// The `kubectl` line permits all wanted keys that exist, so that the next reconcile does not find another taken key.
 fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
     let exists = |key: &&str| secret.data.as_ref().is_some_and(|data| data.contains_key(*key));
     let keys: Vec<&str> = plan.target.keys().filter(exists).collect();
     let allow = secret.annotations().get(annotations::ALLOW).map_or("", String::as_str);
-    noted(
+    limited_to_a_note(
         Reason::TargetKeyTaken,
         format!(
             "The target Secret has a key {key:?} that the operator did not write. Name another key in spec.target, or let its owner permit it: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
@@ -155,15 +159,15 @@ fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
     )
 }
 
-/// A refusal whose sentence is an event's note, which has at most 1 KiB: with names at their longest the short one has
-/// to do.
-fn noted(reason: Reason, message: String) -> Refusal {
+/// A refusal with that message, or with the shorter one of the reason if long names make it exceed an event's note,
+/// which has at most 1 KiB.
+fn limited_to_a_note(reason: Reason, message: String) -> Refusal {
     if message.len() <= 1024 { Refusal::new(reason, message) } else { reason.into() }
 }
 
-/// Whether a stored token is the one that the spec asks for. `spec_known` says that this spec was acted on before,
-/// so that a mismatch can only come from somebody else's hand.
-pub fn fit(record: &TokenRecord, request: &RequestPlan, spec_known: bool) -> SpecMatch {
+/// Whether a stored token was issued for this spec. If the operator has acted on this spec before (`spec_known`), a
+/// mismatch means that somebody else changed the token.
+pub fn spec_match(record: &TokenRecord, request: &RequestPlan, spec_known: bool) -> SpecMatch {
     let issued_at = record.issued_at.to_string();
     let expires_at = render::expiry_text(record.expiry);
     let token = record.token.expose_secret();
@@ -183,15 +187,15 @@ mod tests {
     use super::*;
     use crate::endpoint::AllowedEndpoints;
 
-    /// Of these uids the credentials live, and none has a name.
+    /// The ApiCredentials with these uids exist; no lookup by name finds one.
     struct Uids(&'static [&'static str]);
 
     impl CredentialLookup for Uids {
-        fn uid_lives(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
+        fn uid_exists(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
             self.0.contains(&uid)
         }
 
-        fn name_lives(&self, _namespace: &str, _name: &str) -> bool {
+        fn name_exists(&self, _namespace: &str, _name: &str) -> bool {
             false
         }
 
@@ -200,8 +204,8 @@ mod tests {
         }
     }
 
-    /// What the credential `a` with the uid `own` says of a Secret with this controller reference.
-    fn refusal(reference: &serde_json::Value, living: &Uids) -> Option<Reason> {
+    /// Why the ApiCredential `a` with the uid `own` cannot use a Secret with this owner reference.
+    fn refusal(reference: &serde_json::Value, existing: &Uids) -> Option<Reason> {
         let credential: ApiCredential = serde_json::from_value(json!({
             "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
             "metadata": {"name": "a", "namespace": "ns", "uid": "own"},
@@ -213,21 +217,21 @@ mod tests {
         .unwrap();
         let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).unwrap();
         let secret = json!({"metadata": {"name": "a-token", "ownerReferences": [reference]}});
-        match target(&credential, &plan, Some(serde_json::from_value(secret).unwrap()), living) {
+        match target(&credential, &plan, Some(serde_json::from_value(secret).unwrap()), existing) {
             Target::Refused(refusal) => Some(refusal.reason),
             Target::Absent | Target::Ours { .. } => None,
         }
     }
 
     #[test]
-    fn the_uid_says_whose_a_secret_is_and_never_the_name() {
+    fn a_secret_is_owned_by_uid_and_never_by_name() {
         let reference = |kind: &str, uid: &str, controller: bool| json!({"apiVersion": "apicredential.io/v1alpha1", "kind": kind, "name": "a", "uid": uid, "controller": controller});
-        let living = Uids(&["own", "other"]);
-        assert_eq!(refusal(&reference("ApiCredential", "own", true), &living), None);
-        assert_eq!(refusal(&reference("ApiCredential", "other", true), &living), Some(Reason::TargetOwnedByOther));
-        let dead = refusal(&reference("ApiCredential", "of the one before", true), &living);
-        assert_eq!(dead, Some(Reason::TargetTerminating), "the garbage collector is on its way");
-        assert_eq!(refusal(&reference("ApiCredential", "own", false), &living), Some(Reason::TargetNotOwned));
-        assert_eq!(refusal(&reference("Deployment", "own", true), &living), Some(Reason::TargetNotOwned));
+        let existing = Uids(&["own", "other"]);
+        assert_eq!(refusal(&reference("ApiCredential", "own", true), &existing), None);
+        assert_eq!(refusal(&reference("ApiCredential", "other", true), &existing), Some(Reason::TargetOwnedByOther));
+        let deleted = refusal(&reference("ApiCredential", "of the one before", true), &existing);
+        assert_eq!(deleted, Some(Reason::TargetTerminating), "the garbage collector will delete it");
+        assert_eq!(refusal(&reference("ApiCredential", "own", false), &existing), Some(Reason::TargetNotOwned));
+        assert_eq!(refusal(&reference("Deployment", "own", true), &existing), Some(Reason::TargetNotOwned));
     }
 }

@@ -1,4 +1,7 @@
-//! A token → our part of the Secret. Pure.
+//! Renders a token and its annotations into the target Secret, and reads them back.
+//!
+//! [`render`] gives a [`Rendering`] of all our keys, labels and annotations, which becomes a new Secret or the patch of
+//! an existing one. Everything else in the Secret stays as it is.
 
 use std::collections::BTreeMap;
 
@@ -23,24 +26,24 @@ use crate::target::fingerprint::Fingerprint;
 #[cfg(test)]
 mod tests;
 
-/// A token together with everything that is stored beside it.
+/// A token and the data that is stored with it in annotations of the target Secret.
 #[derive(Clone, Debug)]
 pub struct TokenRecord {
     /// The raw token.
     pub token: SecretString,
-    /// When it was issued, whole seconds.
+    /// When it was issued, in whole seconds.
     pub issued_at: Timestamp,
-    /// When it ends, whole seconds.
+    /// When it expires, in whole seconds.
     pub expiry: Expiry,
-    /// The source Secret it was made from, `uid/resourceVersion`.
+    /// The `uid/resourceVersion` of the source Secret that it was issued with.
     pub source_version: String,
-    /// What it belongs to.
+    /// The fingerprint of the spec and the source values that it was issued with.
     pub fingerprint: Fingerprint,
-    /// The renew request that it answers.
+    /// The renew request that it answers, if there was one.
     pub renew_request: Option<String>,
 }
 
-/// The annotation's text of an expiry.
+/// The value of the annotation `apicredential.io/expires-at`: RFC 3339, or `never`.
 pub fn expiry_text(expiry: Expiry) -> String {
     match expiry {
         Expiry::At(time) => time.to_string(),
@@ -48,35 +51,35 @@ pub fn expiry_text(expiry: Expiry) -> String {
     }
 }
 
-/// What a Secret holds of ours.
-pub enum Found {
-    /// No token.
+/// The token in a target Secret, before its fingerprint is checked.
+pub enum StoredToken {
+    /// There is no token.
     Missing,
-    /// A token, but what stands beside it cannot be read: somebody changed it.
-    Broken,
-    /// A token and what belongs to it; the fingerprint is not checked yet.
-    Whole(TokenRecord),
+    /// There is a token, but its annotations cannot be read, because somebody changed them.
+    Corrupt,
+    /// The token and its annotations could be read.
+    Intact(TokenRecord),
 }
 
-/// Reads what a Secret holds of ours.
-pub fn read(secret: &Secret, plan: &Plan) -> Found {
+/// Reads the token in a target Secret.
+pub fn read(secret: &Secret, plan: &Plan) -> StoredToken {
     let annotations = secret.metadata.annotations.as_ref();
     let text = |name| annotations.and_then(|annotations| annotations.get(name)).map(String::as_str);
-    // The token lies under the first of `keys`: spec.target.tokenKey may have changed since.
+    // The annotation names the key of the token first. spec.target.tokenKey may have changed since it was written.
     let key = text(annotations::KEYS).and_then(|keys| keys.split(',').next()).unwrap_or(&plan.target.token_key);
-    let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(key)) else { return Found::Missing };
+    let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(key)) else { return StoredToken::Missing };
     if text(annotations::ISSUED_AT).is_none() && text(annotations::FINGERPRINT).is_none() {
-        // A key of that name, but never a token of ours: a Merge target's placeholder.
-        return Found::Missing;
+        // The operator did not write this key: it is a placeholder in a Merge target.
+        return StoredToken::Missing;
     }
-    let whole = || {
+    let record = || {
         let issued_at = text(annotations::ISSUED_AT)?.parse().ok()?;
         let expiry = match text(annotations::EXPIRES_AT)? {
             "never" => Expiry::Never,
             time => Expiry::At(time.parse().ok()?),
         };
         if expiry.is_over(issued_at) {
-            // Never written by us, even if the fingerprint fits; and no status can say a lifetime below zero.
+            // The operator never writes this, and a status cannot hold a negative lifetime.
             return None;
         }
         Some(TokenRecord {
@@ -88,17 +91,17 @@ pub fn read(secret: &Secret, plan: &Plan) -> Found {
             renew_request: text(annotations::RENEW_REQUEST).map(str::to_owned),
         })
     };
-    whole().map_or(Found::Broken, Found::Whole)
+    record().map_or(StoredToken::Corrupt, StoredToken::Intact)
 }
 
-/// Our part of a Secret, as it should be.
+/// Our keys, labels and annotations of a target Secret, as they should be.
 pub struct Rendering {
     data: BTreeMap<String, Zeroizing<Vec<u8>>>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
 
-/// Renders a token for a credential.
+/// Renders a token for an ApiCredential.
 pub fn render(credential: &ApiCredential, plan: &Plan, record: &TokenRecord) -> Rendering {
     let issued_at = record.issued_at.to_string();
     let expires_at = expiry_text(record.expiry);
@@ -138,8 +141,8 @@ pub fn render(credential: &ApiCredential, plan: &Plan, record: &TokenRecord) -> 
 }
 
 impl Rendering {
-    /// A new Secret with this content, owned by the credential; `blockOwnerDeletion` stays absent, so that nothing
-    /// ever waits for us.
+    /// A new Secret with this content, owned by the ApiCredential. `blockOwnerDeletion` stays absent, so that the
+    /// Secret never delays the deletion of the ApiCredential.
     pub fn to_new_secret(&self, credential: &ApiCredential, name: &str) -> Secret {
         Secret {
             metadata: ObjectMeta {
@@ -163,8 +166,9 @@ impl Rendering {
         }
     }
 
-    /// The JSON merge patch that makes our part of `current` like this, bound to exactly that version of it; none
-    /// if nothing differs. Whatever is not ours is not mentioned, and so stays.
+    /// The JSON merge patch that gives `current` this content; `None` if nothing differs. It names the uid and the
+    /// resourceVersion, so that the API server rejects it for any other version. What is not ours is not in the patch
+    /// and stays.
     pub fn to_patch(&self, current: &Secret) -> Option<Value> {
         let meta = &current.metadata;
         let empty = BTreeMap::new();
@@ -185,7 +189,8 @@ impl Rendering {
                 data.insert(key, Value::Null);
             }
         }
-        // Somebody else may have written into our lists what we never set, such as his own consent.
+        // Somebody else may have written names into our lists that the operator never sets, such as the consent
+        // annotation.
         let set_once = |list| listed(list).into_iter().filter(|name| !plan::is_reserved(name)).collect::<Vec<_>>();
         let labels = difference(meta.labels.as_ref().unwrap_or(&empty), &self.labels, set_once(annotations::LABELS));
         let mut dropped = set_once(annotations::ANNOTATIONS);
@@ -206,7 +211,8 @@ impl Rendering {
         }))
     }
 
-    /// Keys that exist in `current`, that we want, and that are neither ours nor named by the consent.
+    /// The first wanted key that exists in `current` and is neither ours nor permitted by the annotation
+    /// `apicredential.io/allow`.
     pub fn taken_key(plan: &Plan, current: &Secret) -> Option<String> {
         if plan.target.policy == CreationPolicy::Owner {
             return None;
@@ -223,7 +229,7 @@ impl Rendering {
     }
 }
 
-/// Entries to set, and null for entries that we wrote once and no longer want.
+/// The entries to set, and null for the entries that the operator wrote before and that are no longer wanted.
 fn difference(
     current: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, String>,

@@ -1,6 +1,5 @@
-//! What stands before a write of a token and what follows an unclear one. Pure: the moment is given.
-//!
-//! Kept apart from the calls, so that the model in `tests/model` checks these very rules and not a copy of them.
+//! Decides whether a token may be written now, and what a conflict means for it. The calls to the API server are made
+//! elsewhere, so that the model in `tests/model` checks these rules and not a copy of them.
 
 use std::time::Duration;
 
@@ -8,70 +7,75 @@ use jiff::Timestamp;
 
 use crate::schedule::Expiry;
 
-/// Limit of one API call between a token request and the end of its Secret write. The API server receives the same limit.
+/// Timeout of one API call between a token request and the end of its Secret write. The API server receives the same
+/// timeout.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// No call of a pair starts with less time than this left.
-const LEAST_TIME: Duration = WRITE_TIMEOUT;
+/// No API call starts with less time than this before the deadline.
+const MIN_TIME_LEFT: Duration = WRITE_TIMEOUT;
 
-/// The moment right before a write: nothing is awaited between reading it and sending.
+/// What is known right before a write. Nothing is awaited between reading these values and sending the write.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteContext {
     /// The wall clock.
     pub now: Timestamp,
-    /// Since the token was asked for.
+    /// The time since the token request was sent, by a monotonic clock.
     pub since_sent: Duration,
-    /// Half a lease: no write starts later than this after the request was sent.
+    /// Half of the lease duration: a write ends within this time after the token request was sent.
     pub deadline: Duration,
-    /// What the lease says, see [`apicredential_operator::lease::Leadership::may_write`].
+    /// Whether this replica holds the lease and may write.
     pub may_write: bool,
 }
 
 /// Why a write must not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteBlocked {
-    /// Half a lease has passed since the request was sent.
+    /// The write could not end before the deadline.
     TooLate,
-    /// The lease may not be ours any more.
+    /// Another replica may hold the lease.
     NotLeader,
     /// The token has expired.
     Expired,
 }
 
-/// Whether a pair may make another call.
+/// Whether there is time for another API call before the deadline.
 pub fn time_left(since_sent: Duration, deadline: Duration) -> bool {
-    deadline.saturating_sub(since_sent) >= LEAST_TIME
+    deadline.saturating_sub(since_sent) >= MIN_TIME_LEFT
 }
 
-/// Whether a token that ends then may be written now.
-pub fn before_write(expiry: Expiry, moment: &WriteContext) -> Result<(), WriteBlocked> {
-    if expiry.is_over(moment.now) {
+/// Whether a token with that expiry may be written now.
+///
+/// # Errors
+/// Why it must not be written.
+pub fn before_write(expiry: Expiry, context: &WriteContext) -> Result<(), WriteBlocked> {
+    if expiry.is_over(context.now) {
         return Err(WriteBlocked::Expired);
     }
-    if !time_left(moment.since_sent, moment.deadline) {
+    if !time_left(context.since_sent, context.deadline) {
         return Err(WriteBlocked::TooLate);
     }
-    if !moment.may_write {
+    if !context.may_write {
         return Err(WriteBlocked::NotLeader);
     }
     Ok(())
 }
 
-/// What a whole token in a Secret of ours means for the one in hand, after a conflict or a lost answer.
+/// What to do with the issued token after a conflict or a lost response, when the target Secret holds an intact token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictResolution {
-    /// Write it over that version.
+    /// Write it over the version that was read.
     Write,
-    /// It is there already.
+    /// The target Secret already holds it.
     Written,
-    /// That one was issued later, and stays.
+    /// The stored token was issued later and stays.
     Newer,
 }
 
-/// Compares the stored token with the one in hand. A time of issue in the future proves nothing.
-pub fn resolve_conflict(same: bool, stored: Timestamp, in_hand: Timestamp, now: Timestamp) -> ConflictResolution {
+/// Compares the times of issue of the stored and the issued token. A time in the future proves nothing, because it
+/// comes from a clock that was set back since.
+pub fn resolve_conflict(same: bool, stored: Timestamp, issued: Timestamp, now: Timestamp) -> ConflictResolution {
     if same {
         ConflictResolution::Written
-    } else if stored > in_hand && stored <= now {
+    } else if stored > issued && stored <= now {
         ConflictResolution::Newer
     } else {
         ConflictResolution::Write
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_be_the_leader_writes_nothing() {
+    fn a_replica_that_may_have_lost_the_lease_writes_nothing() {
         assert_eq!(
             before_write(Expiry::Never, &WriteContext { may_write: false, ..after(0) }),
             Err(WriteBlocked::NotLeader)
@@ -106,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_written_from_its_last_second_on() {
+    fn an_expired_token_is_not_written() {
         let expiry = Expiry::At(later(SENT, 10));
         assert_eq!(before_write(expiry, &after(9)), Ok(()));
         assert_eq!(before_write(expiry, &after(10)), Err(WriteBlocked::Expired));
     }
 
     #[test]
-    fn only_a_later_token_that_is_not_of_the_future_keeps_its_place() {
+    fn a_stored_token_stays_only_if_it_was_issued_later_and_not_in_the_future() {
         let (earlier, later, now) = (later(SENT, -1), later(SENT, 1), later(SENT, 2));
         assert_eq!(resolve_conflict(true, later, SENT, now), ConflictResolution::Written);
         assert_eq!(resolve_conflict(false, later, SENT, now), ConflictResolution::Newer);

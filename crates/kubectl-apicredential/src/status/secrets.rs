@@ -181,11 +181,11 @@ impl Neighbours {
 }
 
 impl CredentialLookup for Neighbours {
-    fn uid_lives(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
+    fn uid_exists(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
         self.living().any(|it| it.uid().as_deref() == Some(uid))
     }
 
-    fn name_lives(&self, _namespace: &str, name: &str) -> bool {
+    fn name_exists(&self, _namespace: &str, name: &str) -> bool {
         self.living().any(|it| it.meta().name.as_deref() == Some(name))
     }
 

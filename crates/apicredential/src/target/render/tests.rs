@@ -1,4 +1,4 @@
-//! What is written, what is read back, and what is left alone.
+//! What is written to the target Secret, what is read back, and what stays as it is.
 
 use proptest::prelude::*;
 
@@ -37,7 +37,7 @@ fn record(token: &str) -> TokenRecord {
     }
 }
 
-/// What the API server makes of a JSON merge patch.
+/// The Secret after the API server has applied a JSON merge patch.
 fn patched(secret: &Secret, patch: &Value) -> Secret {
     fn merge(into: &mut Value, patch: &Value) {
         let (Some(fields), true) = (patch.as_object(), into.is_object()) else { return *into = patch.clone() };
@@ -66,19 +66,19 @@ fn text<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn what_is_written_is_read_back_and_needs_no_patch() {
+fn a_written_token_is_read_back_and_needs_no_patch() {
     let credential = credential(&json!({"name": "a-token", "data": {"header": "Bearer {token} until {expiresAt}"}}));
     let secret = created(&credential, &record("t0ken"));
     assert_eq!(text(&secret, "token"), Some("t0ken"));
     assert_eq!(text(&secret, "header"), Some("Bearer t0ken until 2023-11-14T23:13:20Z"));
-    let Found::Whole(read) = read(&secret, &plan(&credential)) else { panic!("it is whole") };
+    let StoredToken::Intact(read) = read(&secret, &plan(&credential)) else { panic!("it is intact") };
     assert_eq!(read.token.expose_secret(), "t0ken");
     assert_eq!((read.issued_at, read.expiry), (ISSUED, record("t0ken").expiry));
     assert_eq!(render(&credential, &plan(&credential), &read).to_patch(&secret), None);
 }
 
 #[test]
-fn a_new_secret_is_opaque_and_owned_by_the_credential_which_it_never_holds_up() {
+fn a_new_secret_is_opaque_and_owned_by_the_apicredential_without_blocking_its_deletion() {
     let credential = credential(&json!({"name": "a-token"}));
     let secret = render(&credential, &plan(&credential), &record("t0ken")).to_new_secret(&credential, "a-token");
     let written = serde_json::to_value(&secret).unwrap();
@@ -92,7 +92,7 @@ fn a_new_secret_is_opaque_and_owned_by_the_credential_which_it_never_holds_up() 
 }
 
 #[test]
-fn a_patch_names_the_version_it_was_made_for_and_only_what_differs() {
+fn a_patch_names_its_version_and_only_what_differs() {
     let credential = credential(&json!({"name": "a-token"}));
     let secret = created(&credential, &record("old"));
     let patch = render(&credential, &plan(&credential), &record("new")).to_patch(&secret).unwrap();
@@ -106,7 +106,7 @@ fn a_patch_names_the_version_it_was_made_for_and_only_what_differs() {
 }
 
 #[test]
-fn keys_and_names_that_are_no_longer_wanted_go_and_those_of_others_stay() {
+fn keys_and_names_that_are_no_longer_wanted_are_removed_and_those_of_others_stay() {
     let before = credential(&json!({
         "name": "a-token", "tokenKey": "first", "data": {"second": "{token}"},
         "metadata": {"labels": {"team": "care"}, "annotations": {"note": "x"}},
@@ -115,7 +115,7 @@ fn keys_and_names_that_are_no_longer_wanted_go_and_those_of_others_stay() {
     secret.data.as_mut().unwrap().insert("theirs".to_owned(), ByteString(b"kept".to_vec()));
     secret.metadata.labels.as_mut().unwrap().insert("their/label".to_owned(), "kept".to_owned());
     let after = credential(&json!({"name": "a-token", "tokenKey": "third"}));
-    let Found::Whole(stored) = read(&secret, &plan(&after)) else { panic!("found under the first of its keys") };
+    let StoredToken::Intact(stored) = read(&secret, &plan(&after)) else { panic!("found under the first of its keys") };
     let stored = TokenRecord { renew_request: None, ..stored };
     let rendering = render(&after, &plan(&after), &stored);
     let secret = patched(&secret, &rendering.to_patch(&secret).unwrap());
@@ -142,32 +142,32 @@ fn a_reserved_name_in_our_lists_is_not_ours_to_remove() {
 }
 
 #[test]
-fn a_token_without_what_belongs_to_it_is_missing_or_broken() {
+fn a_token_without_its_annotations_is_missing_or_corrupt() {
     let credential = credential(&json!({"name": "a-token"}));
     let plan = plan(&credential);
-    let whole = created(&credential, &record("t"));
+    let intact = created(&credential, &record("t"));
     let without = |names: &[&str]| {
-        let mut secret = whole.clone();
+        let mut secret = intact.clone();
         secret.metadata.annotations.as_mut().unwrap().retain(|name, _| !names.contains(&name.as_str()));
         secret
     };
-    assert!(matches!(read(&Secret { data: None, ..whole.clone() }, &plan), Found::Missing));
-    assert!(matches!(read(&without(&[annotations::ISSUED_AT, annotations::FINGERPRINT]), &plan), Found::Missing));
+    assert!(matches!(read(&Secret { data: None, ..intact.clone() }, &plan), StoredToken::Missing));
+    assert!(matches!(read(&without(&[annotations::ISSUED_AT, annotations::FINGERPRINT]), &plan), StoredToken::Missing));
     for name in [annotations::ISSUED_AT, annotations::EXPIRES_AT, annotations::FINGERPRINT] {
-        assert!(matches!(read(&without(&[name]), &plan), Found::Broken), "{name}");
+        assert!(matches!(read(&without(&[name]), &plan), StoredToken::Corrupt), "{name}");
     }
-    assert!(matches!(read(&without(&[annotations::KEYS, annotations::SOURCE_VERSION]), &plan), Found::Whole(_)));
-    let mut reversed = whole.clone();
+    assert!(matches!(read(&without(&[annotations::KEYS, annotations::SOURCE_VERSION]), &plan), StoredToken::Intact(_)));
+    let mut reversed = intact.clone();
     let expires_at = ISSUED.to_string();
     reversed.metadata.annotations.as_mut().unwrap().insert(annotations::EXPIRES_AT.to_owned(), expires_at);
-    assert!(matches!(read(&reversed, &plan), Found::Broken), "over when it was issued");
-    let mut bytes = whole.clone();
+    assert!(matches!(read(&reversed, &plan), StoredToken::Corrupt), "it expires when it is issued");
+    let mut bytes = intact.clone();
     bytes.data.as_mut().unwrap().insert("token".to_owned(), ByteString(vec![0xff]));
-    assert!(matches!(read(&bytes, &plan), Found::Broken));
+    assert!(matches!(read(&bytes, &plan), StoredToken::Corrupt));
 }
 
 #[test]
-fn a_key_that_exists_is_taken_unless_it_is_ours_or_consented_to() {
+fn an_existing_key_is_taken_unless_it_is_ours_or_permitted() {
     let merge = credential(&json!({"name": "a-token", "creationPolicy": "Merge", "data": {"extra": "x"}}));
     let plan_of_merge = plan(&merge);
     let secret = |allow: &str, keys: &str| Secret {
@@ -192,7 +192,7 @@ fn a_key_that_exists_is_taken_unless_it_is_ours_or_consented_to() {
 
 proptest! {
     #[test]
-    fn one_patch_makes_any_secret_right_and_leaves_what_is_not_ours(
+    fn one_patch_repairs_any_secret_and_leaves_what_is_not_ours(
         data in proptest::collection::btree_map("[a-z]{1,8}", proptest::collection::vec(any::<u8>(), 0..8), 0..6),
         keys in proptest::collection::vec("[a-z]{0,8}", 0..4),
         foreign in proptest::collection::btree_map("x-[a-z]{1,8}", "[ -~]{0,8}", 0..4),
