@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::condition_type::{READY, RENEWED, VERIFIED};
+use crate::reason::Class;
 
 mod rows;
 mod verified;

@@ -108,7 +108,7 @@ fn permitted(
         return Err(limited_to_a_note(
             Reason::TargetNotPermitted,
             format!(
-                "The target Secret does not permit this ApiCredential to write to it. Its owner permits it as follows, with existing keys that may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
+                "The target Secret does not permit this ApiCredential to write to it. Its owner permits it with the following line, and names existing keys that may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
                 plan.target.token_key,
                 secret.name_any(),
                 annotations::ALLOW
@@ -149,7 +149,7 @@ fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
     limited_to_a_note(
         Reason::TargetKeyTaken,
         format!(
-            "The target Secret has a key {key:?} that the operator did not write. Name another key in spec.target, or let its owner permit it: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
+            "The target Secret has a key {key:?} that the operator did not write. Name another key in spec.target, or the owner of the Secret permits this one with: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
             secret.namespace().unwrap_or_default(),
             secret.name_any(),
             annotations::ALLOW,
