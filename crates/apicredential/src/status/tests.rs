@@ -240,7 +240,7 @@ fn each_attempt_has_an_event_and_a_refusal_one_per_change() {
 #[test]
 fn a_token_that_expires_before_the_status_is_written_again_is_not_ready() {
     let input = holding(0, TokenState::Valid);
-    assert!(is_ready(&status(&issued(), &input.as_of(at(3599)), at(3599))));
+    assert!(status(&issued(), &input.as_of(at(3599)), at(3599)).is_ready());
     let late = status(&issued(), &input.as_of(at(3600)), at(3600));
     assert_eq!(conditions_of(&late)[0], "Ready=False/TokenExpired");
     assert_eq!(holding(0, TokenState::Unfit).as_of(at(3600)).token_state, TokenState::Unfit);
