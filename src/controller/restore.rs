@@ -69,8 +69,7 @@ pub fn restore_pause(
     let plan = Plan::parse(&credential.spec, allowed).ok()?;
     let now = clock::now();
     // The provider cannot have asked for longer than this; a renewal that is planned for later is no pause.
-    let asked =
-        schedule::after(status.last_attempt.as_ref()?.time.0, schedule::longest(reason.retry_class(), timings));
+    let asked = schedule::after(status.last_attempt.as_ref()?.time.0, schedule::longest(reason.retry_class(), timings));
     let until = status.next_attempt_time.as_ref()?.0.min(asked).min(latest_attempt(reason, None, now, timings)?);
     let end = clock::steady().saturating_add(schedule::until(until, now));
     (until > now).then(|| limiter.pause(plan.request.endpoint(), end))?;

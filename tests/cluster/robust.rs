@@ -41,7 +41,8 @@ async fn without_the_right_to_watch_secrets_it_works_by_reading() {
     assert!(statuses.writes() <= 2 * 3, "{statuses}");
     assert!(operator.is_running());
     // Said once for the sources and once for the targets, and shown as not watched rather than as broken.
-    let told = operator.log().iter().filter(|line| line["message"].to_string().contains("the permission to watch")).count();
+    let told =
+        operator.log().iter().filter(|line| line["message"].to_string().contains("the permission to watch")).count();
     assert_eq!(told, 2, "{}", operator.output());
     let shown = async || {
         let up = async |kind: &str| operator.metric(&format!("apicredential_watch_up{{kind=\"{kind}\"}}")).await;
