@@ -1,10 +1,10 @@
-//! The exchange by hand: what the vendors' pages describe with a script or an API client, for who wants a token now or
-//! wants to know why there is none.
+//! The command `exchange`: requests one token manually, to use it or to find out why the operator gets none.
 //!
-//! Flags → the way and the allow-list → the credentials → one request (with `--check` a second one) → what is printed. Everything between is the
-//! operator's own code: the rules of a source, the list of endpoints, the wire, the reading and judging of the answer,
-//! the classes of reasons, which here become exit codes. Nothing is written to a cluster. What was asked for goes to
-//! standard output, everything else to standard error.
+//! The steps are: check the flags and the list of allowed endpoints, read the credentials, send one request (with
+//! `--check` a second one), print the result. They run the operator's own code, so the result is the operator's: the rules
+//! of a source Secret, the provider client, the response parsers and the classes of reasons, which become exit codes.
+//! Nothing is written to a cluster. The result goes to standard output, everything else to standard error. The flags and
+//! the login of each provider are in its module, `welkin` or `qontak`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -24,85 +24,88 @@ mod credentials;
 mod failure;
 mod flags;
 mod kubeconfig;
-mod order;
+mod plan;
 mod print;
 mod prompt;
+mod qontak;
+mod welkin;
 
 pub use failure::Exit;
 pub use flags::ExchangeArgs;
 
 use failure::CommandError;
-use order::ExchangePlan;
+use plan::ExchangePlan;
 
-/// What a shell says of a program that Ctrl-C ended.
+/// The exit code that a shell reports for a program that was interrupted by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// Asks once and says what came of it.
+/// Requests one token and prints the result.
 pub fn exchange(args: ExchangeArgs) -> ExitCode {
-    // For the warnings of `seal`, and so that a panic cannot quote what it was working on.
+    // For the warnings of `harden_process`, and so that a panic message contains no secret.
     if let Err(error) = telemetry::init(LogFormat::Text, "warn") {
-        return CommandError::usage(error.to_string()).tell();
+        return CommandError::usage(error.to_string()).report();
     }
     process::harden_process();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(_) => return CommandError::local("the system gives no threads; try again").tell(),
+        Err(_) => return CommandError::local("the system gives no threads; try again").report(),
     };
     let code = runtime.block_on(async {
         tokio::select! {
-            // First, so that signals are awaited before a prompt takes the echo; what is under way is dropped, which gives
-            // the terminal its echo back.
+            // First, so that signals are handled before a prompt turns the echo off. A signal drops the prompt, which turns the
+            // echo on again.
             biased;
             () = interrupted() => ExitCode::from(INTERRUPTED),
-            ended = ask(args) => ended.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS),
+            result = run(args) => result.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS),
         }
     });
-    // A prompt that nobody answered is still being read.
+    // A thread may still be reading the terminal.
     runtime.shutdown_background();
     code
 }
 
-async fn ask(args: ExchangeArgs) -> Result<(), CommandError> {
-    let order = args.check()?;
-    let wire = order.wire()?;
-    let inputs = credentials::gather(&order).await?;
-    let issued = wire.exchange(&inputs).await.map_err(|failure| CommandError::answered(&order.request, &failure))?;
-    evaluate(&order, &issued)?;
-    let checked = match order.check {
+async fn run(args: ExchangeArgs) -> Result<(), CommandError> {
+    let plan = args.provider.check()?;
+    let client = plan.provider_client()?;
+    let login = credentials::read_login(&plan).await?;
+    let request = &plan.request;
+    let issued = client.exchange(&login).await.map_err(|failure| CommandError::from_exchange(request, &failure))?;
+    evaluate(&plan, &issued)?;
+    let check = match plan.check {
         false => None,
-        true => Some(wire.check(order.request.provider(), order.request.endpoint(), &issued.token).await),
+        true => Some(client.check(request.provider(), request.endpoint(), &issued.token).await),
     };
-    let refused = checked.as_ref().and_then(|verdict| CommandError::checked(&order.request, verdict));
-    // A program gets a token that passed whatever was asked for, or none; a person sees how far it went.
-    if refused.is_none() || order.output.is_none() {
-        say(&print::issued(order.output, &order.request, &issued, checked.as_ref()))?;
+    let error = check.as_ref().and_then(|check| CommandError::from_check(request, check));
+    // A program gets only a token that passed the requested check. A user also sees the result of a failed check.
+    if error.is_none() || plan.output.is_none() {
+        write_stdout(&print::issued(plan.output, request, &issued, check.as_ref()))?;
     }
-    refused.map_or(Ok(()), Err)
+    error.map_or(Ok(()), Err)
 }
 
-/// As the operator judges an answer for which nothing is stored.
-fn evaluate(order: &ExchangePlan, issued: &Issued) -> Result<(), CommandError> {
+/// Evaluates the token as the operator does if no token is stored.
+fn evaluate(plan: &ExchangePlan, issued: &Issued) -> Result<(), CommandError> {
     let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: print::ASSUMED_LIFETIME };
     match decide::evaluate_token(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, clock::now()) {
         TokenEvaluation::AlreadyExpired => {
-            Err(CommandError::answered(&order.request, &Reason::TokenAlreadyExpired.into()))
+            Err(CommandError::from_exchange(&plan.request, &Reason::TokenAlreadyExpired.into()))
         }
         TokenEvaluation::Write { .. } | TokenEvaluation::NotExtended | TokenEvaluation::StillRevoked => Ok(()),
     }
 }
 
-/// In one piece, so that standard output's buffer keeps nothing of it.
-fn say(text: &Zeroizing<String>) -> Result<(), CommandError> {
+/// Writes all at once, so that the buffer of standard output keeps no part of the token.
+fn write_stdout(text: &Zeroizing<String>) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|_| CommandError::local("the result cannot be written to standard output; the token is not kept"))
 }
 
-/// SIGINT or SIGTERM.
+/// Waits for SIGINT or SIGTERM.
 async fn interrupted() {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
-        // Then they end the process by themselves.
+        // Without a handler, the signals end the process.
         return std::future::pending().await;
     };
     tokio::select! {

@@ -166,7 +166,7 @@ impl Exchanges {
 fn verifications(registry: &mut Registry) -> Family<Outcome, Counter> {
     let help = "Tokens that were tried at their provider, by what it said of them or why it said nothing";
     let total: Family<Outcome, Counter> = add(registry, "verifications", help, Family::default());
-    for provider in [Provider::Welkin, Provider::Qontak].into_iter().filter(|provider| provider.has_check()) {
+    for provider in Provider::ALL.iter().copied().filter(|provider| provider.has_check()) {
         for verdict in [Reason::TokenAccepted, Reason::TokenRevoked] {
             drop(total.get_or_create(&Outcome { provider: provider.as_str(), outcome: verdict.as_str() }));
         }

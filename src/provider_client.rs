@@ -14,8 +14,7 @@ use std::time::Duration;
 use apicredential::api::Provider;
 use apicredential::providers::{ExchangeFailure, Issued, Login, TokenRequest, response};
 use apicredential::reason::Reason;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use jiff::Timestamp;
 use reqwest::{Certificate, Client, ClientBuilder, Response, redirect, retry, tls};
 use rustls::crypto::CryptoProvider;
@@ -121,13 +120,13 @@ impl ProviderClient {
         issued_at: Timestamp,
         status: &mut Option<u16>,
     ) -> Result<Issued, ExchangeFailure> {
-        let request = self.client().post(ask.url).headers(headers()).body(ask.body);
+        let request = self.client().post(ask.url).headers(ask.headers).body(ask.body);
         let response = request.send().await.map_err(|error| request_error::reason(&error))?;
         *status = Some(response.status().as_u16());
         self.note_skew(inputs.provider(), response.headers());
         response::classify_response(response.status(), response.headers(), clock::now())?;
         let body = read_body(response).await?;
-        Ok(inputs.read(&body, issued_at)?)
+        Ok(inputs.parse_response(&body, issued_at)?)
     }
 
     /// The client that requests go by now.
@@ -185,12 +184,6 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ProviderClientError> {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(ProviderClientError::BadCertificates),
     }
-}
-
-fn headers() -> HeaderMap {
-    let json = HeaderValue::from_static("application/json");
-    let identity = HeaderValue::from_static("identity");
-    [(CONTENT_TYPE, json.clone()), (ACCEPT, json), (ACCEPT_ENCODING, identity)].into_iter().collect()
 }
 
 /// Reads up to the limit, counted, whatever `Content-Length` says; dropping the rest closes the connection.

@@ -1,4 +1,4 @@
-use apicredential::endpoint::AllowedEndpoints;
+use apicredential::providers::AllowedEndpoints;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use apicredential::endpoint::AllowedEndpoints;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::Timings;
 
 use super::RunArgs;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::Timings;
 
 use crate::controller::token_issuer::TokenIssuer;

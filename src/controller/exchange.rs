@@ -193,7 +193,7 @@ impl Reconciliation {
         Some(ExchangeRequest {
             credential: Arc::clone(&self.credential),
             cause,
-            inputs: values.inputs(&plan.request)?,
+            inputs: values.login.clone(),
             plan: plan.clone(),
             values,
             target: observation.secret.clone(),

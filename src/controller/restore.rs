@@ -1,9 +1,9 @@
 //! The first reconcile of a term: what the status and the watches together prove without a read.
 
 use apicredential::api::ApiCredentialStatus;
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Reason;
 use apicredential::revision::Revision;
 use apicredential::schedule::{self, Timings};

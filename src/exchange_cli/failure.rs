@@ -1,32 +1,31 @@
-//! Why there is no token: an exit code for scripts, a sentence for people.
+//! Why there is no token: an exit code for scripts and a sentence for users.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use apicredential::api::Provider;
-use apicredential::plan::RequestPlan;
-use apicredential::providers;
+use apicredential::providers::{ExchangeFailure, ProviderRequest};
 use apicredential::reason::{Class, Reason, Refusal};
 
+use super::flags::ProviderWords;
 use crate::provider_client::TokenCheck;
 
-/// How the command ends.
+/// The exit code of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// There is a token.
+    /// The provider issued a token.
     Ok = 0,
-    /// The command line is not right.
+    /// The command line is invalid.
     Usage = 2,
-    /// The provider refused the credentials or the names, or the token that it had issued.
+    /// The provider rejected the credentials or the names, or the token that it had issued.
     Rejected = 3,
-    /// The provider asks to slow down.
+    /// The provider requests to wait.
     Throttled = 4,
-    /// It may pass by itself: network, time-outs, server errors.
+    /// The failure may be temporary: network, time-outs, server errors.
     Transient = 5,
-    /// The provider answered, but with nothing usable.
+    /// The response contains no usable token.
     Unusable = 6,
-    /// Refused on this side: files, the kubeconfig, the source Secret, the list of endpoints.
+    /// A local failure: files, the kubeconfig, the source Secret, the list of allowed endpoints.
     Local = 7,
 }
 
@@ -37,13 +36,13 @@ impl From<Class> for Exit {
             Class::Throttled => Self::Throttled,
             Class::Transient => Self::Transient,
             Class::Unusable => Self::Unusable,
-            // What is no failure never ends up here.
+            // `Fine` is not a failure and is never converted.
             Class::Local | Class::Fine => Self::Local,
         }
     }
 }
 
-/// No token, and why. Nothing in it is secret or was sent by anybody.
+/// Why there is no token. It contains nothing secret and no text that a provider sent.
 #[derive(Debug)]
 pub(super) struct CommandError {
     pub(super) exit: Exit,
@@ -52,18 +51,18 @@ pub(super) struct CommandError {
 }
 
 impl CommandError {
-    /// The command line is not right.
+    /// The command line is invalid.
     pub(super) fn usage(sentence: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, reason: None, sentence: sentence.into() }
     }
 
-    /// Something on this machine.
+    /// A failure on this machine.
     pub(super) fn local(sentence: impl Into<String>) -> Self {
         Self { exit: Exit::Local, reason: None, sentence: sentence.into() }
     }
 
-    /// What the provider's answer, or its absence, means for who typed the command.
-    pub(super) fn answered(request: &RequestPlan, failure: &providers::ExchangeFailure) -> Self {
+    /// The error for a token request that failed.
+    pub(super) fn from_exchange(request: &ProviderRequest, failure: &ExchangeFailure) -> Self {
         let mut sentence = sentence(failure.reason, request);
         if let Some(pause) = failure.retry_after {
             sentence += &format!(" It names a time: wait {} s.", pause.as_secs());
@@ -71,10 +70,10 @@ impl CommandError {
         Refusal::new(failure.reason, sentence).into()
     }
 
-    /// What the answer to the token means, if it is not that the token is accepted.
-    pub(super) fn checked(request: &RequestPlan, verdict: &TokenCheck) -> Option<Self> {
+    /// The error for a token check that did not succeed.
+    pub(super) fn from_check(request: &ProviderRequest, check: &TokenCheck) -> Option<Self> {
         let (provider, endpoint) = (request.provider(), request.endpoint());
-        match verdict {
+        match check {
             TokenCheck::Accepted => None,
             TokenCheck::Revoked => Some(Self {
                 exit: Exit::Rejected,
@@ -84,7 +83,7 @@ impl CommandError {
                 ),
             }),
             TokenCheck::Unavailable(failure) => {
-                // A status that only says nothing of the token is no rejection of it.
+                // The provider rejected the request for the check, which says nothing about the token.
                 let exit = match failure.reason.class() {
                     Class::Rejected => Exit::Unusable,
                     class => class.into(),
@@ -97,11 +96,11 @@ impl CommandError {
         }
     }
 
-    /// Tells standard error; the exit code.
-    pub(super) fn tell(&self) -> ExitCode {
+    /// Writes the message to standard error and returns the exit code.
+    pub(super) fn report(&self) -> ExitCode {
         let Self { exit, reason, sentence } = self;
         let reason = reason.map(|reason| format!("{reason}: ")).unwrap_or_default();
-        // Who closed standard error learns it from the exit code.
+        // If standard error is closed, the exit code still reports the failure.
         let _ = writeln!(std::io::stderr(), "apicredential-operator: {reason}{sentence}");
         ExitCode::from(*exit as u8)
     }
@@ -113,23 +112,19 @@ impl From<Refusal> for CommandError {
     }
 }
 
-/// The table of reasons speaks of specs and source Secrets; by hand the same is said by flags.
-fn sentence(reason: Reason, request: &RequestPlan) -> String {
+/// The message in terms of flags. The messages of [`Reason`] are in terms of specs and source Secrets.
+fn sentence(reason: Reason, request: &ProviderRequest) -> String {
     let provider = request.provider();
-    let what = match provider {
-        Provider::Welkin => "the secret, --tenant and --client-name",
-        Provider::Qontak => "the user name and the password",
-    };
+    let words = ProviderWords::of(provider);
+    let what = words.login;
     match reason {
         Reason::CredentialsRejected => format!(
             "{provider} rejected the credentials; check {what}. Each further try counts against you: providers lock accounts."
         ),
-        Reason::NotFoundAtProvider if provider == Provider::Welkin => {
-            "Welkin does not know this tenant or client; correct --tenant, --client-name or --endpoint.".to_owned()
-        }
-        Reason::NotFoundAtProvider => {
-            format!("{provider} has no such page at {}; correct --endpoint.", request.endpoint())
-        }
+        Reason::NotFoundAtProvider => words.not_found.map_or_else(
+            || format!("{provider} has no such page at {}; correct --endpoint.", request.endpoint()),
+            str::to_owned,
+        ),
         Reason::UnexpectedRedirect => {
             format!("{provider} answered with a redirect, which is never followed; correct --endpoint.")
         }
@@ -158,26 +153,25 @@ fn sentence(reason: Reason, request: &RequestPlan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apicredential::api::QontakKeys;
-    use apicredential::endpoint::{AllowedEndpoints, PathSegment};
+    use apicredential::api::{Provider, QontakKeys};
+    use apicredential::endpoint::PathSegment;
+    use apicredential::providers::{QontakRequest, WelkinRequest};
 
-    fn requests() -> [RequestPlan; 2] {
-        let (welkin, qontak) = (Provider::Welkin, Provider::Qontak);
+    fn requests() -> [ProviderRequest; 2] {
         let name = || PathSegment::parse("a").unwrap();
-        let key = "secret".to_owned();
-        let endpoint = AllowedEndpoints::default_for(welkin);
+        let (welkin, qontak) = (Provider::Welkin.default_endpoint(), Provider::Qontak.default_endpoint());
         [
-            RequestPlan::Welkin { endpoint, tenant: name(), client_name: name(), key },
-            RequestPlan::Qontak { endpoint: AllowedEndpoints::default_for(qontak), keys: QontakKeys::default() },
+            ProviderRequest::Welkin(WelkinRequest::new(welkin, name(), name(), "secret".to_owned())),
+            ProviderRequest::Qontak(QontakRequest::new(qontak, QontakKeys::default())),
         ]
     }
 
     #[test]
-    fn what_a_provider_may_answer_is_never_told_in_terms_of_a_spec() {
+    fn no_message_about_a_response_is_in_terms_of_a_spec() {
         let first = Reason::ALL.iter().position(|reason| *reason == Reason::CredentialsRejected).unwrap();
         let answers = Reason::ALL[first..].iter().filter(|reason| reason.class() != Class::Local);
         for (reason, request) in answers.flat_map(|reason| requests().map(|request| (*reason, request))) {
-            let failure = CommandError::answered(&request, &reason.into());
+            let failure = CommandError::from_exchange(&request, &reason.into());
             assert!(!matches!(failure.exit, Exit::Ok | Exit::Usage | Exit::Local), "{reason}");
             for word in ["spec.", "source Secret", "operator"] {
                 assert!(!failure.sentence.contains(word), "{reason}: {}", failure.sentence);
@@ -186,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn a_check_without_an_answer_is_no_rejection_of_the_token() {
+    fn a_check_without_a_result_is_not_a_rejection_of_the_token() {
         let [_, qontak] = requests();
-        let exit = |verdict| CommandError::checked(&qontak, &verdict).map(|failure| failure.exit);
+        let exit = |check| CommandError::from_check(&qontak, &check).map(|failure| failure.exit);
         assert_eq!(exit(TokenCheck::Accepted), None);
         assert_eq!(exit(TokenCheck::Revoked), Some(Exit::Rejected));
         for (reason, code) in [

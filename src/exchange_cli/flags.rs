@@ -1,111 +1,76 @@
-//! The flags of `exchange`. None of them takes a credential: whoever can list processes or read the shell's history
-//! would read it, too.
+//! The flags of `exchange`; those of one provider are in its module. No flag takes a secret value, because the command
+//! line is visible in the list of processes and in the shell's history.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use apicredential::endpoint::{Endpoint, PathSegment};
+use apicredential::api::Provider;
+use apicredential::endpoint::Endpoint;
 use apicredential::plan::syntax;
 use clap::{Subcommand, ValueEnum};
 
+use super::failure::CommandError;
+use super::plan::ExchangePlan;
+use super::qontak::{self, QontakArgs};
+use super::welkin::{self, WelkinArgs};
 use crate::flags::ProviderArgs;
 
-/// What `exchange` is followed by.
+/// The arguments of `exchange`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXITS)]
 pub struct ExchangeArgs {
-    /// Whose token.
+    /// The provider that issues the token.
     #[command(subcommand)]
-    pub provider: Whose,
+    pub provider: ProviderCommand,
 }
 
-/// Whose token.
+/// The provider that issues the token.
 #[derive(Debug, Subcommand)]
-pub enum Whose {
+pub enum ProviderCommand {
     /// Exchange the secret of a Welkin API client
-    #[command(after_help = format!("{WELKIN_EXAMPLES}\n\n{EXITS}"))]
+    #[command(after_help = format!("{}\n\n{EXITS}", welkin::EXAMPLES))]
     Welkin(WelkinArgs),
     /// Exchange the login of a Qontak user
-    #[command(after_help = format!("{QONTAK_EXAMPLES}\n\n{EXITS}"))]
+    #[command(after_help = format!("{}\n\n{EXITS}", qontak::EXAMPLES))]
     Qontak(QontakArgs),
 }
 
-/// The flags of `exchange welkin`.
-#[derive(Debug, clap::Args)]
-pub struct WelkinArgs {
-    /// The Welkin tenant, such as gh
-    #[arg(long, value_name = "NAME", value_parser = PathSegment::parse)]
-    pub tenant: PathSegment,
-
-    /// The name of the API client, such as VBOPNRYRWJIP
-    #[arg(long, value_name = "NAME", value_parser = PathSegment::parse)]
-    pub client_name: PathSegment,
-
-    /// Read the API client's secret from standard input; one line end after it is not part of it
-    #[arg(long, group = "credentials", help_heading = CREDENTIALS)]
-    pub secret_stdin: bool,
-
-    /// Read the API client's secret from a file, which is taken as it is
-    #[arg(long, group = "credentials", help_heading = CREDENTIALS, value_name = "PATH")]
-    pub secret_file: Option<PathBuf>,
-
-    /// The key of the source Secret that holds the API client's secret [default: secret]
-    #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
-    pub key: Option<String>,
-
-    /// What both have.
-    #[command(flatten)]
-    pub shared: SharedArgs,
+impl ProviderCommand {
+    /// Checks the flags before any credentials are read.
+    pub(super) fn check(self) -> Result<ExchangePlan, CommandError> {
+        match self {
+            Self::Welkin(args) => args.check(),
+            Self::Qontak(args) => args.check(),
+        }
+    }
 }
 
-/// The flags of `exchange qontak`.
-#[derive(Debug, clap::Args)]
-pub struct QontakArgs {
-    /// Read from standard input: a line with the user name, a line with the password, and after them, if the public OAuth
-    /// client is not meant, a line with the client's id and one with its secret
-    #[arg(long, group = "credentials", help_heading = CREDENTIALS)]
-    pub login_stdin: bool,
-
-    /// Read the user name from a file, which is taken as it is
-    #[arg(long, group = "credentials", requires = "password_file", help_heading = CREDENTIALS, value_name = "PATH")]
-    pub username_file: Option<PathBuf>,
-
-    /// Read the password from a file, which is taken as it is
-    #[arg(long, requires = "username_file", help_heading = CREDENTIALS, value_name = "PATH")]
-    pub password_file: Option<PathBuf>,
-
-    /// Read the OAuth client's id from a file [default: the one that Qontak publishes]
-    #[arg(long, requires_all = ["username_file", "client_secret_file"], help_heading = CREDENTIALS, value_name = "PATH")]
-    pub client_id_file: Option<PathBuf>,
-
-    /// Read the OAuth client's secret from a file [default: the one that Qontak publishes]
-    #[arg(long, requires_all = ["username_file", "client_id_file"], help_heading = CREDENTIALS, value_name = "PATH")]
-    pub client_secret_file: Option<PathBuf>,
-
-    /// The key of the source Secret that holds the user name [default: username]
-    #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
-    pub username_key: Option<String>,
-
-    /// The key of the source Secret that holds the password [default: password]
-    #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
-    pub password_key: Option<String>,
-
-    /// The key of the source Secret that holds the OAuth client's id [default: client_id]
-    #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
-    pub client_id_key: Option<String>,
-
-    /// The key of the source Secret that holds the OAuth client's secret [default: client_secret]
-    #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
-    pub client_secret_key: Option<String>,
-
-    /// What both have.
-    #[command(flatten)]
-    pub shared: SharedArgs,
+/// What messages call the flags and the login of a provider.
+pub(super) struct ProviderWords {
+    /// The flag that reads the login from standard input.
+    pub(super) stdin_flag: &'static str,
+    /// The flags that read the login from files.
+    pub(super) file_flags: &'static str,
+    /// The flags that name keys of the source Secret.
+    pub(super) key_flags: &'static str,
+    /// What to check after a rejection.
+    pub(super) login: &'static str,
+    /// The message for a 404 response, if the provider has a better one than that of all providers.
+    pub(super) not_found: Option<&'static str>,
 }
 
-/// The flags that both have.
+impl ProviderWords {
+    pub(super) fn of(provider: Provider) -> &'static Self {
+        match provider {
+            Provider::Welkin => &welkin::WORDS,
+            Provider::Qontak => &qontak::WORDS,
+        }
+    }
+}
+
+/// The flags of every provider.
 #[derive(Debug, clap::Args)]
 pub struct SharedArgs {
     /// Read the credentials from this Secret of the cluster, under the rules that the operator obeys: it must carry the
@@ -133,7 +98,7 @@ pub struct SharedArgs {
     #[arg(long, value_name = "ORIGIN")]
     pub endpoint: Option<Endpoint>,
 
-    /// What nobody should give.
+    /// Rejected words.
     #[command(flatten)]
     pub misplaced: RejectedArgs,
 
@@ -142,36 +107,36 @@ pub struct SharedArgs {
     pub reach: ProviderArgs,
 }
 
-/// What would be a credential on the command line. clap would repeat it in its error, and error outputs are kept: so it
-/// is taken, dropped, and refused by name.
+/// Words that may be credentials. clap would repeat an unknown word in its error message, and error messages end up in
+/// logs. So the words are accepted, dropped, and rejected with a message that does not contain them.
 #[derive(Debug, clap::Args)]
 pub struct RejectedArgs {
-    /// Words that belong to no flag.
+    /// Words that do not belong to a flag.
     #[arg(hide = true, num_args = 0.., value_parser = dropped)]
     pub words: Vec<Dropped>,
-    /// Not a flag.
+    /// Not a flag of any provider.
     #[arg(long, hide = true, num_args = 0..=1, value_parser = dropped)]
     pub secret: Vec<Dropped>,
-    /// Not a flag.
+    /// Not a flag of any provider.
     #[arg(long, hide = true, num_args = 0..=1, value_parser = dropped)]
     pub username: Vec<Dropped>,
-    /// Not a flag.
+    /// Not a flag of any provider.
     #[arg(long, hide = true, num_args = 0..=1, value_parser = dropped)]
     pub password: Vec<Dropped>,
-    /// Not a flag.
+    /// Not a flag of any provider.
     #[arg(long, hide = true, num_args = 0..=1, value_parser = dropped)]
     pub client_id: Vec<Dropped>,
-    /// Not a flag.
+    /// Not a flag of any provider.
     #[arg(long, hide = true, num_args = 0..=1, value_parser = dropped)]
     pub client_secret: Vec<Dropped>,
 }
 
-/// A word that was not kept.
+/// A word whose text was dropped.
 #[derive(Clone, Debug)]
 pub struct Dropped;
 
 impl RejectedArgs {
-    /// Whether there is any.
+    /// Whether there is a rejected word.
     pub fn is_any(&self) -> bool {
         let Self { words, secret, username, password, client_id, client_secret } = self;
         [words, secret, username, password, client_id, client_secret].iter().any(|words| !words.is_empty())
@@ -195,12 +160,12 @@ pub enum Output {
     Env,
 }
 
-/// A Secret in a namespace; without one, that of the context is meant.
+/// A Secret and its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretName {
-    /// The namespace, where it was named.
+    /// The namespace. `None` for the namespace of the kubeconfig's context.
     pub namespace: Option<String>,
-    /// The Secret.
+    /// The name of the Secret.
     pub name: String,
 }
 
@@ -229,41 +194,19 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// The text names no Secret.
+/// The text is not the name of a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write NAMESPACE/NAME, or NAME for the namespace of the context")]
 pub struct NotASecretName;
 
-fn key(text: &str) -> Result<String, String> {
+pub(super) fn key(text: &str) -> Result<String, String> {
     syntax::check_key(text, "it").map(|()| text.to_owned()).map_err(|refusal| refusal.message)
 }
 
-const CREDENTIALS: &str = "Credentials (on a terminal they are asked for if none of these is given)";
+/// The help heading of the flags for credentials.
+pub(super) const CREDENTIALS: &str = "Credentials (on a terminal they are asked for if none of these is given)";
 
 const EXITS: &str = "\
 Exit codes: 0 there is a token; 2 the command line is not right; 3 the provider rejected the credentials, or --check found
 the token rejected; 4 the provider asks to slow down; 5 it may pass by itself: network, time-out, server error; 6 the answer
 is not usable; 7 refused on this side: a file, the kubeconfig, the Secret, the list of endpoints.";
-
-const WELKIN_EXAMPLES: &str = "\
-Examples:
-  # Ask for the secret, and say how long a token of this client lives
-  apicredential-operator exchange welkin --tenant gh --client-name VBOPNRYRWJIP
-
-  # Try what the operator would do with a source Secret of the current context
-  apicredential-operator exchange welkin --tenant gh --client-name VBOPNRYRWJIP --from-secret care/welkin-client
-
-  # Call the API, without the token or the secret in any command line
-  pass show welkin | apicredential-operator exchange welkin --tenant gh --client-name VBOPNRYRWJIP --secret-stdin -o header |
-    curl -H @- https://api.live.welkincloud.io/gh/...";
-
-const QONTAK_EXAMPLES: &str = "\
-Examples:
-  # Ask for the login, and say whether its token works
-  apicredential-operator exchange qontak --check
-
-  # Try what the operator would do with a source Secret of the current context
-  apicredential-operator exchange qontak --from-secret care/qontak-login
-
-  # A token for a script, without the token or the password in any command line
-  TOKEN=$(apicredential-operator exchange qontak --username-file user --password-file password -o token)";

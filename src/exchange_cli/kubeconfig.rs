@@ -1,21 +1,21 @@
-//! The source Secret, read by whoever the kubeconfig says that the user is.
+//! Reads the source Secret as the user of a kubeconfig.
 
 use std::time::Duration;
 
-use apicredential::api::Provider;
-use apicredential::plan::RequestPlan;
+use apicredential::providers::ProviderRequest;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::source;
 use apicredential::source::SecretValues;
 use kube::Config;
 
 use super::failure::CommandError;
-use super::order::SourceSecret;
+use super::flags::ProviderWords;
+use super::plan::SourceSecret;
 use crate::kube_api::kubeconfig::{self, Environment, Selection};
 use crate::kube_api::{self, ApiError, client};
 
-/// Reads the Secret and what the request needs of it, under the operator's rules.
-pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result<SecretValues, CommandError> {
+/// Reads the values that the request needs, under the operator's rules.
+pub(super) async fn read(request: &ProviderRequest, secret: &SourceSecret) -> Result<SecretValues, CommandError> {
     let config = config(secret).await?;
     let namespace = secret.name.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let name = &secret.name.name;
@@ -25,9 +25,9 @@ pub(super) async fn read(request: &RequestPlan, secret: &SourceSecret) -> Result
         )
     })?;
     let found = kube_api::read_secret(client, &namespace, name, kube_api::READ).await;
-    let found = found.map_err(|fault| unread(fault, &namespace, name))?;
+    let found = found.map_err(|error| read_error(&error, &namespace, name))?;
     source::read(&namespace, name, request, found.as_ref())
-        .map_err(|refusal| told_by_flags(refusal, request, &namespace, name).into())
+        .map_err(|refusal| in_terms_of_flags(refusal, request, &namespace, name).into())
 }
 
 async fn config(secret: &SourceSecret) -> Result<Config, CommandError> {
@@ -42,8 +42,8 @@ async fn config(secret: &SourceSecret) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-fn unread(fault: ApiError, namespace: &str, name: &str) -> CommandError {
-    let reason = fault.reason();
+fn read_error(error: &ApiError, namespace: &str, name: &str) -> CommandError {
+    let reason = error.reason();
     CommandError::from(Refusal::new(
         reason,
         match reason {
@@ -55,8 +55,8 @@ fn unread(fault: ApiError, namespace: &str, name: &str) -> CommandError {
     ))
 }
 
-/// The messages are those of a credential's status; here the fields have flags.
-fn told_by_flags(refusal: Refusal, request: &RequestPlan, namespace: &str, name: &str) -> Refusal {
+/// The message in terms of flags. The messages of [`source::read`] are in terms of a spec.
+fn in_terms_of_flags(refusal: Refusal, request: &ProviderRequest, namespace: &str, name: &str) -> Refusal {
     let message = match refusal.reason {
         Reason::SourceSecretNotFound => {
             format!(
@@ -65,10 +65,7 @@ fn told_by_flags(refusal: Refusal, request: &RequestPlan, namespace: &str, name:
         }
         Reason::SourceKeyMissing => {
             let lack = refusal.message.split(';').next().unwrap_or_default();
-            let flags = match request.provider() {
-                Provider::Welkin => "--key",
-                Provider::Qontak => "--username-key or --password-key",
-            };
+            let flags = ProviderWords::of(request.provider()).key_flags;
             format!("{lack}; add it, or name another with {flags}.")
         }
         _ => return refusal,

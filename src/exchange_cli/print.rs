@@ -1,8 +1,7 @@
-//! What is printed of a token: everything but the token for people, nothing but the token for programs.
+//! Prints the result: the properties of the token for users, or the token for programs.
 
 use crate::provider_client::TokenCheck;
-use apicredential::plan::RequestPlan;
-use apicredential::providers::{Issued, Lifetime};
+use apicredential::providers::{Issued, Lifetime, ProviderRequest};
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use secrecy::zeroize::Zeroizing;
@@ -10,19 +9,19 @@ use serde_json::json;
 
 use super::flags::Output;
 
-/// What a credential assumes unless its spec says otherwise, in seconds.
+/// The default of `spec.renewal.assumedLifetime`, in seconds.
 pub(super) const ASSUMED_LIFETIME: i64 = 3600;
 
-/// The text for standard output.
+/// The text for standard output. `check` is the result of `--check`.
 pub(super) fn issued(
     output: Option<Output>,
-    request: &RequestPlan,
+    request: &ProviderRequest,
     issued: &Issued,
-    checked: Option<&TokenCheck>,
+    check: Option<&TokenCheck>,
 ) -> Zeroizing<String> {
     let token = issued.token.expose_secret();
     Zeroizing::new(match output {
-        None => for_people(request, issued, checked),
+        None => for_users(request, issued, check),
         Some(Output::Token) => format!("{token}\n"),
         Some(Output::Header) => format!("Authorization: {} {token}\n", issued.token_type),
         Some(Output::Json) => as_json(request, issued),
@@ -30,8 +29,8 @@ pub(super) fn issued(
     })
 }
 
-fn for_people(request: &RequestPlan, issued: &Issued, checked: Option<&TokenCheck>) -> String {
-    let check = match checked {
+fn for_users(request: &ProviderRequest, issued: &Issued, check: Option<&TokenCheck>) -> String {
+    let check = match check {
         None => "",
         Some(TokenCheck::Accepted) => "Check:       accepted\n",
         Some(TokenCheck::Revoked) => "Check:       not accepted\n",
@@ -57,9 +56,9 @@ fn for_people(request: &RequestPlan, issued: &Issued, checked: Option<&TokenChec
     )
 }
 
-/// The fields are called as in a credential's status. Without an end both times are null, and `expires` says which kind
-/// of "without" it is.
-fn as_json(request: &RequestPlan, issued: &Issued) -> String {
+/// The fields have the names of `status.token`. If there is no expiry, `expirationTime` and `lifetimeSeconds` are null and
+/// `expires` is `never` or `unknown`.
+fn as_json(request: &ProviderRequest, issued: &Issued) -> String {
     let end = end(&issued.lifetime);
     let object = json!({
         "provider": request.provider().as_str(),
@@ -74,8 +73,8 @@ fn as_json(request: &RequestPlan, issued: &Issued) -> String {
     format!("{object}\n")
 }
 
-/// No value needs quotes: a token has none but the characters of RFC 6750's b64token.
-fn as_env(request: &RequestPlan, issued: &Issued) -> String {
+/// No value needs quotes: a token consists of the characters of RFC 6750's b64token.
+fn as_env(request: &ProviderRequest, issued: &Issued) -> String {
     let name = request.provider().as_str().to_ascii_uppercase();
     format!(
         "{name}_TOKEN={}\n{name}_TOKEN_TYPE={}\n{name}_TOKEN_ISSUED_AT={}\n{name}_TOKEN_EXPIRES_AT={}\n",
@@ -101,7 +100,7 @@ fn expires(lifetime: &Lifetime) -> String {
     }
 }
 
-/// `345d 4h 25m 18s`: what is zero is left out.
+/// `345d 4h 25m 18s`, without the parts that are zero.
 fn human(seconds: i64) -> String {
     let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let parts: Vec<String> =
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_written_without_what_is_zero() {
+    fn a_duration_is_written_without_the_parts_that_are_zero() {
         let written = [0, 59, 60, 3600, 3601, 86_400, 29_823_918].map(human);
         assert_eq!(written, ["0s", "59s", "1m", "1h", "1h 1s", "1d", "345d 4h 25m 18s"]);
     }

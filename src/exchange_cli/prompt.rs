@@ -1,4 +1,4 @@
-//! Asking at the terminal. The question goes to standard error, so that standard output stays what was asked for.
+//! Prompts on the terminal. A prompt goes to standard error, so that standard output has only the result.
 
 use std::io::{self, Write as _};
 
@@ -9,20 +9,20 @@ use secrecy::zeroize::Zeroizing;
 
 use super::failure::CommandError;
 
-/// A terminal gives lines of at most 4096 bytes, line end included, and drops what is beyond without a word.
+/// A terminal returns lines of at most 4096 bytes, including the line break, and silently drops the rest.
 const LONGEST: usize = 4094;
 
-/// Asks for what everybody may see; `what` begins the sentence that refuses it.
+/// Prompts for a value and shows what is typed. The message of an error begins with `what`.
 pub(super) async fn name(what: &str, question: &str) -> Result<SecretString, CommandError> {
-    ask(what, question, true).await
+    prompt(what, question, true).await
 }
 
-/// Asks without showing what is typed.
+/// Prompts for a value without showing what is typed.
 pub(super) async fn secret(what: &str, question: &str) -> Result<SecretString, CommandError> {
-    ask(what, question, false).await
+    prompt(what, question, false).await
 }
 
-async fn ask(what: &str, question: &str, shown: bool) -> Result<SecretString, CommandError> {
+async fn prompt(what: &str, question: &str, shown: bool) -> Result<SecretString, CommandError> {
     let unusable = || CommandError::local("the terminal cannot be used; give the credentials another way, see --help");
     let terminal = Terminal::lines(shown).map_err(|_| unusable())?;
     io::stderr().write_all(question.as_bytes()).map_err(|_| unusable())?;
@@ -32,10 +32,10 @@ async fn ask(what: &str, question: &str, shown: bool) -> Result<SecretString, Co
     if line.len() > LONGEST {
         return Err(CommandError::local(format!("{what} is too long for a terminal; give it by a file or by a pipe")));
     }
-    Ok(source::value(what, line)?)
+    Ok(source::check_value(what, line)?)
 }
 
-/// One line: standard input's own buffer would keep a copy.
+/// Reads one line, without the buffer of standard input, which would keep a copy.
 fn read_line() -> io::Result<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(vec![0; 2 * LONGEST]);
     loop {
@@ -50,11 +50,11 @@ fn read_line() -> io::Result<Zeroizing<Vec<u8>>> {
     }
 }
 
-/// The terminal while it is asked; as it was before, when dropped.
+/// A terminal whose modes are restored on drop.
 struct Terminal(Termios);
 
 impl Terminal {
-    /// Line by line, and what was typed too early is forgotten.
+    /// Sets line mode and discards what was typed before the prompt.
     fn lines(shown: bool) -> rustix::io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut modes = before.clone();
@@ -67,7 +67,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A terminal that is gone needs no echo.
+        // This can only fail if the terminal is closed.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use apicredential::endpoint::AllowedEndpoints;
+use apicredential::providers::AllowedEndpoints;
 
 use super::parse_duration;
 use crate::provider_client::transport::{ProxyOrigin, TransportError, TransportFiles};

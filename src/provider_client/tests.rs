@@ -209,8 +209,8 @@ async fn a_name_that_is_not_resolved_is_a_dns_failure() {
         skews: Arc::default(),
     };
     let mut inputs = inputs("127.0.0.1:1".parse().unwrap());
-    if let Login::Welkin { endpoint, .. } = &mut inputs {
-        *endpoint = Endpoint::parse("https://nowhere.example").unwrap();
+    if let Login::Welkin(login) = &mut inputs {
+        login.endpoint = Endpoint::parse("https://nowhere.example").unwrap();
     }
     assert_eq!(wire.exchange(&inputs).await.unwrap_err().reason, Reason::DnsFailed);
 }
@@ -285,7 +285,7 @@ async fn the_log_at_trace_level_has_neither_path_nor_secret_nor_answer() {
     assert_eq!(wrong_host.reason().await, Reason::TlsFailed);
     drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(text.contains("a provider was asked whether it takes a token"), "{text}");
+    assert!(text.contains("checked a token with its provider"), "{text}");
     assert!(text.contains("a provider was asked for a token") && text.contains("hyper_util"), "{text}");
     for sentinel in ["KGTG6", "opaque-token", "sentinel", "api_clients"] {
         assert!(!text.contains(sentinel), "{text}");

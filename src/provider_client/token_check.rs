@@ -1,7 +1,8 @@
-//! A token tried against its provider: the one documented request that uses it and changes nothing.
+//! Checks with the provider whether a token is still accepted, by a documented request that uses it and changes nothing.
 //!
-//! Only the status line counts, and only two of its values say anything of the token: 2xx takes it, 401 refuses it
-//! (RFC 6750 section 3.1). Everything else, 403 and 404 included, speaks of the service, of a right or of the way there.
+//! Only the status of the response is used: 2xx means that the token is accepted, 401 that it is not (RFC 6750 section
+//! 3.1). Every other status, 403 and 404 included, is about the service, a permission or the network and not about the
+//! token.
 
 use apicredential::api::Provider;
 use apicredential::endpoint::Endpoint;
@@ -16,39 +17,39 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{ProviderClient, request_error};
 use crate::clock;
 
-/// What a provider says of a token.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenCheck {
-    /// It takes the token.
+    /// The provider accepts the token.
     Accepted,
-    /// It does not, although it may once have issued it.
+    /// The provider does not accept the token, although it may have issued it.
     Revoked,
-    /// It said nothing about the token.
+    /// The check failed, so nothing is known about the token.
     Unavailable(ExchangeFailure),
 }
 
 impl ProviderClient {
-    /// Tries a token once. Takes no longer than the timeout, whatever the provider does.
+    /// Checks a token with one request, within the timeout.
     pub async fn check(&self, provider: Provider, endpoint: &Endpoint, token: &SecretString) -> TokenCheck {
         let start = clock::SuspendAwareInstant::now();
         let mut status = None;
-        let asked = tokio::time::timeout(self.timeout(), self.ask_about(provider, endpoint, token, &mut status)).await;
-        let verdict = match asked {
-            Ok(Ok(verdict)) => verdict,
+        let request = self.request_check(provider, endpoint, token, &mut status);
+        let check = match tokio::time::timeout(self.timeout(), request).await {
+            Ok(Ok(check)) => check,
             Ok(Err(reason)) => TokenCheck::Unavailable(reason.into()),
             Err(_elapsed) => TokenCheck::Unavailable(Reason::ProviderTimeout.into()),
         };
         tracing::debug!(
             provider = provider.as_str(),
             status,
-            ?verdict,
+            ?check,
             duration_seconds = start.elapsed().as_secs_f64(),
-            "a provider was asked whether it takes a token"
+            "checked a token with its provider"
         );
-        verdict
+        check
     }
 
-    async fn ask_about(
+    async fn request_check(
         &self,
         provider: Provider,
         endpoint: &Endpoint,
@@ -61,13 +62,13 @@ impl ProviderClient {
             self.client().get(url).headers(headers).send().await.map_err(|error| request_error::reason(&error))?;
         *status = Some(response.status().as_u16());
         self.note_skew(provider, response.headers());
-        // The body is not read: hyper takes what has come with the head, so that the connection can be kept, and closes
-        // it on more.
+        // The body is not read: hyper drops the part that arrived together with the head and keeps the connection, or
+        // closes the connection if there is more.
         Ok(classify_check_response(response.status(), response.headers(), clock::now()))
     }
 }
 
-/// None if the token cannot stand in a header, and so is none.
+/// The headers of the request. `None` if the token cannot be in a header, and so is not a token.
 fn headers(token: &SecretString) -> Option<HeaderMap> {
     let text = Zeroizing::new(format!("{TOKEN_TYPE} {}", token.expose_secret()).into_bytes());
     let mut bearer = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(text)).ok()?;
@@ -81,9 +82,9 @@ fn headers(token: &SecretString) -> Option<HeaderMap> {
 fn classify_check_response(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> TokenCheck {
     match status.as_u16() {
         401 => TokenCheck::Revoked,
-        // To an exchange these speak of the credentials; of a token they say nothing.
+        // For a token request, these statuses are about the credentials. About a token they say nothing.
         400 | 403 | 404 => TokenCheck::Unavailable(Reason::UnexpectedStatus.into()),
-        _ => response::refusal(status, headers, now).map_or(TokenCheck::Accepted, TokenCheck::Unavailable),
+        _ => response::classify_status(status, headers, now).map_or(TokenCheck::Accepted, TokenCheck::Unavailable),
     }
 }
 
@@ -94,12 +95,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_2xx_takes_a_token_and_only_401_refuses_it() {
+    fn only_2xx_accepts_a_token_and_only_401_rejects_it() {
         let now = Timestamp::UNIX_EPOCH;
-        let verdict =
+        let check =
             |status: u16| classify_check_response(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), now);
         for status in 100..=999 {
-            match (status, verdict(status)) {
+            match (status, check(status)) {
                 (200..=299, TokenCheck::Accepted) | (401, TokenCheck::Revoked) => {}
                 (200..=299 | 401, other) => panic!("{status}: {other:?}"),
                 (_, other) => assert!(matches!(other, TokenCheck::Unavailable(_)), "{status}: {other:?}"),
@@ -115,12 +116,12 @@ mod tests {
             (429, Reason::RateLimited),
             (503, Reason::ProviderUnavailable),
         ] {
-            assert_eq!(verdict(status), TokenCheck::Unavailable(reason.into()), "{status}");
+            assert_eq!(check(status), TokenCheck::Unavailable(reason.into()), "{status}");
         }
     }
 
     #[test]
-    fn a_check_that_is_told_to_slow_down_says_for_how_long() {
+    fn a_throttled_check_reports_how_long_to_wait() {
         let headers = [(http::header::RETRY_AFTER, HeaderValue::from_static("7"))].into_iter().collect();
         for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
             let failure = ExchangeFailure { reason: Reason::RateLimited, retry_after: Some(Duration::from_secs(7)) };
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_no_header_is_not_sent_and_one_that_is_does_not_show() {
+    fn a_token_that_cannot_be_in_a_header_is_not_sent_and_debug_output_contains_no_token() {
         assert!(headers(&SecretString::from("a\r\nx: y")).is_none());
         let headers = headers(&SecretString::from("aZ09-._~+/==")).unwrap();
         assert_eq!(headers[AUTHORIZATION], "Bearer aZ09-._~+/==");

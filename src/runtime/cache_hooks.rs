@@ -1,7 +1,7 @@
 //! Keeps the rate limiter and the metrics in step with the ApiCredentials that exist.
 
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::Timings;
 
 use crate::controller::cache::DecodeResult;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use apicredential::annotations;
 use apicredential::api::ApiCredential;
 use apicredential::endpoint::{Endpoint, PathSegment};
-use apicredential::providers::{Issued, Login};
+use apicredential::providers::{Issued, Login, WelkinLogin};
 use apicredential_operator::kube_api::client;
 use apicredential_operator::provider_client::ProviderClient;
 use apicredential_operator::provider_client::transport::TransportFiles;
@@ -254,12 +254,12 @@ impl Sender {
 
     async fn exchange(&self, member: &Member) -> Issued {
         let segment = |text: &str| PathSegment::parse(text).expect("it is a segment");
-        let inputs = Login::Welkin {
+        let inputs = Login::Welkin(WelkinLogin {
             endpoint: self.endpoint.clone(),
             tenant: segment("gh"),
             client_name: segment(&member.client_name()),
             secret: SecretString::from(member.secret()),
-        };
+        });
         let _turn = self.exchanging.acquire().await.expect("it is never closed");
         self.wire.exchange(&inputs).await.expect("the stand-in issues tokens")
     }

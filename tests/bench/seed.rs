@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::{Expiry, later};
 use apicredential::target::fingerprint::Fingerprint;
 use apicredential::target::ownership;

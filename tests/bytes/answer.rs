@@ -3,7 +3,7 @@
 
 use apicredential::decide::{self, Cause, TokenEvaluation};
 use apicredential::endpoint::{Endpoint, PathSegment};
-use apicredential::providers::{Issued, Lifetime, Login, response};
+use apicredential::providers::{Issued, Lifetime, Login, QontakLogin, WelkinLogin, response};
 use apicredential::reason::Reason;
 use apicredential::schedule::{self, Expiry, Margin, Policy};
 use base64::Engine as _;
@@ -86,20 +86,20 @@ pub fn check(input: &[u8]) {
 pub fn asked(qontak: bool) -> Login {
     let secret = |text: &str| SecretString::from(text.to_owned());
     if qontak {
-        Login::Qontak {
+        Login::Qontak(QontakLogin {
             endpoint: Endpoint::parse("https://qontak.example").unwrap(),
             username: secret("user"),
             password: secret("password"),
             client_id: secret("id"),
             client_secret: secret("secret"),
-        }
+        })
     } else {
-        Login::Welkin {
+        Login::Welkin(WelkinLogin {
             endpoint: Endpoint::parse("https://welkin.example").unwrap(),
             tenant: PathSegment::parse("gh").unwrap(),
             client_name: PathSegment::parse(CLIENT).unwrap(),
             secret: secret("secret"),
-        }
+        })
     }
 }
 
@@ -110,7 +110,7 @@ pub fn second(second: i64) -> Timestamp {
 
 /// Reads a body and holds what was made of it against the body.
 pub fn read(inputs: &Login, body: &[u8], sent: Timestamp) {
-    match inputs.read(body, sent) {
+    match inputs.parse_response(body, sent) {
         Err(reason) => assert!(REASONS.contains(&reason), "{reason}"),
         Ok(issued) => {
             let said: Said<'_> = serde_json::from_slice(body).expect("an accepted body is a JSON object");
@@ -166,8 +166,8 @@ fn the_token_is_the_one_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
         assert!(kind.eq_ignore_ascii_case("bearer"), "a token of type {kind:?}");
     }
     match inputs {
-        Login::Qontak { .. } => assert_eq!(text(said.access_token).as_deref(), Some(token)),
-        Login::Welkin { .. } => {
+        Login::Qontak(_) => assert_eq!(text(said.access_token).as_deref(), Some(token)),
+        Login::Welkin(_) => {
             assert_eq!(text(said.token).as_deref(), Some(token));
             assert!(said.enabled.is_none_or(|enabled| enabled.get() == "true"), "of a disabled client");
             assert!(
@@ -183,8 +183,8 @@ fn the_token_is_the_one_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
 fn it_lives_as_long_as_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
     let sent = issued.issued_at.as_second();
     let end = match inputs {
-        Login::Qontak { .. } => number(said.expires_in).map(|lifetime| seconds(sent) + lifetime),
-        Login::Welkin { .. } => claims(issued.token.expose_secret()).and_then(|claims| {
+        Login::Qontak(_) => number(said.expires_in).map(|lifetime| seconds(sent) + lifetime),
+        Login::Welkin(_) => claims(issued.token.expose_secret()).and_then(|claims| {
             let claims: Claims<'_> =
                 serde_json::from_slice(&claims).expect("claims of an accepted token are an object");
             let expiry = number(claims.exp)?;
@@ -200,8 +200,8 @@ fn it_lives_as_long_as_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
             assert!(seconds(expiry) > end - 1.0 - ROUNDING, "{expiry} is earlier than {end}");
             assert!(expiry <= sent + LONGEST, "{expiry} is more than ten years after {sent}");
         }
-        (Lifetime::Never, None) => assert!(matches!(inputs, Login::Qontak { .. }), "nothing said means unstated"),
-        (Lifetime::Unstated, None) => assert!(matches!(inputs, Login::Welkin { .. }), "nothing said means never"),
+        (Lifetime::Never, None) => assert!(matches!(inputs, Login::Qontak(_)), "nothing said means unstated"),
+        (Lifetime::Unstated, None) => assert!(matches!(inputs, Login::Welkin(_)), "nothing said means never"),
         (lifetime, end) => panic!("{lifetime:?} was made of {end:?}"),
     }
 }

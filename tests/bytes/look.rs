@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use apicredential::api::ApiCredential;
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::object_key::Key;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::Timings;
 use apicredential_operator::clock;
 use apicredential_operator::controller::cache::{DecodeResult, Origin};

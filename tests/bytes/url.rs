@@ -2,8 +2,8 @@
 //! first line also a list of allowed endpoints.
 
 use apicredential::api::Provider;
-use apicredential::endpoint::{AllowedEndpoints, Endpoint, PathSegment};
-use apicredential::providers::Login;
+use apicredential::endpoint::{Endpoint, PathSegment};
+use apicredential::providers::{AllowedEndpoints, Login, QontakLogin, WelkinLogin};
 use http::Uri;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -21,17 +21,17 @@ pub fn check(input: &[u8]) {
     let secret = String::from_utf8_lossy(secret).into_owned();
     if let (Some(tenant), Some(client)) = (tenant, client) {
         let path = format!("/{tenant}/admin/api_clients/{client}");
-        let inputs = Login::Welkin {
+        let inputs = Login::Welkin(WelkinLogin {
             endpoint: endpoint.clone(),
             tenant,
             client_name: client,
             secret: SecretString::from(secret.clone()),
-        };
+        });
         asks(&inputs, &path, &json!({"secret": secret}));
     }
     let value = || SecretString::from(secret.clone());
-    let inputs =
-        Login::Qontak { endpoint, username: value(), password: value(), client_id: value(), client_secret: value() };
+    let (username, password, client_id, client_secret) = (value(), value(), value(), value());
+    let inputs = Login::Qontak(QontakLogin { endpoint, username, password, client_id, client_secret });
     let body = json!({
         "grant_type": "password", "username": secret, "password": secret, "client_id": secret, "client_secret": secret,
     });
@@ -88,7 +88,7 @@ fn a_list_allows_what_it_names(text: &str) {
     for entry in text.split(',') {
         let (_, origin) = entry.trim().split_once('=').expect("an entry of an accepted list");
         let endpoint = Endpoint::parse(origin).expect("an origin of an accepted list");
-        for provider in [Provider::Welkin, Provider::Qontak] {
+        for provider in Provider::ALL.iter().copied() {
             assert_eq!(allowed.allows(provider, &endpoint), named(provider, &endpoint), "{text:?}: {endpoint}");
         }
     }

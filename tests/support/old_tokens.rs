@@ -1,7 +1,7 @@
 //! A stored token that is older, or younger, than a test can wait for.
 
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::source;
 use apicredential::target::fingerprint::Fingerprint;
 use jiff::{SignedDuration, Timestamp};

@@ -8,9 +8,11 @@ mod spec;
 mod status;
 pub mod validation;
 
+pub use crate::providers::{
+    Provider, ProviderSpec, QontakKeys, QontakSecretRef, QontakSpec, WelkinSecretRef, WelkinSpec,
+};
 pub use crd::{crd, crd_yaml};
 pub use spec::{
-    ApiCredential, ApiCredentialSpec, CreationPolicy, Provider, ProviderSpec, QontakKeys, QontakSecretRef, QontakSpec,
-    RenewalSpec, TargetMetadata, TargetSpec, VerificationSpec, WelkinSecretRef, WelkinSpec,
+    ApiCredential, ApiCredentialSpec, CreationPolicy, RenewalSpec, TargetMetadata, TargetSpec, VerificationSpec,
 };
 pub use status::{ApiCredentialStatus, LastAttempt, TargetStatus, TokenStatus, VerificationStatus, condition_type};

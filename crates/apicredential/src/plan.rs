@@ -1,13 +1,13 @@
-//! The spec, checked and parsed once: everything after this works on a [`Plan`].
+//! Checks and parses the spec into a [`Plan`], which all later steps use.
 //!
-//! The API server has checked the same by the CRD's schema; this is the second line, for objects that were stored
-//! under an older schema.
+//! The API server enforces the same rules through the CRD's schema. They are checked again here for objects that were
+//! stored under an older schema.
 
 use std::collections::BTreeMap;
 
-use crate::api::{ApiCredentialSpec, CreationPolicy, Provider, QontakKeys, TargetMetadata};
-use crate::endpoint::{AllowedEndpoints, Endpoint, PathSegment};
+use crate::api::{ApiCredentialSpec, CreationPolicy, TargetMetadata};
 use crate::plan::template::Template;
+use crate::providers::{AllowedEndpoints, ProviderRequest};
 use crate::reason::{Reason, Refusal};
 use crate::schedule::Policy;
 
@@ -15,83 +15,33 @@ mod renewal;
 pub mod syntax;
 pub mod template;
 
-/// A checked spec.
+/// A valid spec, parsed.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Whom to ask, and with which keys of the source.
-    pub request: RequestPlan,
-    /// The source Secret's name.
+    /// Where to request a token, for whom, and with which keys of the source Secret.
+    pub request: ProviderRequest,
+    /// The name of the source Secret.
     pub source: String,
-    /// What to write, and where.
+    /// The target Secret.
     pub target: TargetPlan,
-    /// When to renew.
+    /// When to renew the token.
     pub renewal: Policy,
-    /// The least time between two checks of the token, in seconds; none without checks.
+    /// The least time between two checks of the token, in seconds. `None` if the token is not checked.
     pub verification: Option<i64>,
-    /// Whether the operator may send to the endpoint.
+    /// Whether the endpoint is in the operator's list of allowed endpoints.
     pub endpoint_allowed: bool,
 }
 
-/// Whom to ask, and with which keys of the source.
-#[derive(Clone, Debug)]
-pub enum RequestPlan {
-    /// Welkin.
-    Welkin {
-        /// Where.
-        endpoint: Endpoint,
-        /// The tenant.
-        tenant: PathSegment,
-        /// The API client.
-        client_name: PathSegment,
-        /// The key of the source that holds the client's secret.
-        key: String,
-    },
-    /// Qontak.
-    Qontak {
-        /// Where.
-        endpoint: Endpoint,
-        /// The keys of the source.
-        keys: QontakKeys,
-    },
-}
-
-impl RequestPlan {
-    /// The provider.
-    pub fn provider(&self) -> Provider {
-        match self {
-            Self::Welkin { .. } => Provider::Welkin,
-            Self::Qontak { .. } => Provider::Qontak,
-        }
-    }
-
-    /// Where to ask.
-    pub fn endpoint(&self) -> &Endpoint {
-        match self {
-            Self::Welkin { endpoint, .. } | Self::Qontak { endpoint, .. } => endpoint,
-        }
-    }
-
-    /// What a token belongs to, apart from the secret values: the fields of the fingerprint's spec part.
-    pub fn identity(&self) -> [&str; 4] {
-        match self {
-            Self::Welkin { endpoint, tenant, client_name, .. } => {
-                ["Welkin", endpoint.as_str(), tenant.as_str(), client_name.as_str()]
-            }
-            Self::Qontak { endpoint, .. } => ["Qontak", endpoint.as_str(), "", ""],
-        }
-    }
-}
-
-/// What to write, and where.
+/// `spec.target`, parsed.
 #[derive(Clone, Debug)]
 pub struct TargetPlan {
-    /// The Secret's name.
+    /// The name of the target Secret.
     pub name: String,
-    /// Created by us, or merged into.
+    /// Whether the operator creates the Secret or merges keys into an existing one.
     pub policy: CreationPolicy,
     /// The key of the raw token.
     pub token_key: String,
-    /// Further keys.
+    /// The templates of the other keys.
     pub data: BTreeMap<String, Template>,
     /// Labels of `target.metadata`.
     pub labels: BTreeMap<String, String>,
@@ -100,7 +50,7 @@ pub struct TargetPlan {
 }
 
 impl TargetPlan {
-    /// The keys that we write, the token's first.
+    /// The keys that the operator writes. The token's key is the first.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.token_key.as_str()).chain(self.data.keys().map(String::as_str))
     }
@@ -110,9 +60,10 @@ impl Plan {
     /// Checks and parses a spec.
     ///
     /// # Errors
-    /// `InvalidSpec` or `TargetIsSource`, with the field and the remedy in the message.
+    /// `InvalidSpec` or `TargetIsSource`, with the field and the fix in the message.
     pub fn parse(spec: &ApiCredentialSpec, allowed: &AllowedEndpoints) -> Result<Self, Refusal> {
-        let (request, source) = parse_request(spec)?;
+        let request = ProviderRequest::parse(&spec.provider)?;
+        let source = spec.provider.source_name().unwrap_or_default().to_owned();
         check_source(&request, &source)?;
         let target = parse_target(spec)?;
         if target.name == source {
@@ -126,82 +77,30 @@ impl Plan {
         let verification = renewal::parse_verification(spec.verification.as_ref(), request.provider())?;
         Ok(Self { request, source, target, renewal, verification, endpoint_allowed })
     }
-}
 
-impl Plan {
-    /// The plan of a changed spec; none if it is not valid. Whether its endpoint is allowed is only known where it
-    /// is the same as before.
-    pub fn renewed(&self, spec: &ApiCredentialSpec) -> Option<Self> {
+    /// The plan of a spec that changed since this plan was parsed. `None` if the spec is invalid.
+    ///
+    /// The list of allowed endpoints is not known here, so `endpoint_allowed` is that of this plan: it is only correct if
+    /// [`Plan::has_same_exchange`] is true.
+    pub fn for_changed_spec(&self, spec: &ApiCredentialSpec) -> Option<Self> {
         let mut plan = Self::parse(spec, &AllowedEndpoints::default()).ok()?;
         plan.endpoint_allowed = self.endpoint_allowed;
         Some(plan)
     }
 
-    /// Whether both ask the same party with the same keys of the same source, for the same target.
-    pub fn asks_the_same(&self, other: &Self) -> bool {
-        let keys = |plan: &Self| match &plan.request {
-            RequestPlan::Welkin { key, .. } => vec![key.clone()],
-            RequestPlan::Qontak { keys, .. } => {
-                let QontakKeys { username, password, client_id, client_secret } = keys.clone();
-                vec![username, password, client_id, client_secret]
-            }
-        };
-        self.request.identity() == other.request.identity()
-            && keys(self) == keys(other)
+    /// Whether a token that was requested for one plan may be written for the other: both send the same request, with the
+    /// same keys of the same source Secret, and write to the same target Secret.
+    pub fn has_same_exchange(&self, other: &Self) -> bool {
+        self.request == other.request
             && self.source == other.source
             && self.target.name == other.target.name
             && self.target.policy == other.target.policy
     }
 }
 
-fn parse_request(spec: &ApiCredentialSpec) -> Result<(RequestPlan, String), Refusal> {
-    let provider = &spec.provider;
-    match (provider.type_, &provider.welkin, &provider.qontak) {
-        (Provider::Welkin, Some(welkin), None) => {
-            let request = RequestPlan::Welkin {
-                endpoint: parse_endpoint(welkin.endpoint.as_deref(), Provider::Welkin)?,
-                tenant: parse_segment(&welkin.tenant, "spec.provider.welkin.tenant")?,
-                client_name: parse_segment(&welkin.client_name, "spec.provider.welkin.clientName")?,
-                key: welkin.secret_ref.key.clone(),
-            };
-            Ok((request, welkin.secret_ref.name.clone()))
-        }
-        (Provider::Qontak, None, Some(qontak)) => {
-            let endpoint = parse_endpoint(qontak.endpoint.as_deref(), Provider::Qontak)?;
-            Ok((RequestPlan::Qontak { endpoint, keys: qontak.keys.clone() }, qontak.secret_ref.name.clone()))
-        }
-        (named, ..) => Err(invalid(format!(
-            "spec.provider.type is {named}: exactly the block spec.provider.{} must be set.",
-            named.label()
-        ))),
-    }
-}
-
-fn check_source(request: &RequestPlan, source: &str) -> Result<(), Refusal> {
-    let label = request.provider().label();
-    syntax::check_name(source, &format!("spec.provider.{label}.secretRef.name"))?;
-    match request {
-        RequestPlan::Welkin { key, .. } => syntax::check_key(key, "spec.provider.welkin.secretRef.key"),
-        RequestPlan::Qontak { keys, .. } => {
-            let keys = [&keys.username, &keys.password, &keys.client_id, &keys.client_secret];
-            keys.into_iter().try_for_each(|key| syntax::check_key(key, "each of spec.provider.qontak.keys"))
-        }
-    }
-}
-
-fn parse_endpoint(text: Option<&str>, provider: Provider) -> Result<Endpoint, Refusal> {
-    let Some(text) = text else { return Ok(AllowedEndpoints::default_for(provider)) };
-    Endpoint::parse(text).map_err(|_| {
-        invalid(format!(
-            "spec.provider.{}.endpoint must be an https origin such as https://host or https://host:8443.",
-            provider.label()
-        ))
-    })
-}
-
-fn parse_segment(text: &str, field: &str) -> Result<PathSegment, Refusal> {
-    PathSegment::parse(text)
-        .map_err(|_| invalid(format!("{field} must be 1 to 128 of the characters A-Z a-z 0-9 _ -.")))
+fn check_source(request: &ProviderRequest, source: &str) -> Result<(), Refusal> {
+    syntax::check_name(source, &format!("spec.provider.{}.secretRef.name", request.provider().label()))?;
+    request.source_keys().into_iter().try_for_each(|key| syntax::check_key(&key.name, key.field))
 }
 
 fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
@@ -238,11 +137,12 @@ fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
     })
 }
 
-/// Prefixes that carry meaning for the cluster, for us or for a deployment tool.
+/// Prefixes that have a meaning for the cluster, for this operator or for a deployment tool.
 const RESERVED: [&str; 4] = ["kubernetes.io", "k8s.io", "apicredential.io", "argoproj.io"];
+/// The names under `app.kubernetes.io` that are not reserved.
 const PERMITTED: [&str; 5] = ["name", "instance", "component", "part-of", "version"];
 
-/// Whether `target.metadata` can never have this name, so that it is never ours.
+/// Whether a label or annotation of this name is reserved, so that `target.metadata` cannot set it.
 pub(crate) fn is_reserved(name: &str) -> bool {
     let Some((prefix, rest)) = name.split_once('/') else { return false };
     if prefix == "app.kubernetes.io" && PERMITTED.contains(&rest) {
@@ -253,6 +153,7 @@ pub(crate) fn is_reserved(name: &str) -> bool {
         .iter()
         .any(|reserved| prefix.strip_suffix(reserved).is_some_and(|before| before.is_empty() || before.ends_with('.')))
 }
+
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new(Reason::InvalidSpec, message)
 }
@@ -262,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_mean_something_to_the_cluster_are_reserved() {
+    fn names_with_a_meaning_for_the_cluster_are_reserved() {
         for name in ["kubernetes.io/x", "a.k8s.io/x", "ApiCredential.IO/owner", "argoproj.io/y", "app.kubernetes.io/x"]
         {
             assert!(is_reserved(name), "{name}");
@@ -273,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_or_client_name_that_is_no_path_segment_is_an_invalid_spec() {
+    fn a_tenant_or_client_name_that_is_not_a_path_segment_is_an_invalid_spec() {
         let parse = |tenant: &str, client_name: &str| {
             let spec = serde_json::json!({
                 "provider": {"type": "Welkin", "welkin": {
@@ -323,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_keys_that_no_secret_has_are_an_invalid_spec() {
+    fn names_and_keys_that_a_secret_cannot_have_are_an_invalid_spec() {
         let refused = |pointer: &str, text: &str| {
             let mut spec = serde_json::json!({
                 "provider": {"type": "Qontak", "qontak": {"secretRef": {"name": "source"}, "keys": {"username": "u"}}},
@@ -343,6 +244,68 @@ mod tests {
             ("/target/metadata/labels/a", "a b"),
         ] {
             assert!(!refused(pointer, text).contains(text), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn exactly_the_block_that_the_type_names_must_be_set() {
+        let welkin = serde_json::json!({"tenant": "gh", "clientName": "client", "secretRef": {"name": "source"}});
+        let qontak = serde_json::json!({"secretRef": {"name": "source"}});
+        let parse = |provider: serde_json::Value| {
+            let spec = serde_json::json!({"provider": provider, "target": {"name": "token"}});
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+        };
+        assert!(parse(serde_json::json!({"type": "Welkin", "welkin": welkin})).is_ok());
+        assert!(parse(serde_json::json!({"type": "Qontak", "qontak": qontak})).is_ok());
+        for (provider, block) in [
+            (serde_json::json!({"type": "Welkin"}), "welkin"),
+            (serde_json::json!({"type": "Qontak"}), "qontak"),
+            (serde_json::json!({"type": "Welkin", "qontak": qontak}), "welkin"),
+            (serde_json::json!({"type": "Qontak", "welkin": welkin}), "qontak"),
+            (serde_json::json!({"type": "Welkin", "welkin": welkin, "qontak": qontak}), "welkin"),
+            (serde_json::json!({"type": "Qontak", "welkin": welkin, "qontak": qontak}), "qontak"),
+        ] {
+            let refusal = parse(provider).unwrap_err();
+            assert_eq!(refusal.reason, Reason::InvalidSpec);
+            assert!(refusal.message.ends_with(&format!("exactly the block spec.provider.{block} must be set.")));
+        }
+    }
+
+    #[test]
+    fn a_changed_spec_has_the_same_exchange_unless_request_source_or_target_changed() {
+        let spec = serde_json::json!({
+            "provider": {"type": "Qontak", "qontak": {"secretRef": {"name": "source"}}},
+            "target": {"name": "token"},
+        });
+        let parse = |spec: &serde_json::Value| {
+            Plan::parse(&serde_json::from_value(spec.clone()).unwrap(), &AllowedEndpoints::default()).unwrap()
+        };
+        let plan = parse(&spec);
+        let changed = |pointer: &str, value: serde_json::Value| {
+            let mut spec = spec.clone();
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            spec.pointer_mut(parent).unwrap()[field] = value;
+            parse(&spec)
+        };
+        for (pointer, value) in [
+            ("/target/tokenKey", serde_json::json!("other")),
+            ("/renewal", serde_json::json!({"maxAge": "1h"})),
+            ("/provider/qontak/endpoint", serde_json::json!("https://chat-service.qontak.com")),
+            ("/provider/qontak/keys", serde_json::json!({"username": "username"})),
+        ] {
+            assert!(changed(pointer, value).has_same_exchange(&plan), "{pointer}");
+        }
+        for (pointer, value) in [
+            ("/provider/qontak/endpoint", serde_json::json!("https://service-chat.qontak.com")),
+            ("/provider/qontak/secretRef/name", serde_json::json!("other")),
+            ("/provider/qontak/keys", serde_json::json!({"username": "other"})),
+            ("/provider/qontak/keys", serde_json::json!({"password": "other"})),
+            ("/provider/qontak/keys", serde_json::json!({"clientId": "other"})),
+            ("/provider/qontak/keys", serde_json::json!({"clientSecret": "other"})),
+            ("/target/name", serde_json::json!("other")),
+            ("/target/creationPolicy", serde_json::json!("Merge")),
+        ] {
+            assert!(!changed(pointer, value).has_same_exchange(&plan), "{pointer}");
         }
     }
 }

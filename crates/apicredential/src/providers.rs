@@ -1,79 +1,307 @@
-//! The one place that sends to a provider: one request, one deadline, one answer or one reason.
+//! The providers that issue tokens.
 //!
-//! Each provider is two pure functions, what to ask and how to read the answer (`welkin`, `qontak`); `answer` judges
-//! status and headers the same way for both, `wire` moves the bytes. From answer to reason the order is: status (any
-//! body), encoding, content type, size, JSON, enabled, clientName, token, token type, expiry. `check` asks the other
-//! question, whether a provider takes a token that there is.
+//! Each provider has one module, which owns everything about it: the block of the spec, the keys of the source Secret
+//! with their defaults, the parsed request and what identifies it, the login, the HTTP request, the parser of the
+//! response, the endpoints and the token check. The enums in this file dispatch to those modules. Every dispatch is an
+//! exhaustive `match`, so a provider that is missing somewhere does not compile.
 //!
-//! Nothing that a provider sent leaves this module but the token and its times: a failure is a [`Reason`].
+//! The head of a response is classified in the same way for all providers, see [`response`]. A failure is a [`Reason`]:
+//! of what a provider sends, only the token and its times leave this module.
 
 use std::fmt;
-use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
-use crate::api::Provider;
-use crate::endpoint::{Endpoint, PathSegment};
-use crate::reason::Reason;
+use crate::endpoint::Endpoint;
+use crate::reason::{Reason, Refusal};
+use info::ProviderInfo;
 
-mod expiry;
+mod allowed_endpoints;
+mod info;
 mod json;
+mod lifetime;
 mod qontak;
+mod request;
 pub mod response;
+mod source_key;
 #[cfg(test)]
 mod tests;
 mod token;
 mod welkin;
 
-pub use qontak::{QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
+pub use allowed_endpoints::{AllowedEndpoints, AllowedEndpointsError};
+pub use lifetime::Lifetime;
+pub use qontak::{
+    QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET, QontakKeys, QontakLogin, QontakRequest, QontakSecretRef,
+    QontakSpec,
+};
+pub use request::TokenRequest;
+pub use response::ExchangeFailure;
+pub use source_key::SourceKey;
+pub use token::TOKEN_TYPE;
+pub use welkin::{WelkinLogin, WelkinRequest, WelkinSecretRef, WelkinSpec};
 
-/// The only type of token there is, whatever case a provider writes it in.
-pub const TOKEN_TYPE: &str = "Bearer";
+/// Defines the enum, its list and its names together, so that no variant can be missing from one of them.
+macro_rules! providers {
+    ($($(#[$doc:meta])* $name:ident => $info:path,)*) => {
+/// A provider that issues Bearer tokens.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        pub enum Provider {
+            $($(#[$doc])* $name,)*
+        }
 
-/// Everything that a request to a provider is made of.
-#[derive(Clone)]
-pub enum Login {
-    /// An exchange of an API client's secret.
-    Welkin {
-        /// Where to ask.
-        endpoint: Endpoint,
-        /// The first path segment.
-        tenant: PathSegment,
-        /// The last path segment; the answer must be about it.
-        client_name: PathSegment,
-        /// The API client's secret: arbitrary text.
-        secret: SecretString,
-    },
-    /// An OAuth 2.0 password grant.
-    Qontak {
-        /// Where to ask.
-        endpoint: Endpoint,
-        /// The user.
-        username: SecretString,
-        /// The user's password.
-        password: SecretString,
-        /// The OAuth client; see [`QONTAK_PUBLIC_CLIENT_ID`].
-        client_id: SecretString,
-        /// The OAuth client's secret; see [`QONTAK_PUBLIC_CLIENT_SECRET`].
-        client_secret: SecretString,
-    },
+        impl Provider {
+            /// All providers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name in specs, messages and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            const fn info(self) -> &'static ProviderInfo {
+                match self { $(Self::$name => &$info,)* }
+            }
+        }
+    };
 }
 
-impl Login {
-    /// Who is asked.
-    pub fn provider(&self) -> Provider {
+providers! {
+    /// Welkin Health, patient care.
+    Welkin => welkin::INFO,
+    /// Mekari Qontak, messaging.
+    Qontak => qontak::INFO,
+}
+
+impl Provider {
+    /// The name of the provider's block in the spec, and the value of the label `apicredential.io/source` by which the
+    /// owner of a Secret consents to its use for this provider.
+    pub const fn label(self) -> &'static str {
+        self.info().label
+    }
+
+    /// The endpoint of a spec that names none: the vendor's live service. The list of allowed endpoints applies to it
+    /// like to any other.
+    pub fn default_endpoint(self) -> Endpoint {
+        self.info().default_endpoint()
+    }
+
+    /// Whether the vendor documents a request that uses a token and changes nothing.
+    pub const fn has_check(self) -> bool {
+        self.info().check_path.is_some()
+    }
+
+    /// The URL of that request, a `GET` with the token as Bearer token. `None` if the vendor documents none.
+    pub fn check_url(self, endpoint: &Endpoint) -> Option<url::Url> {
+        endpoint.join(self.info().check_path?)
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The provider that issues the token: `type`, and the block of that name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderSpec {
+    /// Provider: `Welkin` or `Qontak`. Required, immutable. The block of the same name must be set, and no other.
+    #[serde(rename = "type")]
+    pub type_: Provider,
+    /// Welkin tenant, API client and endpoint. Required when `type` is `Welkin`, otherwise not permitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub welkin: Option<WelkinSpec>,
+    /// Qontak login and endpoint. Required when `type` is `Qontak`, otherwise not permitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qontak: Option<QontakSpec>,
+}
+
+/// The block of one provider in a [`ProviderSpec`].
+#[derive(Clone, Copy, Debug)]
+enum ProviderBlock<'a> {
+    Welkin(&'a WelkinSpec),
+    Qontak(&'a QontakSpec),
+}
+
+impl ProviderSpec {
+    /// The name of the source Secret, even if the rest of the spec is invalid. `None` if no block is set.
+    pub fn source_name(&self) -> Option<&str> {
+        self.blocks().next().map(|block| match block {
+            ProviderBlock::Welkin(welkin) => welkin.secret_ref.name.as_str(),
+            ProviderBlock::Qontak(qontak) => qontak.secret_ref.name.as_str(),
+        })
+    }
+
+    /// The blocks that are set. A valid spec has one.
+    fn blocks(&self) -> impl Iterator<Item = ProviderBlock<'_>> {
+        // Without `..`, so that a new block does not compile until it is listed here.
+        let Self { type_: _, welkin, qontak } = self;
+        let welkin = welkin.as_ref().map(ProviderBlock::Welkin);
+        let qontak = qontak.as_ref().map(ProviderBlock::Qontak);
+        welkin.into_iter().chain(qontak)
+    }
+}
+
+impl ProviderBlock<'_> {
+    fn provider(self) -> Provider {
         match self {
-            Self::Welkin { .. } => Provider::Welkin,
-            Self::Qontak { .. } => Provider::Qontak,
+            Self::Welkin(_) => Provider::Welkin,
+            Self::Qontak(_) => Provider::Qontak,
         }
     }
 
-    /// Where.
+    fn parse(self) -> Result<ProviderRequest, Refusal> {
+        match self {
+            Self::Welkin(welkin) => WelkinRequest::parse(welkin).map(ProviderRequest::Welkin),
+            Self::Qontak(qontak) => QontakRequest::parse(qontak).map(ProviderRequest::Qontak),
+        }
+    }
+}
+
+/// `spec.provider`, parsed: where to request a token, for whom, and which keys of the source Secret hold the login.
+///
+/// Equal requests use the same keys of the source Secret and return tokens for the same client or user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderRequest {
+    /// A request to Welkin.
+    Welkin(WelkinRequest),
+    /// A request to Qontak.
+    Qontak(QontakRequest),
+}
+
+impl ProviderRequest {
+    /// Parses `spec.provider`.
+    ///
+    /// # Errors
+    /// `InvalidSpec`, with the field and the fix in the message.
+    pub fn parse(spec: &ProviderSpec) -> Result<Self, Refusal> {
+        let mut blocks = spec.blocks();
+        match (blocks.next(), blocks.next()) {
+            (Some(block), None) if block.provider() == spec.type_ => block.parse(),
+            _ => Err(Refusal::new(
+                Reason::InvalidSpec,
+                format!(
+                    "spec.provider.type is {}: exactly the block spec.provider.{} must be set.",
+                    spec.type_,
+                    spec.type_.label()
+                ),
+            )),
+        }
+    }
+
+    /// The provider that receives the request.
+    pub fn provider(&self) -> Provider {
+        match self {
+            Self::Welkin(_) => Provider::Welkin,
+            Self::Qontak(_) => Provider::Qontak,
+        }
+    }
+
+    /// The origin that receives the request.
     pub fn endpoint(&self) -> &Endpoint {
         match self {
-            Self::Welkin { endpoint, .. } | Self::Qontak { endpoint, .. } => endpoint,
+            Self::Welkin(welkin) => &welkin.endpoint,
+            Self::Qontak(qontak) => &qontak.endpoint,
         }
+    }
+
+    /// The keys of the source Secret that the request needs.
+    pub fn source_keys(&self) -> Vec<&SourceKey> {
+        match self {
+            Self::Welkin(welkin) => welkin.source_keys(),
+            Self::Qontak(qontak) => qontak.source_keys(),
+        }
+    }
+
+    /// What a token belongs to apart from the login: the first fields of the fingerprint's spec part.
+    ///
+    /// The provider's name is the first of them. The fields of a provider are part of the contract: a change makes every
+    /// stored fingerprint invalid.
+    pub fn identity(&self) -> Vec<&str> {
+        let mut fields = vec![self.provider().as_str()];
+        match self {
+            Self::Welkin(welkin) => fields.extend(welkin.identity()),
+            Self::Qontak(qontak) => fields.extend(qontak.identity()),
+        }
+        fields
+    }
+
+    /// The login, with the values that `value` returns for the keys of the source Secret.
+    ///
+    /// # Errors
+    /// The first error of `value`.
+    pub fn login<E>(&self, value: impl FnMut(&SourceKey) -> Result<SecretString, E>) -> Result<Login, E> {
+        match self {
+            Self::Welkin(welkin) => welkin.login(value).map(Login::Welkin),
+            Self::Qontak(qontak) => qontak.login(value).map(Login::Qontak),
+        }
+    }
+}
+
+/// Everything that a token request contains: the secret values, and where and for whom they are used.
+#[derive(Clone)]
+pub enum Login {
+    /// A login at Welkin.
+    Welkin(WelkinLogin),
+    /// A login at Qontak.
+    Qontak(QontakLogin),
+}
+
+impl Login {
+    /// The provider that receives the request.
+    pub fn provider(&self) -> Provider {
+        match self {
+            Self::Welkin(_) => Provider::Welkin,
+            Self::Qontak(_) => Provider::Qontak,
+        }
+    }
+
+    /// The origin that receives the request.
+    pub fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Welkin(welkin) => &welkin.endpoint,
+            Self::Qontak(qontak) => &qontak.endpoint,
+        }
+    }
+
+    /// The secret values in clear text: the fields of the fingerprint's source part.
+    ///
+    /// Their order is part of the contract: a change makes every stored fingerprint invalid.
+    pub fn expose(&self) -> Vec<&str> {
+        match self {
+            Self::Welkin(welkin) => welkin.expose(),
+            Self::Qontak(qontak) => qontak.expose(),
+        }
+    }
+
+    /// Builds the HTTP request.
+    ///
+    /// # Errors
+    /// `InvalidSpec` if a URL parser reads another path than the one that was built.
+    pub fn build_request(&self) -> Result<TokenRequest, Reason> {
+        match self {
+            Self::Welkin(welkin) => welkin.build_request(),
+            Self::Qontak(qontak) => qontak.build_request(),
+        }
+    }
+
+    /// Parses the body of a response that [`response::classify_response`] accepted. `issued_at` is the wall clock just
+    /// before the request, in whole seconds.
+    ///
+    /// # Errors
+    /// What is wrong with the body, or what the body reports about the login.
+    pub fn parse_response(&self, body: &[u8], issued_at: Timestamp) -> Result<Issued, Reason> {
+        let fields = json::Fields::parse(body).ok_or(Reason::InvalidResponse)?;
+        let (token, lifetime) = match self {
+            Self::Welkin(welkin) => welkin.parse_response(&fields, issued_at),
+            Self::Qontak(qontak) => qontak.parse_response(&fields, issued_at),
+        }?;
+        Ok(Issued { token, token_type: TOKEN_TYPE, issued_at, lifetime })
     }
 }
 
@@ -83,99 +311,15 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What the provider said about the token's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// It ends then; whole seconds, cut towards the past. May already be over.
-    Until(Timestamp),
-    /// It does not end.
-    Never,
-    /// Nothing was said, and "never" is not what that means.
-    Unstated,
-}
-
-/// A token, as issued.
+/// A token that a provider has just issued.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// An RFC 6750 `b64token` of at most 16 KiB.
     pub token: SecretString,
-    /// `Bearer`.
+    /// Always [`TOKEN_TYPE`].
     pub token_type: &'static str,
-    /// The wall clock just before the request; whole seconds, cut towards the past.
+    /// The wall clock just before the request, rounded down to whole seconds.
     pub issued_at: Timestamp,
-    /// Until when it is good.
+    /// How long the token is valid.
     pub lifetime: Lifetime,
-}
-
-/// No token, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExchangeFailure {
-    /// One of the provider's reasons.
-    pub reason: Reason,
-    /// With `RateLimited`: how long the provider asks to wait, clamped to 1 s … 15 min; absent without a readable header.
-    pub retry_after: Option<Duration>,
-}
-
-impl From<Reason> for ExchangeFailure {
-    fn from(reason: Reason) -> Self {
-        Self { reason, retry_after: None }
-    }
-}
-
-/// One request, ready to send. It has no `Debug`: the body is the credentials.
-pub struct TokenRequest {
-    /// The endpoint and a path of fixed words and checked segments.
-    pub url: url::Url,
-    /// JSON, wiped from memory with its last handle.
-    pub body: bytes::Bytes,
-}
-
-/// The two pure functions of each provider.
-impl Login {
-    /// What to send.
-    ///
-    /// # Errors
-    /// `InvalidSpec`, if a URL parser makes anything else of the path than was meant.
-    pub fn build_request(&self) -> Result<TokenRequest, Reason> {
-        match self {
-            Self::Welkin { endpoint, tenant, client_name, secret } => {
-                welkin::build_request(endpoint, tenant, client_name, secret)
-            }
-            Self::Qontak { endpoint, username, password, client_id, client_secret } => {
-                qontak::build_request(endpoint, &qontak::Login { username, password, client_id, client_secret })
-            }
-        }
-    }
-
-    /// Reads the body of an answer whose head was found good by [`judge`]. `issued_at` is the wall clock just before
-    /// the request, in whole seconds.
-    ///
-    /// # Errors
-    /// What is wrong with the body, or what it says is wrong with the inputs.
-    pub fn read(&self, body: &[u8], issued_at: Timestamp) -> Result<Issued, Reason> {
-        let fields = json::Fields::parse(body).ok_or(Reason::InvalidResponse)?;
-        let (token, lifetime) = match self {
-            Self::Welkin { client_name, .. } => welkin::read(&fields, client_name, issued_at),
-            Self::Qontak { .. } => qontak::read(&fields, issued_at),
-        }?;
-        Ok(Issued { token, token_type: TOKEN_TYPE, issued_at, lifetime })
-    }
-}
-
-impl Provider {
-    /// Whether the vendor documents a request that tries a token and changes nothing.
-    pub const fn has_check(self) -> bool {
-        match self {
-            Self::Qontak => true,
-            Self::Welkin => false,
-        }
-    }
-
-    /// The URL of that request: `GET` with the token as Bearer. `None` where the vendor documents none.
-    pub fn check_url(self, endpoint: &Endpoint) -> Option<url::Url> {
-        match self {
-            Self::Qontak => qontak::health(endpoint),
-            Self::Welkin => None,
-        }
-    }
 }

@@ -1,75 +1,49 @@
-//! The source Secret: its owner's consent first, then its type, then its keys.
+//! The source Secret: the consent of its owner, then its type, then its keys.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube_core::ResourceExt as _;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::annotations;
 use crate::object_key::version;
-use crate::plan::{Plan, RequestPlan};
-use crate::providers::{Login, QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET};
+use crate::plan::Plan;
+use crate::providers::{Login, ProviderRequest, SourceKey};
 use crate::reason::{Reason, Refusal};
 
-/// The values of a source Secret, checked.
+/// The checked values of a source Secret.
 pub struct SecretValues {
-    /// The Secret's `uid/resourceVersion`.
+    /// The `uid/resourceVersion` of the Secret.
     pub version: String,
-    values: Vec<SecretString>,
+    /// The login with these values.
+    pub login: Login,
 }
 
 impl SecretValues {
-    /// SecretValues that come from no Secret, in the order of the fingerprint's source part.
-    pub fn given(values: Vec<SecretString>) -> Self {
-        Self { version: String::new(), values }
-    }
-
-    /// In the order of the fingerprint's source part.
+    /// The values in clear text: the fields of the fingerprint's source part.
     pub fn expose(&self) -> Vec<&str> {
-        self.values.iter().map(ExposeSecret::expose_secret).collect()
-    }
-
-    /// What an exchange needs.
-    pub fn inputs(&self, request: &RequestPlan) -> Option<Login> {
-        match (request, self.values.as_slice()) {
-            (RequestPlan::Welkin { endpoint, tenant, client_name, .. }, [secret]) => Some(Login::Welkin {
-                endpoint: endpoint.clone(),
-                tenant: tenant.clone(),
-                client_name: client_name.clone(),
-                secret: secret.clone(),
-            }),
-            (RequestPlan::Qontak { endpoint, .. }, [username, password, client_id, client_secret]) => {
-                Some(Login::Qontak {
-                    endpoint: endpoint.clone(),
-                    username: username.clone(),
-                    password: password.clone(),
-                    client_id: client_id.clone(),
-                    client_secret: client_secret.clone(),
-                })
-            }
-            _ => None,
-        }
+        self.login.expose()
     }
 }
 
 /// The largest value of a key, in bytes.
-const LARGEST: usize = 4096;
+const MAX_VALUE: usize = 4096;
 
-/// Reads the values that an exchange needs.
+/// Reads the values that a token request needs.
 ///
 /// # Errors
-/// One of the source reasons, in this order: not found, consent, type, keys.
+/// One of the source reasons. They are checked in this order: not found, consent, type, keys.
 pub fn resolve(namespace: &str, plan: &Plan, secret: Option<&Secret>) -> Result<SecretValues, Refusal> {
     read(namespace, &plan.source, &plan.request, secret)
 }
 
-/// As [`resolve`], for a source of that name and a request that no credential asks for.
+/// Like [`resolve`], for a request and a source Secret that do not come from a plan.
 ///
 /// # Errors
-/// As those of [`resolve`].
+/// See [`resolve`].
 pub fn read(
     namespace: &str,
     source: &str,
-    request: &RequestPlan,
+    request: &ProviderRequest,
     secret: Option<&Secret>,
 ) -> Result<SecretValues, Refusal> {
     let Some(secret) = secret else {
@@ -94,16 +68,8 @@ pub fn read(
     if secret.labels().contains_key(annotations::MANAGED) || is_forbidden_type(type_) {
         return Err(Reason::SourceTypeForbidden.into());
     }
-    let values = match request {
-        RequestPlan::Welkin { key, .. } => vec![required(secret, key)?],
-        RequestPlan::Qontak { keys, .. } => vec![
-            required(secret, &keys.username)?,
-            required(secret, &keys.password)?,
-            optional(secret, &keys.client_id, QONTAK_PUBLIC_CLIENT_ID)?,
-            optional(secret, &keys.client_secret, QONTAK_PUBLIC_CLIENT_SECRET)?,
-        ],
-    };
-    Ok(SecretValues { version: version(secret), values })
+    let login = request.login(|key| read_key(secret, key))?;
+    Ok(SecretValues { version: version(secret), login })
 }
 
 fn is_forbidden_type(type_: &str) -> bool {
@@ -112,44 +78,35 @@ fn is_forbidden_type(type_: &str) -> bool {
         || type_.starts_with("helm.sh/")
 }
 
-fn required(secret: &Secret, key: &str) -> Result<SecretString, Refusal> {
-    match secret.data.as_ref().and_then(|data| data.get(key)) {
-        Some(bytes) => checked(key, &bytes.0),
-        None => Err(Refusal::new(
+fn read_key(secret: &Secret, key: &SourceKey) -> Result<SecretString, Refusal> {
+    let name = &key.name;
+    match (secret.data.as_ref().and_then(|data| data.get(name)), key.default) {
+        (Some(bytes), _) => check_value(&format!("The source Secret's key {name:?}"), &bytes.0),
+        (None, Some(default)) => Ok(SecretString::from(default)),
+        (None, None) => Err(Refusal::new(
             Reason::SourceKeyMissing,
-            format!("The source Secret lacks the key {key:?}; add it, or name another key in spec.provider."),
+            format!("The source Secret lacks the key {name:?}; add it, or name another key in spec.provider."),
         )),
     }
 }
 
-fn optional(secret: &Secret, key: &str, default: &str) -> Result<SecretString, Refusal> {
-    match secret.data.as_ref().and_then(|data| data.get(key)) {
-        Some(bytes) => checked(key, &bytes.0),
-        None => Ok(SecretString::from(default.to_owned())),
-    }
-}
-
-fn checked(key: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
-    value(&format!("The source Secret's key {key:?}"), bytes)
-}
-
-/// A credential's text, wherever it comes from; `what` begins the sentence that refuses it.
+/// Checks one value of a login, from a Secret or from elsewhere. The message of the error begins with `what`.
 ///
 /// # Errors
-/// It is empty, too large, not UTF-8, or has whitespace at an end.
-pub fn value(what: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
+/// The value is empty, too large, not UTF-8, or begins or ends with whitespace.
+pub fn check_value(what: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
     let refuse = |reason: Reason, why: &str| Err(Refusal::new(reason, format!("{what} {why}")));
     if bytes.is_empty() {
         return refuse(Reason::SourceKeyEmpty, "is empty; write the value into it.");
     }
-    if bytes.len() > LARGEST {
+    if bytes.len() > MAX_VALUE {
         return refuse(Reason::SourceTooLarge, "is larger than 4096 bytes; it cannot be the credential itself.");
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return refuse(Reason::SourceNotUtf8, "is not valid UTF-8; write the value as text.");
     };
-    let edge = |character: char| character.is_ascii_whitespace();
-    if text.starts_with(edge) || text.ends_with(edge) {
+    let is_whitespace = |character: char| character.is_ascii_whitespace();
+    if text.starts_with(is_whitespace) || text.ends_with(is_whitespace) {
         return refuse(
             Reason::SourceHasWhitespace,
             "begins or ends with whitespace, often a trailing newline; write it without, for example with kubectl create secret generic --from-literal or printf.",

@@ -1,8 +1,8 @@
 //! `create`: the manifests of a credential, and of its source Secret if its values are given in files.
 
 use apicredential::api::{ApiCredential, Provider};
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Refusal;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;

@@ -2,8 +2,8 @@
 
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, ApiCredentialStatus, LastAttempt, TokenStatus};
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Reason;
 use apicredential_operator::clock;
 use jiff::Timestamp;

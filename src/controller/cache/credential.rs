@@ -67,7 +67,7 @@ impl CachedObject {
     /// The source Secret that the spec names, whether or not the rest of the spec is valid.
     pub fn source_name(&self) -> &str {
         match self {
-            Self::Decoded(credential) => source_name(&credential.spec.provider),
+            Self::Decoded(credential) => credential.spec.provider.source_name().unwrap_or_default(),
             Self::Undecodable(_) => "",
         }
     }
@@ -88,11 +88,6 @@ impl CachedObject {
         };
         essence(self) != essence(other)
     }
-}
-
-fn source_name(provider: &apicredential::api::ProviderSpec) -> &str {
-    let welkin = provider.welkin.as_ref().map(|welkin| welkin.secret_ref.name.as_str());
-    welkin.or(provider.qontak.as_ref().map(|qontak| qontak.secret_ref.name.as_str())).unwrap_or_default()
 }
 
 /// The longest renew request, in characters; a longer one is ignored.

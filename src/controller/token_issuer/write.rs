@@ -90,8 +90,8 @@ impl TokenIssuer {
                     if !same {
                         return Ok(None);
                     }
-                    let plan = request.plan.renewed(&live.spec);
-                    return Ok(plan.filter(|plan| plan.asks_the_same(&request.plan)).map(|plan| (live, plan)));
+                    let plan = request.plan.for_changed_spec(&live.spec);
+                    return Ok(plan.filter(|plan| plan.has_same_exchange(&request.plan)).map(|plan| (live, plan)));
                 }
                 Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
                 Err(_) => tokio::time::sleep(PAUSE).await,

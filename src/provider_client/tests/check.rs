@@ -53,7 +53,7 @@ async fn a_check_has_what_the_vendor_documents_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_provider_without_a_documented_check_is_not_asked() {
+async fn a_provider_without_a_documented_check_receives_no_request() {
     let server = Server::answering(json("200 OK", "", "{}")).await;
     let endpoint = Endpoint::parse(&format!("https://{}", server.address)).unwrap();
     assert!(!Provider::Welkin.has_check() && Provider::Qontak.has_check());

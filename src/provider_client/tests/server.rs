@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apicredential::endpoint::{Endpoint, PathSegment};
+use apicredential::providers::WelkinLogin;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -141,12 +142,12 @@ pub(super) fn install_provider() {
 }
 
 pub(super) fn inputs(address: SocketAddr) -> Login {
-    Login::Welkin {
+    Login::Welkin(WelkinLogin {
         endpoint: Endpoint::parse(&format!("https://{address}")).unwrap(),
         tenant: PathSegment::parse("gh").unwrap(),
         client_name: PathSegment::parse("client").unwrap(),
         secret: SecretString::from("+}B{KGTG6#\""),
-    }
+    })
 }
 
 pub(super) fn json(status: &str, headers: &str, body: &str) -> String {

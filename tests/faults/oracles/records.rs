@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use apicredential::api::ApiCredentialSpec;
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;

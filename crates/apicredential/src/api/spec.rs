@@ -1,13 +1,13 @@
 //! What a user requests: `spec` of an `ApiCredential`. The doc comments are what `kubectl explain apicred.spec` prints.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::status::ApiCredentialStatus;
+use crate::providers::ProviderSpec;
 
 /// The token to keep valid: its provider, its target Secret and when to renew it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,142 +60,6 @@ pub struct ApiCredentialSpec {
     /// renewal that is requested meanwhile happens after `suspend` is set to `false`.
     #[serde(default)]
     pub suspend: bool,
-}
-
-/// The provider that issues the token: `type`, and the block of that name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProviderSpec {
-    /// Provider: `Welkin` or `Qontak`. Required, immutable. The block of the same name must be set, and no other.
-    #[serde(rename = "type")]
-    pub type_: Provider,
-    /// Welkin tenant, API client and endpoint. Required when `type` is `Welkin`, otherwise not permitted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub welkin: Option<WelkinSpec>,
-    /// Qontak login and endpoint. Required when `type` is `Qontak`, otherwise not permitted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub qontak: Option<QontakSpec>,
-}
-
-/// A provider that issues Bearer tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum Provider {
-    /// Welkin Health
-    Welkin,
-    /// Mekari Qontak
-    Qontak,
-}
-
-impl Provider {
-    /// The name in specs, messages and metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Welkin => "Welkin",
-            Self::Qontak => "Qontak",
-        }
-    }
-
-    /// The value of the label `apicredential.io/source` that permits sending a Secret's values to this provider.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Welkin => "welkin",
-            Self::Qontak => "qontak",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Welkin: `POST {endpoint}/{tenant}/admin/api_clients/{clientName}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WelkinSpec {
-    /// Welkin tenant, such as `gh`. Required; 1 to 128 letters, digits, '_' or '-'. It is one segment of the URL.
-    pub tenant: String,
-    /// Name of the API client in that tenant, such as `VBOPNRYRWJIP`. Required; 1 to 128 letters, digits, '_' or '-'.
-    /// It is one segment of the URL.
-    pub client_name: String,
-    /// Source Secret, in the same namespace, that holds the secret of the API client. Required. It must have the label
-    /// `apicredential.io/source: welkin`: with it, the owner of the Secret consents that its values are sent to Welkin.
-    pub secret_ref: WelkinSecretRef,
-    /// Origin of the Welkin API, such as `https://api.stg.welkincloud.io`: scheme `https`, host and optional port,
-    /// without a path. Default: the production service. It must be in the operator's allow-list for Welkin
-    /// (`--allowed-endpoints`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-}
-
-/// The source Secret of Welkin and its key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WelkinSecretRef {
-    /// Name of the source Secret. Required; it must differ from `target.name`.
-    pub name: String,
-    /// Key whose value is the secret of the API client. Default: `secret`. The value must have no whitespace at either
-    /// end, such as a trailing newline.
-    #[serde(default = "default_secret_key")]
-    pub key: String,
-}
-
-fn default_secret_key() -> String {
-    "secret".to_owned()
-}
-
-/// Qontak: `POST {endpoint}/oauth/token` with the password grant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct QontakSpec {
-    /// Source Secret, in the same namespace, that holds the login. Required. It must have the label
-    /// `apicredential.io/source: qontak`: with it, the owner of the Secret consents that its values are sent to Qontak.
-    pub secret_ref: QontakSecretRef,
-    /// Names of the keys in that Secret, such as `username: user`. Default: `username`, `password`, `client_id` and
-    /// `client_secret`.
-    #[serde(default)]
-    pub keys: QontakKeys,
-    /// Origin of the Qontak API, such as `https://chat-service.qontak.com`: scheme `https`, host and optional port,
-    /// without a path. Default: the production service. It must be in the operator's allow-list for Qontak
-    /// (`--allowed-endpoints`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-}
-
-/// The source Secret of Qontak.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct QontakSecretRef {
-    /// Name of the source Secret. Required; it must differ from `target.name`.
-    pub name: String,
-}
-
-/// The names of the keys in the source Secret of Qontak.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct QontakKeys {
-    /// Key that holds the username. Default: `username`.
-    pub username: String,
-    /// Key that holds the password. Default: `password`.
-    pub password: String,
-    /// Key that holds the OAuth client id. Default: `client_id`. If the Secret lacks the key, the client id that Qontak
-    /// publishes is used.
-    pub client_id: String,
-    /// Key that holds the OAuth client secret. Default: `client_secret`. If the Secret lacks the key, the client secret
-    /// that Qontak publishes is used.
-    pub client_secret: String,
-}
-
-impl Default for QontakKeys {
-    fn default() -> Self {
-        Self {
-            username: "username".to_owned(),
-            password: "password".to_owned(),
-            client_id: "client_id".to_owned(),
-            client_secret: "client_secret".to_owned(),
-        }
-    }
 }
 
 /// The target Secret, which receives the token.

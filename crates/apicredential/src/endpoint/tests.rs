@@ -70,39 +70,6 @@ fn a_joined_url_is_exactly_the_one_that_was_meant() {
     }
 }
 
-#[test]
-fn the_default_list_has_the_vendors_hosts_each_for_its_own_vendor() {
-    let allowed = AllowedEndpoints::default();
-    for provider in [Provider::Welkin, Provider::Qontak] {
-        let live = AllowedEndpoints::default_for(provider);
-        assert_eq!(Endpoint::parse(live.as_str()), Ok(live.clone()));
-        assert!(allowed.allows(provider, &live));
-    }
-    assert!(!allowed.allows(Provider::Qontak, &AllowedEndpoints::default_for(Provider::Welkin)));
-    assert_eq!(allowed.to_string().parse::<AllowedEndpoints>(), Ok(allowed));
-}
-
-#[test]
-fn a_given_list_replaces_the_whole_default() {
-    let allowed: AllowedEndpoints = "welkin=https://127.0.0.1:8443, welkin=https://other.example".parse().unwrap();
-    assert!(allowed.allows(Provider::Welkin, &Endpoint::parse("https://127.0.0.1:8443").unwrap()));
-    assert!(allowed.allows(Provider::Welkin, &Endpoint::parse("https://other.example").unwrap()));
-    assert!(!allowed.allows(Provider::Qontak, &Endpoint::parse("https://127.0.0.1:8443").unwrap()));
-    assert!(!allowed.allows(Provider::Welkin, &AllowedEndpoints::default_for(Provider::Welkin)));
-}
-
-#[test]
-fn a_bad_list_says_which_entry_is_wrong() {
-    for (text, message) in [
-        ("", "entry 1 must look like \"welkin=https://host\""),
-        ("welkin=https://a.example,", "entry 2 must look like \"welkin=https://host\""),
-        ("slack=https://a.example", "entry 1 must begin with \"welkin=\" or \"qontak=\""),
-        ("qontak=http://a.example", "entry 1: an endpoint must begin with \"https://\""),
-    ] {
-        assert_eq!(text.parse::<AllowedEndpoints>().unwrap_err().to_string(), message);
-    }
-}
-
 proptest! {
     #[test]
     fn whatever_parses_is_its_own_normal_form(text in "https://[ -~]{0,30}") {

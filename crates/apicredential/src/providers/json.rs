@@ -1,8 +1,8 @@
-//! JSON in and out: bounded, without surprises, and wiped from memory where that is in our hands.
+//! Reads JSON responses and writes JSON requests. Memory that holds a secret is wiped as far as this code owns it.
 //!
-//! SecretValues stay raw text until somebody asks for them: unknown ones are skipped without recursion however deep they are,
-//! `1e400` is seen as it was written, and the token is copied once. A key that comes twice is refused: the next reader
-//! of the same bytes might take the other one.
+//! A reader of our own, for three reasons. A value stays raw text until it is requested: unknown values are skipped
+//! without recursion, whatever their depth, and the token is copied once. A number such as `1e400` is available as it was
+//! written. An object with a duplicate key is rejected, because another reader of the same bytes may use the other value.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,45 +16,46 @@ use serde_json::value::RawValue;
 
 use crate::reason::Reason;
 
-/// The members of a JSON object.
+/// The fields of a JSON object.
 pub(super) struct Fields<'a>(BTreeMap<Key<'a>, &'a RawValue>);
 
-/// A member's name, borrowed where it has no escapes.
+/// A field's name, borrowed unless it has escapes.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Fields<'a> {
-    /// The members of the object that the text is, if it is one and nothing else.
+    /// Parses a text that is a JSON object. `None` if it is anything else.
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
     }
 
-    /// The member's raw text; `null` is still a value here.
+    /// The raw text of the field's value. `null` is a value here.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         self.0.get(&Key(Cow::Borrowed(name))).copied()
     }
 
-    /// The member as text; absent and `null` are the same.
+    /// The field as a string. `None` if it is absent or `null`.
     pub(super) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
-        Ok(self.read::<Key<'a>>(name)?.map(|text| text.0))
+        Ok(self.parse_field::<Key<'a>>(name)?.map(|text| text.0))
     }
 
-    /// The member as true or false; absent and `null` are the same.
+    /// The field as a boolean. `None` if it is absent or `null`.
     pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, Reason> {
-        self.read(name)
+        self.parse_field(name)
     }
 
-    /// The member as a number, written as one or as a decimal string; absent and `null` are the same. May be infinite.
+    /// The field as a number, written as a JSON number or as a decimal string. `None` if it is absent or `null`. The
+    /// number may be infinite.
     pub(super) fn number(&self, name: &str) -> Result<Option<f64>, Reason> {
         let Some(raw) = self.raw(name).map(RawValue::get).filter(|raw| *raw != "null") else { return Ok(None) };
         let text = if raw.starts_with('"') { self.text(name)?.unwrap_or_default() } else { Cow::Borrowed(raw) };
-        // Rust would also read "inf" and "nan", which are no decimal strings.
+        // Rust would also parse "inf" and "nan", which are not decimal strings.
         let decimal = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
         let number = text.parse().ok().filter(|_| decimal);
         number.map(Some).ok_or(Reason::InvalidResponse)
     }
 
-    fn read<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, Reason> {
+    fn parse_field<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, Reason> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         serde_json::from_str(raw.get()).map_err(|_| Reason::InvalidResponse)
     }
@@ -79,17 +80,17 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         let mut fields = BTreeMap::new();
         while let Some((key, value)) = members.next_entry()? {
             if fields.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key comes twice"));
+                return Err(A::Error::custom("a duplicate key"));
             }
         }
         Ok(fields)
     }
 }
 
-/// Writes a request body into memory that is wiped once the last copy of the handle is dropped. (Copies that the TLS
-/// session makes are out of reach.)
+/// Writes a request body into memory that is wiped when the last handle is dropped. Copies that the TLS session makes are
+/// not wiped.
 pub(super) fn write(body: &impl Serialize) -> Result<Bytes, Reason> {
-    // Measured first, so that no growing buffer leaves a piece of the secret behind.
+    // The length is computed first: a buffer that grows would leave a part of the secret in freed memory.
     let mut length = Length(0);
     serde_json::to_writer(&mut length, body).map_err(|_| Reason::InvalidSpec)?;
     let mut text = Zeroizing::new(Vec::with_capacity(length.0));

@@ -1,4 +1,4 @@
-//! Answers as a provider might give them, without a wire.
+//! Requests and responses of the providers, without a network.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::endpoint::PathSegment;
 
 mod head;
 mod times;
@@ -17,22 +18,22 @@ fn now() -> Timestamp {
 }
 
 fn welkin() -> Login {
-    Login::Welkin {
+    Login::Welkin(WelkinLogin {
         endpoint: Endpoint::parse("https://welkin.example:8443").unwrap(),
         tenant: PathSegment::parse("gh").unwrap(),
         client_name: PathSegment::parse("VBOPNRYRWJIP").unwrap(),
         secret: SecretString::from("+}B{KGTG6#zG%P;tQm0C"),
-    }
+    })
 }
 
 fn qontak() -> Login {
-    Login::Qontak {
+    Login::Qontak(QontakLogin {
         endpoint: Endpoint::parse("https://qontak.example").unwrap(),
         username: SecretString::from("user\"name"),
         password: SecretString::from("p\u{e4}ss\\word"),
         client_id: SecretString::from(QONTAK_PUBLIC_CLIENT_ID),
         client_secret: SecretString::from(QONTAK_PUBLIC_CLIENT_SECRET),
-    }
+    })
 }
 
 fn jwt(claims: &str) -> String {
@@ -49,13 +50,29 @@ fn until(second: i64) -> Result<Lifetime, Reason> {
 }
 
 #[test]
-fn a_request_asks_exactly_what_the_vendor_documents() {
-    let build_request = welkin().build_request().unwrap();
-    assert_eq!(build_request.url.as_str(), "https://welkin.example:8443/gh/admin/api_clients/VBOPNRYRWJIP");
-    assert_eq!(build_request.body, r#"{"secret":"+}B{KGTG6#zG%P;tQm0C"}"#);
-    let build_request = qontak().build_request().unwrap();
-    assert_eq!(build_request.url.as_str(), "https://qontak.example/oauth/token");
-    let body: serde_json::Value = serde_json::from_slice(&build_request.body).unwrap();
+fn the_serialized_name_of_a_provider_is_its_name_and_its_label_names_its_block() {
+    for provider in Provider::ALL.iter().copied() {
+        assert_eq!(serde_json::to_value(provider).unwrap(), provider.as_str());
+        assert_eq!(provider.label(), provider.as_str().to_ascii_lowercase());
+    }
+    let spec = ProviderSpec { type_: Provider::Welkin, welkin: None, qontak: None };
+    assert_eq!(spec.source_name(), None);
+}
+
+#[test]
+fn a_request_is_exactly_what_the_vendor_documents() {
+    let request = welkin().build_request().unwrap();
+    assert_eq!(request.url.as_str(), "https://welkin.example:8443/gh/admin/api_clients/VBOPNRYRWJIP");
+    assert_eq!(request.body, r#"{"secret":"+}B{KGTG6#zG%P;tQm0C"}"#);
+    for (name, value) in
+        [("content-type", "application/json"), ("accept", "application/json"), ("accept-encoding", "identity")]
+    {
+        assert_eq!(request.headers[name], value);
+    }
+    assert_eq!(request.headers.len(), 3);
+    let request = qontak().build_request().unwrap();
+    assert_eq!(request.url.as_str(), "https://qontak.example/oauth/token");
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!(
         body,
         serde_json::json!({
@@ -67,8 +84,8 @@ fn a_request_asks_exactly_what_the_vendor_documents() {
 }
 
 #[test]
-fn inputs_and_tokens_do_not_show_themselves_in_debug_output() {
-    let issued = welkin().read(welkin_body("t0ken").as_bytes(), now()).unwrap();
+fn debug_output_contains_no_login_and_no_token() {
+    let issued = welkin().parse_response(welkin_body("t0ken").as_bytes(), now()).unwrap();
     let text = format!("{:?} {:?} {issued:?}", welkin(), qontak());
     for secret in ["KGTG6", "word", "user", "Sa8IG", "t0ken"] {
         assert!(!text.contains(secret), "{text}");
@@ -76,28 +93,30 @@ fn inputs_and_tokens_do_not_show_themselves_in_debug_output() {
 }
 
 #[test]
-fn a_welkin_answer_is_read_as_documented() {
+fn a_welkin_response_is_parsed_as_documented() {
     let token = jwt(
         r#"{"custom:type":"API_CLIENT","token_use":"id","auth_time":1615228427,"iat":1615228427,"exp":1615232027}"#,
     );
-    let issued = welkin().read(welkin_body(&token).as_bytes(), Timestamp::from_second(1_615_228_430).unwrap()).unwrap();
+    let issued = welkin()
+        .parse_response(welkin_body(&token).as_bytes(), Timestamp::from_second(1_615_228_430).unwrap())
+        .unwrap();
     assert_eq!(issued.token.expose_secret(), token);
     assert_eq!(issued.token_type, "Bearer");
     assert_eq!(Ok(issued.lifetime), until(1_615_232_027));
 }
 
 #[test]
-fn a_qontak_answer_is_read_as_documented() {
+fn a_qontak_response_is_parsed_as_documented() {
     let body = r#"{"access_token": "WPuW1u-v21SkfqfC7NNBD9NvNg3ojy8ftuUpVy3ArbU", "token_type": "Bearer", "expires_in": 29823918,
         "refresh_token": "UU_3xp5jRN0fsNKDrVAEh4QqdRody3Wc37VQHFZ37C4", "created_at": 1594354514}"#;
-    let issued = qontak().read(body.as_bytes(), now()).unwrap();
+    let issued = qontak().parse_response(body.as_bytes(), now()).unwrap();
     assert_eq!(issued.token.expose_secret(), "WPuW1u-v21SkfqfC7NNBD9NvNg3ojy8ftuUpVy3ArbU");
     assert_eq!(issued.issued_at, now());
     assert_eq!(Ok(issued.lifetime), until(NOW + 29_823_918));
 }
 
 #[test]
-fn every_malformed_welkin_answer_has_its_reason() {
+fn every_malformed_welkin_response_has_its_reason() {
     let long = "a".repeat(16 * 1024);
     let too_long = "a".repeat(16 * 1024 + 1);
     let deep = format!("{{\"x\":{}", "[".repeat(60_000));
@@ -150,16 +169,19 @@ fn every_malformed_welkin_answer_has_its_reason() {
         (r#"{"token":null,"token_type":"MAC"}"#, Some(Reason::InvalidToken)),
     ] {
         let start: String = body.chars().take(100).collect();
-        assert_eq!(welkin().read(body.as_bytes(), now()).err(), reason, "{start}");
+        assert_eq!(welkin().parse_response(body.as_bytes(), now()).err(), reason, "{start}");
     }
-    assert_eq!(welkin().read(b"{\"token\":\"a\xff\"}", now()).err(), Some(Reason::InvalidResponse));
-    assert_eq!(welkin().read(b"{\"x\":\"\xff\",\"token\":\"a\"}", now()).err(), Some(Reason::InvalidResponse));
+    assert_eq!(welkin().parse_response(b"{\"token\":\"a\xff\"}", now()).err(), Some(Reason::InvalidResponse));
+    assert_eq!(
+        welkin().parse_response(b"{\"x\":\"\xff\",\"token\":\"a\"}", now()).err(),
+        Some(Reason::InvalidResponse)
+    );
 }
 
 proptest! {
     #[test]
-    fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = welkin().read(&body, now());
-        let _ = qontak().read(&body, now());
+    fn no_body_causes_a_panic(body in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = welkin().parse_response(&body, now());
+        let _ = qontak().parse_response(&body, now());
     }
 }

@@ -1,4 +1,4 @@
-//! The token: an RFC 6750 section 2.1 `b64token`, and the claims of a JWT, which are read for scheduling only.
+//! The token: an RFC 6750 section 2.1 `b64token`, and the claims of a JWT, which are used for scheduling only.
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
@@ -9,10 +9,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::json::Fields;
 use crate::reason::Reason;
 
-/// Far above any token in use (Welkin's are about 1.1 kB), far below what a Secret or a header can hold.
+/// The only supported token type (RFC 6750).
+pub const TOKEN_TYPE: &str = "Bearer";
+
+/// The largest accepted token, in bytes. Tokens in use are far smaller (Welkin's are about 1.1 kB), and a Secret can hold
+/// far more.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// RFC 7515 leaves the padding out; some issuers do not.
+/// RFC 7515 omits the padding, but some issuers add it.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -20,18 +24,19 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The token under that name. Absent, the answer has not the documented shape; present, it must be well-formed.
-pub(super) fn read(fields: &Fields<'_>, name: &str) -> Result<SecretString, Reason> {
+/// Parses the token in the field of that name: `InvalidResponse` if the field is absent, `InvalidToken` if its value is
+/// not a token.
+pub(super) fn parse(fields: &Fields<'_>, name: &str) -> Result<SecretString, Reason> {
     let raw = fields.raw(name).ok_or(Reason::InvalidResponse)?;
     let token: Zeroizing<String> =
         serde_json::from_str(raw.get()).map(Zeroizing::new).map_err(|_| Reason::InvalidToken)?;
     if is_b64token(&token) { Ok(SecretString::from(token.as_str())) } else { Err(Reason::InvalidToken) }
 }
 
-/// `token_type` is absent or says Bearer, in whatever case (RFC 6749 section 5.1).
+/// Checks that `token_type` is absent or `Bearer`. It is case-insensitive (RFC 6749 section 5.1).
 pub(super) fn require_bearer(fields: &Fields<'_>) -> Result<(), Reason> {
     match fields.text("token_type").map_err(|_| Reason::UnsupportedTokenType)? {
-        Some(kind) if !kind.eq_ignore_ascii_case("bearer") => Err(Reason::UnsupportedTokenType),
+        Some(kind) if !kind.eq_ignore_ascii_case(TOKEN_TYPE) => Err(Reason::UnsupportedTokenType),
         _ => Ok(()),
     }
 }
@@ -39,11 +44,11 @@ pub(super) fn require_bearer(fields: &Fields<'_>) -> Result<(), Reason> {
 /// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 fn is_b64token(text: &str) -> bool {
     let stem = text.trim_end_matches('=');
-    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    text.len() <= MAX_TOKEN && !stem.is_empty() && stem.bytes().all(belongs)
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    text.len() <= MAX_TOKEN && !stem.is_empty() && stem.bytes().all(allowed)
 }
 
-/// The claims of a signed JWT as JSON text, or nothing if the token is not one.
+/// The claims of a signed JWT as JSON text. `None` if the token is not a signed JWT.
 pub(super) fn claims(token: &SecretString) -> Option<Zeroizing<Vec<u8>>> {
     let mut parts = token.expose_secret().split('.');
     let (Some(_header), Some(payload), Some(_signature), None) =

@@ -1,31 +1,31 @@
-//! `v1:<spec>:<source>`: what a stored token belongs to, checkable only by who holds the token.
+//! The fingerprint `v1:<spec>:<source>` of a stored token: the spec and the login for which the token was issued.
 //!
-//! Two HMAC-SHA-256 keyed by the token, over length-prefixed fields. Keyed by the token, so that reading the
-//! annotations alone gives nobody a way to test guesses of the secret, and so that an edited token or expiry shows.
+//! Both parts are HMAC-SHA-256 over length-prefixed fields. The key is the token, for two reasons: someone who can only
+//! read the annotations cannot use them to test guesses of the login, and a changed token or expiry is detected.
 
 use ring::hmac;
 
-use crate::plan::RequestPlan;
+use crate::providers::ProviderRequest;
 
-/// The current version's prefix; a newer one must go on verifying it.
+/// The prefix of the current version. A later version must still verify fingerprints of this one.
 const VERSION: &str = "v1";
 
 /// The two parts of a fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Over provider, endpoint, tenant, client name, issued-at, expires-at.
+    /// Over the identity of the request (see [`ProviderRequest::identity`]), issued-at and expires-at.
     pub spec: String,
-    /// Over the values of the source.
+    /// Over the values of the source Secret.
     pub source: String,
 }
 
 impl Fingerprint {
-    /// Of a token that was just issued.
-    pub fn new(token: &str, request: &RequestPlan, issued_at: &str, expires_at: &str, values: &[&str]) -> Self {
+    /// The fingerprint of a token that was just issued.
+    pub fn new(token: &str, request: &ProviderRequest, issued_at: &str, expires_at: &str, values: &[&str]) -> Self {
         Self { spec: spec_part(token, request, issued_at, expires_at), source: source_part(token, values) }
     }
 
-    /// Reads the annotation; none for a text of no known version.
+    /// Parses the annotation. `None` if its version is unknown.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
@@ -36,19 +36,20 @@ impl Fingerprint {
         }
     }
 
-    /// The annotation.
+    /// The value of the annotation.
     pub fn to_text(&self) -> String {
         format!("{VERSION}:{}:{}", self.spec, self.source)
     }
 }
 
 /// The part that binds a token and its times to the spec.
-pub fn spec_part(token: &str, request: &RequestPlan, issued_at: &str, expires_at: &str) -> String {
-    let [provider, endpoint, tenant, client_name] = request.identity();
-    keyed(token.as_bytes(), "spec", &[provider, endpoint, tenant, client_name, issued_at, expires_at])
+pub fn spec_part(token: &str, request: &ProviderRequest, issued_at: &str, expires_at: &str) -> String {
+    let mut fields = request.identity();
+    fields.extend([issued_at, expires_at]);
+    keyed(token.as_bytes(), "spec", &fields)
 }
 
-/// The part that binds a token to the values it was exchanged for.
+/// The part that binds a token to the values of the source Secret.
 pub fn source_part(token: &str, values: &[&str]) -> String {
     keyed(token.as_bytes(), "source", values)
 }
@@ -60,7 +61,7 @@ fn keyed(key: &[u8], domain: &str, fields: &[&str]) -> String {
 /// An HMAC-SHA-256.
 pub type Mac = [u8; 32];
 
-/// HMAC-SHA-256 over a domain and length-prefixed fields.
+/// HMAC-SHA-256 over a domain and fields, each with its length before it.
 pub fn mac(key: &[u8], domain: &str, fields: &[&str]) -> Mac {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     for field in std::iter::once(&domain).chain(fields) {
@@ -72,7 +73,7 @@ pub fn mac(key: &[u8], domain: &str, fields: &[&str]) -> Mac {
     mac
 }
 
-/// In lower-case digits.
+/// Lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
@@ -82,14 +83,20 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::endpoint::{Endpoint, PathSegment};
+    use crate::providers::{QontakKeys, QontakRequest, WelkinRequest};
 
-    fn request(tenant: &str) -> RequestPlan {
-        RequestPlan::Welkin {
-            endpoint: Endpoint::parse("https://api.live.welkincloud.io").unwrap(),
-            tenant: PathSegment::parse(tenant).unwrap(),
-            client_name: PathSegment::parse("client").unwrap(),
-            key: "secret".to_owned(),
-        }
+    fn request(tenant: &str) -> ProviderRequest {
+        ProviderRequest::Welkin(WelkinRequest::new(
+            Endpoint::parse("https://api.live.welkincloud.io").unwrap(),
+            PathSegment::parse(tenant).unwrap(),
+            PathSegment::parse("client").unwrap(),
+            "secret".to_owned(),
+        ))
+    }
+
+    fn qontak_request() -> ProviderRequest {
+        let endpoint = Endpoint::parse("https://chat-service.qontak.com").unwrap();
+        ProviderRequest::Qontak(QontakRequest::new(endpoint, QontakKeys::default()))
     }
 
     #[test]
@@ -107,15 +114,29 @@ mod tests {
 
     #[test]
     fn the_first_version_never_changes() {
-        // A stored fingerprint must verify under every later release: these bytes are part of the contract.
+        // Every later release must verify stored fingerprints: these bytes are part of the contract.
         assert_eq!(
             Fingerprint::new("token", &request("gh"), "2026-01-01T00:00:00Z", "never", &["s"]).to_text(),
             "v1:88fc8c5d68580e897dae49ac4e51d8bbc2941e48766803e69849995cfc1440cf:06ece707713021a8e4b67a8852ee62ec47c8b0cd479eeacaf6ca9cd407ca61f2"
         );
+        assert_eq!(
+            Fingerprint::new("token", &qontak_request(), "2026-01-01T00:00:00Z", "never", &["u", "p", "i", "s"])
+                .to_text(),
+            "v1:f6921308354a357d35037d0ea358b0986ef9aa5d27a14b6b42b42c5259b9e0b3:4297526417d79fb98d2a330a75888d356ec185152674a5d88116bfffe1c629da"
+        );
     }
 
     #[test]
-    fn an_unknown_version_is_not_read() {
+    fn the_login_gives_the_source_part_its_values_in_a_fixed_order() {
+        let login = |request: ProviderRequest| {
+            request.login(|key| Ok::<_, std::convert::Infallible>(key.name.as_str().into())).unwrap()
+        };
+        assert_eq!(login(request("gh")).expose(), ["secret"]);
+        assert_eq!(login(qontak_request()).expose(), ["username", "password", "client_id", "client_secret"]);
+    }
+
+    #[test]
+    fn an_unknown_version_is_not_parsed() {
         for text in ["", "v1", "v1:a", "v2:a:b", "v1:a:b:c"] {
             assert_eq!(Fingerprint::parse(text), None, "{text}");
         }

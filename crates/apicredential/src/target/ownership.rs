@@ -10,7 +10,8 @@ use secrecy::ExposeSecret as _;
 use crate::annotations;
 use crate::api::{ApiCredential, CreationPolicy};
 use crate::decide::SpecMatch;
-use crate::plan::{Plan, RequestPlan};
+use crate::plan::Plan;
+use crate::providers::ProviderRequest;
 use crate::reason::{Reason, Refusal};
 use crate::target::fingerprint;
 use crate::target::render::{self, Rendering, StoredToken, TokenRecord};
@@ -167,7 +168,7 @@ fn limited_to_a_note(reason: Reason, message: String) -> Refusal {
 
 /// Whether a stored token was issued for this spec. If the operator has acted on this spec before (`spec_known`), a
 /// mismatch means that somebody else changed the token.
-pub fn spec_match(record: &TokenRecord, request: &RequestPlan, spec_known: bool) -> SpecMatch {
+pub fn spec_match(record: &TokenRecord, request: &ProviderRequest, spec_known: bool) -> SpecMatch {
     let issued_at = record.issued_at.to_string();
     let expires_at = render::expiry_text(record.expiry);
     let token = record.token.expose_secret();
@@ -185,7 +186,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::endpoint::AllowedEndpoints;
+    use crate::providers::AllowedEndpoints;
 
     /// The ApiCredentials with these uids exist; no lookup by name finds one.
     struct Uids(&'static [&'static str]);

@@ -1,8 +1,8 @@
 //! The credentials: do their sources consent, may their endpoints be asked, does anything happen?
 
 use apicredential::api::ApiCredential;
-use apicredential::endpoint::AllowedEndpoints;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Reason;
 use apicredential::source;
 use apicredential_operator::cli::RunArgs;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apicredential::api::ApiCredential;
-use apicredential::endpoint::{AllowedEndpoints, Endpoint};
+use apicredential::endpoint::Endpoint;
 use apicredential::plan::Plan;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Reason;
 use apicredential_operator::clock as time;
 use jiff::{SignedDuration, Timestamp};

@@ -2,7 +2,7 @@
 
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, CreationPolicy};
-use apicredential::plan::{Plan, RequestPlan};
+use apicredential::plan::Plan;
 use apicredential::source;
 use apicredential::target::ownership::{self, CredentialLookup};
 use k8s_openapi::api::core::v1::Secret;
@@ -69,8 +69,9 @@ pub async fn source(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) 
     };
     let label = plan.request.provider().label();
     let has = |key: &str| secret.as_ref().and_then(|it| it.data.as_ref()).is_some_and(|data| data.contains_key(key));
-    let keys = wanted(&plan.request);
-    let keys = keys.into_iter().map(|(name, optional)| Key { present: has(&name), name, optional }).collect();
+    let keys = plan.request.source_keys().into_iter();
+    let keys = keys.map(|key| Key { present: has(&key.name), name: key.name.clone(), optional: key.default.is_some() });
+    let keys = keys.collect();
     let problem = visible.then(|| source::resolve(&namespace, plan, secret.as_ref()).err()).flatten();
     Ok(Source {
         name: plan.source.clone(),
@@ -82,18 +83,6 @@ pub async fn source(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) 
         keys,
         problem: problem.map(Problem::from),
     })
-}
-
-fn wanted(request: &RequestPlan) -> Vec<(String, bool)> {
-    match request {
-        RequestPlan::Welkin { key, .. } => vec![(key.clone(), false)],
-        RequestPlan::Qontak { keys, .. } => vec![
-            (keys.username.clone(), false),
-            (keys.password.clone(), false),
-            (keys.client_id.clone(), true),
-            (keys.client_secret.clone(), true),
-        ],
-    }
 }
 
 /// Looks at the target's metadata; the token is not asked for.

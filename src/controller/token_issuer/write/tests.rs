@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::provider_client::ProviderClient;
 use apicredential::decide::Cause;
-use apicredential::endpoint::AllowedEndpoints;
+use apicredential::providers::AllowedEndpoints;
 use apicredential::providers::{Issued, Lifetime};
 use apicredential::schedule::later;
 use http::{Request, Response};
@@ -185,7 +185,7 @@ fn request(target: Option<Secret>) -> ExchangeRequest {
     let values = apicredential::source::resolve("care", &plan(), Some(&source)).unwrap();
     ExchangeRequest {
         credential: Arc::new(credential()),
-        inputs: values.inputs(&plan().request).unwrap(),
+        inputs: values.login.clone(),
         plan: plan(),
         cause: Cause::Due,
         values,

@@ -1,5 +1,7 @@
 //! Status and headers.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::*;

@@ -3,12 +3,12 @@
 use super::*;
 
 fn welkin_lifetime(claims: &str) -> Result<Lifetime, Reason> {
-    welkin().read(welkin_body(&jwt(claims)).as_bytes(), now()).map(|issued| issued.lifetime)
+    welkin().parse_response(welkin_body(&jwt(claims)).as_bytes(), now()).map(|issued| issued.lifetime)
 }
 
 fn qontak_lifetime(expires_in: &str) -> Result<Lifetime, Reason> {
     let body = format!(r#"{{"access_token":"WPuW1u-v21","token_type":"Bearer"{expires_in},"created_at":1594354514}}"#);
-    qontak().read(body.as_bytes(), now()).map(|issued| issued.lifetime)
+    qontak().parse_response(body.as_bytes(), now()).map(|issued| issued.lifetime)
 }
 
 #[test]
@@ -52,12 +52,12 @@ fn a_welkin_lifetime_is_the_difference_of_the_claims_but_never_beyond_exp() {
 fn a_welkin_token_that_is_no_readable_jwt_says_nothing_about_its_end() {
     let jwe = format!("{}.d.e", jwt(r#"{"exp":1}"#));
     for token in ["opaque", "a.b.c", "..", "a..c", &jwt("not json"), &jwt("[1]"), &jwt("7"), &jwe] {
-        let issued = welkin().read(welkin_body(token).as_bytes(), now()).unwrap();
+        let issued = welkin().parse_response(welkin_body(token).as_bytes(), now()).unwrap();
         assert_eq!(issued.lifetime, Lifetime::Unstated, "{token}");
     }
     let padded = format!("e30=.{}==.c", BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{}}}"#, NOW + 10)));
     // The padding is no b64token in the middle, and so no token.
-    assert_eq!(welkin().read(welkin_body(&padded).as_bytes(), now()).err(), Some(Reason::InvalidToken));
+    assert_eq!(welkin().parse_response(welkin_body(&padded).as_bytes(), now()).err(), Some(Reason::InvalidToken));
 }
 
 #[test]
@@ -99,15 +99,15 @@ fn a_qontak_lifetime_counts_from_the_moment_of_asking() {
 #[test]
 fn the_claims_of_a_qontak_token_do_not_count() {
     let body = format!(r#"{{"access_token":"{}","expires_in":60}}"#, jwt(r#"{"exp":"nonsense"}"#));
-    assert_eq!(qontak().read(body.as_bytes(), now()).map(|issued| issued.lifetime), until(NOW + 60));
+    assert_eq!(qontak().parse_response(body.as_bytes(), now()).map(|issued| issued.lifetime), until(NOW + 60));
     let body = r#"{"token":"a","expires_in":60}"#;
-    assert_eq!(qontak().read(body.as_bytes(), now()).err(), Some(Reason::InvalidResponse));
+    assert_eq!(qontak().parse_response(body.as_bytes(), now()).err(), Some(Reason::InvalidResponse));
 }
 
 proptest! {
     #[test]
     fn no_member_makes_it_panic(token in "[ -~]{0,40}", claims in "[ -~]{0,60}", raw in "[-+0-9.eE\"]{1,30}") {
-        let _ = welkin().read(welkin_body(&token).as_bytes(), now());
+        let _ = welkin().parse_response(welkin_body(&token).as_bytes(), now());
         let _ = welkin_lifetime(&claims);
         for lifetime in [
             welkin_lifetime(&format!(r#"{{"exp":{raw}}}"#)),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::{ApiCredentialSpec, CreationPolicy};
-use crate::endpoint::AllowedEndpoints;
+use crate::providers::AllowedEndpoints;
 
 const ISSUED: Timestamp = Timestamp::constant(1_700_000_000, 0);
 
