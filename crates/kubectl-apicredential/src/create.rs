@@ -1,4 +1,5 @@
-//! `create`: the manifests of a credential, and of its source Secret if its values are given in files.
+//! `create`: creates an ApiCredential, and its source Secret if the values are given in files. The flags of each provider
+//! are in its module, `welkin` or `qontak`.
 
 use apicredential::api::{ApiCredential, Provider};
 use apicredential::plan::Plan;
@@ -12,10 +13,13 @@ use serde_json::Value;
 use crate::connect::{Cluster, Connect};
 use crate::failure::{Exit, Failure};
 use crate::output::{Machine, Terminal, document};
-use manifest::{Source, credential};
+use qontak::Qontak;
+use welkin::Welkin;
 
 mod manifest;
+mod qontak;
 mod source;
+mod welkin;
 
 const MANAGER: &str = "kubectl-apicredential";
 
@@ -34,31 +38,31 @@ enum Create {
     Qontak(Qontak),
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Welkin {
-    /// The Welkin tenant, such as gh
-    #[arg(long, value_name = "NAME")]
-    tenant: String,
-    /// The name of the API client in that tenant
-    #[arg(long, value_name = "NAME")]
-    client_name: String,
-    /// The Secret with the client's secret, and its key if that is not "secret"
-    #[arg(long, value_name = "NAME[:KEY]")]
-    secret_ref: String,
-    #[command(flatten)]
-    common: Common,
+impl Create {
+    fn provider(&self) -> Provider {
+        match self {
+            Self::Welkin(_) => Provider::Welkin,
+            Self::Qontak(_) => Provider::Qontak,
+        }
+    }
+
+    fn common(&self) -> &Common {
+        match self {
+            Self::Welkin(welkin) => &welkin.common,
+            Self::Qontak(qontak) => &qontak.common,
+        }
+    }
+
+    /// The provider's block of the spec. Unset fields are null.
+    fn block(&self) -> Value {
+        match self {
+            Self::Welkin(welkin) => welkin.block(),
+            Self::Qontak(qontak) => qontak.block(),
+        }
+    }
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Qontak {
-    /// The Secret with the login, in the keys username and password
-    #[arg(long, value_name = "NAME")]
-    secret_ref: String,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// What both providers have.
+/// The flags of every provider.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     /// The credential to create
@@ -100,22 +104,15 @@ pub(crate) struct Common {
 }
 
 pub async fn run(connect: &Connect, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (provider, common) = match &flags.provider {
-        Create::Welkin(welkin) => (Provider::Welkin, &welkin.common),
-        Create::Qontak(qontak) => (Provider::Qontak, &qontak.common),
-    };
-    // Without a cluster a dry run works, too, in the namespace that is named or in none.
+    let (provider, common) = (flags.provider.provider(), flags.provider.common());
+    // A dry run needs no cluster. Without --namespace, its manifest has no namespace.
     let cluster = if common.dry_run { None } else { Some(connect.cluster().await?) };
     let namespace = cluster.as_ref().map(|it| it.namespace.as_str()).or(connect.namespace());
-    let (manifest, source) = match &flags.provider {
-        Create::Welkin(welkin) => manifest::welkin(welkin, namespace)?,
-        Create::Qontak(qontak) => manifest::qontak(qontak, namespace)?,
-    };
-    let credential = credential(&manifest)?;
+    let manifest = manifest::manifest(provider, &flags.provider.block(), common, namespace)?;
+    let credential = manifest::parse(&manifest)?;
     let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).map_err(|refusal| refuse(&refusal))?;
-    let secret = (!common.secret_file.is_empty())
-        .then(|| source::read(&common.secret_file, &source, provider, namespace))
-        .transpose()?;
+    let secret =
+        (!common.secret_file.is_empty()).then(|| source::read(&common.secret_file, &plan, namespace)).transpose()?;
     if let Some(secret) = &secret {
         let place = namespace.unwrap_or("default");
         apicredential::source::resolve(place, &plan, Some(secret)).map_err(|refusal| refuse(&refusal))?;
@@ -127,7 +124,7 @@ pub async fn run(connect: &Connect, flags: &Flags, terminal: &Terminal) -> Resul
     Ok(Exit::Done)
 }
 
-/// In the operator's words, so that it is read before the API server or the operator says it.
+/// The operator's message for an invalid spec or source Secret, before anything is created.
 fn refuse(refusal: &Refusal) -> Failure {
     Failure::new(Exit::Usage, refusal.message.clone())
 }
@@ -154,7 +151,7 @@ async fn create(
     let parameters = |dry_run| PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
     let credentials = cluster.namespaced::<ApiCredential>(place);
     if let Some(secret) = secret {
-        // What the API server would refuse anyway must not leave a Secret behind.
+        // A dry run first: if the API server rejects the ApiCredential, no Secret is created.
         cluster.ask(credentials.create(&parameters(true), credential)).await?;
         cluster.ask(cluster.namespaced::<Secret>(place).create(&parameters(false), secret)).await?;
         terminal.print(&format!("secret/{} created in the namespace {place}\n", secret.name_any()))?;

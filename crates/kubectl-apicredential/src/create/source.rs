@@ -1,26 +1,30 @@
-//! The source Secret, from files.
+//! The source Secret, with values from files.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use apicredential::annotations;
-use apicredential::api::Provider;
+use apicredential::plan::Plan;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Source;
 use crate::failure::{Exit, Failure};
 
-/// No key of a source may be larger than 4 KiB; whoever names a large file by mistake need not read it all.
-const LARGEST: u64 = 64 * 1024;
+/// A value of a source Secret has at most 4 KiB. A larger file is a mistake, and the rest of it is not read.
+const MAX_FILE: u64 = 64 * 1024;
 
-/// Reads `[KEY=]PATH` each; the label consents to its use for this provider.
-pub fn read(files: &[String], source: &Source, provider: Provider, namespace: Option<&str>) -> Result<Secret, Failure> {
+/// Reads the files, each given as `[KEY=]PATH`. The key may be omitted if the provider needs only one. The Secret has the
+/// label that consents to its use for the provider.
+pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Secret, Failure> {
+    let only_key = match plan.request.source_keys().as_slice() {
+        [key] => Some(key.name.clone()),
+        _ => None,
+    };
     let mut data = BTreeMap::new();
     let mut stdin_taken = false;
     for entry in files {
-        let (key, path) = match (entry.split_once('='), &source.key) {
+        let (key, path) = match (entry.split_once('='), &only_key) {
             (Some((key, path)), _) => (key, path),
             (None, Some(key)) => (key.as_str(), entry.as_str()),
             (None, None) => {
@@ -37,9 +41,12 @@ pub fn read(files: &[String], source: &Source, provider: Provider, namespace: Op
     }
     Ok(Secret {
         metadata: ObjectMeta {
-            name: Some(source.name.clone()),
+            name: Some(plan.source.clone()),
             namespace: namespace.map(str::to_owned),
-            labels: Some(BTreeMap::from([(annotations::SOURCE.to_owned(), provider.label().to_owned())])),
+            labels: Some(BTreeMap::from([(
+                annotations::SOURCE.to_owned(),
+                plan.request.provider().label().to_owned(),
+            )])),
             ..ObjectMeta::default()
         },
         data: Some(data),
@@ -48,13 +55,13 @@ pub fn read(files: &[String], source: &Source, provider: Provider, namespace: Op
     })
 }
 
-/// An editor ends a file with a line break, and a shell's echo does, too: it is never meant.
+/// Reads a file without the line break at its end, which editors and a shell's `echo` add.
 fn value(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path == "-" {
-        std::io::stdin().lock().take(LARGEST).read_to_end(&mut bytes)
+        std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
+        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
     };
     read.map_err(|error| {
         Failure::new(Exit::Usage, format!("--secret-file {path} cannot be read: {}; correct the path.", error.kind()))
