@@ -91,7 +91,7 @@ fn handle(record: &mut Record, method: &Method, body: &[u8]) -> (StatusCode, Val
 fn refusal(status: StatusCode) -> (StatusCode, Value) {
     let reason = if status == StatusCode::NOT_FOUND { "NotFound" } else { "InternalError" };
     let code = status.as_u16();
-    (status, json!({"kind": "Status", "apiVersion": "v1", "status": "LeaseError", "reason": reason, "code": code}))
+    (status, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}))
 }
 
 fn elector(client: &Client, identity: &str) -> (LeaderElector, Leadership) {
