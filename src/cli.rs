@@ -1,6 +1,7 @@
-//! The command line: what an administrator may set, and what is refused before anything starts.
+//! The command line of the operator.
 //!
-//! clap reads single values; [`RunArgs::check`] checks how they fit together. Both end with status 2.
+//! clap parses each value; [`RunArgs::check`] checks bounds and how the values fit together. If either fails, the process
+//! ends with exit code 2 before it connects to anything.
 
 mod settings;
 
@@ -15,99 +16,101 @@ use crate::telemetry::LogFormat;
 
 pub use settings::{ArgsError, LeaseChoice, LogSettings, ProviderSettings, Settings};
 
-/// Keeps Welkin and Qontak API tokens alive in Kubernetes Secrets.
+/// Keeps Welkin and Qontak API tokens in Kubernetes Secrets valid.
 #[derive(Debug, Parser)]
 #[command(name = "apicredential-operator", version, arg_required_else_help = true)]
 pub struct Args {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
+#[expect(clippy::large_enum_variant, reason = "a process has only one value of this type")]
 pub enum Command {
-    /// Run the operator; the cluster is found by the service account of the pod, else by KUBECONFIG
+    /// Run the operator. It connects to the cluster with the pod's service account, outside of a pod with the kubeconfig
     Run(RunArgs),
     /// Print the CustomResourceDefinition as YAML
     Crd,
-    /// Exchange credentials for a token once, by hand, and say what came of it; writes to no cluster
+    /// Run one token exchange manually and report the outcome. Nothing is written to the cluster
     Exchange(ExchangeArgs),
 }
 
-/// The flags of `run`, each with its environment variable; a flag wins over the variable.
+/// The flags of `run`. Each has an environment variable; the flag takes precedence.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// Namespaces to serve, separated by commas; all of them if empty
+    /// Namespaces to watch, separated by commas. If empty, all namespaces are watched
     #[arg(long, env = "APICREDENTIAL_NAMESPACES", hide_env_values = true, value_name = "NAMES")]
     #[arg(default_value = "", hide_default_value = true)]
     pub namespaces: String,
 
-    /// How providers are reached.
+    /// The flags for requests to providers.
     #[command(flatten)]
-    pub reach: ProviderArgs,
+    pub provider: ProviderArgs,
 
-    /// Exchanges per second and endpoint in the long run; 0 is no limit
+    /// Average number of requests per second to one provider endpoint. 0 means no limit
     #[arg(long, env = "APICREDENTIAL_PROVIDER_RATE", hide_env_values = true, value_name = "NUMBER")]
     #[arg(default_value_t = 10.0)]
     pub provider_rate: f64,
 
-    /// Exchanges per endpoint that may come at once before the rate applies
+    /// Requests that may be sent to one provider endpoint at once before --provider-rate applies, 1 or more
     #[arg(long, env = "APICREDENTIAL_PROVIDER_BURST", hide_env_values = true, value_name = "NUMBER")]
     #[arg(default_value_t = 20)]
     pub provider_burst: u32,
 
-    /// Credentials worked on at the same time, 1 to 1000
+    /// ApiCredentials reconciled at the same time, 1 to 1000. At most a quarter of them send to one provider endpoint
     #[arg(long, env = "APICREDENTIAL_CONCURRENCY", hide_env_values = true, value_name = "NUMBER")]
     #[arg(default_value_t = 64)]
     pub concurrency: usize,
 
-    /// How often each credential is looked at although nothing happened; costs no request
+    /// Interval at which each ApiCredential is reconciled even if nothing changed, 1s to 24h. Such a reconcile sends no
+    /// requests
     #[arg(long, env = "APICREDENTIAL_RESYNC", hide_env_values = true, value_name = "DURATION")]
     #[arg(default_value = "10m", value_parser = parse_duration)]
     pub resync: Duration,
 
-    /// First delay after a failure; all retry delays are multiples of it
+    /// Delay before the first retry after a failure, 1ms to 10m. Later delays are multiples of it
     #[arg(long, env = "APICREDENTIAL_RETRY_BASE", hide_env_values = true, value_name = "DURATION")]
     #[arg(default_value = "5s", value_parser = parse_duration)]
     pub retry_base: Duration,
 
-    /// No token is renewed sooner than this after it was issued
+    /// Minimum time between issuing a token and renewing it, 1s to 24h
     #[arg(long, env = "APICREDENTIAL_MIN_RENEWAL_INTERVAL", hide_env_values = true, value_name = "DURATION")]
     #[arg(default_value = "30s", value_parser = parse_duration)]
     pub min_renewal_interval: Duration,
 
-    /// Whether replicas elect a leader; only a single replica may go without
+    /// Elect a leader among the replicas. Set it to false only if there is a single replica
     #[arg(long, env = "APICREDENTIAL_LEADER_ELECTION", hide_env_values = true, value_name = "BOOL")]
     #[arg(default_value_t = true, action = ArgAction::Set)]
     pub leader_election: bool,
 
-    /// Name of the Lease that the leader holds
+    /// Name of the Lease for leader election, at most 63 characters
     #[arg(long, env = "APICREDENTIAL_LEASE_NAME", hide_env_values = true, value_name = "NAME")]
     #[arg(default_value = "apicredential-operator")]
     pub lease_name: String,
 
-    /// Namespace of the Lease [default: the pod's own]
+    /// Namespace of the Lease for leader election [default: the namespace of the pod]
     #[arg(long, env = "APICREDENTIAL_LEASE_NAMESPACE", hide_env_values = true, value_name = "NAME")]
     pub lease_namespace: Option<String>,
 
-    /// How long a silent leader is waited for; half of it bounds an exchange together with its write
+    /// Lease duration, whole seconds from 22s to 1h. A token request and the Secret write that follows must finish within
+    /// half of it
     #[arg(long, env = "APICREDENTIAL_LEASE_DURATION", hide_env_values = true, value_name = "DURATION")]
     #[arg(default_value = "60s", value_parser = parse_duration)]
     pub lease_duration: Duration,
 
-    /// Address for /metrics, /livez and /readyz; with port 0 the port that was found is logged
+    /// Address that serves /metrics, /livez and /readyz. With port 0 the system chooses a port, which is logged
     #[arg(long, env = "APICREDENTIAL_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
     #[arg(default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// Shape of the log lines on standard error
+    /// Log format on standard error
     #[arg(long, env = "APICREDENTIAL_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]
     #[arg(value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 
-    /// What is logged: a level, or levels by target as in info,kube=debug; bodies and headers never are
+    /// Log level, or levels per target such as info,kube=debug. Bodies and headers of requests are never logged
     #[arg(long, env = "APICREDENTIAL_LOG", hide_env_values = true, value_name = "FILTER")]
     #[arg(default_value = "info,kube_runtime=warn")]
     pub log: String,

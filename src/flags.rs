@@ -1,4 +1,4 @@
-//! Flags that `run` and `exchange` share.
+//! Flags that the subcommands `run` and `exchange` share.
 
 mod duration;
 mod provider;

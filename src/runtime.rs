@@ -108,10 +108,10 @@ struct Process {
 
 impl Process {
     async fn start(settings: Settings) -> Result<Self, String> {
-        let route = settings.provider.route.read().map_err(|error| error.to_string())?;
+        let route = settings.provider.transport.read().map_err(|error| error.to_string())?;
         let wire = Arc::new(ProviderClient::new(settings.provider.timeout, &route).map_err(|error| error.to_string())?);
-        if settings.provider.route.may_change() {
-            tokio::spawn(follow(settings.provider.route.clone(), route, Arc::clone(&wire)));
+        if settings.provider.transport.may_change() {
+            tokio::spawn(follow(settings.provider.transport.clone(), route, Arc::clone(&wire)));
         }
         let mut config = cluster_config().await?;
         config.default_retry = false;
@@ -302,7 +302,7 @@ impl Process {
             limiter: limiter.clone(),
             metrics: self.metrics.clone(),
             allowed: provider.allowed_endpoints.clone(),
-            timings: self.settings.pace,
+            timings: self.settings.timings,
         };
         let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, wake.clone(), hooks);
         let issuer = TokenIssuer {
@@ -319,7 +319,7 @@ impl Process {
             in_flight: self.in_flight.clone(),
             settings: ReconcileSettings {
                 allowed: provider.allowed_endpoints.clone(),
-                timings: self.settings.pace,
+                timings: self.settings.timings,
                 session_key: Arc::clone(&self.session_key),
             },
         });

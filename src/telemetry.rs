@@ -27,9 +27,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object per line.
+    /// One JSON object per line
     Json,
-    /// One readable line.
+    /// Plain text, one line per entry
     Text,
 }
 

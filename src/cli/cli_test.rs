@@ -8,16 +8,16 @@ fn parse(flags: &[&str]) -> Result<RunArgs, clap::Error> {
     let line = ["apicredential-operator", "run"].iter().chain(flags);
     match Args::try_parse_from(line)?.command {
         Command::Run(run) => Ok(run),
-        Command::Crd | Command::Exchange(_) => panic!("run was asked for"),
+        Command::Crd | Command::Exchange(_) => panic!("expected the subcommand run"),
     }
 }
 
 fn check(flags: &[&str]) -> Result<Settings, ArgsError> {
-    parse(flags).expect("it parses").check_in(|| Some("operators\n".to_owned()))
+    parse(flags).expect("the flags can be parsed").check_with(|| Some("operators\n".to_owned()))
 }
 
-fn refusal(flags: &[&str]) -> String {
-    check(flags).expect_err("it is refused").to_string()
+fn error(flags: &[&str]) -> String {
+    check(flags).expect_err("the flags are rejected").to_string()
 }
 
 #[test]
@@ -28,9 +28,9 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.provider.timeout, Duration::from_secs(15));
     assert_eq!((settings.provider.rate, settings.provider.burst), (10.0, 20));
     assert_eq!(settings.concurrency, 64);
-    assert_eq!(settings.pace.resync, Duration::from_secs(600));
-    assert_eq!(settings.pace.retry_base, Duration::from_secs(5));
-    assert_eq!(settings.pace.min_renewal_interval, Duration::from_secs(30));
+    assert_eq!(settings.timings.resync, Duration::from_secs(600));
+    assert_eq!(settings.timings.retry_base, Duration::from_secs(5));
+    assert_eq!(settings.timings.min_renewal_interval, Duration::from_secs(30));
     assert_eq!(settings.lease.duration, Duration::from_secs(60));
     let election = settings.lease.election.unwrap();
     assert_eq!((election.namespace.as_str(), election.name.as_str()), ("operators", "apicredential-operator"));
@@ -50,18 +50,18 @@ fn every_flag_has_an_environment_variable_of_its_name() {
 }
 
 #[test]
-fn the_help_is_the_one_that_was_reviewed() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/args/run_help.txt");
+fn the_help_is_the_reviewed_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/run_help.txt");
     let help = Args::command().find_subcommand_mut("run").unwrap().render_long_help().to_string();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(path, &help).unwrap();
     }
-    let reviewed = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(help, reviewed, "run the test with UPDATE_GOLDEN=1 to accept the new text");
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(help, golden, "run the test with UPDATE_GOLDEN=1 to accept the new text");
 }
 
 #[test]
-fn single_values_that_make_no_sense_are_refused_by_name() {
+fn an_invalid_value_is_rejected_with_the_name_of_its_flag() {
     for flags in [
         ["--provider-timeout", "15"],
         ["--resync", "1d"],
@@ -80,7 +80,7 @@ fn single_values_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
-fn values_out_of_bounds_are_refused_by_flag_and_remedy() {
+fn a_value_out_of_bounds_is_rejected_with_its_flag_and_its_bounds() {
     for (flag, value) in [
         ("--provider-timeout", "1ms"),
         ("--provider-rate", "-1"),
@@ -96,47 +96,50 @@ fn values_out_of_bounds_are_refused_by_flag_and_remedy() {
         ("--lease-duration", "60500ms"),
         ("--lease-duration", "2h"),
     ] {
-        let text = refusal(&[&format!("{flag}={value}")]);
+        let text = error(&[&format!("{flag}={value}")]);
         assert!(text.starts_with(&format!("{flag} is out of bounds; set it to ")), "{text}");
     }
-    assert!(check(&["--provider-rate", "0", "--provider-burst", "0"]).is_ok(), "without a rate there is no burst");
+    assert!(
+        check(&["--provider-rate", "0", "--provider-burst", "0"]).is_ok(),
+        "without a rate limit the burst does not matter"
+    );
 }
 
 #[test]
-fn an_exchange_and_its_write_must_fit_into_half_the_lease() {
+fn a_token_request_and_its_write_must_fit_into_half_of_the_lease_duration() {
     assert!(check(&["--provider-timeout", "20s"]).is_ok());
-    let text = refusal(&["--provider-timeout", "20s1ms"]);
+    let text = error(&["--provider-timeout", "20s1ms"]);
     assert!(text.contains("at most 20s") && text.contains("at least 61s"), "{text}");
-    assert!(refusal(&["--leader-election", "false", "--provider-timeout", "30s"]).contains("--lease-duration"));
+    assert!(error(&["--leader-election", "false", "--provider-timeout", "30s"]).contains("--lease-duration"));
 }
 
 #[test]
-fn the_lease_namespace_is_needed_outside_of_a_pod_unless_there_is_no_election() {
-    let outside = |flags: &[&str]| parse(flags).unwrap().check_in(|| None);
+fn the_lease_namespace_is_required_outside_of_a_pod_unless_leader_election_is_off() {
+    let outside = |flags: &[&str]| parse(flags).unwrap().check_with(|| None);
     assert_eq!(outside(&[]), Err(ArgsError::LeaseNamespace));
     assert!(outside(&["--lease-namespace", "ops"]).is_ok());
     assert_eq!(outside(&["--leader-election", "false"]).unwrap().lease.election, None);
-    assert!(refusal(&["--lease-namespace", "Ops"]).starts_with("--lease-namespace is \"Ops\""));
-    assert!(refusal(&["--lease-name", ""]).starts_with("--lease-name is \"\""));
+    assert!(error(&["--lease-namespace", "Ops"]).starts_with("--lease-namespace is \"Ops\""));
+    assert!(error(&["--lease-name", ""]).starts_with("--lease-name is \"\""));
 }
 
 #[test]
-fn namespaces_are_a_list_of_names_and_empty_means_all() {
+fn namespaces_are_separated_by_commas_and_an_empty_list_means_all() {
     assert_eq!(check(&["--namespaces", "b, a,b"]).unwrap().namespaces, ["a", "b"]);
     assert!(check(&["--namespaces", ""]).unwrap().namespaces.is_empty());
     for list in ["a,,b", "A", "a_b", "-a", "a,"] {
-        assert!(refusal(&[&format!("--namespaces={list}")]).starts_with("--namespaces has the entry"), "{list}");
+        assert!(error(&[&format!("--namespaces={list}")]).starts_with("--namespaces has the entry"), "{list}");
     }
 }
 
 #[test]
-fn given_endpoints_replace_the_whole_default() {
+fn allowed_endpoints_replace_the_whole_default() {
     let allowed = check(&["--allowed-endpoints", "qontak=https://qontak.test"]).unwrap().provider.allowed_endpoints;
     assert_eq!(allowed.to_string(), "qontak=https://qontak.test");
 }
 
 #[test]
-fn the_version_is_the_crates() {
+fn the_version_is_that_of_the_crate() {
     let error = Args::try_parse_from(["apicredential-operator", "--version"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DisplayVersion);
     assert!(error.to_string().contains(env!("CARGO_PKG_VERSION")));

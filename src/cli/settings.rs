@@ -1,4 +1,4 @@
-//! How the flags fit together.
+//! The checked settings of the operator, and the checks of how flags fit together.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,142 +12,142 @@ use crate::lease::{self, LONGEST_LEASE, LeaseSettings};
 use crate::provider_client::transport::TransportFiles;
 use crate::telemetry::LogFormat;
 
-/// Where Kubernetes tells a pod its own namespace.
+/// The file in which Kubernetes gives a pod the name of its namespace.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// After the answer of a provider, its token needs this long to be written, retries of the write included.
+/// Time reserved for writing a token after the provider's response, including retries of the write.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
-/// A leader writes until 15 s before the end of its lease and renews after a sixth of it: shorter leases leave it
-/// no time for a second try.
+/// A leader may start writes until 15 s before its lease ends, and renews the lease every sixth of its duration. A shorter
+/// lease leaves no time for a second attempt to renew it.
 const SHORTEST_LEASE: Duration = Duration::from_secs(22);
 
-/// What the operator runs with: every value checked.
+/// The settings of the operator, after all checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The namespaces to serve; empty: all.
+    /// The namespaces to watch. Empty means all.
     pub namespaces: Vec<String>,
-    /// How providers are asked.
+    /// Requests to providers.
     pub provider: ProviderSettings,
-    /// Credentials worked on at the same time.
+    /// ApiCredentials reconciled at the same time.
     pub concurrency: usize,
-    /// How often.
-    pub pace: Timings,
-    /// Who may write, and until when.
+    /// Intervals and delays.
+    pub timings: Timings,
+    /// Leader election.
     pub lease: LeaseChoice,
-    /// Where metrics and probes are answered.
+    /// Address of the HTTP server for metrics and probes.
     pub listen: SocketAddr,
-    /// What is logged, and how.
+    /// Logging.
     pub log: LogSettings,
 }
 
-/// How providers are asked.
+/// Requests to providers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderSettings {
-    /// The origins that may be asked.
+    /// The endpoints that an ApiCredential may use.
     pub allowed_endpoints: AllowedEndpoints,
-    /// The way to them.
-    pub route: TransportFiles,
-    /// The deadline of one exchange.
+    /// Extra CAs and the proxy.
+    pub transport: TransportFiles,
+    /// Timeout of one request.
     pub timeout: Duration,
-    /// Exchanges per second and endpoint; 0: no limit.
+    /// Requests per second to one endpoint; 0 means no limit.
     pub rate: f64,
-    /// Exchanges at once before the rate applies; at least 1.
+    /// Requests to one endpoint at once before the rate applies; at least 1.
     pub burst: u32,
 }
 
-/// Who may write, and until when.
+/// Leader election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseChoice {
-    /// Half of it bounds an exchange together with its write, also without election.
+    /// A token request and the Secret write that follows must finish within half of it, also without leader election.
     pub duration: Duration,
-    /// The lease to stand for; none: no election.
+    /// The Lease for leader election; `None` if leader election is off.
     pub election: Option<LeaseSettings>,
 }
 
-/// What is logged, and how.
+/// Logging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The shape of a line.
+    /// The log format.
     pub format: LogFormat,
-    /// The user's filter.
+    /// The filter from `--log`.
     pub filter: String,
 }
 
-/// Why the operator does not start. Every sentence names the flag and the remedy.
+/// Why the flags are rejected. Each message names the flag and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgsError {
-    /// A namespace that cannot exist.
+    /// An entry of `--namespaces` is not a valid namespace name.
     #[error(
-        "--namespaces has the entry {0:?}, which is no namespace name; list names of lower-case letters, digits and hyphens, separated by commas"
+        "--namespaces has the entry {0:?}, which is not a valid namespace name; list names of lower-case letters, digits and hyphens, separated by commas"
     )]
     Namespace(String),
-    /// A name that no object can have.
+    /// A value is not a valid object name.
     #[error(
-        "{flag} is {value:?}, which is no object name; use lower-case letters, digits and hyphens, at most {limit} characters"
+        "{flag} is {value:?}, which is not a valid name; use lower-case letters, digits and hyphens, at most {limit} characters"
     )]
     Name {
         /// The flag.
         flag: &'static str,
-        /// What was given.
+        /// Its value.
         value: String,
-        /// How long it may be.
+        /// The greatest length in characters.
         limit: usize,
     },
-    /// A number or a duration outside its bounds.
+    /// A number or a duration is out of bounds.
     #[error("{flag} is out of bounds; set it to {bounds}")]
     Bounds {
         /// The flag.
         flag: &'static str,
-        /// What it may be.
+        /// The bounds, as text.
         bounds: &'static str,
     },
-    /// A token could arrive too late to be written.
+    /// A token request and its Secret write may not fit into half of the lease duration.
     #[error(
-        "--provider-timeout plus 10s for the write of the token exceeds half of --lease-duration, so a token could arrive too late to be written; lower --provider-timeout to at most {longest_timeout:?} or raise --lease-duration to at least {shortest_lease}s"
+        "--provider-timeout plus 10s for writing the Secret exceeds half of --lease-duration; set --provider-timeout to at most {longest_timeout:?} or --lease-duration to at least {shortest_lease}s"
     )]
     LeaseTooShort {
-        /// The longest timeout for this lease.
+        /// The greatest timeout for this lease duration.
         longest_timeout: Duration,
-        /// The shortest lease for this timeout, in seconds.
+        /// The least lease duration for this timeout, in seconds.
         shortest_lease: u64,
     },
-    /// The provider flags do not fit together.
+    /// The flags for providers are rejected.
     #[error(transparent)]
     Provider(#[from] ProviderArgsError),
-    /// Outside of a pod there is no default.
+    /// `--lease-namespace` is not set, and there is no pod whose namespace could be the default.
     #[error(
-        "--lease-namespace is missing and this process does not run in a pod that tells its own; set it, or set --leader-election false for a single replica"
+        "--lease-namespace is required outside of a pod; set it, or set --leader-election to false if there is a single replica"
     )]
     LeaseNamespace,
 }
 
 impl RunArgs {
-    /// The settings to run with.
+    /// Checks the flags.
     ///
     /// # Errors
-    /// A value is out of bounds or contradicts another.
+    /// A value is out of bounds, or two values do not fit together.
     pub fn check(self) -> Result<Settings, ArgsError> {
-        self.check_in(|| std::fs::read_to_string(OWN_NAMESPACE).ok())
+        self.check_with(|| std::fs::read_to_string(OWN_NAMESPACE).ok())
     }
 
-    /// As [`RunArgs::check`], told where to find the pod's own namespace.
-    pub(super) fn check_in(self, own_namespace: impl FnOnce() -> Option<String>) -> Result<Settings, ArgsError> {
-        let route = self.reach.route()?;
+    /// As [`RunArgs::check`], with the function that reads the pod's namespace as an argument.
+    pub(super) fn check_with(self, own_namespace: impl FnOnce() -> Option<String>) -> Result<Settings, ArgsError> {
+        let transport = self.provider.transport_files()?;
         self.check_bounds()?;
         self.check_deadline()?;
         let election = self.leader_election.then(|| self.election(own_namespace)).transpose()?;
         Ok(Settings {
             namespaces: namespaces(&self.namespaces)?,
             provider: ProviderSettings {
-                allowed_endpoints: self.reach.allowed_endpoints,
-                route,
-                timeout: self.reach.provider_timeout,
+                allowed_endpoints: self.provider.allowed_endpoints,
+                transport,
+                timeout: self.provider.provider_timeout,
                 rate: self.provider_rate,
                 burst: self.provider_burst.max(1),
             },
             concurrency: self.concurrency,
-            pace: Timings {
+            timings: Timings {
                 resync: self.resync,
                 retry_base: self.retry_base,
                 min_renewal_interval: self.min_renewal_interval,
@@ -187,7 +187,7 @@ impl RunArgs {
     }
 
     fn check_deadline(&self) -> Result<(), ArgsError> {
-        let needed = self.reach.provider_timeout + WRITE_TIME;
+        let needed = self.provider.provider_timeout + WRITE_TIME;
         if needed <= self.lease_duration / 2 {
             return Ok(());
         }
@@ -225,7 +225,7 @@ fn require_name(flag: &'static str, value: &str, limit: usize) -> Result<(), Arg
     if is_label(value, limit) { Ok(()) } else { Err(ArgsError::Name { flag, value: value.to_owned(), limit }) }
 }
 
-/// An RFC 1123 label, the shape of namespace names.
+/// Whether the text is an RFC 1123 label, as namespace names are.
 fn is_label(text: &str, limit: usize) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=limit).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')

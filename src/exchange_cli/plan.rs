@@ -95,7 +95,7 @@ impl ExchangePlan {
                 "--context, --kubeconfig and the flags that name keys belong to --from-secret; give it, or leave them out",
             ));
         }
-        let transport = shared.reach.route().map_err(|error| CommandError::usage(error.to_string()))?;
+        let transport = shared.reach.transport_files().map_err(|error| CommandError::usage(error.to_string()))?;
         if shared.check && !provider.has_check() {
             return Err(CommandError::usage(format!(
                 "--check: {provider} documents no request that would only try a token; leave --check out"

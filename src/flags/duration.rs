@@ -1,31 +1,31 @@
-//! Durations of flags: `15s`, `10m`, `1h30m`, `250ms`, in jiff's friendly format. The CRD's durations have a parser of
-//! their own ([`apicredential::plan`]), which mirrors CEL.
+//! Durations in flags, such as `15s`, `10m`, `1h30m` or `250ms`, in jiff's friendly format. Durations in the CRD have another
+//! parser, in [`apicredential::plan`], which accepts what CEL accepts.
 
 use std::time::Duration;
 
 use jiff::fmt::friendly::SpanParser;
 
-/// A year: no flag needs more.
+/// One year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Why a text is no duration for a flag. clap puts the flag's name before the message.
+/// Why a duration is rejected. clap puts the name of the flag before the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// Not numbers with units, in descending order of the units.
+    /// The text is not a list of numbers with units, the largest unit first.
     #[error("write numbers with the units h, m, s and ms, the largest unit first, such as 15s, 1h30m or 250ms")]
     Syntax,
-    /// Less than zero.
+    /// The duration is less than zero.
     #[error("a duration cannot be negative; write it without a sign, such as 15s")]
     Negative,
-    /// More than a year.
+    /// The duration is more than a year.
     #[error("write at most one year, 8760h")]
     TooLong,
 }
 
-/// Parses a flag's duration. Days and larger units are rejected: their lengths depend on the calendar.
+/// Parses a duration. Days and larger units are rejected, because their length depends on the calendar.
 ///
 /// # Errors
-/// The text is no duration in jiff's friendly format, is negative, or is longer than a year.
+/// The text is not a duration in jiff's friendly format, is negative, or is longer than a year.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let duration = SpanParser::new().parse_duration(text).map_err(|_| DurationError::Syntax)?;
     let duration = Duration::try_from(duration).map_err(|_| DurationError::Negative)?;

@@ -1,4 +1,4 @@
-//! How providers are reached: the flags that `run` and `exchange` share.
+//! The flags for requests to providers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,52 +8,55 @@ use apicredential::providers::AllowedEndpoints;
 use super::parse_duration;
 use crate::provider_client::transport::{ProxyOrigin, TransportError, TransportFiles};
 
-/// Why the provider flags cannot be used. Every sentence names the flag and the fix.
+/// Why the flags are rejected. Each message names the flag and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderArgsError {
     /// The timeout is too short or too long.
     #[error("--provider-timeout is out of bounds; set it to a duration from 100ms to 1h")]
     Timeout,
-    /// A proxy login without a proxy.
-    #[error("--provider-proxy-credentials-file is set without --provider-proxy; set both or none")]
+    /// There is a login for the proxy, but no proxy.
+    #[error("--provider-proxy-credentials-file is set without --provider-proxy; set both or neither")]
     LoginWithoutProxy,
-    /// The proxy is not an origin.
+    /// `--provider-proxy` is not the origin of a proxy.
     #[error(transparent)]
     Transport(#[from] TransportError),
 }
 
-/// The flags, each with its environment variable.
+/// The flags for requests to providers, each with its environment variable.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProviderArgs {
-    /// Origins that may be asked for tokens, as welkin=https://host,qontak=https://host; replaces the whole default
+    /// Provider endpoints that an ApiCredential may use, as welkin=https://host,qontak=https://host. Replaces the default list
     #[arg(long, env = "APICREDENTIAL_ALLOWED_ENDPOINTS", hide_env_values = true, value_name = "LIST")]
     #[arg(default_value_t)]
     pub allowed_endpoints: AllowedEndpoints,
 
-    /// PEM file with certificates to trust for providers, in addition to the system's; read again when it changes
+    /// PEM file with CA certificates to trust for providers in addition to the system's. The operator reads it again when it
+    /// changes
     #[arg(long, env = "APICREDENTIAL_PROVIDER_CA_FILE", hide_env_values = true, value_name = "PATH")]
     pub provider_ca_file: Option<PathBuf>,
 
-    /// HTTP proxy by way of which providers are reached, as http://host:port; the environment's proxy variables are ignored
+    /// HTTP proxy for requests to providers, as http://host:port or https://host:port. Variables such as HTTPS_PROXY are
+    /// ignored
     #[arg(long, env = "APICREDENTIAL_PROVIDER_PROXY", hide_env_values = true, value_name = "ORIGIN")]
     pub provider_proxy: Option<String>,
 
-    /// File with the proxy's login, one line user:password
+    /// File with the login for --provider-proxy, one line user:password. The operator reads it again when it changes
     #[arg(long, env = "APICREDENTIAL_PROVIDER_PROXY_CREDENTIALS_FILE", hide_env_values = true, value_name = "PATH")]
     pub provider_proxy_credentials_file: Option<PathBuf>,
 
-    /// Time for one exchange, from connecting to the last byte of the answer
+    /// Timeout of one request to a provider, from connecting to the last byte of the response, 100ms to 1h. In the operator
+    /// also at most half of --lease-duration minus 10s
     #[arg(long, env = "APICREDENTIAL_PROVIDER_TIMEOUT", hide_env_values = true, value_name = "DURATION")]
     #[arg(default_value = "15s", value_parser = parse_duration)]
     pub provider_timeout: Duration,
 }
 
 impl ProviderArgs {
-    /// Where the parts of the way are found; nothing is read yet.
+    /// Checks the flags, and returns the proxy and the paths of the files. It does not read the files.
     ///
     /// # Errors
-    /// The timeout is out of bounds, the proxy is no origin, or there is a login without a proxy.
-    pub fn route(&self) -> Result<TransportFiles, ProviderArgsError> {
+    /// The timeout is out of bounds, the proxy is not an origin, or there is a login for a proxy but no proxy.
+    pub fn transport_files(&self) -> Result<TransportFiles, ProviderArgsError> {
         let (shortest, longest) = (Duration::from_millis(100), Duration::from_secs(3600));
         if !(shortest..=longest).contains(&self.provider_timeout) {
             return Err(ProviderArgsError::Timeout);

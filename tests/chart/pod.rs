@@ -27,7 +27,7 @@ fn every_flag_can_be_set_and_the_operator_understands_what_is_passed() {
         _ => panic!("{arguments:?}"),
     };
     assert_eq!(settings.namespaces, ["care", "messaging"]);
-    let route = settings.provider.route;
+    let route = settings.provider.transport;
     assert_eq!(route.roots.unwrap().to_str(), Some("/etc/provider-ca/ca.crt"));
     assert_eq!(route.proxy_login.unwrap().to_str(), Some("/etc/provider-proxy/credentials"));
     assert!(route.proxy.is_some());

@@ -94,7 +94,7 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Fi
                 served.join(", ")
             );
             findings.push(Finding::fail(CHECK, message, "Ask who runs the operator to add it to --namespaces."));
-        } else if let Ok(plan) = Plan::parse(&credential.spec, &run.reach.allowed_endpoints)
+        } else if let Ok(plan) = Plan::parse(&credential.spec, &run.provider.allowed_endpoints)
             && !plan.endpoint_allowed
         {
             let (endpoint, provider) = (plan.request.endpoint(), plan.request.provider());
