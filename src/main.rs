@@ -1,4 +1,4 @@
-//! Start-up: flags, then the operator, the CRD or one exchange by hand.
+//! The program: parses the command line and runs the operator, prints the CRD, or runs one token exchange manually.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -9,21 +9,21 @@ use apicredential_operator::{exchange_cli, runtime};
 use clap::Parser as _;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Zeroes what is freed: libraries copy secrets, too, into buffers that nobody else would wipe.
+/// Zeroes freed memory: libraries copy secrets into buffers that nothing else would zero.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
-    // Before anything else: both TLS clients ask for the process-wide provider.
+    // First of all, because both TLS clients use the process-wide crypto provider.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return runtime::refuse("a TLS provider was installed twice");
+        return runtime::report_startup_error("the TLS crypto provider was installed twice; report this as a bug");
     }
     match Args::parse().command {
         Command::Crd => print_crd(),
         Command::Exchange(flags) => exchange_cli::exchange(flags),
         Command::Run(flags) => match flags.check() {
             Ok(settings) => runtime::run(settings),
-            Err(error) => runtime::refuse(error),
+            Err(error) => runtime::report_startup_error(error),
         },
     }
 }

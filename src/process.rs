@@ -1,33 +1,35 @@
-//! What this process keeps from others on its machine: its memory holds secrets.
+//! Protects the memory of this process, which contains secrets, from other processes on the machine.
 //!
-//! Freed memory is zeroed by the allocator in `main.rs`; here the kernel is told to write no core dump and to let no
-//! process of the same user read our memory or attach a debugger. The latter is asked of Linux only, where the operator
-//! runs; a build for another system asks nothing of the kind, and its log says that the process was not closed.
+//! The allocator in `main.rs` zeroes freed memory. This module makes the kernel write no core dumps and keep processes of
+//! the same user from reading the memory or attaching a debugger. The second protection exists on Linux only; on other
+//! systems the log warns that it is missing.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Seals the process. A kernel that refuses is no reason not to start: it is told of in the log.
+/// Turns off core dumps and debuggers. If the kernel refuses, a warning is logged and the process goes on.
 pub fn harden_process() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if setrlimit(Resource::Core, none).is_err() {
-        tracing::warn!("core dumps could not be turned off");
+        tracing::warn!("core dumps could not be disabled; a core file of this process would contain secrets");
     }
-    if !close_to_debuggers() {
-        tracing::warn!("this process could not be closed to debuggers");
+    if !disable_debuggers() {
+        tracing::warn!(
+            "debuggers could not be disabled; a process of the same user can read the memory of this process"
+        );
     }
 }
 
-/// Whether it is closed now.
+/// Returns whether debuggers are disabled.
 #[cfg(target_os = "linux")]
-fn close_to_debuggers() -> bool {
+fn disable_debuggers() -> bool {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
     set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok()
 }
 
-/// Nothing is closed here.
+/// Not supported on this system.
 #[cfg(not(target_os = "linux"))]
-fn close_to_debuggers() -> bool {
+fn disable_debuggers() -> bool {
     false
 }
 
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sealed_process_dumps_no_core_and_is_closed_to_debuggers() {
+    fn a_hardened_process_writes_no_core_dump_and_allows_no_debugger() {
         harden_process();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
         assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });

@@ -53,7 +53,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(220);
 
 /// Says why the process does not start; status 2.
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
-pub fn refuse(reason: impl Display) -> ExitCode {
+pub fn report_startup_error(reason: impl Display) -> ExitCode {
     eprintln!("apicredential-operator: {reason}");
     ExitCode::from(2)
 }
@@ -61,17 +61,17 @@ pub fn refuse(reason: impl Display) -> ExitCode {
 /// Runs until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> ExitCode {
     if let Err(error) = telemetry::init(settings.log.format, &settings.log.filter) {
-        return refuse(error);
+        return report_startup_error(error);
     }
     process::harden_process();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(_) => return refuse("the system gives no threads"),
+        Err(_) => return report_startup_error("the system gives no threads"),
     };
     let code = runtime.block_on(async {
         match Process::start(settings).await {
             Ok(process) => process.main().await,
-            Err(reason) => refuse(reason),
+            Err(reason) => report_startup_error(reason),
         }
     });
     // What is still running then is not waited for: it is bounded, and must not hold the pod.
