@@ -1,18 +1,18 @@
-//! Logs: what may be said at all, what the user wants to hear of it, and in which shape.
+//! Logging: its format and its two filters.
 //!
-//! Two filters apply, and a line needs both. The user's (`--log`) is a wish. The other is a list of the targets that
-//! were read line by line and found to print neither bodies nor headers; all others are silent, whatever the wish,
-//! because a dependency may start to print a body in any release. Silent on purpose, among others:
+//! A log entry is written only if both filters allow it. The user sets one of them with `--log`. The other is a fixed list of
+//! targets whose source was reviewed and logs neither bodies nor headers. All other targets are off, whatever `--log` says,
+//! because a dependency may begin to log a body in any release. Among the targets that are off on purpose:
 //!
-//! | target | what it would print |
+//! | target | what it would log |
 //! |---|---|
-//! | `kube_client::client` | response bodies (a Secret) on a parse error at *warn*, headers at trace, `Status` texts |
+//! | `kube_client::client` | response bodies (a Secret) on a parse error at *warn*, headers at trace, texts of `Status` |
 //! | `kube_client::config` | parse errors of a kubeconfig, which may quote it |
-//! | `kube_runtime::watcher` | errors with `{:?}`: serde quotes the value that it did not expect, and a Secret's metadata holds what `kubectl apply` was given |
-//! | `hyper`, `h2`, `rustls`, `reqwest`, `tower_http` | heads, frames, handshake records, URLs, errors of their peers |
+//! | `kube_runtime::watcher` | errors with `{:?}`: serde quotes the unexpected value, and the metadata of a Secret contains the object as passed to `kubectl apply` |
+//! | `hyper`, `h2`, `rustls`, `reqwest`, `tower_http` | HTTP heads, frames, handshake records, URLs, errors from the other side |
 //! | `axum` | rejected requests |
 //!
-//! Records of the `log` crate (reqwest's wire dumps) have no bridge to this subscriber at all.
+//! Records of the `log` crate, such as reqwest's dumps of connections, do not reach this subscriber at all.
 
 use std::io;
 use std::panic::{self, PanicHookInfo};
@@ -24,7 +24,7 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The shape of a log line.
+/// The log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object per line
@@ -36,18 +36,18 @@ pub enum LogFormat {
 /// Why logging could not be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is not a list of directives.
-    #[error("--log is not a list of directives; use a level, or levels by target, such as `info` or `info,kube=debug`")]
+    /// The filter cannot be parsed.
+    #[error("--log is not a valid filter; use a level, or levels per target, such as `info` or `info,kube=debug`")]
     Filter,
-    /// A process has one subscriber.
-    #[error("logging was set up twice")]
+    /// Logging was started before.
+    #[error("logging was started twice; report this as a bug")]
     Twice,
 }
 
-/// Starts logging to standard error, and logs panics by their place, never by their text.
+/// Starts logging to standard error. A panic is logged with its source location, without its message.
 ///
 /// # Errors
-/// `filter` is not a list of directives, or logging runs already.
+/// `filter` cannot be parsed, or logging was started before.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let subscriber = subscriber(format, filter, io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
@@ -55,21 +55,25 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// The message of a panic may quote what the code was working on, and that may be a token: only the place is logged.
+/// The message of a panic may quote data, and that may be a token, so only the source location is logged.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
-    error!(location, thread = std::thread::current().name().unwrap_or_default(), "panic");
+    error!(
+        location,
+        thread = std::thread::current().name().unwrap_or_default(),
+        "a thread panicked; report this as a bug"
+    );
 }
 
 fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<impl Subscriber + Send + Sync, TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let wish = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter)?;
-    Ok(tracing_subscriber::registry().with(lines(format, writer).with_filter(speakable().and(wish))))
+    let user_filter = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter)?;
+    Ok(tracing_subscriber::registry().with(output(format, writer).with_filter(reviewed_targets().and(user_filter))))
 }
 
-fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn output<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -81,17 +85,17 @@ where
     }
 }
 
-/// The targets that were read and may speak; the longest match counts.
-fn speakable() -> Targets {
+/// The targets that were reviewed and may be logged. The longest match counts.
+fn reviewed_targets() -> Targets {
     Targets::new()
         .with_default(LevelFilter::OFF)
-        // Our own: every field is a name, a reason or a time.
+        // The operator's own: every field is a name, a reason or a time.
         .with_target("apicredential_operator", LevelFilter::TRACE)
-        // Scheduling, backoff and shutdown; spans name the object and why it was queued.
+        // Scheduling, backoff and shutdown. Its spans name the object and the reason why it was enqueued.
         .with_target("kube_runtime", LevelFilter::TRACE)
-        // Prints errors with {:?}, see above.
+        // It logs errors with {:?}, see the table above.
         .with_target("kube_runtime::watcher", LevelFilter::OFF)
-        // Addresses of connections, for those who look for a network fault.
+        // Addresses of connections, for diagnosing network faults.
         .with_target("hyper_util::client::legacy::connect", LevelFilter::DEBUG)
 }
 

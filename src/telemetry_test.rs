@@ -19,7 +19,7 @@ impl Write for Buffer {
     }
 }
 
-/// What is logged under a filter while `act` runs.
+/// The log of `act` with this filter.
 fn logged(format: LogFormat, filter: &str, act: impl FnOnce()) -> String {
     let buffer = Buffer::default();
     let writer = buffer.clone();
@@ -29,7 +29,7 @@ fn logged(format: LogFormat, filter: &str, act: impl FnOnce()) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn dependencies_say(secret: &str) {
+fn log_from_dependencies(secret: &str) {
     warn!(target: "kube_client::client", "{secret}");
     trace!(target: "kube_client::client", "headers: {secret}");
     warn!(target: "kube_client::client::builder", secret);
@@ -48,7 +48,7 @@ fn dependencies_say(secret: &str) {
 }
 
 #[test]
-fn what_may_print_bodies_or_headers_is_silent_whatever_the_user_asks() {
+fn targets_that_may_log_bodies_or_headers_are_off_whatever_the_users_filter_is() {
     for filter in [
         "trace",
         "trace,kube_client::client=trace",
@@ -57,14 +57,14 @@ fn what_may_print_bodies_or_headers_is_silent_whatever_the_user_asks() {
         "info,hyper=trace,h2=trace,rustls=trace,reqwest=trace,tower=trace,some_new_dependency=trace",
     ] {
         for format in [LogFormat::Json, LogFormat::Text] {
-            let text = logged(format, filter, || dependencies_say("hunter2"));
+            let text = logged(format, filter, || log_from_dependencies("hunter2"));
             assert_eq!(text, "", "{filter}");
         }
     }
 }
 
 #[test]
-fn a_silent_span_does_not_speak_through_the_lines_inside_it() {
+fn a_span_of_a_target_that_is_off_is_not_logged_with_the_entries_inside_it() {
     for format in [LogFormat::Json, LogFormat::Text] {
         let text = logged(format, "trace", || {
             let _span = trace_span!(target: "kube_client::client::builder", "HTTP", http.url = "hunter2").entered();
@@ -75,17 +75,17 @@ fn a_silent_span_does_not_speak_through_the_lines_inside_it() {
 }
 
 #[test]
-fn the_users_filter_decides_about_the_rest() {
-    let speak = || {
+fn the_users_filter_applies_to_all_other_targets() {
+    let log = || {
         info!("ours");
         debug!("ours in detail");
         debug!(target: "kube_runtime::controller", "theirs in detail");
     };
-    let text = logged(LogFormat::Text, "info", speak);
+    let text = logged(LogFormat::Text, "info", log);
     assert!(text.contains("ours") && !text.contains("detail"), "{text}");
-    let text = logged(LogFormat::Text, "info,kube=debug", speak);
+    let text = logged(LogFormat::Text, "info,kube=debug", log);
     assert!(text.contains("theirs in detail") && !text.contains("ours in detail"), "{text}");
-    assert_eq!(logged(LogFormat::Text, "off", speak), "");
+    assert_eq!(logged(LogFormat::Text, "off", log), "");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn text_has_no_escape_sequences() {
 }
 
 #[test]
-fn a_panic_is_logged_by_its_place_and_never_by_its_text() {
+fn a_panic_is_logged_with_its_source_location_and_without_its_message() {
     let text = logged(LogFormat::Json, "info", || {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(log_panic));
@@ -117,13 +117,13 @@ fn a_panic_is_logged_by_its_place_and_never_by_its_text() {
         panic::set_hook(previous);
         assert!(caught.is_err());
     });
-    assert!(text.contains("\"message\":\"panic\"") && text.contains("telemetry_test.rs:"), "{text}");
+    assert!(text.contains("\"message\":\"a thread panicked") && text.contains("telemetry_test.rs:"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
 
 #[test]
-fn a_filter_that_is_none_is_refused_without_repeating_it() {
-    let refused = subscriber(LogFormat::Json, "info,=what=", io::sink).err().unwrap();
-    assert_eq!(refused, TelemetryError::Filter);
-    assert!(refused.to_string().starts_with("--log ") && !refused.to_string().contains("what"));
+fn an_invalid_filter_is_rejected_and_not_repeated_in_the_message() {
+    let error = subscriber(LogFormat::Json, "info,=what=", io::sink).err().unwrap();
+    assert_eq!(error, TelemetryError::Filter);
+    assert!(error.to_string().starts_with("--log ") && !error.to_string().contains("what"));
 }
