@@ -1,8 +1,8 @@
 //! `/metrics`, `/livez` and `/readyz`.
 //!
-//! Liveness says nothing of readiness. A restart heals a process whose loop stands still, and nothing else: not an API
-//! server that is away, not a provider that fails, not a lease that another replica holds. So `/livez` asks only for
-//! the heartbeat of the loop, and only while there is a loop, on the leader.
+//! Liveness is independent of readiness. A restart only helps a process whose reconcile loop is stuck. It does not help when
+//! the API server is unavailable, a provider fails or another replica holds the lease. So `/livez` checks the heartbeat of
+//! the reconcile loop and nothing else, and only on the leader, where the loop runs.
 
 mod connection;
 
@@ -24,26 +24,26 @@ use connection::BoundedListener;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// After the shutdown signal, answers that are under way get this long.
+/// Time for responses in progress after the shutdown signal.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// Where the process stands; the one source of the code and the text of `/readyz`.
+/// The state of the process. It determines the status code and the text of `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Not yet able to lead or to stand by.
+    /// The process can neither lead nor stand by yet.
     Starting,
-    /// Another replica leads. Ready: a rolling update must not wait for a leader that it is about to end.
-    StandingBy,
+    /// Another replica leads. A standby counts as ready, because a rolling update must not wait until it becomes the leader.
+    Standby,
     /// This replica leads and its caches are filled.
     Leading,
-    /// On the way out.
+    /// The process is shutting down.
     ShuttingDown,
 }
 
 impl Readiness {
     const fn status(self) -> StatusCode {
         match self {
-            Self::StandingBy | Self::Leading => StatusCode::OK,
+            Self::Standby | Self::Leading => StatusCode::OK,
             Self::Starting | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -51,64 +51,65 @@ impl Readiness {
     const fn text(self) -> &'static str {
         match self {
             Self::Starting => "starting\n",
-            Self::StandingBy => "standing by: another replica leads\n",
+            Self::Standby => "standing by: another replica leads\n",
             Self::Leading => "leading\n",
             Self::ShuttingDown => "shutting down\n",
         }
     }
 }
 
-/// The heartbeat and the readiness; a clone is another handle on the same.
+/// The heartbeat and the readiness. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Health {
     limit: Duration,
-    pulse: Arc<Mutex<Pulse>>,
+    state: Arc<Mutex<HealthState>>,
 }
 
 #[derive(Debug)]
-struct Pulse {
+struct HealthState {
     readiness: Readiness,
-    /// Here a clock that stands still while the machine sleeps is the right one: a sleeping loop is not a stuck loop.
-    record_progress: Instant,
+    /// When the reconcile loop last made progress. This clock stops while the machine is suspended, which is intended: a
+    /// suspended loop is not stuck.
+    last_progress: Instant,
 }
 
 impl Health {
-    /// Starting; while leading, alive as long as the last beat is younger than `limit`.
+    /// The initial state: starting. A leader counts as alive while its last progress is less than `limit` ago.
     pub fn new(limit: Duration) -> Self {
-        let pulse = Pulse { readiness: Readiness::Starting, record_progress: Instant::now() };
-        Self { limit, pulse: Arc::new(Mutex::new(pulse)) }
+        let state = HealthState { readiness: Readiness::Starting, last_progress: Instant::now() };
+        Self { limit, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// The reconcile loop turned.
+    /// Records that the reconcile loop made progress.
     pub fn record_progress(&self) {
-        self.change(|pulse| pulse.record_progress = Instant::now());
+        self.with_state(|state| state.last_progress = Instant::now());
     }
 
-    /// Says where the process stands from now on. Counts as a beat.
+    /// Sets the readiness. This also counts as progress.
     pub fn set_ready(&self, readiness: Readiness) {
-        self.change(|pulse| *pulse = Pulse { readiness, record_progress: Instant::now() });
+        self.with_state(|state| *state = HealthState { readiness, last_progress: Instant::now() });
     }
 
-    /// Where the process stands.
+    /// The readiness that was set last.
     pub fn readiness(&self) -> Readiness {
-        self.change(|pulse| pulse.readiness)
+        self.with_state(|state| state.readiness)
     }
 
-    /// False once the loop of a leader stands still.
+    /// False if this replica leads and its reconcile loop is stuck.
     pub fn is_alive(&self) -> bool {
-        self.change(|pulse| pulse.readiness != Readiness::Leading || pulse.record_progress.elapsed() < self.limit)
+        self.with_state(|state| state.readiness != Readiness::Leading || state.last_progress.elapsed() < self.limit)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Pulse) -> T) -> T {
-        // A panic elsewhere leaves two plain values that are right one by one.
-        change(&mut self.pulse.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_state<T>(&self, action: impl FnOnce(&mut HealthState) -> T) -> T {
+        // A panic while the lock was held cannot leave the state invalid.
+        action(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Answers on `listener` until `shutdown` resolves, and then at most two seconds longer.
+/// Serves requests on `listener` until `shutdown` resolves, and then for at most two more seconds.
 ///
 /// # Errors
-/// The listener cannot be used.
+/// The listener fails.
 pub async fn serve(
     listener: TcpListener,
     health: Health,
@@ -129,31 +130,33 @@ pub async fn serve(
 }
 
 fn router(health: Health, metrics: Metrics) -> Router {
-    let scrape = async |State(metrics): State<Metrics>| answer(StatusCode::OK, OPENMETRICS, metrics.encode());
+    let scrape = async |State(metrics): State<Metrics>| respond(StatusCode::OK, OPENMETRICS, metrics.encode());
     let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
     Router::new()
         .route("/metrics", get(scrape))
         .with_state(metrics)
         .merge(probes)
-        .fallback(async || answer(StatusCode::NOT_FOUND, PLAIN, "not found: try /metrics, /livez or /readyz\n"))
-        .method_not_allowed_fallback(async || answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is answered\n"))
+        .fallback(async || respond(StatusCode::NOT_FOUND, PLAIN, "not found: try /metrics, /livez or /readyz\n"))
+        .method_not_allowed_fallback(async || {
+            respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "method not allowed: use GET\n")
+        })
 }
 
 async fn livez(State(health): State<Health>) -> Response {
     if health.is_alive() {
-        answer(StatusCode::OK, PLAIN, "alive\n")
+        respond(StatusCode::OK, PLAIN, "alive\n")
     } else {
-        answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the reconcile loop stands still\n")
+        respond(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the reconcile loop is stuck\n")
     }
 }
 
 async fn readyz(State(health): State<Health>) -> Response {
     let readiness = health.readiness();
-    answer(readiness.status(), PLAIN, readiness.text())
+    respond(readiness.status(), PLAIN, readiness.text())
 }
 
-/// One answer per connection, so that the connection's deadline never cuts a later request in two.
-fn answer(status: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
+/// Each connection serves one request, so that the deadline of a connection never cuts off a later request.
+fn respond(status: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -198,7 +198,7 @@ impl Process {
             return self.ended();
         };
         // Who is the only one goes straight from starting to leading: ready means that somebody acts.
-        let stands_by = || self.health.set_ready(Readiness::StandingBy);
+        let stands_by = || self.health.set_ready(Readiness::Standby);
         tokio::select! {
             () = elector.acquired(stands_by) => {}
             () = stopped(&mut stop) => return TermEnd::Stopped,
@@ -217,7 +217,7 @@ impl Process {
             return self.ended();
         }
         if !*stop.borrow() {
-            self.health.set_ready(Readiness::StandingBy);
+            self.health.set_ready(Readiness::Standby);
         }
         // Nothing in flight may write any more: who is told to stop meanwhile has nothing to wait for.
         tokio::select! {

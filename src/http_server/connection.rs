@@ -1,8 +1,8 @@
-//! A listener whose connections are few and short-lived.
+//! A listener that limits the number and the duration of connections.
 //!
-//! axum sets no limit on how long a peer may take over its request line or its reading. Here every connection ends after
-//! [`LIFETIME`], whatever the peer does, and at most [`CONNECTIONS`] are open, so a port that the whole cluster network
-//! reaches cannot be used to exhaust memory or file descriptors.
+//! axum does not limit how long a client may take to send its request or to read the response. Here every connection is
+//! closed after [`LIFETIME`], and at most [`CONNECTIONS`] are open at once. The port can be reached from the whole cluster
+//! network, and without these limits a client could exhaust memory or file descriptors.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,28 +21,28 @@ use tracing::warn;
 /// A scrape of ten thousand credentials takes well under a second; Prometheus itself gives up after 10 s by default.
 const LIFETIME: Duration = Duration::from_secs(15);
 
-/// Two probes and a few Prometheus replicas, with room to spare.
+/// More than two probes and a few Prometheus replicas need.
 const CONNECTIONS: usize = 64;
 
-/// How long accepting rests after an error such as "too many open files".
-const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// The delay before the next accept after an error such as "too many open files".
+const ERROR_DELAY: Duration = Duration::from_secs(1);
 
-/// Accepts while there is room.
+/// A listener that accepts a connection only while fewer than the limit are open.
 pub struct BoundedListener {
     listener: TcpListener,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     lifetime: Duration,
 }
 
 impl BoundedListener {
-    /// With the limits of this module.
+    /// A listener with the limits of this module.
     pub fn new(listener: TcpListener) -> Self {
         Self::with_limits(listener, CONNECTIONS, LIFETIME)
     }
 
-    /// With other limits.
+    /// A listener with other limits.
     pub fn with_limits(listener: TcpListener, connections: usize, lifetime: Duration) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(connections)), lifetime }
+        Self { listener, permits: Arc::new(Semaphore::new(connections)), lifetime }
     }
 }
 
@@ -51,18 +51,18 @@ impl Listener for BoundedListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The semaphore is never closed, so there is always a permit in the end.
-        let permit = Arc::clone(&self.room).acquire_owned().await.ok();
+        // This never fails, because the semaphore is never closed.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    let end = Box::pin(sleep(self.lifetime));
-                    return (Connection { stream, end, _permit: permit }, peer);
+                    let deadline = Box::pin(sleep(self.lifetime));
+                    return (Connection { stream, deadline, _permit: permit }, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    warn!(kind = %error.kind(), "a connection to --listen could not be accepted");
-                    sleep(AFTER_ERROR).await;
+                    warn!(kind = %error.kind(), "cannot accept a connection on --listen; trying again in 1s");
+                    sleep(ERROR_DELAY).await;
                 }
             }
         }
@@ -73,17 +73,17 @@ impl Listener for BoundedListener {
     }
 }
 
-/// A TCP stream that fails once its time is over.
+/// A TCP stream that returns an error after its deadline.
 pub struct Connection {
     stream: TcpStream,
-    end: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    /// `progress`, or an error once the time is over.
-    fn unless_over<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if self.end.as_mut().poll(cx).is_ready() {
+    /// `progress`, or an error after the deadline.
+    fn unless_expired<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         progress
@@ -93,14 +93,14 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let progress = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.unless_over(cx, progress)
+        self.unless_expired(cx, progress)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.unless_over(cx, progress)
+        self.unless_expired(cx, progress)
     }
 
     fn poll_write_vectored(
@@ -109,7 +109,7 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.unless_over(cx, progress)
+        self.unless_expired(cx, progress)
     }
 
     fn is_write_vectored(&self) -> bool {
