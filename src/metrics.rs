@@ -1,7 +1,7 @@
-//! What the operator counts, as OpenMetrics text.
+//! The metrics of the operator, in the OpenMetrics text format.
 //!
-//! The names are a contract with dashboards and alerts. Per-credential series exist on the leader only and go with
-//! their credential; provider and outcome come from closed tables, so the number of the other series is bounded.
+//! Dashboards and alerts rely on the names. Only the leader has series per ApiCredential, and they are removed with the
+//! ApiCredential. The labels of all other series have fixed sets of values, so their number is bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,55 +18,55 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 mod credentials;
-mod machine;
+mod operator;
 #[cfg(test)]
 mod tests;
 
 pub use credentials::CredentialGauges;
 use credentials::Credentials;
-pub use machine::OperatorMetrics;
+pub use operator::OperatorMetrics;
 
-/// From a warm connection to the total deadline of an exchange (15 s by default) and beyond, in seconds.
+/// In seconds: from a request on an open connection to beyond the default of `--provider-timeout`, 15 s.
 const EXCHANGE_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
 
-/// From punctual to an outage that ate the whole margin of an hourly token, in seconds.
+/// In seconds: from punctual to an outage that is longer than the lead time of a token that is valid for an hour.
 const LATENESS_BUCKETS: [f64; 9] = [0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1200.0, 3600.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabels {
     provider: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Cause {
+struct CauseLabels {
     provider: &'static str,
     cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfProvider {
+struct ProviderLabel {
     provider: &'static str,
 }
 
-/// All metrics; a clone is another handle on the same numbers.
+/// All metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
     exchanges: Exchanges,
-    verifications: Family<Outcome, Counter>,
+    verifications: Family<OutcomeLabels, Counter>,
     lateness: Histogram,
     credentials: Credentials,
-    /// How the operator itself is doing.
+    /// The metrics of the operator itself.
     pub machine: OperatorMetrics,
 }
 
-/// What is counted per provider.
+/// The metrics of token exchanges.
 #[derive(Clone, Debug)]
 struct Exchanges {
-    total: Family<Outcome, Counter>,
-    seconds: Family<OfProvider, Histogram, fn() -> Histogram>,
-    renewals: Family<Cause, Counter>,
+    total: Family<OutcomeLabels, Counter>,
+    seconds: Family<ProviderLabel, Histogram, fn() -> Histogram>,
+    renewals: Family<CauseLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -87,7 +87,7 @@ impl Metrics {
             lateness: add(
                 &mut registry,
                 "renewal_lateness_seconds",
-                "From the planned renewal to the written token; earlier counts as 0",
+                "Time from the planned renewal to the write of the token; 0 if it was written earlier",
                 Histogram::new(LATENESS_BUCKETS),
             ),
             credentials: Credentials::register(&mut registry),
@@ -96,7 +96,7 @@ impl Metrics {
         }
     }
 
-    /// The text that a scrape answers with, of media type `application/openmetrics-text; version=1.0.0`.
+    /// The metrics as text, of media type `application/openmetrics-text; version=1.0.0`.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -104,43 +104,43 @@ impl Metrics {
         text
     }
 
-    /// Counts a request that was sent to a provider, by how it ended.
+    /// Counts a token request that was sent to a provider, by its outcome.
     pub fn exchange_ended(&self, provider: Provider, outcome: Reason, duration: Duration) {
         let provider = provider.as_str();
-        self.exchanges.total.get_or_create(&Outcome { provider, outcome: outcome.as_str() }).inc();
-        self.exchanges.seconds.get_or_create(&OfProvider { provider }).observe(duration.as_secs_f64());
+        self.exchanges.total.get_or_create(&OutcomeLabels { provider, outcome: outcome.as_str() }).inc();
+        self.exchanges.seconds.get_or_create(&ProviderLabel { provider }).observe(duration.as_secs_f64());
     }
 
-    /// Counts a token that was tried, by the verdict, or by why there is none.
+    /// Counts a token check, by its outcome.
     pub fn checked(&self, provider: Provider, outcome: Reason) {
-        let outcome = Outcome { provider: provider.as_str(), outcome: outcome.as_str() };
+        let outcome = OutcomeLabels { provider: provider.as_str(), outcome: outcome.as_str() };
         self.verifications.get_or_create(&outcome).inc();
     }
 
-    /// Counts a token that was written, by the cause of its exchange.
+    /// Counts a token that was written, by the cause of its token exchange.
     pub fn renewed(&self, provider: Provider, cause: &'static str) {
-        self.exchanges.renewals.get_or_create(&Cause { provider: provider.as_str(), cause }).inc();
+        self.exchanges.renewals.get_or_create(&CauseLabels { provider: provider.as_str(), cause }).inc();
     }
 
-    /// Notes how many seconds after its planned time a renewal was written. Earlier counts as 0: a histogram with
-    /// negative observations has no meaningful sum.
+    /// Records how many seconds after the planned time a renewed token was written. An earlier write counts as 0, because
+    /// the sum of a histogram has no meaning with negative values.
     pub fn lateness(&self, seconds: f64) {
         if seconds.is_finite() {
             self.lateness.observe(seconds.max(0.0));
         }
     }
 
-    /// Shows a credential as it is now.
-    pub fn set_credential(&self, key: &Key, shown: CredentialGauges) {
-        self.credentials.set(key, shown);
+    /// Sets the gauges of an ApiCredential.
+    pub fn set_credential(&self, key: &Key, gauges: CredentialGauges) {
+        self.credentials.set(key, gauges);
     }
 
-    /// Forgets a credential that is gone.
+    /// Removes the series of an ApiCredential that was deleted.
     pub fn remove_credential(&self, key: &Key) {
         self.credentials.remove(key);
     }
 
-    /// Forgets all credentials: another replica shows them now.
+    /// Removes the series of all ApiCredentials, because another replica leads now and exports them.
     pub fn clear_credentials(&self) {
         self.credentials.clear();
     }
@@ -150,25 +150,31 @@ impl Exchanges {
     fn register(registry: &mut Registry) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(EXCHANGE_BUCKETS);
         Self {
-            total: add(registry, "exchanges", "Requests sent to a provider, by how they ended", Family::default()),
+            total: add(registry, "exchanges", "Token requests sent to a provider, by outcome", Family::default()),
             seconds: add(
                 registry,
                 "exchange_duration_seconds",
-                "From sending a request to a provider to its outcome",
+                "Time from sending a token request to its outcome",
                 Family::new_with_constructor(histogram),
             ),
-            renewals: add(registry, "renewals", "Tokens written, by the cause of their exchange", Family::default()),
+            renewals: add(
+                registry,
+                "renewals",
+                "Tokens written, by the cause of their token exchange",
+                Family::default(),
+            ),
         }
     }
 }
 
-/// The two verdicts are there from the start: a rise from nothing is none to Prometheus.
-fn verifications(registry: &mut Registry) -> Family<Outcome, Counter> {
-    let help = "Tokens that were tried at their provider, by what it said of them or why it said nothing";
-    let total: Family<Outcome, Counter> = add(registry, "verifications", help, Family::default());
+/// The series of both results exist from the start, because Prometheus sees no increase in a series that first appears
+/// with the value 1.
+fn verifications(registry: &mut Registry) -> Family<OutcomeLabels, Counter> {
+    let help = "Token checks at a provider, by outcome";
+    let total: Family<OutcomeLabels, Counter> = add(registry, "verifications", help, Family::default());
     for provider in Provider::ALL.iter().copied().filter(|provider| provider.has_check()) {
-        for verdict in [Reason::TokenAccepted, Reason::TokenRevoked] {
-            drop(total.get_or_create(&Outcome { provider: provider.as_str(), outcome: verdict.as_str() }));
+        for result in [Reason::TokenAccepted, Reason::TokenRevoked] {
+            drop(total.get_or_create(&OutcomeLabels { provider: provider.as_str(), outcome: result.as_str() }));
         }
     }
     total

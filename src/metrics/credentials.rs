@@ -1,5 +1,5 @@
-//! The series of each credential: on the leader only, and gone with their credential. A time that is not known is
-//! absent, never 0.
+//! The series per ApiCredential. Only the leader has them, and they are removed with the ApiCredential. The series of an
+//! unknown time is absent, never 0.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,30 +15,31 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-/// What is shown of one credential.
+/// The values of the series of one ApiCredential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CredentialGauges {
-    /// The Secret holds a usable token.
+    /// The target Secret contains a usable token.
     pub ready: bool,
     /// `spec.suspend`.
     pub suspended: bool,
-    /// Attempts that failed since the last one that did not.
+    /// Failed attempts since the last success.
     pub failures: i64,
     /// When the token was issued.
     pub issued: Option<Timestamp>,
-    /// When it expires.
+    /// When the token expires.
     pub expires: Option<Timestamp>,
-    /// When it is to be renewed.
+    /// When the next renewal is planned.
     pub renewal: Option<Timestamp>,
 }
 
 impl CredentialGauges {
-    /// What a status says.
+    /// The values from a status.
     pub fn of(status: &ApiCredentialStatus, suspended: bool) -> Self {
         let token = status.token.as_ref();
-        // A provider that did not extend the token is asked again near its end: until then nothing is overdue.
-        let put_off = status.unresolved_failure() == Some(Reason::TokenNotExtended);
-        let renewal = if put_off { &status.next_attempt_time } else { &status.renewal_time };
+        // The provider returned the same token again: the next attempt is shortly before it expires, and until then the
+        // renewal is not overdue.
+        let postponed = status.unresolved_failure() == Some(Reason::TokenNotExtended);
+        let renewal = if postponed { &status.next_attempt_time } else { &status.renewal_time };
         Self {
             ready: status.is_ready(),
             suspended,
@@ -50,36 +51,36 @@ impl CredentialGauges {
     }
 }
 
-/// A series of each credential: its name, its help, and its value where there is one.
+/// A series per ApiCredential: its name, its help and its value.
 type Series = (&'static str, &'static str, fn(&CredentialGauges) -> Option<i64>);
 
 const SERIES: [Series; 6] = [
-    ("ready", "1 while the Secret holds a usable token, else 0; on the leader only", |shown| {
-        Some(i64::from(shown.ready))
+    ("ready", "1 if the target Secret contains a usable token, else 0; only on the leader", |gauges| {
+        Some(i64::from(gauges.ready))
     }),
-    ("suspended", "1 while spec.suspend is true, else 0; on the leader only", |shown| Some(i64::from(shown.suspended))),
-    ("consecutive_failures", "Attempts that failed since the last success; on the leader only", |shown| {
-        Some(shown.failures)
+    ("suspended", "1 if spec.suspend is true, else 0; only on the leader", |gauges| Some(i64::from(gauges.suspended))),
+    ("consecutive_failures", "Failed attempts since the last success; only on the leader", |gauges| {
+        Some(gauges.failures)
     }),
     (
         "token_issued_timestamp_seconds",
-        "When the token in the Secret was issued, as Unix time; absent without a token",
-        |shown| shown.issued.map(Timestamp::as_second),
+        "Unix time when the token in the target Secret was issued; absent without a token",
+        |gauges| gauges.issued.map(Timestamp::as_second),
     ),
     (
         "token_expiry_timestamp_seconds",
-        "When the token in the Secret expires, as Unix time; absent without a token or an expiry",
-        |shown| shown.expires.map(Timestamp::as_second),
+        "Unix time when the token in the target Secret expires; absent without a token or an expiry",
+        |gauges| gauges.expires.map(Timestamp::as_second),
     ),
-    ("renewal_timestamp_seconds", "When the next renewal is planned, as Unix time; absent if none is", |shown| {
-        shown.renewal.map(Timestamp::as_second)
+    ("renewal_timestamp_seconds", "Unix time of the next planned renewal; absent if none is planned", |gauges| {
+        gauges.renewal.map(Timestamp::as_second)
     }),
 ];
 
-/// All of them: kept once each, and turned into series when a scrape asks.
+/// The values of all ApiCredentials. They become series when Prometheus scrapes them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Credentials {
-    shown: Arc<Mutex<HashMap<Key, CredentialGauges>>>,
+    gauges: Arc<Mutex<HashMap<Key, CredentialGauges>>>,
 }
 
 impl Credentials {
@@ -89,8 +90,8 @@ impl Credentials {
         credentials
     }
 
-    pub(super) fn set(&self, key: &Key, shown: CredentialGauges) {
-        self.lock().insert(key.clone(), shown);
+    pub(super) fn set(&self, key: &Key, gauges: CredentialGauges) {
+        self.lock().insert(key.clone(), gauges);
     }
 
     pub(super) fn remove(&self, key: &Key) {
@@ -102,7 +103,7 @@ impl Credentials {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, CredentialGauges>> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        self.gauges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,8 +112,8 @@ impl Collector for Credentials {
         let all = self.lock();
         for (name, help, value) in SERIES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (key, shown) in all.iter() {
-                if let Some(value) = value(shown) {
+            for (key, gauges) in all.iter() {
+                if let Some(value) = value(gauges) {
                     let labels = [("namespace", key.namespace()), ("name", key.name())];
                     ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
                 }

@@ -1,4 +1,4 @@
-//! What a scrape shows.
+//! The text that Prometheus scrapes.
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ fn expiry() -> Option<Timestamp> {
 }
 
 #[test]
-fn the_names_are_those_of_the_contract_with_one_suffix_each() {
+fn the_names_are_those_of_the_design_with_one_suffix_each() {
     let metrics = Metrics::new();
     metrics.exchange_ended(Provider::Welkin, Reason::Issued, Duration::from_millis(70));
     metrics.renewed(Provider::Qontak, "due");
@@ -41,7 +41,7 @@ fn the_names_are_those_of_the_contract_with_one_suffix_each() {
 }
 
 #[test]
-fn a_credential_that_is_gone_takes_its_series_along() {
+fn the_series_of_a_deleted_credential_are_removed() {
     let metrics = Metrics::new();
     metrics.set_credential(
         &Key::new("a", "gone"),
@@ -70,7 +70,7 @@ fn a_token_without_an_expiry_has_no_expiry_series() {
 }
 
 #[test]
-fn a_lost_leadership_clears_the_credentials_and_keeps_the_counters() {
+fn a_replica_that_lost_leadership_removes_the_series_of_credentials_and_keeps_the_counters() {
     let metrics = Metrics::new();
     metrics.set_credential(
         &Key::new("a", "b"),
@@ -83,7 +83,7 @@ fn a_lost_leadership_clears_the_credentials_and_keeps_the_counters() {
 }
 
 #[test]
-fn an_early_renewal_counts_as_punctual_and_nonsense_not_at_all() {
+fn an_early_renewal_counts_as_punctual_and_an_invalid_number_is_ignored() {
     let metrics = Metrics::new();
     for seconds in [-5.0, 0.0, f64::NAN, f64::INFINITY] {
         metrics.lateness(seconds);
@@ -104,7 +104,7 @@ fn label_values_are_escaped() {
 }
 
 #[test]
-fn a_renewal_that_was_put_off_because_the_token_was_not_extended_is_not_overdue() {
+fn a_renewal_that_is_postponed_because_the_token_was_not_extended_is_not_overdue() {
     let renewal = |reason: &str, failed: u32| {
         let status = serde_json::from_value(serde_json::json!({
             "renewalTime": "2026-01-01T00:40:00Z", "nextAttemptTime": "2026-01-01T00:59:00Z", "failedAttempts": failed,

@@ -1,4 +1,4 @@
-//! How the operator itself is doing: its loop, its watches, its lease, its writes, its clock.
+//! The metrics of the operator itself: reconciles, watches, leadership, writes and clock skew.
 
 use std::time::Duration;
 
@@ -10,113 +10,113 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{OfProvider, add};
+use super::{ProviderLabel, add};
 use crate::clock;
 
-/// From a look that sends nothing to one that waits for a slow provider, in seconds.
-const LOOK_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 5.0, 10.0, 30.0];
-/// From an idle endpoint to the longest pause that a provider can ask for, in seconds.
+/// In seconds: from a reconcile that sends no request to one that waits for a slow provider.
+const RECONCILE_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 5.0, 10.0, 30.0];
+/// In seconds: from an idle endpoint to the longest `Retry-After` of a provider that the operator respects.
 const WAIT_BUCKETS: [f64; 9] = [0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Write {
+struct WriteLabels {
     operation: &'static str,
     result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct KindLabel {
     kind: &'static str,
 }
 
-/// All of it; a clone is another handle on the same numbers.
+/// The metrics of the operator itself. Clones share them.
 #[derive(Clone, Debug)]
 pub struct OperatorMetrics {
-    looks: Counter,
-    look_seconds: Histogram,
+    reconciles: Counter,
+    reconcile_seconds: Histogram,
     queue: Gauge,
     wait_seconds: Histogram,
-    writes: Family<Write, Counter>,
-    skew: Family<OfProvider, Gauge>,
-    watch_up: Family<Kind, Gauge>,
-    watch_changed: Family<Kind, Gauge>,
+    writes: Family<WriteLabels, Counter>,
+    skew: Family<ProviderLabel, Gauge>,
+    watch_up: Family<KindLabel, Gauge>,
+    watch_changed: Family<KindLabel, Gauge>,
     leader: Gauge,
 }
 
 impl OperatorMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         Self {
-            looks: add(registry, "reconciles", "Looks at a credential", Counter::default()),
-            look_seconds: add(
+            reconciles: add(registry, "reconciles", "Reconciles of ApiCredentials", Counter::default()),
+            reconcile_seconds: add(
                 registry,
                 "reconcile_duration_seconds",
-                "From the begin of a look at a credential to its end",
-                Histogram::new(LOOK_BUCKETS),
+                "Duration of a reconcile",
+                Histogram::new(RECONCILE_BUCKETS),
             ),
             queue: add(
                 registry,
                 "queue_depth",
-                "Credentials that wait for the turn of their provider's endpoint",
+                "ApiCredentials in the queues of provider endpoints, waiting for a permit",
                 Gauge::default(),
             ),
             wait_seconds: add(
                 registry,
                 "throttle_wait_seconds",
-                "From wanting an exchange to being let through by rate, pause and queue",
+                "Time that an ApiCredential waited for a permit of its provider endpoint: queue, rate limit and backoff",
                 Histogram::new(WAIT_BUCKETS),
             ),
-            writes: add(registry, "target_writes", "Writes to target Secrets, by how they ended", Family::default()),
+            writes: add(registry, "target_writes", "Writes to target Secrets, by result", Family::default()),
             skew: add(
                 registry,
                 "clock_skew_seconds",
-                "Our clock minus the Date of the provider's last answer; absent before one",
+                "Clock of the operator minus the Date header of the provider's last response; absent before the first response",
                 Family::default(),
             ),
             watch_up: add(
                 registry,
                 "watch_up",
-                "1 while the watch of this kind works, else 0; absent without the right to watch it",
+                "1 if the watch of this kind works, else 0; absent without permission to watch it",
                 Family::default(),
             ),
             watch_changed: add(
                 registry,
                 "watch_changed_timestamp_seconds",
-                "Since when the watch of this kind is up or down, as Unix time",
+                "Unix time of the last change of watch_up of this kind",
                 Family::default(),
             ),
-            leader: add(registry, "leader", "1 on the replica that acts, 0 on one that stands by", Gauge::default()),
+            leader: add(registry, "leader", "1 on the leader, 0 on a standby", Gauge::default()),
         }
     }
 
-    /// Counts a look at a credential.
+    /// Records a reconcile and its duration.
     pub fn looked(&self, took: Duration) {
-        self.looks.inc();
-        self.look_seconds.observe(took.as_secs_f64());
+        self.reconciles.inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    /// Notes how many credentials wait for their endpoint's turn.
+    /// Sets the number of ApiCredentials that wait for a permit.
     pub fn set_queue(&self, depth: usize) {
         self.queue.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
-    /// Notes how long a credential waited for its endpoint's turn.
+    /// Records how long an ApiCredential waited for its permit.
     pub fn let_through(&self, waited: Duration) {
         self.wait_seconds.observe(waited.as_secs_f64());
     }
 
-    /// Counts a write to a target.
+    /// Counts a write to a target Secret.
     pub fn wrote(&self, operation: &'static str, result: &'static str) {
-        self.writes.get_or_create(&Write { operation, result }).inc();
+        self.writes.get_or_create(&WriteLabels { operation, result }).inc();
     }
 
-    /// Notes by how many seconds our clock is ahead of a provider's.
+    /// Sets by how many seconds the clock of the operator is ahead of a provider's.
     pub fn set_skew(&self, provider: Provider, seconds: i64) {
-        self.skew.get_or_create(&OfProvider { provider: provider.as_str() }).set(seconds);
+        self.skew.get_or_create(&ProviderLabel { provider: provider.as_str() }).set(seconds);
     }
 
-    /// Notes whether the watch of a kind works; none: there is no right to watch it, or no watch.
+    /// Sets whether the watch of a kind works. `None` means that there is no watch, or no permission for it.
     pub fn set_watch(&self, kind: &'static str, up: Option<bool>) {
-        let kind = Kind { kind };
+        let kind = KindLabel { kind };
         let Some(up) = up else {
             self.watch_up.remove(&kind);
             self.watch_changed.remove(&kind);
@@ -129,7 +129,7 @@ impl OperatorMetrics {
         }
     }
 
-    /// Notes whether this replica acts.
+    /// Sets whether this replica is the leader.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
