@@ -1,9 +1,18 @@
-//! Which replica may write: a small election over one `coordination.k8s.io/v1` Lease.
+//! Leader election over one `coordination.k8s.io/v1` Lease.
 //!
-//! The holder renews its record every sixth of the lease; the others look at it as often and take it once they saw it
-//! unchanged for the whole duration ([`rules`]). Every write names the resourceVersion it read, so two candidates
-//! cannot both succeed. Holding the lease is a *belief with an age*: [`Leadership`] answers from the moment at which the
-//! last acknowledged renewal was sent, without a request, and turns false by itself when renewals stop.
+//! The leader renews the Lease every sixth of its duration. A standby reads it as often, and takes it over when it has seen
+//! it unchanged for the whole duration ([`rules`]). Every write carries the resourceVersion that was read, so two candidates
+//! cannot both succeed.
+//!
+//! The operator has its own leader election for two reasons:
+//!
+//! - Writes are fenced by the age of the lease. The usual election reports by a flag whether this replica leads, and another
+//!   task clears that flag. A process that was paused between reading the flag and the write could then replace a newer
+//!   token with an older one. Here [`Leadership`] computes from the time when the last acknowledged renewal was *sent*
+//!   whether a write can still end before another replica may take over. This needs no request, and it becomes false by
+//!   itself when renewals stop.
+//! - Clocks of two replicas are never compared. An election that compares the time in the Lease with the local clock can
+//!   have two leaders if the clocks differ.
 
 pub mod rules;
 mod store;
@@ -24,180 +33,185 @@ use store::{LeaseError, Store};
 
 pub use rules::LONGEST_LEASE;
 
-/// Where the lease is, who asks for it and for how long.
+/// The Lease, the name of this candidate and the lease duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseSettings {
-    /// The namespace of the lease.
+    /// The namespace of the Lease.
     pub namespace: String,
-    /// The name of the lease.
+    /// The name of the Lease.
     pub name: String,
-    /// The name of this process, see [`identity`].
+    /// The name of this candidate, see [`identity`].
     pub identity: String,
-    /// How long a record counts after it was last renewed; whole seconds.
+    /// How long the Lease is valid after a renewal, in whole seconds.
     pub duration: Duration,
 }
 
 impl LeaseSettings {
-    /// Between two renewals or looks, and the time each call may take.
+    /// The interval between two renewals or reads, and the timeout of each request.
     fn period(&self) -> Duration {
         self.duration / 6
     }
 }
 
-/// A name for this process: the pod's, and random digits that tell it from its predecessor of the same name.
+/// Returns a name for this process: the name of the pod and random digits, which distinguish it from an earlier process in the
+/// same pod.
 pub fn identity() -> String {
     let pod = ["POD_NAME", "HOSTNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let host = pod.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok()).unwrap_or_default();
-    // RandomState is keyed by the operating system's random source; uniqueness is wanted here, not secrecy.
+    // The keys of RandomState come from the random source of the operating system. The name must be unique, not secret.
     format!("{}_{:016x}", host.trim(), RandomState::new().hash_one(std::process::id()))
 }
 
-/// A shared, cheap answer to "may I write now?". It sends nothing.
+/// Whether this replica may start work and may write now. Clones share the state. The answers send no request.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    /// When the last acknowledged renewal was sent; without election there is nothing to ask.
+    /// When the last acknowledged renewal was sent. `None` if leader election is off.
     renewed: Option<watch::Receiver<Option<SuspendAwareInstant>>>,
     duration: Duration,
 }
 
 impl Leadership {
-    /// For a single replica without election: always yes.
+    /// For a single replica without leader election: always true.
     pub fn always() -> Self {
         Self { renewed: None, duration: Duration::ZERO }
     }
 
-    /// True while a write that starts now ends before anybody else may take the lease: the last acknowledged renewal
-    /// was sent less than the lease duration minus 15 s ago.
+    /// Whether a write that starts now ends before another replica may take over: the last acknowledged renewal was sent
+    /// less than the lease duration minus 15 s ago.
     pub fn may_write(&self) -> bool {
-        self.age_is(rules::may_write)
+        self.holds_at_age(rules::may_write)
     }
 
-    /// True while new work may start: false once the lease could not be renewed for two thirds of its duration.
+    /// Whether new work may start. False if the lease was not renewed for two thirds of its duration.
     pub fn may_start(&self) -> bool {
-        self.age_is(rules::may_start)
+        self.holds_at_age(rules::may_start)
     }
 
-    fn age_is(&self, young_enough: fn(Duration, Duration) -> bool) -> bool {
+    fn holds_at_age(&self, rule: fn(Duration, Duration) -> bool) -> bool {
         let Some(renewed) = &self.renewed else { return true };
         let sent = *renewed.borrow();
-        sent.is_some_and(|sent| young_enough(sent.elapsed(), self.duration))
+        sent.is_some_and(|sent| rule(sent.elapsed(), self.duration))
     }
 }
 
-/// Stands for election, holds the lease, gives it up.
+/// Acquires, renews and releases the lease.
 pub struct LeaderElector {
     settings: LeaseSettings,
     store: Store,
     candidate: Candidate,
-    term: HeldLease,
-    journal: TransitionLog,
+    held: HeldLease,
+    log: TransitionLog,
 }
 
-/// What we know of our own record.
+/// The state of the lease while this replica holds it.
 struct HeldLease {
-    /// When the last acknowledged renewal was sent; none while we do not hold the lease.
+    /// When the last acknowledged renewal was sent; `None` while this replica does not hold the lease.
     renewed: watch::Sender<Option<SuspendAwareInstant>>,
-    /// The record as last acknowledged. Taken out for the time of a write, so that a write which is cut short
-    /// (no answer, future dropped) leaves none behind and the next step begins with a read.
+    /// The Lease as the API server last returned it. `None` while a write is in progress, so that after a write without a
+    /// response, or with a dropped future, the next step begins with a read.
     record: Option<Lease>,
 }
 
-/// How a term ended.
+/// Why the lease was lost.
 enum LeaseLoss {
     TakenByOther,
     NotRenewed,
 }
 
 impl LeaderElector {
-    /// An elector, and the answer that it keeps up to date. Nothing is sent yet.
+    /// An elector, and the [`Leadership`] that it keeps up to date. Sends no request.
     pub fn new(client: Client, settings: LeaseSettings) -> (Self, Leadership) {
         let (renewed, receiver) = watch::channel(None);
         let leadership = Leadership { renewed: Some(receiver), duration: settings.duration };
         let elector = Self {
             store: Store::new(client, &settings.namespace, settings.name.clone(), settings.period()),
             candidate: Candidate::new(settings.identity.clone(), settings.duration),
-            term: HeldLease { renewed, record: None },
-            journal: TransitionLog::new(),
+            held: HeldLease { renewed, record: None },
+            log: TransitionLog::new(),
             settings,
         };
         (elector, leadership)
     }
 
-    /// Returns once the lease is ours; `stands_by` hears each time that somebody else was seen to hold it. May be dropped
-    /// at any time and called again, also after [`LeaderElector::lost`].
-    pub async fn acquired(&mut self, stands_by: impl Fn()) {
+    /// Returns when this replica holds the lease. Calls `on_standby` each time that another replica is seen to hold it. The
+    /// future may be dropped at any time, and the method may be called again, also after [`LeaderElector::lost`].
+    pub async fn acquired(&mut self, on_standby: impl Fn()) {
         loop {
             let began = clock::steady();
-            let pause = match self.try_to_acquire().await {
-                Ok(None) => return self.journal.became_leader(&self.settings),
+            let delay = match self.try_to_acquire().await {
+                Ok(None) => return self.log.became_leader(&self.settings),
                 Ok(Some(wait)) => {
-                    stands_by();
+                    on_standby();
                     wait.min(self.settings.period())
                 }
-                Err(failure) => self.after(failure),
+                Err(error) => self.retry_delay(error),
             };
-            sleep(pause.saturating_sub(clock::steady().saturating_sub(began))).await;
+            sleep(delay.saturating_sub(clock::steady().saturating_sub(began))).await;
         }
     }
 
-    /// Keeps renewing; returns when somebody else took the lease, or when it could not be renewed for two thirds of
-    /// its duration since the last acknowledged renewal was sent. From then on [`Leadership`] says no.
+    /// Renews the lease. Returns when another replica has taken it, or when two thirds of its duration have passed since the
+    /// last acknowledged renewal was sent. From then on [`Leadership`] is false.
     pub async fn lost(&mut self) {
-        let ending = self.hold().await;
-        self.term.renewed.send_replace(None);
-        self.term.record = None;
-        match ending {
-            LeaseLoss::TakenByOther => warn!("lost leadership: the lease is no longer held by this process"),
-            LeaseLoss::NotRenewed => warn!("lost leadership: the lease could not be renewed in time"),
-        }
-    }
-
-    /// Gives the lease up if it is still ours, so that another replica need not wait; [`Leadership`] says no before
-    /// the request is sent. Best effort, within a sixth of the lease.
-    pub async fn release(&mut self) {
-        self.term.renewed.send_replace(None);
-        match timeout(self.settings.period(), self.try_to_release()).await {
-            Ok(Ok(true)) => info!("gave up leadership"),
-            Ok(Ok(false)) => {}
-            Ok(Err(failure)) => warn!("the lease was not released and will expire: {failure}"),
-            Err(_) => warn!("the lease was not released and will expire: {}", LeaseError::Timeout),
-        }
-    }
-
-    /// None: ours. Otherwise how long to wait at least.
-    async fn try_to_acquire(&mut self) -> Result<Option<Duration>, LeaseError> {
-        let asked = clock::steady();
-        let lease = self.store.read().await?;
-        match self.candidate.next_step(lease.as_ref(), asked, clock::steady()) {
-            Step::Create | Step::Take | Step::Renew => self.claim(lease).await.map(|()| None),
-            Step::Wait(rest) => {
-                self.journal.standing_by(lease.as_ref().and_then(rules::holder).unwrap_or_default());
-                Ok(Some(rest))
+        let loss = self.renew_until_lost().await;
+        self.held.renewed.send_replace(None);
+        self.held.record = None;
+        match loss {
+            LeaseLoss::TakenByOther => {
+                warn!("lost leadership: another process holds the lease, or the Lease was deleted")
+            }
+            LeaseLoss::NotRenewed => {
+                warn!("lost leadership: the lease was not renewed in time; check the connection to the API server")
             }
         }
     }
 
-    async fn hold(&mut self) -> LeaseLoss {
+    /// Releases the lease if this replica still holds it, so that another replica can take over at once. [`Leadership`] is
+    /// false before the request is sent. If this does not succeed within a sixth of the lease duration, the lease expires.
+    pub async fn release(&mut self) {
+        self.held.renewed.send_replace(None);
+        match timeout(self.settings.period(), self.try_to_release()).await {
+            Ok(Ok(true)) => info!("released the lease"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => warn!("the lease was not released and will expire: {error}"),
+            Err(_) => warn!("the lease was not released and will expire: {}", LeaseError::Timeout),
+        }
+    }
+
+    /// Returns `None` if this replica holds the lease now, otherwise the least time to wait.
+    async fn try_to_acquire(&mut self) -> Result<Option<Duration>, LeaseError> {
+        let sent = clock::steady();
+        let lease = self.store.read().await?;
+        match self.candidate.next_step(lease.as_ref(), sent, clock::steady()) {
+            Step::Create | Step::Take | Step::Renew => self.claim(lease).await.map(|()| None),
+            Step::Wait(remaining) => {
+                self.log.became_standby(lease.as_ref().and_then(rules::holder).unwrap_or_default());
+                Ok(Some(remaining))
+            }
+        }
+    }
+
+    async fn renew_until_lost(&mut self) -> LeaseLoss {
         let age = self.age().unwrap_or_default();
-        let mut pause = self.settings.period().saturating_sub(age);
+        let mut delay = self.settings.period().saturating_sub(age);
         loop {
             let Some(left) = self.time_left() else { return LeaseLoss::NotRenewed };
-            sleep(pause.min(left)).await;
+            sleep(delay.min(left)).await;
             let Some(left) = self.time_left() else { return LeaseLoss::NotRenewed };
             let began = clock::steady();
             let next = match timeout(left, self.renew()).await {
                 Ok(Ok(true)) => self.settings.period(),
                 Ok(Ok(false)) => return LeaseLoss::TakenByOther,
-                Ok(Err(failure)) => self.after(failure),
+                Ok(Err(error)) => self.retry_delay(error),
                 Err(_) => return LeaseLoss::NotRenewed,
             };
-            pause = next.saturating_sub(clock::steady().saturating_sub(began));
+            delay = next.saturating_sub(clock::steady().saturating_sub(began));
         }
     }
 
-    /// True: renewed. False: the lease is gone or somebody else's.
+    /// Returns true if the lease was renewed, false if it was deleted or another replica holds it.
     async fn renew(&mut self) -> Result<bool, LeaseError> {
-        let record = match self.term.record.take() {
+        let record = match self.held.record.take() {
             Some(record) => record,
             None => match self.store.read().await? {
                 Some(lease) if rules::holder(&lease) == Some(self.settings.identity.as_str()) => lease,
@@ -210,45 +224,46 @@ impl LeaderElector {
     async fn claim(&mut self, read: Option<Lease>) -> Result<(), LeaseError> {
         let record = self.candidate.claim(read, &self.settings.name, clock::now());
         let sent = SuspendAwareInstant::now();
-        self.term.record = Some(self.store.write(&record).await?);
-        self.term.renewed.send_replace(Some(sent));
-        self.journal.fine();
+        self.held.record = Some(self.store.write(&record).await?);
+        self.held.renewed.send_replace(Some(sent));
+        self.log.succeeded();
         Ok(())
     }
 
     async fn try_to_release(&mut self) -> Result<bool, LeaseError> {
         loop {
-            let record = match self.term.record.take() {
+            let record = match self.held.record.take() {
                 Some(record) => Some(record),
                 None => self.store.read().await?,
             };
-            let Some(given_up) = record.and_then(|record| self.candidate.give_up(record, clock::now())) else {
+            let Some(released) = record.and_then(|record| self.candidate.release(record, clock::now())) else {
                 return Ok(false);
             };
-            match self.store.write(&given_up).await {
-                Err(LeaseError::Conflict) => {} // a renewal that was cut short arrived in between: read again
-                Err(failure) => return Err(failure),
+            match self.store.write(&released).await {
+                // A renewal without a response took effect in the meantime: read again.
+                Err(LeaseError::Conflict) => {}
+                Err(error) => return Err(error),
                 Ok(_) => return Ok(true),
             }
         }
     }
 
-    /// Notes a failed call and says when to try again: soon when only the version was old.
-    fn after(&mut self, failure: LeaseError) -> Duration {
-        self.journal.failed(failure);
-        match failure {
+    /// Logs a failed request and returns the delay before the next one, which is short after a conflict.
+    fn retry_delay(&mut self, error: LeaseError) -> Duration {
+        self.log.failed(error);
+        match error {
             LeaseError::Conflict => self.settings.period() / 10,
             _ => self.settings.period(),
         }
     }
 
     fn age(&self) -> Option<Duration> {
-        self.term.renewed.borrow().map(|sent| sent.elapsed())
+        self.held.renewed.borrow().map(|sent| sent.elapsed())
     }
 
-    /// Until the lease counts as lost; none: it does.
+    /// The time until the lease counts as lost; `None` if it does already.
     fn time_left(&self) -> Option<Duration> {
-        let left = rules::give_up_after(self.settings.duration).saturating_sub(self.age()?);
+        let left = rules::renewal_deadline(self.settings.duration).saturating_sub(self.age()?);
         (!left.is_zero()).then_some(left)
     }
 }
@@ -259,15 +274,15 @@ impl fmt::Debug for LeaderElector {
     }
 }
 
-/// Logs changes, not repetitions.
+/// Logs changes of leadership and of errors, not each repetition.
 struct TransitionLog {
     holder: String,
-    failure: Option<LeaseError>,
+    error: Option<LeaseError>,
 }
 
 impl TransitionLog {
     fn new() -> Self {
-        Self { holder: String::new(), failure: None }
+        Self { holder: String::new(), error: None }
     }
 
     fn became_leader(&mut self, settings: &LeaseSettings) {
@@ -275,25 +290,25 @@ impl TransitionLog {
         info!(lease = settings.name, namespace = settings.namespace, identity = settings.identity, "became leader");
     }
 
-    fn standing_by(&mut self, holder: &str) {
-        self.fine();
+    fn became_standby(&mut self, holder: &str) {
+        self.succeeded();
         if self.holder != holder {
             holder.clone_into(&mut self.holder);
             info!(holder, "standing by: another replica leads");
         }
     }
 
-    fn failed(&mut self, failure: LeaseError) {
-        if self.failure == Some(failure) || failure == LeaseError::Conflict {
-            debug!("the lease could not be read or written: {failure}");
+    fn failed(&mut self, error: LeaseError) {
+        if self.error == Some(error) || error == LeaseError::Conflict {
+            debug!("the Lease could not be read or written: {error}");
         } else {
-            warn!("the lease could not be read or written: {failure}");
-            self.failure = Some(failure);
+            warn!("the Lease could not be read or written: {error}");
+            self.error = Some(error);
         }
     }
 
-    fn fine(&mut self) {
-        self.failure = None;
+    fn succeeded(&mut self) {
+        self.error = None;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Electors against a small lease server on loopback.
+//! Leader electors with a small Lease server on loopback.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Short enough for a test, long enough for a machine that stalls: renewed every 1.5 s, given up after 6 s.
+/// Short enough for a test, and long enough for a slow machine: renewed every 1.5 s, lost after 6 s.
 const LEASE: Duration = Duration::from_secs(9);
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ struct Record {
     lease: Option<Value>,
     version: u64,
     outage: Option<StatusCode>,
-    mute: bool,
+    hangs: bool,
     writes: u32,
 }
 
@@ -31,7 +31,7 @@ impl LeaseServer {
         let server = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(answer).with_state(server.clone());
+        let router = Router::new().fallback(respond).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = kube::Config::new(format!("http://{address}").parse().unwrap());
@@ -57,29 +57,29 @@ impl LeaseServer {
     }
 }
 
-async fn answer(State(server): State<LeaseServer>, method: Method, body: Bytes) -> impl IntoResponse {
-    let (mute, (status, body)) = {
+async fn respond(State(server): State<LeaseServer>, method: Method, body: Bytes) -> impl IntoResponse {
+    let (hangs, (status, body)) = {
         let mut record = server.0.lock().unwrap();
-        (record.mute, handle(&mut record, &method, &body))
+        (record.hangs, handle(&mut record, &method, &body))
     };
-    if mute {
+    if hangs {
         std::future::pending::<()>().await;
     }
     (status, body.to_string())
 }
 
-/// What kube-apiserver does: optimistic locking by resourceVersion. A mute server still acts.
+/// Optimistic locking by resourceVersion, as in the API server. A server that hangs still carries out the request.
 fn handle(record: &mut Record, method: &Method, body: &[u8]) -> (StatusCode, Value) {
     if let Some(status) = record.outage {
-        return refusal(status);
+        return failure(status);
     }
     if method == Method::GET {
-        return record.lease.clone().map_or_else(|| refusal(StatusCode::NOT_FOUND), |lease| (StatusCode::OK, lease));
+        return record.lease.clone().map_or_else(|| failure(StatusCode::NOT_FOUND), |lease| (StatusCode::OK, lease));
     }
     let mut lease: Value = serde_json::from_slice(body).unwrap();
     let expected = record.lease.as_ref().map(|lease| lease["metadata"]["resourceVersion"].clone()).unwrap_or_default();
     if lease["metadata"]["resourceVersion"] != expected {
-        return refusal(StatusCode::CONFLICT);
+        return failure(StatusCode::CONFLICT);
     }
     record.version += 1;
     record.writes += 1;
@@ -88,7 +88,7 @@ fn handle(record: &mut Record, method: &Method, body: &[u8]) -> (StatusCode, Val
     (StatusCode::OK, lease)
 }
 
-fn refusal(status: StatusCode) -> (StatusCode, Value) {
+fn failure(status: StatusCode) -> (StatusCode, Value) {
     let reason = if status == StatusCode::NOT_FOUND { "NotFound" } else { "InternalError" };
     let code = status.as_u16();
     (status, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}))
@@ -102,7 +102,7 @@ fn elector(client: &Client, identity: &str) -> (LeaderElector, Leadership) {
     )
 }
 
-async fn soon(what: impl Future<Output = ()>) -> Duration {
+async fn within_a_minute(what: impl Future<Output = ()>) -> Duration {
     let began = clock::steady();
     timeout(Duration::from_secs(60), what).await.expect("within a minute");
     clock::steady() - began
@@ -113,71 +113,71 @@ fn leads(leadership: &Leadership) -> bool {
 }
 
 #[tokio::test]
-async fn the_first_candidate_leads_and_a_second_stands_by_until_it_is_released() {
+async fn the_first_candidate_leads_and_the_second_is_standby_until_the_lease_is_released() {
     let (server, client) = LeaseServer::start().await;
     let ((mut first, first_leads), (mut second, second_leads)) =
         (elector(&client, "first"), elector(&client, "second"));
     assert!(!leads(&first_leads));
-    soon(first.acquired(|| {})).await;
+    within_a_minute(first.acquired(|| {})).await;
     assert!(leads(&first_leads));
     assert_eq!(server.spec("holderIdentity"), json!("first"));
 
     tokio::select! {
         () = first.lost() => panic!("renewals succeed"),
-        () = second.acquired(|| {}) => panic!("the first holds it"),
+        () = second.acquired(|| {}) => panic!("the first candidate holds the lease"),
         () = sleep(LEASE + LEASE / 3) => {}
     }
     first.release().await;
     assert!(!leads(&first_leads));
     assert_eq!(server.spec("holderIdentity"), json!(""));
 
-    assert!(soon(second.acquired(|| {})).await < LEASE / 2, "an empty holder is free at once");
+    assert!(within_a_minute(second.acquired(|| {})).await < LEASE / 2, "a lease without a holder is taken at once");
     assert!(leads(&second_leads));
     assert_eq!(server.spec("leaseTransitions"), json!(1));
     first.release().await;
-    assert_eq!(server.spec("holderIdentity"), json!("second"), "what is not ours is not released");
+    assert_eq!(server.spec("holderIdentity"), json!("second"), "a candidate does not release the lease of another");
 }
 
 #[tokio::test]
-async fn a_silent_holder_is_replaced_after_its_whole_duration_and_not_before() {
+async fn a_holder_that_stopped_renewing_is_replaced_after_the_whole_duration_and_not_before() {
     let (server, client) = LeaseServer::start().await;
-    server.replace("dead");
-    let waited = soon(elector(&client, "heir").0.acquired(|| {})).await;
+    server.replace("vanished");
+    let waited = within_a_minute(elector(&client, "successor").0.acquired(|| {})).await;
     assert!(waited >= LEASE && waited < LEASE * 2, "{waited:?}");
     assert_eq!(server.spec("leaseTransitions"), json!(2));
 }
 
 #[tokio::test]
-async fn a_lease_that_another_took_is_lost_and_may_be_won_again() {
+async fn a_lease_that_another_candidate_took_is_lost_and_can_be_acquired_again() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, leadership) = elector(&client, "me");
-    soon(elector.acquired(|| {})).await;
-    server.replace("thief");
-    assert!(soon(elector.lost()).await < LEASE / 2);
+    within_a_minute(elector.acquired(|| {})).await;
+    server.replace("another");
+    assert!(within_a_minute(elector.lost()).await < LEASE / 2);
     assert!(!leads(&leadership));
     server.replace("");
-    soon(elector.acquired(|| {})).await;
+    within_a_minute(elector.acquired(|| {})).await;
     assert!(leads(&leadership));
 }
 
 #[tokio::test]
-async fn a_lease_that_cannot_be_renewed_is_lost_after_two_thirds() {
+async fn a_lease_that_cannot_be_renewed_is_lost_after_two_thirds_of_its_duration() {
     for outage in [Some(StatusCode::INTERNAL_SERVER_ERROR), Some(StatusCode::FORBIDDEN), None] {
         let (server, client) = LeaseServer::start().await;
         let (mut elector, leadership) = elector(&client, "me");
-        soon(elector.acquired(|| {})).await;
-        server.change(|record| (record.outage, record.mute) = (outage, outage.is_none()));
-        let held = soon(elector.lost()).await;
+        within_a_minute(elector.acquired(|| {})).await;
+        server.change(|record| (record.outage, record.hangs) = (outage, outage.is_none()));
+        let held = within_a_minute(elector.lost()).await;
         assert!(held > LEASE / 2 && held < LEASE, "{outage:?} {held:?}");
         assert!(!leads(&leadership));
     }
 }
 
 #[tokio::test]
-async fn a_short_outage_and_a_foreign_edit_of_the_lease_are_survived() {
+async fn a_short_outage_and_a_foreign_edit_of_the_lease_do_not_end_leadership() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, _) = elector(&client, "me");
-    soon(elector.acquired(|| {})).await;
+    within_a_minute(elector.acquired(|| {})).await;
     let trouble = async {
         server.change(|record| record.outage = Some(StatusCode::SERVICE_UNAVAILABLE));
         sleep(LEASE / 4).await;
@@ -190,32 +190,32 @@ async fn a_short_outage_and_a_foreign_edit_of_the_lease_are_survived() {
         sleep(LEASE).await;
     };
     tokio::select! {
-        () = elector.lost() => panic!("it was renewable in time"),
+        () = elector.lost() => panic!("the lease can be renewed in time"),
         () = trouble => {}
     }
 }
 
 #[tokio::test]
-async fn a_renewal_that_was_cut_short_does_not_keep_the_lease_from_being_released() {
+async fn the_lease_is_released_after_a_renewal_without_a_response() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, _) = elector(&client, "me");
-    soon(elector.acquired(|| {})).await;
-    server.change(|record| record.mute = true);
-    // The renewal after one sixth reaches the server, its answer never comes back, and the wait is given up.
+    within_a_minute(elector.acquired(|| {})).await;
+    server.change(|record| record.hangs = true);
+    // The renewal after one sixth reaches the server, but no response comes back, and the future is dropped.
     tokio::select! {
         () = elector.lost() => panic!("too early"),
         () = sleep(LEASE / 4) => {}
     }
-    server.change(|record| record.mute = false);
+    server.change(|record| record.hangs = false);
     elector.release().await;
     assert_eq!(server.spec("holderIdentity"), json!(""));
 }
 
 #[tokio::test]
-async fn renewals_come_every_sixth_of_the_lease() {
+async fn the_lease_is_renewed_every_sixth_of_its_duration() {
     let (server, client) = LeaseServer::start().await;
     let (mut elector, _) = elector(&client, "me");
-    soon(elector.acquired(|| {})).await;
+    within_a_minute(elector.acquired(|| {})).await;
     tokio::select! {
         () = elector.lost() => panic!("renewals succeed"),
         () = sleep(LEASE + LEASE / 12) => {}
@@ -225,11 +225,11 @@ async fn renewals_come_every_sixth_of_the_lease() {
 }
 
 #[tokio::test]
-async fn without_election_leadership_is_always_there() {
+async fn without_leader_election_leadership_is_always_true() {
     assert!(Leadership::always().may_write() && Leadership::always().may_start());
 }
 
 #[test]
-fn identities_of_one_pod_differ() {
+fn two_identities_in_one_pod_differ() {
     assert_ne!(identity(), identity());
 }

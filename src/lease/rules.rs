@@ -1,7 +1,7 @@
-//! What to do about the lease: pure, told the time, without a client.
+//! The rules of the leader election: pure functions that take the time as an argument.
 //!
-//! Two clocks of two machines are never compared: another holder is late when its record was *seen* unchanged here
-//! for its whole duration, whatever the times in that record say.
+//! Clocks of two machines are never compared. The lease of another holder has expired when this candidate has *seen* the
+//! Lease unchanged for its whole duration; the times in the Lease do not matter.
 
 use std::time::Duration;
 
@@ -9,115 +9,116 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
-/// Between the last moment a leader may start a write and the end of its lease: the time that write may take.
+/// The time before the end of the lease in which a leader starts no write. No write takes longer than this.
 const WRITE_RESERVE: Duration = Duration::from_secs(15);
 
-/// No record keeps others waiting longer than this, whatever duration it claims.
+/// The greatest lease duration. A longer one in the Lease counts as this.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 
-/// True while a holder whose last acknowledged renewal was sent that long ago may still write.
+/// Whether a holder may write whose last acknowledged renewal was sent `since_sent` ago.
 pub fn may_write(since_sent: Duration, lease: Duration) -> bool {
     since_sent < lease.saturating_sub(WRITE_RESERVE)
 }
 
-/// True while a holder whose last acknowledged renewal was sent that long ago counts as one that can renew.
+/// Whether a holder may start new work whose last acknowledged renewal was sent `since_sent` ago.
 pub fn may_start(since_sent: Duration, lease: Duration) -> bool {
-    since_sent < give_up_after(lease) && may_write(since_sent, lease)
+    since_sent < renewal_deadline(lease) && may_write(since_sent, lease)
 }
 
-/// How long a holder tries to renew before it steps down.
-pub fn give_up_after(lease: Duration) -> Duration {
+/// The time after the last acknowledged renewal was sent when a holder stops renewing and steps down.
+pub fn renewal_deadline(lease: Duration) -> Duration {
     lease * 2 / 3
 }
 
-/// What a look at the lease asks of a candidate.
+/// What a candidate does after it has read the Lease.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There is no lease: create it.
+    /// Create the Lease, because it does not exist.
     Create,
-    /// Nobody holds it, or its holder has shown no sign of life for its whole duration: take it.
+    /// Take the lease, because nobody holds it or its holder has not renewed it for its whole duration.
     Take,
-    /// It is ours already: renew it.
+    /// Renew the lease, because this candidate holds it.
     Renew,
-    /// Somebody else holds it, for at least this much longer.
+    /// Wait for at least this time, because another candidate holds the lease.
     Wait(Duration),
 }
 
-/// One who would like the lease, with what it has seen of it.
+/// A candidate for leadership, and the version of the Lease that it has seen.
 #[derive(Debug)]
 pub struct Candidate {
     identity: String,
     duration: Duration,
-    seen: Option<Sighting>,
+    seen: Option<SeenVersion>,
 }
 
-/// A version of somebody else's record, and since when we know it.
+/// A version of the Lease while another candidate holds it, and since when this candidate knows it.
 #[derive(Debug)]
-struct Sighting {
+struct SeenVersion {
     version: String,
     since: Duration,
 }
 
 impl Candidate {
-    /// A candidate that has seen nothing yet.
+    /// A candidate that has not read the Lease yet.
     pub fn new(identity: String, duration: Duration) -> Self {
         Self { identity, duration, seen: None }
     }
 
-    /// Judges the lease as it was read. `asked` and `answered` are readings of one steady local clock before and after
-    /// the read: a version is known *since* the answer that first showed it and unchanged *until* the latest question,
-    /// so the time on the wire never counts against the holder.
-    pub fn next_step(&mut self, lease: Option<&Lease>, asked: Duration, answered: Duration) -> Step {
+    /// Decides what to do with the Lease as it was read. `sent` and `received` are times of a steady local clock before and
+    /// after the read. A version is known *since* the response that first contained it, and it was unchanged *until* the latest
+    /// request was sent. So time on the network never counts against the holder.
+    pub fn next_step(&mut self, lease: Option<&Lease>, sent: Duration, received: Duration) -> Step {
         let Some(lease) = lease else { return Step::Create };
         match holder(lease) {
             None => Step::Take,
             Some(holder) if holder == self.identity => Step::Renew,
-            Some(_) => self.judge_other(lease, asked, answered),
+            Some(_) => self.wait_for_other(lease, sent, received),
         }
     }
 
-    fn judge_other(&mut self, lease: &Lease, asked: Duration, answered: Duration) -> Step {
+    fn wait_for_other(&mut self, lease: &Lease, sent: Duration, received: Duration) -> Step {
         let version = version(lease);
-        let patience = self.patience(lease);
+        let duration = self.effective_duration(lease);
         match &self.seen {
-            Some(seen) if seen.version == version => match patience.saturating_sub(asked.saturating_sub(seen.since)) {
+            Some(seen) if seen.version == version => match duration.saturating_sub(sent.saturating_sub(seen.since)) {
                 Duration::ZERO => Step::Take,
-                rest => Step::Wait(rest),
+                remaining => Step::Wait(remaining),
             },
             _ => {
-                self.seen = Some(Sighting { version, since: answered });
-                Step::Wait(patience)
+                self.seen = Some(SeenVersion { version, since: received });
+                Step::Wait(duration)
             }
         }
     }
 
-    /// The longer of both durations: during a change of `--lease-duration` the holder lives by the old one.
-    fn patience(&self, lease: &Lease) -> Duration {
+    /// The longer of the durations in the Lease and in the settings. While `--lease-duration` is being changed, the holder may
+    /// still use the old one.
+    fn effective_duration(&self, lease: &Lease) -> Duration {
         let stated = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
         let stated = Duration::from_secs(u64::try_from(stated).unwrap_or(0)).min(LONGEST_LEASE);
         stated.max(self.duration)
     }
 
-    /// The record that makes us the holder, from the one that was read (none: a new lease).
-    /// What others wrote beside the record (labels, owner) stays, and so does the resourceVersion that guards the write.
+    /// The Lease with this candidate as its holder, made from the one that was read, or a new one. Labels and other fields
+    /// that somebody else wrote stay, and so does the resourceVersion, which guards the write.
     pub fn claim(&self, read: Option<Lease>, name: &str, now: Timestamp) -> Lease {
         let mut lease = read.unwrap_or_else(|| empty(name));
-        let ours = holder(&lease) == Some(self.identity.as_str());
-        let fresh = lease.spec.is_none();
+        let is_holder = holder(&lease) == Some(self.identity.as_str());
+        let is_new = lease.spec.is_none();
         let spec = lease.spec.get_or_insert_default();
         spec.renew_time = Some(MicroTime(now));
         spec.lease_duration_seconds = Some(i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX).max(1));
-        if !ours {
+        if !is_holder {
             let transitions = spec.lease_transitions.unwrap_or(0);
-            spec.lease_transitions = Some(if fresh { 0 } else { transitions.saturating_add(1) });
+            spec.lease_transitions = Some(if is_new { 0 } else { transitions.saturating_add(1) });
             spec.holder_identity = Some(self.identity.clone());
             spec.acquire_time = Some(MicroTime(now));
         }
         lease
     }
 
-    /// The record without a holder, if it is ours to give up.
-    pub fn give_up(&self, mut lease: Lease, now: Timestamp) -> Option<Lease> {
+    /// The Lease without a holder; `None` if this candidate does not hold it.
+    pub fn release(&self, mut lease: Lease, now: Timestamp) -> Option<Lease> {
         if holder(&lease) != Some(self.identity.as_str()) {
             return None;
         }
@@ -128,12 +129,12 @@ impl Candidate {
     }
 }
 
-/// Who holds the lease; an empty name is nobody.
+/// The holder of the lease. An empty name means that nobody holds it.
 pub fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|name| !name.is_empty())
 }
 
-/// Changes with every write, by whomever: any of them is a sign of life. The uid tells a recreated lease apart.
+/// A text that changes with every write of the Lease, by any client, and with a Lease that was deleted and created again.
 fn version(lease: &Lease) -> String {
     let metadata = &lease.metadata;
     format!(

@@ -29,18 +29,18 @@ fn a_missing_lease_is_created() {
 }
 
 #[test]
-fn a_lease_with_an_empty_or_no_holder_is_free_at_once() {
+fn a_lease_without_a_holder_is_taken_at_once() {
     assert_eq!(candidate().next_step(Some(&held_by("", "1")), at(0), at(0)), Step::Take);
     assert_eq!(candidate().next_step(Some(&empty("lock")), at(0), at(0)), Step::Take);
 }
 
 #[test]
-fn our_own_lease_is_renewed() {
+fn a_holder_renews_its_lease() {
     assert_eq!(candidate().next_step(Some(&held_by("me", "1")), at(0), at(0)), Step::Renew);
 }
 
 #[test]
-fn another_holder_is_waited_for_until_its_record_stood_still_for_the_whole_duration() {
+fn a_candidate_waits_until_the_lease_was_unchanged_for_its_whole_duration() {
     let (mut me, lease) = (candidate(), held_by("other", "1"));
     assert_eq!(me.next_step(Some(&lease), at(100), at(100)), Step::Wait(LEASE));
     assert_eq!(me.next_step(Some(&lease), at(159), at(159)), Step::Wait(at(1)));
@@ -48,7 +48,7 @@ fn another_holder_is_waited_for_until_its_record_stood_still_for_the_whole_durat
 }
 
 #[test]
-fn a_renewal_starts_the_wait_anew() {
+fn a_renewal_restarts_the_wait() {
     let mut me = candidate();
     me.next_step(Some(&held_by("other", "1")), at(0), at(0));
     assert_eq!(me.next_step(Some(&held_by("other", "2")), at(59), at(59)), Step::Wait(LEASE));
@@ -56,14 +56,14 @@ fn a_renewal_starts_the_wait_anew() {
 }
 
 #[test]
-fn time_on_the_wire_never_counts_against_the_holder() {
+fn time_on_the_network_never_counts_against_the_holder() {
     let (mut me, lease) = (candidate(), held_by("other", "1"));
     me.next_step(Some(&lease), at(0), at(9));
     assert_eq!(me.next_step(Some(&lease), at(61), at(70)), Step::Wait(at(8)));
 }
 
 #[test]
-fn the_other_sides_clock_does_not_matter() {
+fn the_clock_of_the_holder_does_not_matter() {
     for renewed in [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX] {
         let (mut me, mut lease) = (candidate(), held_by("other", "1"));
         lease.spec.as_mut().unwrap().renew_time = Some(MicroTime(renewed));
@@ -73,7 +73,7 @@ fn the_other_sides_clock_does_not_matter() {
 }
 
 #[test]
-fn the_longer_of_both_durations_counts_but_none_beyond_an_hour() {
+fn the_longer_of_both_durations_counts_but_at_most_an_hour() {
     for (stated, wait) in [(5, 60), (90, 90), (-7, 60), (i32::MAX, 3600)] {
         let mut lease = held_by("other", "1");
         lease.spec.as_mut().unwrap().lease_duration_seconds = Some(stated);
@@ -82,7 +82,7 @@ fn the_longer_of_both_durations_counts_but_none_beyond_an_hour() {
 }
 
 #[test]
-fn a_recreated_lease_is_not_mistaken_for_the_old_one() {
+fn a_recreated_lease_is_not_taken_for_the_old_one() {
     let (mut me, mut lease) = (candidate(), held_by("other", "1"));
     me.next_step(Some(&lease), at(0), at(0));
     lease.metadata.uid = Some("second".to_owned());
@@ -90,7 +90,7 @@ fn a_recreated_lease_is_not_mistaken_for_the_old_one() {
 }
 
 #[test]
-fn a_claim_counts_the_transition_and_keeps_the_guarding_version_and_foreign_labels() {
+fn a_claim_counts_the_transition_and_keeps_the_resource_version_and_foreign_labels() {
     let mut read = held_by("other", "7");
     read.metadata.labels = Some([("team".to_owned(), "a".to_owned())].into());
     let claim = candidate().claim(Some(read), "lock", Timestamp::UNIX_EPOCH);
@@ -115,13 +115,13 @@ fn a_renewal_moves_only_the_renew_time() {
 }
 
 #[test]
-fn only_our_own_lease_is_given_up() {
+fn only_the_holder_releases_the_lease() {
     let me = candidate();
-    assert_eq!(me.give_up(held_by("other", "1"), Timestamp::UNIX_EPOCH), None);
-    let given_up = me.give_up(held_by("me", "9"), Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(holder(&given_up), None);
-    assert_eq!(given_up.metadata.resource_version.as_deref(), Some("9"));
-    assert_eq!(candidate().next_step(Some(&given_up), at(0), at(0)), Step::Take);
+    assert_eq!(me.release(held_by("other", "1"), Timestamp::UNIX_EPOCH), None);
+    let released = me.release(held_by("me", "9"), Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(holder(&released), None);
+    assert_eq!(released.metadata.resource_version.as_deref(), Some("9"));
+    assert_eq!(candidate().next_step(Some(&released), at(0), at(0)), Step::Take);
 }
 
 #[test]
@@ -129,11 +129,11 @@ fn a_holder_may_start_for_two_thirds_of_its_lease_and_write_until_15_seconds_bef
     assert!(may_start(at(39), LEASE) && !may_start(at(40), LEASE));
     assert!(may_write(at(44), LEASE) && !may_write(at(45), LEASE));
     let short = at(20);
-    assert!(may_start(at(4), short) && !may_start(at(5), short), "without time to write there is nothing to start");
+    assert!(may_start(at(4), short) && !may_start(at(5), short), "without time for a write, no work may start");
 }
 
 #[test]
-fn whoever_takes_over_waits_longer_than_the_old_holder_may_write() {
+fn a_candidate_takes_over_only_after_the_old_holder_may_no_longer_write() {
     for seconds in [16, 20, 50, 60, 61, 90, 600, 3600] {
         let lease = at(seconds);
         let mut me = Candidate::new("me".to_owned(), lease);

@@ -3,7 +3,7 @@
 //! A candidate is taken to see each renewal at once: one that sees it later only takes the lease later, and the
 //! schedule may let it.
 
-use apicredential_operator::lease::rules::{Candidate, Step, give_up_after};
+use apicredential_operator::lease::rules::{Candidate, Step, renewal_deadline};
 use k8s_openapi::api::coordination::v1::{Lease as Record, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -16,7 +16,7 @@ pub fn actions(protocol: &Protocol, world: &World, index: usize) -> Vec<Action> 
     let may_stand = replica.task.pair().is_none() || !protocol.guards.term;
     let age = between(world.lease.renewed, world.now);
     if world.lease.holder == Holder::Replica(index) {
-        if age >= LEASE / 6 && (age < give_up_after(LEASE) || may_stand) {
+        if age >= LEASE / 6 && (age < renewal_deadline(LEASE) || may_stand) {
             actions.push(Action::Renew(index));
         }
     } else if may_stand && next_step(world, index) == Step::Take {
@@ -64,7 +64,7 @@ fn identity(index: usize) -> String {
 
 /// A holder that could not renew for too long has ended its term, and begins another.
 pub fn renew(world: &mut World, index: usize) {
-    if between(world.lease.renewed, world.now) >= give_up_after(LEASE) {
+    if between(world.lease.renewed, world.now) >= renewal_deadline(LEASE) {
         begin_term(&mut world.replicas[index]);
     }
     world.lease.renewed = world.now;
