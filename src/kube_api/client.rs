@@ -1,10 +1,10 @@
-//! Clients for the API server that kube does not offer: one whose connections do not outlive their use, for Secrets, and
-//! one that passes through a proxy, for commands.
+//! Clients for the API server that kube does not have: one for Secrets, which closes idle connections, and one for commands,
+//! which supports proxies.
 //!
-//! What a connection carried last stays in its buffers, decrypted, until more traffic covers it or the connection
-//! closes. Watches and the lease keep theirs open for good, so no Secret may pass there. Nor would it be enough to give
-//! Secrets a second client of kube's own make: hyper-util's pool closes an idle connection only if it has a timer, and
-//! kube-client 5.0.0 gives it none; the API server would close it, after 90 s.
+//! The data that a connection carried last stays in its buffers, decrypted, until more data overwrites it or the connection
+//! closes. The connections of watches and of the lease stay open, so they must not carry Secrets. A second client from kube
+//! is not enough: hyper-util's pool closes idle connections only if it has a timer, and kube-client 5.0.0 does not set one.
+//! The API server would close such a connection after 90 s.
 
 use std::time::Duration;
 
@@ -18,23 +18,22 @@ use kube::client::{ClientBuilder, ConfigExt as _};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
-/// As for providers. The pool looks this often, so that a connection is closed within twice this time.
+/// The same as for providers. The pool checks at this interval, so a connection is closed within twice this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A client like kube's own, without retries, whose idle connections are closed. Timeouts are up to the caller. It knows
-/// no proxy.
+/// A client without retries that closes idle connections. The caller sets timeouts. It does not support proxies.
 ///
 /// # Errors
-/// The configuration's certificates or credentials are not usable.
+/// The certificates or the login in the configuration cannot be used.
 pub fn for_secrets(config: &Config) -> kube::Result<Client> {
     with_connector(config, config.rustls_https_connector()?)
 }
 
-/// The same through [`Config::proxy_url`], for a command that a user runs. kube's own client would need a feature that
-/// also makes it read `NO_PROXY`, by rules that are not kubectl's (see [`super::proxy`]).
+/// Such a client that uses [`Config::proxy_url`], for a command that a user runs. kube's own client supports proxies only with
+/// a feature that also makes it read `NO_PROXY`, by other rules than kubectl's (see [`super::proxy`]).
 ///
 /// # Errors
-/// The configuration's certificates or credentials are not usable.
+/// The certificates or the login in the configuration cannot be used.
 pub fn for_command(config: &Config) -> kube::Result<Client> {
     let mut direct = HttpConnector::new();
     direct.enforce_http(false);
@@ -63,9 +62,9 @@ pub fn for_command(config: &Config) -> kube::Result<Client> {
     }
 }
 
-/// A proxy's URL taken apart: where it is, and the login for it.
+/// Splits the URL of a proxy into its address and its login.
 fn intercept(proxy: &Uri) -> Option<Intercept> {
-    // The host does not matter: this matcher has one proxy for all of them.
+    // Any host will do, because this matcher uses the same proxy for all hosts.
     Matcher::builder().all(proxy.to_string()).build().intercept(&Uri::from_static("https://api-server"))
 }
 

@@ -1,35 +1,35 @@
-//! What a failed call to the API server means: one classification for the operator and for kubectl-apicredential.
+//! Classifies errors of requests to the API server, for the operator and for kubectl-apicredential.
 
 use apicredential::reason::Reason;
 use kube::core::Status;
 use thiserror::Error;
 
-/// Why a call failed, as finely as messages to people differ.
+/// Why a request failed, in the detail that messages need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// 404 for an object.
+    /// 404: the object does not exist.
     NotFound,
-    /// 404 for the path: the API server does not serve the kind.
+    /// 404 without an object: the API server does not serve the kind.
     NotServed,
-    /// 409 for a name that is taken.
+    /// 409: an object with this name exists.
     AlreadyExists,
-    /// 409 for another resourceVersion; 422 for another uid.
+    /// 409: the object has another resourceVersion. 422: the object has another uid.
     Conflict,
-    /// 401.
+    /// 401: the API server does not accept the login.
     Unauthenticated,
-    /// 403 by RBAC.
+    /// 403: RBAC does not allow the request.
     Forbidden,
-    /// Quota, an admission policy, or the API server's own validation.
+    /// 400, 403, 413 or 422: a quota, an admission policy or the validation of the API server rejects the object.
     Rejected,
-    /// 403 because the namespace is being deleted.
+    /// 403: the namespace is being deleted.
     NamespaceTerminating,
-    /// Another status than those above.
+    /// Another HTTP status.
     UnexpectedStatus,
-    /// The credentials or certificates for the API server cannot be used.
+    /// The login or the certificates for the API server cannot be used.
     UnusableLogin,
-    /// The response has another form than expected.
+    /// The response cannot be decoded.
     Undecodable,
-    /// No response, or none that is complete.
+    /// There was no complete response.
     Unavailable,
 }
 
@@ -54,10 +54,10 @@ impl ErrorKind {
             409 if status.reason == "AlreadyExists" => Self::AlreadyExists,
             409 => Self::Conflict,
             403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::NamespaceTerminating,
-            // RBAC names the user and the verb; quota and admission policies do not.
+            // The message of RBAC names the user. Those of quotas and admission policies do not.
             403 if status.message.contains(" is forbidden: User ") => Self::Forbidden,
             401 => Self::Unauthenticated,
-            // A uid in the patch that is not the object's: the object was deleted and created again.
+            // The object was deleted and created again, so its uid is not the one in the patch.
             422 if causes.iter().any(|cause| cause.field == "metadata.uid") => Self::Conflict,
             400 | 403 | 413 | 422 => Self::Rejected,
             _ => Self::UnexpectedStatus,
@@ -65,31 +65,32 @@ impl ErrorKind {
     }
 }
 
-/// Why a call failed, as the operator reacts to it. Nothing of the API server's text is kept: it can quote what was sent.
+/// Why a request failed, in the detail that the operator's reaction needs. It contains no text from the API server, which can
+/// quote what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ApiError {
-    /// 404.
+    /// The object does not exist.
     #[error("the object does not exist")]
     NotFound,
-    /// 409: another version, or it exists already; 422 for another uid.
+    /// The object exists already, or has another resourceVersion or uid than expected.
     #[error("the object has changed")]
     Conflict,
-    /// 403 by RBAC.
+    /// The API server does not accept the login, or RBAC does not allow the request.
     #[error("the API server forbids the request")]
     Forbidden,
-    /// Quota, an admission policy, or the API server's own validation.
+    /// A quota, an admission policy or the validation of the API server rejects the object.
     #[error("the API server rejects the object")]
     Rejected,
     /// The namespace is being deleted.
     #[error("the namespace is being deleted")]
     NamespaceTerminating,
-    /// No answer, or none that says whether the request took effect.
-    #[error("the API server did not answer")]
+    /// There was no response, or none that shows whether the request took effect.
+    #[error("the API server is unavailable")]
     Unavailable,
 }
 
 impl ApiError {
-    /// The reason to report.
+    /// The reason for conditions and events.
     pub fn reason(self) -> Reason {
         match self {
             Self::Forbidden => Reason::Forbidden,
@@ -98,7 +99,7 @@ impl ApiError {
         }
     }
 
-    /// The metric label.
+    /// The value of the label `result` in metrics.
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -144,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_classified_by_what_can_be_done_about_it() {
+    fn a_status_is_classified_by_its_code_its_causes_and_its_message() {
         let cause = |field: &str, reason: &str| json!({"name": "a", "causes": [{"field": field, "reason": reason}]});
         let by_rbac = "secrets \"a\" is forbidden: User \"u\" cannot get resource \"secrets\"";
         let by_quota = "secrets \"a\" is forbidden: exceeded quota: q";
-        for (code, reason, message, details, expected, fault) in [
+        for (code, reason, message, details, expected, api_error) in [
             (404, "NotFound", "", json!({"name": "a"}), ErrorKind::NotFound, ApiError::NotFound),
             (404, "", "404 page not found", json!({}), ErrorKind::NotServed, ApiError::NotFound),
             (404, "", "404 page not found", json!(null), ErrorKind::NotServed, ApiError::NotFound),
@@ -171,7 +172,7 @@ mod tests {
             (503, "", "", json!({}), ErrorKind::UnexpectedStatus, ApiError::Unavailable),
         ] {
             let found = kind(code, reason, message, details);
-            assert_eq!((found, ApiError::from(found)), (expected, fault), "{code} {reason} {message}");
+            assert_eq!((found, ApiError::from(found)), (expected, api_error), "{code} {reason} {message}");
         }
     }
 

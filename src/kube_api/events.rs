@@ -1,7 +1,8 @@
-//! Events about credentials. What fails again and again is one event that counts; a success is one of its own.
+//! Writes events about ApiCredentials. Repeated failures become one event with a count; each success is a new event.
 //!
-//! Not kube's `Recorder`: 5.0.0 keeps every event for six minutes and walks over all of them at each new one, which at
-//! ten thousand credentials costs more than the exchange.
+//! kube's `Recorder` (5.0.0) is not used, because its key omits the note: two different failures with the same reason become
+//! one event that shows the text of the first, and a success within six minutes of another shows no event of its own. It also
+//! keeps every event for six minutes and iterates over all of them for each new one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use apicredential::reason::Reason;
 use apicredential::status::{EventRecord, EventType};
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event as Written;
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
@@ -21,25 +22,25 @@ use serde_json::json;
 
 use crate::clock;
 
-/// As `reportingController`.
+/// The value of `reportingController`.
 const CONTROLLER: &str = "apicredential-operator";
-/// As `action`, what the controller was doing.
+/// The value of `action`.
 const ACTION: &str = "Exchange";
-/// What is told again after this time is another event.
+/// A failure that is repeated after this time becomes a new event.
 const SERIES: Duration = Duration::from_secs(6 * 60);
 
 /// Writes events.
 #[derive(Clone)]
 pub(super) struct Events {
     client: Client,
-    /// As `reportingInstance`.
+    /// The value of `reportingInstance`.
     instance: String,
-    warned: Arc<Mutex<Warned>>,
+    warnings: Arc<Mutex<Warnings>>,
 }
 
-/// The last warning about each credential, by uid.
+/// The last warning about each ApiCredential, by uid.
 #[derive(Default)]
-struct Warned {
+struct Warnings {
     by_uid: HashMap<String, Warning>,
     swept: Duration,
 }
@@ -50,40 +51,40 @@ struct Warning {
     note: String,
     name: String,
     count: i32,
-    /// A reading of [`clock::steady`].
-    told: Duration,
+    /// When it was last published, by [`clock::steady`].
+    published: Duration,
 }
 
 impl Events {
     pub(super) fn new(client: Client, instance: &str) -> Self {
-        Self { client, instance: instance.to_owned(), warned: Arc::default() }
+        Self { client, instance: instance.to_owned(), warnings: Arc::default() }
     }
 
     pub(super) async fn publish(&self, event: &EventRecord, about: &ObjectReference) -> kube::Result<()> {
-        // Nothing is asked of what comes back.
-        let requests = Request::new(Written::url_path(&(), about.namespace.as_deref()));
-        if let Some(again) = self.again(event, about) {
-            let series = json!({"series": {"count": again.count, "lastObservedTime": MicroTime(clock::now())}});
-            let patch = requests.patch(&again.name, &PatchParams::default(), &Patch::Merge(series));
+        // The responses are not used.
+        let requests = Request::new(Event::url_path(&(), about.namespace.as_deref()));
+        if let Some(repeated) = self.repeated_warning(event, about) {
+            let series = json!({"series": {"count": repeated.count, "lastObservedTime": MicroTime(clock::now())}});
+            let patch = requests.patch(&repeated.name, &PatchParams::default(), &Patch::Merge(series));
             match self.client.request::<IgnoredAny>(patch.map_err(kube::Error::BuildRequest)?).await {
                 Ok(_) => {
-                    self.remember(about, again);
+                    self.remember(about, repeated);
                     return Ok(());
                 }
-                // The API server keeps events for a while only.
+                // The event is gone, because the API server keeps events only for some time.
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => return Err(error),
             }
         }
-        let written = self.written(event, about);
+        let object = self.object(event, about);
         let warning = Warning {
             reason: event.reason,
             note: event.note.clone(),
-            name: written.name_any(),
+            name: object.name_any(),
             count: 1,
-            told: clock::steady(),
+            published: clock::steady(),
         };
-        let body = serde_json::to_vec(&written).map_err(kube::Error::SerdeError)?;
+        let body = serde_json::to_vec(&object).map_err(kube::Error::SerdeError)?;
         let create = requests.create(&PostParams::default(), body).map_err(kube::Error::BuildRequest)?;
         self.client.request::<IgnoredAny>(create).await?;
         if matches!(event.type_, EventType::Warning) {
@@ -92,17 +93,17 @@ impl Events {
         Ok(())
     }
 
-    /// The last warning, if this one says the same.
-    fn again(&self, event: &EventRecord, about: &ObjectReference) -> Option<Warning> {
+    /// The last warning with a new count, if this event repeats it.
+    fn repeated_warning(&self, event: &EventRecord, about: &ObjectReference) -> Option<Warning> {
         if !matches!(event.type_, EventType::Warning) {
             return None;
         }
         let now = clock::steady();
-        let mut warned = self.lock();
-        warned.sweep(now);
-        let last = warned.by_uid.get(about.uid.as_deref()?)?;
-        let same = last.reason == event.reason && last.note == event.note && last.is_fresh(now);
-        same.then(|| Warning { count: last.count.saturating_add(1), told: now, ..last.clone() })
+        let mut warnings = self.lock();
+        warnings.sweep(now);
+        let last = warnings.by_uid.get(about.uid.as_deref()?)?;
+        let same = last.reason == event.reason && last.note == event.note && last.is_recent(now);
+        same.then(|| Warning { count: last.count.saturating_add(1), published: now, ..last.clone() })
     }
 
     fn remember(&self, about: &ObjectReference, warning: Warning) {
@@ -111,9 +112,9 @@ impl Events {
         }
     }
 
-    fn written(&self, event: &EventRecord, about: &ObjectReference) -> Written {
+    fn object(&self, event: &EventRecord, about: &ObjectReference) -> Event {
         let now = clock::now();
-        Written {
+        Event {
             metadata: ObjectMeta {
                 name: Some(format!("{}.{:x}", about.name.as_deref().unwrap_or_default(), now.as_nanosecond())),
                 namespace: about.namespace.clone(),
@@ -127,26 +128,26 @@ impl Events {
             reporting_controller: Some(CONTROLLER.to_owned()),
             reporting_instance: Some(self.instance.clone()),
             type_: Some(event.type_.as_str().to_owned()),
-            ..Written::default()
+            ..Event::default()
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Warned> {
-        self.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Warnings> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Warning {
-    fn is_fresh(&self, now: Duration) -> bool {
-        now.saturating_sub(self.told) < SERIES
+    fn is_recent(&self, now: Duration) -> bool {
+        now.saturating_sub(self.published) < SERIES
     }
 }
 
-impl Warned {
-    /// Forgets what is too old to be told again; not at each warning, for thousands may be remembered.
+impl Warnings {
+    /// Drops warnings that are too old to be repeated. Not for each warning, because there may be thousands.
     fn sweep(&mut self, now: Duration) {
         if now.saturating_sub(self.swept) >= SERIES {
-            self.by_uid.retain(|_, warning| warning.is_fresh(now));
+            self.by_uid.retain(|_, warning| warning.is_recent(now));
             self.swept = now;
         }
     }

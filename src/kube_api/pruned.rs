@@ -1,4 +1,5 @@
-//! Objects read without their `managedFields`, which are half of their text and asked for by nobody here.
+//! Decodes objects without their `managedFields`. These are half of the text of an object, and the operator does not use them;
+//! dropping them while decoding keeps large objects from filling the memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,11 +15,11 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// An object, read without its `managedFields`.
+/// An object without its `managedFields`.
 #[derive(Clone, Debug)]
 pub struct Pruned<K>(pub K);
 
-/// What is asked of an object's metadata.
+/// The fields of the metadata that the operator uses.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
@@ -34,7 +35,7 @@ struct Meta {
     uid: Option<String>,
 }
 
-/// All that a metadata watch says, and all that is known of an object that cannot be decoded.
+/// The content of an event from a metadata watch, and what is kept of an object that cannot be decoded.
 #[derive(Deserialize)]
 struct OnlyMeta {
     #[serde(deserialize_with = "metadata")]
@@ -98,11 +99,11 @@ impl<'de> Deserialize<'de> for Pruned<PartialObjectMeta<Secret>> {
 /// One that cannot be decoded must not stop the others.
 impl<'de> Deserialize<'de> for Pruned<DeserializeGuard<ApiCredential>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Kept as text until it is known what it is, and not as a tree, of which kube's own guard makes two.
+        // Kept as text and not as a tree until it is known whether it can be decoded; kube's own guard builds two trees.
         let text = <Box<RawValue>>::deserialize(deserializer)?;
         let guarded = match serde_json::from_str::<Pruned<ApiCredential>>(text.get()) {
             Ok(Pruned(credential)) => Ok(credential),
-            Err(_quotes_what_it_does_not_understand) => {
+            Err(_may_quote_the_object) => {
                 let OnlyMeta { metadata } = serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
                 Err(InvalidObject { error: String::new(), metadata })
             }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn all_but_the_managed_fields_is_read() {
+    fn everything_except_the_managed_fields_is_decoded() {
         let spec = json!({
             "provider": {"type": "Welkin", "welkin":
                 {"tenant": "gh", "clientName": "C", "secretRef": {"name": "s"}, "endpoint": "https://welkin.example"}},
@@ -191,11 +192,11 @@ mod tests {
         let expected: Secret = serde_json::from_value(secret.clone()).unwrap();
         assert_eq!(read::<Secret>(&secret).unwrap(), expected);
         assert_eq!(read::<PartialObjectMeta<Secret>>(&secret).unwrap().metadata, expected.metadata);
-        assert!(Pruned::<PartialObjectMeta<Secret>>::metadata_api(), "a watch of Secrets asks for metadata alone");
+        assert!(Pruned::<PartialObjectMeta<Secret>>::metadata_api(), "a watch of Secrets requests only metadata");
     }
 
     #[test]
-    fn what_cannot_be_decoded_keeps_its_metadata_and_nothing_of_its_text() {
+    fn of_an_object_that_cannot_be_decoded_only_the_metadata_is_kept() {
         let guarded: DeserializeGuard<ApiCredential> = read(&object(&json!({"provider": "a secret"}))).unwrap();
         let invalid = guarded.0.unwrap_err();
         assert_eq!((invalid.metadata.uid.as_deref(), invalid.error.as_str()), (Some("u"), ""));
@@ -203,8 +204,8 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_delivers_it() {
-        // In the order of an API server: the type comes first.
+    fn a_watch_event_is_decoded() {
+        // The API server writes the type first.
         let line = format!(r#"{{"type":"ADDED","object":{}}}"#, object(&json!({})));
         let event = serde_json::from_str::<kube::core::WatchEvent<Pruned<DeserializeGuard<ApiCredential>>>>(&line);
         assert!(matches!(event, Ok(kube::core::WatchEvent::Added(_))), "{event:?}");
