@@ -1,8 +1,8 @@
-//! Reads kubeconfigs by kubectl's rules: which files, how they are merged, and what the result means.
+//! Loads kubeconfigs by kubectl's rules: which files are read, how they are merged, and what their fields mean.
 //!
-//! kube-client reads single files well and resolves their relative paths as kubectl does. What differs from kubectl is
-//! done here: it fails on a missing file in `KUBECONFIG`, takes an empty text for a value, connects without a login when
-//! the named user does not exist, and has other rules for proxies (see [`super::proxy`]).
+//! kube-client reads single files and resolves relative paths as kubectl does. This module handles what kube-client does
+//! differently: kube-client fails on a missing file in `KUBECONFIG`, treats an empty string as a value, connects without a login
+//! when the selected user does not exist, and has other rules for proxies (see [`super::proxy`]).
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use super::proxy::{self, InvalidVariable, ProxyVariables};
 
-/// Keeps kube-client from reading proxy variables where [`Environment`] decides; it never becomes part of a result.
+/// Keeps kube-client from reading proxy variables itself. It is never part of the result.
 const UNUSED_PROXY: &str = "http://unused.invalid";
 
 /// What a command line selects in the kubeconfig. `None` leaves the choice to the kubeconfig.
@@ -36,7 +36,7 @@ pub struct Selection {
     pub user: Option<String>,
 }
 
-/// The environment variables that count.
+/// The environment variables that kubectl reads.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `KUBECONFIG`: a list of files.
@@ -48,18 +48,18 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process, as kubectl reads it.
+    /// The environment variables of this process.
     pub fn of_process() -> Self {
         Self { proxies: Some(ProxyVariables::of_process()), ..Self::of_process_without_proxies() }
     }
 
-    /// The same, but without the proxy variables: the operator ignores them.
+    /// The environment variables of this process without the proxy variables, which the operator ignores.
     pub fn of_process_without_proxies() -> Self {
         let read = |name| std::env::var_os(name).unwrap_or_default();
         Self { kubeconfig: read("KUBECONFIG"), home: read("HOME"), proxies: None }
     }
 
-    /// The files to merge, the most important first, none twice.
+    /// The files to merge, without repetitions. Earlier files take precedence.
     fn files(&self) -> Vec<PathBuf> {
         if !self.kubeconfig.is_empty() {
             let mut known = HashSet::new();
@@ -70,7 +70,7 @@ impl Environment {
     }
 }
 
-/// Paths as messages list them.
+/// A list of paths for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files(Vec<PathBuf>);
 
@@ -83,29 +83,29 @@ impl fmt::Display for Files {
     }
 }
 
-/// Why there is no configuration. [`LoadError::remedy`] has the fix. Nothing of a file's content is kept but names.
+/// Why the configuration cannot be loaded. [`LoadError::remedy`] returns the fix. Of the content of a file, only names are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LoadError {
     /// Neither `KUBECONFIG` nor `HOME` names a file.
     #[error("no kubeconfig was found: neither KUBECONFIG nor HOME is set")]
     NoFile,
-    /// No file of the list exists, or all are empty.
+    /// No file in the list exists, or all are empty.
     #[error("no kubeconfig with content was found at {0}")]
     Missing(Files),
-    /// A file that cannot be opened, or is not text.
+    /// A file cannot be opened, or is not text.
     #[error("the kubeconfig {} cannot be read ({kind})", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The kind of the error.
         kind: io::ErrorKind,
     },
-    /// A file that is not YAML, or has other fields than a kubeconfig.
+    /// A file is not YAML, or has other fields than a kubeconfig.
     #[error("{} is not a valid kubeconfig{}", .path.display(), .line.map(|line| format!(" (line {line})")).unwrap_or_default())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where, if that is known.
+        /// The line, if it is known.
         line: Option<u64>,
     },
     /// `kind` or `apiVersion` of a file differ from the others'.
@@ -114,26 +114,26 @@ pub enum LoadError {
     /// No context is selected.
     #[error("the kubeconfig {0} has no current context")]
     NoCurrentContext(Files),
-    /// There is no such context.
+    /// The context does not exist.
     #[error("the kubeconfig {files} has no context {name:?}")]
     NoContext {
-        /// Where it was looked for.
+        /// The kubeconfigs that were read.
         files: Files,
         /// The context.
         name: String,
     },
-    /// There is no such cluster.
+    /// The cluster does not exist.
     #[error("the kubeconfig {files} has no cluster {name:?}")]
     NoCluster {
-        /// Where it was looked for.
+        /// The kubeconfigs that were read.
         files: Files,
         /// The cluster.
         name: String,
     },
-    /// There is no such user.
+    /// The user does not exist.
     #[error("the kubeconfig {files} has no user {name:?}")]
     NoUser {
-        /// Where it was looked for.
+        /// The kubeconfigs that were read.
         files: Files,
         /// The user.
         name: String,
@@ -141,25 +141,25 @@ pub enum LoadError {
     /// The API server's URL is missing or invalid.
     #[error("the cluster {cluster:?} in the kubeconfig {files} has no valid URL in server")]
     Server {
-        /// Where it was found.
+        /// The kubeconfigs that were read.
         files: Files,
         /// The cluster.
         cluster: String,
     },
-    /// A file that the kubeconfig refers to.
+    /// A file that the kubeconfig refers to cannot be read.
     #[error("the file {} in {field} of the kubeconfig cannot be read ({kind})", .path.display())]
     File {
         /// The kubeconfig's field.
         field: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The kind of the error.
         kind: io::ErrorKind,
     },
-    /// A certificate that is not one.
+    /// A certificate is not in PEM format.
     #[error("{field} in the kubeconfig {files} is not a PEM certificate")]
     Certificate {
-        /// Where it was found.
+        /// The kubeconfigs that were read.
         files: Files,
         /// The kubeconfig's field.
         field: &'static str,
@@ -167,7 +167,7 @@ pub enum LoadError {
     /// `proxy-url` is not the URL of a proxy.
     #[error("proxy-url of the cluster {cluster:?} in the kubeconfig {files} is not the URL of a proxy")]
     ProxyUrl {
-        /// Where it was found.
+        /// The kubeconfigs that were read.
         files: Files,
         /// The cluster.
         cluster: String,
@@ -178,7 +178,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// What to do, as the second half of a sentence. It assumes the flags `--kubeconfig` and `--context`.
+    /// What to do, as the second half of a sentence. It refers to the flags `--kubeconfig` and `--context`.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::NoFile | Self::Missing(_) | Self::Unreadable { .. } => {
@@ -192,7 +192,7 @@ impl LoadError {
             Self::NoCluster { .. } => "kubectl config get-clusters lists the clusters that exist",
             Self::NoUser { .. } => "kubectl config get-users lists the users that exist",
             Self::File { .. } => {
-                "correct the path; a relative path starts at the folder of the kubeconfig that holds it"
+                "correct the path; a relative path starts at the folder of the kubeconfig that contains it"
             }
             Self::ProxyUrl { .. } | Self::ProxyVariable(_) => {
                 "write it as http://host:port, https://host:port or socks5://host:port"
@@ -200,7 +200,7 @@ impl LoadError {
         }
     }
 
-    /// Whether there is no kubeconfig at all, which in a pod leads kubectl to the service account.
+    /// Whether there is no kubeconfig at all. In that case kubectl uses the service account of its pod.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::NoFile | Self::Missing(_))
     }
@@ -212,10 +212,10 @@ impl From<InvalidVariable> for LoadError {
     }
 }
 
-/// The configuration for the selected cluster and user, with the proxy that leads there.
+/// Loads the configuration for the selected cluster and user, including the proxy for the API server.
 ///
 /// # Errors
-/// There is no kubeconfig, or it does not fit the selection, or something in it is missing or invalid.
+/// There is no kubeconfig, it does not contain what was selected, or something in it is missing or invalid.
 pub async fn load(selection: &Selection, environment: &Environment) -> Result<Config, LoadError> {
     let Merged { mut kubeconfig, files } = read(selection, environment)?;
     let (context, name) = select(&mut kubeconfig, selection, &files)?;
@@ -246,10 +246,10 @@ pub async fn load(selection: &Selection, environment: &Environment) -> Result<Co
     Ok(config)
 }
 
-/// The proxy for an API server that no kubeconfig names, as that of a pod's own cluster.
+/// The proxy from the environment for an API server that no kubeconfig names, such as that of the pod's cluster.
 ///
 /// # Errors
-/// The variable that applies holds no URL of a proxy.
+/// The value of the variable is not the URL of a proxy.
 pub fn proxy_of(config: &Config, environment: &Environment) -> Result<Option<Uri>, LoadError> {
     let variables = environment.proxies.as_ref();
     Ok(variables.map(|variables| variables.proxy_for(&config.cluster_url)).transpose()?.flatten())
@@ -257,11 +257,11 @@ pub fn proxy_of(config: &Config, environment: &Environment) -> Result<Option<Uri
 
 struct Merged {
     kubeconfig: Kubeconfig,
-    /// Where it comes from.
+    /// The files that were read.
     files: Files,
 }
 
-/// Merges the files; what an earlier one sets wins.
+/// Reads and merges the files. Earlier files take precedence.
 fn read(selection: &Selection, environment: &Environment) -> Result<Merged, LoadError> {
     let (searched, is_list) = match &selection.file {
         Some(file) => (vec![file.clone()], false),
@@ -304,7 +304,7 @@ fn read_error(error: KubeconfigError, path: &Path) -> LoadError {
     }
 }
 
-/// The context and the cluster to use; a cluster that is selected needs no context.
+/// The context and the cluster to use. If a cluster is selected, no context is needed.
 fn select(
     kubeconfig: &mut Kubeconfig,
     selection: &Selection,
@@ -320,7 +320,7 @@ fn select(
             return Err(LoadError::NoCurrentContext(files.clone()));
         };
         let context = Context { cluster: cluster.clone(), user: selection.user.clone(), ..Context::default() };
-        // No context of the files has an empty name that anybody could select.
+        // A context with an empty name cannot be selected, so the name is free.
         kubeconfig.contexts.insert(0, NamedContext { context: Some(context), ..NamedContext::default() });
         return Ok((Some(String::new()), cluster));
     };
@@ -341,12 +341,12 @@ fn config_error(error: KubeconfigError, files: Files, cluster: String) -> LoadEr
             LoadError::Certificate { files, field: "certificate-authority-data" }
         }
         KubeconfigError::ParseCertificates(_) => LoadError::Certificate { files, field: "certificate-authority" },
-        // The others were ruled out before.
+        // All other causes were checked before.
         _ => LoadError::Server { files, cluster },
     }
 }
 
-/// kube-client reads these files later, and does not say then which one is missing.
+/// Checks that the files of the user can be opened. kube-client reads them later and does not report which one is missing.
 fn check_files(user: &AuthInfo) -> Result<(), LoadError> {
     for (field, path, is_unused) in [
         ("client-certificate", &user.client_certificate, user.client_certificate_data.is_some()),
@@ -362,7 +362,7 @@ fn check_files(user: &AuthInfo) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// An empty text is no value for kubectl; `kubectl config unset current-context` leaves one.
+/// Removes empty strings. For kubectl an empty string is not a value, and `kubectl config unset current-context` leaves one.
 fn without_empty_values(mut kubeconfig: Kubeconfig) -> Kubeconfig {
     unset_empty(&mut kubeconfig.current_context);
     for context in kubeconfig.contexts.iter_mut().filter_map(|it| it.context.as_mut()) {
@@ -372,15 +372,15 @@ fn without_empty_values(mut kubeconfig: Kubeconfig) -> Kubeconfig {
     for cluster in kubeconfig.clusters.iter_mut().filter_map(|it| it.cluster.as_mut()) {
         let Cluster { certificate_authority: ca, certificate_authority_data: data, proxy_url, tls_server_name, .. } =
             cluster;
-        unset_no_file(ca);
+        unset_empty_path(ca);
         for text in [data, proxy_url, tls_server_name] {
             unset_empty(text);
         }
     }
     for user in kubeconfig.auth_infos.iter_mut().filter_map(|it| it.auth_info.as_mut()) {
-        unset_no_file(&mut user.client_certificate);
-        unset_no_file(&mut user.client_key);
-        unset_no_file(&mut user.token_file);
+        unset_empty_path(&mut user.client_certificate);
+        unset_empty_path(&mut user.client_key);
+        unset_empty_path(&mut user.token_file);
         unset_empty(&mut user.client_certificate_data);
         unset_empty(&mut user.impersonate);
         unset_empty_secret(&mut user.client_key_data);
@@ -398,8 +398,8 @@ fn unset_empty_secret(secret: &mut Option<secrecy::SecretString>) {
     secret.take_if(|secret| secret.expose_secret().is_empty());
 }
 
-/// An empty path was resolved to the folder of the kubeconfig.
-fn unset_no_file(path: &mut Option<String>) {
+/// Removes an empty path, which kube-client has resolved to the folder of the kubeconfig.
+fn unset_empty_path(path: &mut Option<String>) {
     path.take_if(|path| path.is_empty() || path.ends_with('/'));
 }
 

@@ -1,30 +1,30 @@
-//! Which HTTP proxy leads to an API server: the rules of Go's `net/http`, which kubectl follows.
+//! Chooses the HTTP proxy for an API server by the rules of Go's `net/http`, which kubectl uses.
 //!
-//! kube-client has rules of its own, which differ: it compares `NO_PROXY` with the proxy's host instead of the API
-//! server's, lets `NO_PROXY` win over a kubeconfig's `proxy-url`, and rejects a list with an empty entry.
+//! The rules of kube-client differ: it compares `NO_PROXY` with the host of the proxy instead of the API server, lets
+//! `NO_PROXY` override `proxy-url` in a kubeconfig, and rejects a list with an empty entry.
 
 use std::net::IpAddr;
 
 use http::Uri;
 use http::uri::Scheme;
 
-/// The environment variables that name proxies; an empty text is an unset variable.
+/// The environment variables for proxies. An empty string means that the variable is not set.
 #[derive(Clone, Debug, Default)]
 pub struct ProxyVariables {
-    /// `HTTPS_PROXY`, for API servers with TLS.
+    /// `HTTPS_PROXY`: the proxy for API servers with TLS.
     pub https: String,
-    /// `HTTP_PROXY`, for API servers without.
+    /// `HTTP_PROXY`: the proxy for API servers without TLS.
     pub http: String,
     /// `NO_PROXY`: hosts that are reached without a proxy.
     pub no_proxy: String,
 }
 
-/// The environment variable whose value is no URL of a proxy.
+/// An environment variable whose value is not the URL of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidVariable(pub &'static str);
 
 impl ProxyVariables {
-    /// The variables of this process. Upper case wins over lower case.
+    /// The variables of this process. Names in upper case take precedence.
     pub fn of_process() -> Self {
         let first = |names: [&str; 2]| {
             names.into_iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty())
@@ -37,10 +37,10 @@ impl ProxyVariables {
         }
     }
 
-    /// The proxy for this URL, if there is one.
+    /// The proxy for a URL; `None` for a direct connection.
     ///
     /// # Errors
-    /// The variable that applies holds no URL of a proxy.
+    /// The value of the variable is not the URL of a proxy.
     pub fn proxy_for(&self, url: &Uri) -> Result<Option<Uri>, InvalidVariable> {
         let (name, value) =
             if url.scheme() == Some(&Scheme::HTTP) { ("HTTP_PROXY", &self.http) } else { ("HTTPS_PROXY", &self.https) };
@@ -65,7 +65,7 @@ impl ProxyVariables {
     }
 }
 
-/// A proxy's URL, if this client can use it. A SOCKS proxy gets its default port.
+/// Parses the URL of a proxy. `None` if this client cannot use it. A SOCKS proxy gets its default port.
 pub fn parse(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let authority = uri.authority()?;
@@ -77,15 +77,15 @@ pub fn parse(text: &str) -> Option<Uri> {
     }
 }
 
-/// The proxy as messages name it: without its login.
+/// The origin of a proxy for messages, without its login.
 pub fn origin(proxy: &Uri) -> String {
     let authority = proxy.authority().map_or("", |authority| authority.as_str());
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{}://{host}", proxy.scheme_str().unwrap_or("http"))
 }
 
-/// Whether an entry of `NO_PROXY` names a host: `*`, `10.0.0.0/8`, `10.0.0.1`, `[::1]:6443`, `example.com` (and all below
-/// it), `.example.com` or `*.example.com` (only what is below it), each but the first two with an optional port.
+/// Whether an entry of `NO_PROXY` matches a host. An entry is `*`, `10.0.0.0/8`, `10.0.0.1`, `[::1]:6443`, `example.com` (which
+/// includes its subdomains), `.example.com` or `*.example.com` (only subdomains). All but the first two may have a port.
 fn matches_entry(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if entry == "*" {
         return true;
@@ -108,13 +108,13 @@ fn matches_entry(entry: &str, host: &str, address: Option<IpAddr>, port: u16) ->
     }
 }
 
-/// The host of an entry, and its port if it names one.
+/// Splits an entry into its host and its port, if it has one.
 fn split_port(entry: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = entry.strip_prefix('[').and_then(|entry| entry.split_once(']')) {
         return (host, rest.strip_prefix(':'));
     }
     match entry.split_once(':') {
-        // More colons: an IPv6 address.
+        // More than one colon is an IPv6 address.
         Some((host, port)) if !port.contains(':') => (host, Some(port)),
         _ => (entry, None),
     }
@@ -169,15 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_never_reached_through_a_proxy_of_the_environment() {
+    fn the_environments_proxy_is_never_used_for_this_machine() {
         for url in ["https://localhost:6443", "https://127.0.0.1:6443", "https://127.9.9.9", "https://[::1]:6443"] {
             assert_eq!(proxy("", url), None, "{url}");
         }
     }
 
-    /// The table of golang.org/x/net/http/httpproxy, as far as it concerns one host.
+    /// The cases come from the tests of golang.org/x/net/http/httpproxy.
     #[test]
-    fn no_proxy_is_read_as_go_reads_it() {
+    fn no_proxy_has_the_meaning_that_it_has_in_go() {
         let list = "foobar.com, .barbaz.net, *.wild.org, 192.168.1.1, 192.168.1.2:81, 192.168.1.3:80, 10.0.0.0/30, \
                     2001:db8::52:0:1, [2001:db8::52:0:2]:443, [2001:db8::52:0:3]:80, 2002:db8:a::45/64, ported.com:6443,, \
                     , :9";
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_never_holds_the_login_of_a_proxy() {
+    fn a_message_never_contains_the_login_of_a_proxy() {
         assert_eq!(origin(&parse("http://user:p%40ss@proxy.example:3128/path").unwrap()), "http://proxy.example:3128");
     }
 }

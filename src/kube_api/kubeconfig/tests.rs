@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A kubeconfig with one cluster, one user and one context, all of this name; `cluster` and `user` are further fields.
+/// A kubeconfig with one cluster, one user and one context, all with this name. `cluster` and `user` are more fields.
 fn named(name: &str, cluster: &str, user: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: {name}\n\
@@ -54,7 +54,7 @@ fn with_proxies(environment: Environment, https: &str, no_proxy: &str) -> Enviro
 }
 
 #[tokio::test]
-async fn a_missing_file_of_the_list_is_skipped_and_the_first_file_that_sets_something_wins() {
+async fn a_missing_file_in_the_list_is_skipped_and_the_first_file_that_sets_a_value_takes_precedence() {
     let folder = Folder::new();
     let (a, b) = (folder.write("a", &named("a", "", "token: of-a")), folder.write("b", &named("b", "", "token: of-b")));
     let again = folder.write("again", &named("a", "", "token: of-another").replace("a.example", "another.example"));
@@ -66,7 +66,7 @@ async fn a_missing_file_of_the_list_is_skipped_and_the_first_file_that_sets_some
 }
 
 #[tokio::test]
-async fn an_unset_current_context_of_one_file_leaves_it_to_the_next() {
+async fn if_one_file_has_no_current_context_the_next_file_sets_it() {
     let folder = Folder::new();
     let first = folder.write("first", "apiVersion: v1\nkind: Config\ncurrent-context: ''\nclusters: null\n");
     let second = folder.write("second", &named("b", "", ""));
@@ -87,7 +87,7 @@ async fn without_kubeconfig_the_file_in_the_home_folder_is_read() {
 }
 
 #[tokio::test]
-async fn relative_paths_start_at_the_folder_of_the_file_that_holds_them() {
+async fn relative_paths_start_at_the_folder_of_the_file_that_contains_them() {
     let folder = Folder::new();
     let ca = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap().cert.pem();
     folder.write("one/ca.crt", &ca);
@@ -112,11 +112,11 @@ async fn relative_paths_start_at_the_folder_of_the_file_that_holds_them() {
     assert_eq!(user.client_certificate.as_deref(), folder.path("two/client.crt").to_str());
     assert_eq!(user.client_key.as_deref(), folder.path("two/keys/client.key").to_str());
     assert_eq!(user.token_file, None);
-    assert_eq!(user.exec.and_then(|exec| exec.command).as_deref(), Some("login"), "it is looked for in PATH");
+    assert_eq!(user.exec.and_then(|exec| exec.command).as_deref(), Some("login"), "it is searched in PATH");
 }
 
 #[tokio::test]
-async fn flags_choose_a_file_a_cluster_and_a_user() {
+async fn flags_select_a_file_a_cluster_and_a_user() {
     let folder = Folder::new();
     let (a, b) = (folder.write("a", &named("a", "", "token: of-a")), folder.write("b", &named("b", "", "token: of-b")));
     let environment = folder.listing(&[&a, &b]);
@@ -135,7 +135,7 @@ async fn flags_choose_a_file_a_cluster_and_a_user() {
         LoadError::NoCluster { files: files(), name: unknown() }
     );
     let no_user = choose(None, None, Some("c")).await.unwrap_err();
-    assert_eq!(no_user, LoadError::NoUser { files: files(), name: unknown() }, "not without a login instead");
+    assert_eq!(no_user, LoadError::NoUser { files: files(), name: unknown() }, "it does not connect without a login");
     let gone = folder.path("gone");
     let unreadable = LoadError::Unreadable { path: gone.clone(), kind: io::ErrorKind::NotFound };
     assert_eq!(choose(Some(&gone), None, None).await.unwrap_err(), unreadable);
@@ -154,7 +154,7 @@ async fn a_cluster_that_is_selected_needs_no_context() {
 }
 
 #[tokio::test]
-async fn proxy_url_wins_over_the_environment_and_over_no_proxy() {
+async fn proxy_url_takes_precedence_over_the_environment_and_no_proxy() {
     let folder = Folder::new();
     let named_proxy = folder.write("a", &named("a", "proxy-url: 'socks5://proxy.example'", ""));
     let environment = with_proxies(folder.listing(&[&named_proxy]), "http://other.example:3128", "*");
@@ -191,16 +191,16 @@ async fn an_error_names_the_file_and_never_its_content() {
     let binary = folder.write("binary", "");
     fs::write(&binary, b"\xc3\x28").unwrap();
     let lost = folder.write("lost", &named("a", "", "client-certificate: nowhere.crt"));
-    let authority = folder.write("authority", &named("a", "certificate-authority: nowhere.crt", ""));
+    let ca_file = folder.write("authority", &named("a", "certificate-authority: nowhere.crt", ""));
     let data = folder.write("data", &named("a", &format!("certificate-authority-data: '!{secret}'"), ""));
     let server = folder.write("server", &named("a", "", "").replace("https://a.example:6443", "not a url"));
     let scheme = folder.write("scheme", &named("a", "", "").replace("https://a.example:6443", "a.example:6443"));
     let proxy = folder.write("proxy", &named("a", "proxy-url: 'proxy.example:3128'", ""));
     let none = folder.write("none", "");
-    for path in [&yaml, &types, &binary, &lost, &authority, &data, &server, &scheme, &proxy, &none] {
+    for path in [&yaml, &types, &binary, &lost, &ca_file, &data, &server, &scheme, &proxy, &none] {
         let error = load_from(&folder.listing(&[path])).await.unwrap_err();
         let message = error.to_string();
-        let named = if [&lost, &authority].contains(&path) { folder.path("nowhere.crt") } else { path.clone() };
+        let named = if [&lost, &ca_file].contains(&path) { folder.path("nowhere.crt") } else { path.clone() };
         assert!(message.contains(named.to_str().unwrap()), "{message}");
         assert!(!message.contains(secret) && !error.remedy().is_empty(), "{message}");
     }
