@@ -1,11 +1,13 @@
-//! The HTTP client for providers, apart from the one for Kubernetes.
+//! The HTTP client for providers. It shares nothing with the client for Kubernetes.
 //!
-//! **A request is sent at most once.** Read in the sources of reqwest 0.13.5, hyper-util 0.1.21 and hyper 1.12: reqwest's
-//! own retries are turned off ([`reqwest::retry::never`]). hyper-util tries a request again on another connection only if
-//! hyper hands it back, and reqwest cannot turn that off; but hyper's HTTP/1 client hands a request back only while it
-//! still lies in the queue of a pooled connection that closed. Once taken from the queue, before its first byte is
-//! written, every error ends the exchange. HTTP/2, where a refused stream could be sent again, is not compiled in and
-//! excluded by ALPN; TLS early data, which can be replayed, is off by default.
+//! **A request is sent at most once.** This follows from the source of reqwest 0.13.5, hyper-util 0.1.21 and hyper 1.12:
+//!
+//! - The retries of reqwest are off ([`reqwest::retry::never`]).
+//! - hyper-util sends a request again on another connection only if hyper returns it unsent, and reqwest cannot turn that off.
+//!   hyper's HTTP/1 client returns a request only while it is still in the queue of a pooled connection that closed. Once the
+//!   request has left the queue, before its first byte is written, every error ends the token exchange.
+//! - HTTP/2, in which a refused stream could be sent again, is not compiled in, and ALPN excludes it.
+//! - TLS early data, which can be replayed, is off by default.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -32,109 +34,113 @@ pub mod transport;
 pub use token_check::TokenCheck;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Below the idle timeouts of common load balancers (60 s and more), so that we close first, not while we send.
+/// Shorter than the idle timeouts of common load balancers (60 s and more), so that this side closes an idle connection first
+/// and the other side does not close it while a request is sent.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_BODY: usize = 64 * 1024;
 const USER_AGENT: &str = concat!("apicredential-operator/", env!("CARGO_PKG_VERSION"));
 
-/// Sends exchanges.
+/// Sends requests to providers. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct ProviderClient {
-    /// Replaced when the way changes; what was sent by an older one ends on that.
+    /// Replaced when the transport changes. Requests that were sent with the old client finish with it.
     client: Arc<RwLock<Client>>,
     timeout: Duration,
     skews: Arc<Mutex<BTreeMap<Provider, i64>>>,
 }
 
-/// Why there is no client for providers.
+/// Why the client for providers cannot be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderClientError {
-    /// `install_default` was not called.
-    #[error("no TLS crypto provider is installed in this process")]
+    /// `CryptoProvider::install_default` was not called.
+    #[error("no TLS crypto provider is installed in this process; report this as a bug")]
     NoCryptoProvider,
-    /// The file is not what it should be.
-    #[error("--provider-ca-file holds no readable PEM certificate; give a file of \"BEGIN CERTIFICATE\" blocks")]
+    /// The CA file contains no certificate, or an invalid one.
+    #[error("--provider-ca-file contains no valid PEM certificate; give a file of \"BEGIN CERTIFICATE\" blocks")]
     BadCertificates,
-    /// The HTTP client does not take it.
+    /// The HTTP client does not accept the proxy.
     #[error("--provider-proxy cannot be used; give an http:// or https:// origin")]
     BadProxy,
-    /// No roots, most likely.
-    #[error("no TLS client could be set up; is there a system certificate store, such as /etc/ssl/certs?")]
+    /// There are no CA certificates, or TLS cannot be set up for another reason.
+    #[error(
+        "the TLS client for providers cannot be set up; install the system's CA certificates, such as in /etc/ssl/certs"
+    )]
     NoClient,
 }
 
 impl ProviderClient {
-    /// A client that goes this way, trusts the system's roots beside the way's own, and gives each exchange this long in
-    /// all.
+    /// Creates a client. `timeout` limits a whole request, from connecting to the last byte of the response. The client trusts
+    /// the system's CAs and those in `transport`.
     ///
-    /// The system's roots are the files that OpenSSL would use (`/etc/ssl/certs`, or `SSL_CERT_FILE` and `SSL_CERT_DIR`).
+    /// The system's CAs are the files that OpenSSL uses: `/etc/ssl/certs`, or `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     ///
     /// # Errors
-    /// See [`ProviderClientError`]; the process needs a default [`CryptoProvider`] before.
-    pub fn new(timeout: Duration, route: &Transport) -> Result<Self, ProviderClientError> {
-        let client = Arc::new(RwLock::new(client(route)?));
+    /// See [`ProviderClientError`]. The process must have installed a default [`CryptoProvider`] before.
+    pub fn new(timeout: Duration, transport: &Transport) -> Result<Self, ProviderClientError> {
+        let client = Arc::new(RwLock::new(client(transport)?));
         Ok(Self { client, timeout, skews: Arc::default() })
     }
 
-    /// Goes another way from the next exchange on.
+    /// Uses another transport for all requests that follow.
     ///
     /// # Errors
-    /// There is no such way; the old one stays.
-    pub fn set_transport(&self, route: &Transport) -> Result<(), ProviderClientError> {
-        let new = client(route)?;
+    /// The transport cannot be used. The old one stays in use.
+    pub fn set_transport(&self, transport: &Transport) -> Result<(), ProviderClientError> {
+        let new = client(transport)?;
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
-    /// By how many seconds our clock was ahead of a provider's, by the Date of its last answer.
+    /// By how many seconds the clock of this machine was ahead of that of each provider, by the Date header of its last
+    /// response.
     pub fn skews(&self) -> BTreeMap<Provider, i64> {
         self.skews.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks once. Takes no longer than the timeout, whatever the provider does.
+    /// Sends one token request. It takes no longer than the timeout, whatever the provider does.
     ///
     /// # Errors
     /// The reason why there is no token.
-    pub async fn exchange(&self, inputs: &Login) -> Result<Issued, ExchangeFailure> {
-        let ask = inputs.build_request()?;
+    pub async fn exchange(&self, login: &Login) -> Result<Issued, ExchangeFailure> {
+        let request = login.build_request()?;
         let start = clock::SuspendAwareInstant::now();
         let issued_at = clock::now_seconds();
         let mut status = None;
-        let whole = self.send_and_read(inputs, ask, issued_at, &mut status);
+        let whole = self.send_and_read(login, request, issued_at, &mut status);
         let result = tokio::time::timeout(self.timeout, whole).await;
         let result = result.unwrap_or(Err(Reason::ProviderTimeout.into()));
         tracing::debug!(
-            provider = inputs.provider().as_str(),
+            provider = login.provider().as_str(),
             status,
             reason = result.as_ref().err().map(|failure| failure.reason.as_str()),
             duration_seconds = start.elapsed().as_secs_f64(),
-            "a provider was asked for a token"
+            "token request finished"
         );
         result
     }
 
     async fn send_and_read(
         &self,
-        inputs: &Login,
-        ask: TokenRequest,
+        login: &Login,
+        request: TokenRequest,
         issued_at: Timestamp,
         status: &mut Option<u16>,
     ) -> Result<Issued, ExchangeFailure> {
-        let request = self.client().post(ask.url).headers(ask.headers).body(ask.body);
-        let response = request.send().await.map_err(|error| request_error::reason(&error))?;
+        let sending = self.client().post(request.url).headers(request.headers).body(request.body);
+        let response = sending.send().await.map_err(|error| request_error::reason(&error))?;
         *status = Some(response.status().as_u16());
-        self.note_skew(inputs.provider(), response.headers());
+        self.note_skew(login.provider(), response.headers());
         response::classify_response(response.status(), response.headers(), clock::now())?;
         let body = read_body(response).await?;
-        Ok(inputs.parse_response(&body, issued_at)?)
+        Ok(login.parse_response(&body, issued_at)?)
     }
 
-    /// The client that requests go by now.
+    /// The client to use for a new request.
     fn client(&self) -> Client {
         self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The limit of one request in all.
+    /// The timeout of a whole request.
     fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -146,24 +152,24 @@ impl ProviderClient {
     }
 }
 
-fn client(route: &Transport) -> Result<Client, ProviderClientError> {
-    // reqwest panics without one.
+fn client(transport: &Transport) -> Result<Client, ProviderClientError> {
+    // reqwest panics without a crypto provider.
     if CryptoProvider::get_default().is_none() {
         return Err(ProviderClientError::NoCryptoProvider);
     }
-    let roots = route.roots_pem().map(certificates).transpose()?.unwrap_or_default();
-    // With roots of ours, an empty system store is no error; a certificate of ours that is none is.
+    let roots = transport.roots_pem().map(certificates).transpose()?.unwrap_or_default();
+    // With extra CAs, an empty system store is no error, so a failure means that an extra CA is invalid.
     let error = if roots.is_empty() { ProviderClientError::NoClient } else { ProviderClientError::BadCertificates };
-    let builder = protected(roots);
-    let builder = match route.proxy() {
+    let builder = hardened_builder(roots);
+    let builder = match transport.proxy() {
         None => builder,
         Some(proxy) => builder.proxy(proxy.map_err(|_| ProviderClientError::BadProxy)?),
     };
     builder.build().map_err(|_| error)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one client for providers, with every protection set")]
-fn protected(extra_roots: Vec<Certificate>) -> ClientBuilder {
+#[expect(clippy::disallowed_methods, reason = "this is the only client for providers, with all protections")]
+fn hardened_builder(extra_roots: Vec<Certificate>) -> ClientBuilder {
     Client::builder()
         .https_only(true)
         .tls_version_min(tls::Version::TLS_1_2)
@@ -186,9 +192,10 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ProviderClientError> {
     }
 }
 
-/// Reads up to the limit, counted, whatever `Content-Length` says; dropping the rest closes the connection.
+/// Reads a body of at most 64 KiB, whatever `Content-Length` says. If it is longer, dropping the response closes the
+/// connection.
 async fn read_body(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Reason> {
-    // All of it at once, so that no growing buffer leaves a piece of the token behind.
+    // Allocated at its greatest size, because a buffer that grows leaves copies of a part of the token in memory.
     let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY));
     while let Some(chunk) = response.chunk().await.map_err(|error| request_error::reason(&error))? {
         if chunk.len() > MAX_BODY - body.len() {

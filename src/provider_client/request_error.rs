@@ -1,4 +1,4 @@
-//! From a failed request to a reason. Only the *kind* of the error is looked at: its text may hold what a server sent.
+//! Maps a failed request to a reason. It uses only the *kind* of the error, because its text may contain what a server sent.
 
 use std::error::Error;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use apicredential::reason::Reason;
 use rustls::AlertDescription;
 
-/// Why no complete answer came.
+/// Why there is no complete response.
 pub(super) fn reason(error: &reqwest::Error) -> Reason {
     if error.is_timeout() {
         return Reason::ProviderTimeout;
@@ -15,19 +15,20 @@ pub(super) fn reason(error: &reqwest::Error) -> Reason {
         return Reason::DnsFailed;
     }
     match tls_error(error) {
-        Some(tls) if error.is_connect() && !is_passing(tls) => Reason::TlsFailed,
+        Some(tls) if error.is_connect() && !is_transient(tls) => Reason::TlsFailed,
         _ => Reason::ConnectionFailed,
     }
 }
 
-/// A server in trouble, or one that hung up politely: like a handshake that was cut, it passes by itself.
-fn is_passing(error: &rustls::Error) -> bool {
+/// Whether a TLS error is transient: the server has an internal error or closed the connection during the handshake. It is
+/// treated like a connection that broke.
+fn is_transient(error: &rustls::Error) -> bool {
     use AlertDescription::{CloseNotify, InternalError, UserCanceled};
     matches!(error, rustls::Error::AlertReceived(InternalError | CloseNotify | UserCanceled))
 }
 
-/// The TLS library's error in the chain. An [`io::Error`] hides the error that it wraps from `source`, and shows it in
-/// `get_ref`.
+/// The error of the TLS library in the chain of sources. An [`io::Error`] returns the error that it wraps from `get_ref`, not
+/// from `source`.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {

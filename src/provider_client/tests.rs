@@ -1,4 +1,4 @@
-//! One exchange against a small TLS server that does whatever a test says.
+//! Token exchanges with a small TLS server that follows a script.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,12 +13,12 @@ use super::*;
 mod check;
 mod server;
 
-use server::{Authority, Server, inputs, install_provider, json, listen, read_request};
+use server::{Server, TestCa, install_provider, json, listen, login, read_request};
 
 const TOKEN: &str = r#"{"clientName":"client","token":"opaque-token","enabled":true}"#;
 
 #[tokio::test]
-async fn a_request_has_what_the_vendor_documents_and_nothing_more() {
+async fn a_request_contains_what_the_vendor_documents_and_nothing_else() {
     let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let server = Server::start("127.0.0.1", move |mut stream, counter| {
         let sender = sender.clone();
@@ -52,11 +52,11 @@ async fn a_request_has_what_the_vendor_documents_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_chunked_answer_is_read() {
-    let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+async fn a_chunked_response_is_read() {
+    let response = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let (start, end) = TOKEN.split_at(20);
-    let answer = format!("{answer}14\r\n{start}\r\n{:x}\r\n{end}\r\n0\r\n\r\n", end.len());
-    assert!(Server::answering(answer).await.exchange().await.is_ok());
+    let response = format!("{response}14\r\n{start}\r\n{:x}\r\n{end}\r\n0\r\n\r\n", end.len());
+    assert!(Server::answering(response).await.exchange().await.is_ok());
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_one_request_and_its_pause_is_passed_on() {
+async fn a_rejection_is_not_retried_and_its_retry_after_is_returned() {
     let server = Server::answering(json("429 Too Many Requests", "retry-after: 7\r\n", "{}")).await;
     let failure = server.exchange().await.unwrap_err();
     assert_eq!(failure, ExchangeFailure { reason: Reason::RateLimited, retry_after: Some(Duration::from_secs(7)) });
@@ -82,13 +82,13 @@ async fn a_refusal_is_one_request_and_its_pause_is_passed_on() {
 }
 
 #[tokio::test]
-async fn an_encoded_answer_is_not_read() {
+async fn an_encoded_response_is_not_read() {
     let server = Server::answering(json("200 OK", "content-encoding: gzip\r\n", TOKEN)).await;
     assert_eq!(server.reason().await, Reason::UnexpectedEncoding);
 }
 
 #[tokio::test]
-async fn an_endless_body_is_left_after_64_kib_whatever_length_it_claims() {
+async fn reading_of_an_endless_body_stops_after_64_kib_whatever_its_content_length_is() {
     for claim in ["content-length: 10485760", "connection: close"] {
         let written = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&written);
@@ -118,7 +118,7 @@ async fn a_body_of_exactly_64_kib_is_read() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_is_a_failed_connection_and_not_asked_for_again() {
+async fn a_truncated_response_is_a_failed_connection_and_the_request_is_not_sent_again() {
     let whole = json("200 OK", "", TOKEN);
     for length in [0, 1, 20, whole.len() - 20, whole.len() - 1] {
         let server = Server::answering(whole.as_bytes()[..length].to_vec()).await;
@@ -130,7 +130,7 @@ async fn an_answer_that_is_cut_is_a_failed_connection_and_not_asked_for_again() 
 }
 
 #[tokio::test]
-async fn a_hanging_or_dripping_server_is_left_at_the_deadline() {
+async fn a_request_to_a_server_that_hangs_or_is_very_slow_ends_at_the_timeout() {
     let server = Server::start("127.0.0.1", |mut stream, counter| async move {
         read_request(&mut stream, &counter).await;
         std::future::pending::<()>().await;
@@ -150,36 +150,36 @@ async fn a_hanging_or_dripping_server_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_does_not_fit_is_a_tls_failure() {
+async fn a_certificate_for_another_host_or_of_an_unknown_ca_is_a_tls_failure() {
     let wrong_host = Server::start("other.example", |_, _| async {}).await;
     assert_eq!(wrong_host.reason().await, Reason::TlsFailed);
-    let stranger = Server::answering(json("200 OK", "", TOKEN)).await;
-    let wire = wrong_host.wire(Duration::from_secs(10));
-    assert_eq!(wire.exchange(&inputs(stranger.address)).await.unwrap_err().reason, Reason::TlsFailed);
-    assert_eq!(stranger.requests(), 0);
+    let unknown_ca = Server::answering(json("200 OK", "", TOKEN)).await;
+    let client = wrong_host.client(Duration::from_secs(10));
+    assert_eq!(client.exchange(&login(unknown_ca.address)).await.unwrap_err().reason, Reason::TlsFailed);
+    assert_eq!(unknown_ca.requests(), 0);
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_cut_or_refused_is_a_failed_connection_and_one_that_hangs_a_timeout() {
+async fn a_handshake_that_breaks_off_is_a_failed_connection_and_one_that_hangs_is_a_timeout() {
     let trusted = Server::start("127.0.0.1", |_, _| async {}).await;
-    let wire = trusted.wire(Duration::from_secs(10));
-    let reason = async |address| wire.exchange(&inputs(address)).await.expect_err("a failure").reason;
+    let client = trusted.client(Duration::from_secs(10));
+    let reason = async |address| client.exchange(&login(address)).await.expect_err("a failure").reason;
 
     let reset = listen(|stream| async move { drop(stream) }).await;
     assert_eq!(reason(reset).await, Reason::ConnectionFailed);
-    let cut = listen(|mut stream| async move {
+    let closed_early = listen(|mut stream| async move {
         let _ = stream.read(&mut [0; 4096]).await;
         let _ = stream.shutdown().await;
     })
     .await;
-    assert_eq!(reason(cut).await, Reason::ConnectionFailed);
-    let deaf = listen(|stream| async move {
+    assert_eq!(reason(closed_early).await, Reason::ConnectionFailed);
+    let silent = listen(|stream| async move {
         let _stream = stream;
         std::future::pending::<()>().await;
     })
     .await;
-    let hasty = trusted.wire(Duration::from_secs(1));
-    let timeout = hasty.exchange(&inputs(deaf)).await.expect_err("a failure");
+    let impatient = trusted.client(Duration::from_secs(1));
+    let timeout = impatient.exchange(&login(silent)).await.expect_err("a failure");
     assert_eq!(timeout.reason, Reason::ProviderTimeout);
     let plain = listen(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
@@ -187,14 +187,14 @@ async fn a_handshake_that_is_cut_or_refused_is_a_failed_connection_and_one_that_
     })
     .await;
     assert_eq!(reason(plain).await, Reason::TlsFailed);
-    // Held, so that no other test listens there.
+    // Kept bound, so that no other test can listen on this port.
     let closed = TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     assert_eq!(reason(closed.local_addr().unwrap()).await, Reason::ConnectionFailed);
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_resolved_is_a_dns_failure() {
+async fn a_host_name_that_cannot_be_resolved_is_a_dns_failure() {
     struct NoNames;
     impl reqwest::dns::Resolve for NoNames {
         fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
@@ -202,22 +202,22 @@ async fn a_name_that_is_not_resolved_is_a_dns_failure() {
         }
     }
     install_provider();
-    let client = protected(certificates(Authority::new().0.pem().as_bytes()).unwrap()).dns_resolver(NoNames);
-    let wire = ProviderClient {
+    let client = hardened_builder(certificates(TestCa::new().0.pem().as_bytes()).unwrap()).dns_resolver(NoNames);
+    let client = ProviderClient {
         client: Arc::new(RwLock::new(client.build().unwrap())),
         timeout: Duration::from_secs(5),
         skews: Arc::default(),
     };
-    let mut inputs = inputs("127.0.0.1:1".parse().unwrap());
-    if let Login::Welkin(login) = &mut inputs {
-        login.endpoint = Endpoint::parse("https://nowhere.example").unwrap();
+    let mut login = login("127.0.0.1:1".parse().unwrap());
+    if let Login::Welkin(welkin) = &mut login {
+        welkin.endpoint = Endpoint::parse("https://nowhere.example").unwrap();
     }
-    assert_eq!(wire.exchange(&inputs).await.unwrap_err().reason, Reason::DnsFailed);
+    assert_eq!(client.exchange(&login).await.unwrap_err().reason, Reason::DnsFailed);
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_and_one_that_closed_meanwhile_costs_no_second_request() {
-    // Answers twice on a connection, then closes it without a word.
+async fn a_connection_is_reused_and_one_that_the_server_closed_causes_no_second_request() {
+    // Responds to two requests on a connection and then closes it.
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);
     let server = Server::start("127.0.0.1", move |mut stream, counter| {
@@ -230,34 +230,34 @@ async fn a_connection_is_kept_and_one_that_closed_meanwhile_costs_no_second_requ
         }
     })
     .await;
-    let wire = server.wire(Duration::from_secs(10));
+    let client = server.client(Duration::from_secs(10));
     let mut sent = 0;
     for _ in 0..20 {
         sent += 1;
-        // Without a pause the close races with the next request: it may fail, but it is never sent twice.
-        let _ = wire.exchange(&inputs(server.address)).await;
+        // The close races with the next request: the request may fail, but it is never sent twice.
+        let _ = client.exchange(&login(server.address)).await;
         assert!(server.requests() <= sent);
     }
-    assert!(connections.load(Ordering::SeqCst) < 20, "no connection was used again");
+    assert!(connections.load(Ordering::SeqCst) < 20, "no connection was reused");
 }
 
 #[tokio::test]
-async fn a_request_that_was_written_to_a_dying_connection_is_not_sent_again() {
-    // Answers the first request of the first connection, reads the second one, and closes instead of answering.
+async fn a_request_on_a_connection_that_the_server_closes_is_not_sent_again() {
+    // Responds to the first request, reads the second one, and closes the connection without a response.
     let server = Server::start("127.0.0.1", |mut stream, counter| async move {
         read_request(&mut stream, &counter).await;
         let _ = stream.write_all(json("200 OK", "", TOKEN).as_bytes()).await;
         read_request(&mut stream, &counter).await;
     })
     .await;
-    let wire = server.wire(Duration::from_secs(10));
-    assert!(wire.exchange(&inputs(server.address)).await.is_ok());
-    assert_eq!(wire.exchange(&inputs(server.address)).await.unwrap_err().reason, Reason::ConnectionFailed);
+    let client = server.client(Duration::from_secs(10));
+    assert!(client.exchange(&login(server.address)).await.is_ok());
+    assert_eq!(client.exchange(&login(server.address)).await.unwrap_err().reason, Reason::ConnectionFailed);
     assert_eq!(server.requests(), 2);
 }
 
 #[test]
-fn a_ca_file_without_certificates_is_refused() {
+fn a_ca_file_without_a_valid_certificate_is_rejected() {
     install_provider();
     let broken: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for pem in [b"".as_slice(), b"nonsense", broken] {
@@ -267,26 +267,26 @@ fn a_ca_file_without_certificates_is_refused() {
 }
 
 #[tokio::test]
-async fn the_log_at_trace_level_has_neither_path_nor_secret_nor_answer() {
+async fn the_log_at_trace_level_contains_no_path_no_secret_and_no_response() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
     let guard = tracing::subscriber::set_default(subscriber);
-    // While there is but one, tracing asks the thread's own subscriber whether a callsite is of interest, and keeps the
-    // "never" of a thread of another test for everybody.
+    // With a single subscriber, tracing caches for all threads whether a callsite is enabled in the current thread, and the
+    // thread of another test could disable it. A second subscriber prevents this.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let server = Server::answering(json("200 OK", "x-header: sentinel-header\r\n", TOKEN)).await;
     assert!(server.exchange().await.is_ok());
     let checked = Server::answering(json("401 Unauthorized", "", "{}")).await;
     let endpoint = Endpoint::parse(&format!("https://{}", checked.address)).unwrap();
-    let _ = checked.wire(Duration::from_secs(10)).check(Provider::Qontak, &endpoint, &"opaque-token".into()).await;
+    let _ = checked.client(Duration::from_secs(10)).check(Provider::Qontak, &endpoint, &"opaque-token".into()).await;
     let wrong_host = Server::start("sentinel-name.example", |_, _| async {}).await;
     assert_eq!(wrong_host.reason().await, Reason::TlsFailed);
     drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(text.contains("checked a token with its provider"), "{text}");
-    assert!(text.contains("a provider was asked for a token") && text.contains("hyper_util"), "{text}");
+    assert!(text.contains("token request finished") && text.contains("hyper_util"), "{text}");
     for sentinel in ["KGTG6", "opaque-token", "sentinel", "api_clients"] {
         assert!(!text.contains(sentinel), "{text}");
     }

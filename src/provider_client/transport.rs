@@ -1,6 +1,6 @@
-//! The way to the providers: whom to trust beside the system's roots, and the proxy to ask for a tunnel.
+//! The transport to providers: CAs to trust in addition to the system's, and the proxy.
 //!
-//! Nothing of it comes from the environment's proxy variables: whoever can set one could read along.
+//! The proxy variables of the environment are ignored, so that setting a variable cannot redirect requests that carry logins.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,39 +10,39 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-/// The largest file that is read.
-const LARGEST: u64 = 1024 * 1024;
+/// The greatest size of a file, in bytes.
+const MAX_FILE_SIZE: u64 = 1024 * 1024;
 
-/// What the flags say: where the parts of the way are found.
+/// The transport as the flags describe it: the proxy and the paths of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransportFiles {
-    /// PEM certificates to trust beside the system's.
+    /// File with PEM certificates of CAs to trust in addition to the system's.
     pub roots: Option<PathBuf>,
-    /// The proxy's origin.
+    /// The origin of the proxy.
     pub proxy: Option<ProxyOrigin>,
-    /// `user:password` for it.
+    /// File with the login for the proxy, `user:password`.
     pub proxy_login: Option<PathBuf>,
 }
 
-/// The parts as the files say now.
+/// The transport with the content of the files.
 #[derive(Clone, Default)]
 pub struct Transport {
     roots: Option<Vec<u8>>,
-    proxy: Option<(ProxyOrigin, Option<Login>)>,
+    proxy: Option<(ProxyOrigin, Option<ProxyLogin>)>,
 }
 
 #[derive(Clone)]
-struct Login {
+struct ProxyLogin {
     user: SecretString,
     password: SecretString,
 }
 
-/// `http://host:port` or `https://host:port`: how the proxy itself is reached. What goes through it is TLS to the provider
-/// in either case.
+/// The origin of the proxy: `http://host:port` or `https://host:port`. In both cases the data inside the tunnel is TLS to the
+/// provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyOrigin(String);
 
-/// Why there is no way.
+/// Why the transport cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TransportError {
     /// A file cannot be read.
@@ -50,22 +50,24 @@ pub enum TransportError {
     Unreadable {
         /// The flag.
         flag: &'static str,
-        /// What it says.
+        /// The path of the file.
         path: String,
     },
-    /// The login has no colon, or is not a line of text.
-    #[error("--provider-proxy-credentials-file does not hold one line user:password; write it so")]
+    /// The file with the login has no colon, or is not one line of text.
+    #[error("--provider-proxy-credentials-file is not one line of the form user:password; correct the file")]
     Login,
-    /// The origin is none.
-    #[error("--provider-proxy is no http:// or https:// origin; give scheme, host and port, without a user or a path")]
+    /// `--provider-proxy` is not the origin of a proxy.
+    #[error(
+        "--provider-proxy is not an http:// or https:// origin; give scheme, host and port, without a user or a path"
+    )]
     Origin,
 }
 
 impl ProxyOrigin {
-    /// Parses an origin.
+    /// Parses the origin of a proxy.
     ///
     /// # Errors
-    /// It has another scheme, no host, a user, a path or a query.
+    /// The text has another scheme, no host, a user, a path or a query.
     pub fn parse(text: &str) -> Result<Self, TransportError> {
         let uri: http::Uri = text.parse().map_err(|_| TransportError::Origin)?;
         let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
@@ -77,33 +79,33 @@ impl ProxyOrigin {
 }
 
 impl TransportFiles {
-    /// Reads them.
+    /// Reads the files.
     ///
     /// # Errors
-    /// A file cannot be read, or does not hold what it should.
+    /// A file cannot be read, or its content is invalid.
     pub fn read(&self) -> Result<Transport, TransportError> {
         let roots = self.roots.as_ref().map(|path| read("--provider-ca-file", path)).transpose()?;
         let login = match &self.proxy_login {
             None => None,
-            Some(path) => Some(Login::parse(&Zeroizing::new(read("--provider-proxy-credentials-file", path)?))?),
+            Some(path) => Some(ProxyLogin::parse(&Zeroizing::new(read("--provider-proxy-credentials-file", path)?))?),
         };
         Ok(Transport { roots, proxy: self.proxy.clone().map(|origin| (origin, login)) })
     }
 
-    /// Whether there is a file that may change.
+    /// Whether the transport uses a file, whose content may change.
     pub fn may_change(&self) -> bool {
         self.roots.is_some() || self.proxy_login.is_some()
     }
 }
 
 impl Transport {
-    /// The direct way, trusting these PEM certificates beside the system's.
+    /// A transport without a proxy that trusts these PEM certificates in addition to the system's.
     pub fn trusting(roots_pem: &[u8]) -> Self {
         Self { roots: Some(roots_pem.to_vec()), proxy: None }
     }
 
-    /// By way of a proxy that asks for no login.
-    pub fn by_way_of(mut self, proxy: ProxyOrigin) -> Self {
+    /// The same transport through a proxy without a login.
+    pub fn through(mut self, proxy: ProxyOrigin) -> Self {
         self.proxy = Some((proxy, None));
         self
     }
@@ -112,7 +114,7 @@ impl Transport {
         self.roots.as_deref()
     }
 
-    /// The proxy, as the HTTP client wants it.
+    /// The proxy, for the HTTP client.
     pub(super) fn proxy(&self) -> Option<reqwest::Result<Proxy>> {
         let (origin, login) = self.proxy.as_ref()?;
         let proxy = Proxy::https(origin.0.as_str());
@@ -125,11 +127,11 @@ impl Transport {
 
 impl PartialEq for Transport {
     fn eq(&self, other: &Self) -> bool {
-        let login = |route: &Self| {
-            let (_, login) = route.proxy.as_ref()?;
+        let login = |transport: &Self| {
+            let (_, login) = transport.proxy.as_ref()?;
             login.as_ref().map(|it| (it.user.expose_secret().to_owned(), it.password.expose_secret().to_owned()))
         };
-        let origin = |route: &Self| route.proxy.as_ref().map(|(origin, _)| origin.clone());
+        let origin = |transport: &Self| transport.proxy.as_ref().map(|(origin, _)| origin.clone());
         self.roots == other.roots && origin(self) == origin(other) && login(self) == login(other)
     }
 }
@@ -140,7 +142,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-impl Login {
+impl ProxyLogin {
     fn parse(bytes: &[u8]) -> Result<Self, TransportError> {
         let text = std::str::from_utf8(bytes).map_err(|_| TransportError::Login)?;
         let line = text.strip_suffix('\n').unwrap_or(text);
@@ -156,7 +158,7 @@ impl Login {
 fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, TransportError> {
     let unreadable = |_| TransportError::Unreadable { flag, path: path.display().to_string() };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > LARGEST {
+    if size > MAX_FILE_SIZE {
         return Err(unreadable(std::io::Error::other("too large")));
     }
     std::fs::read(path).map_err(unreadable)
@@ -179,32 +181,32 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_one_line_and_its_password_may_hold_colons() {
+    fn a_login_is_one_line_and_its_password_may_contain_colons() {
         for good in ["user:pass", "user:pass\n", "user:pass\r\n"] {
-            let login = Login::parse(good.as_bytes()).unwrap();
+            let login = ProxyLogin::parse(good.as_bytes()).unwrap();
             assert_eq!((login.user.expose_secret(), login.password.expose_secret()), ("user", "pass"));
         }
-        assert_eq!(Login::parse(b"user:a:b").unwrap().password.expose_secret(), "a:b");
+        assert_eq!(ProxyLogin::parse(b"user:a:b").unwrap().password.expose_secret(), "a:b");
         for bad in [&b"user"[..], b":pass", b"user:pass\nmore", b"\xff:pass", b""] {
-            assert_eq!(Login::parse(bad).err(), Some(TransportError::Login));
+            assert_eq!(ProxyLogin::parse(bad).err(), Some(TransportError::Login));
         }
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named_with_its_flag() {
+    fn an_error_names_the_missing_file_and_its_flag() {
         let files = TransportFiles { roots: Some("/nowhere/ca.pem".into()), ..TransportFiles::default() };
         let error = files.read().unwrap_err().to_string();
         assert_eq!(error, "--provider-ca-file /nowhere/ca.pem cannot be read; correct the path or its permissions");
     }
 
     #[test]
-    fn a_changed_login_is_another_way_and_neither_is_shown() {
-        let way = |login: &str| {
+    fn a_changed_login_makes_another_transport_and_debug_output_contains_no_login() {
+        let transport = |login: &str| {
             let proxy = ProxyOrigin::parse("http://proxy:3128").unwrap();
-            Transport { roots: None, proxy: Some((proxy, Some(Login::parse(login.as_bytes()).unwrap()))) }
+            Transport { roots: None, proxy: Some((proxy, Some(ProxyLogin::parse(login.as_bytes()).unwrap()))) }
         };
-        assert_eq!(way("user:secret"), way("user:secret"));
-        assert_ne!(way("user:secret"), way("user:another"));
-        assert!(!format!("{:?}", way("user:secret")).contains("secret"));
+        assert_eq!(transport("user:secret"), transport("user:secret"));
+        assert_ne!(transport("user:secret"), transport("user:another"));
+        assert!(!format!("{:?}", transport("user:secret")).contains("secret"));
     }
 }

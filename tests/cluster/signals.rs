@@ -94,7 +94,7 @@ async fn a_refused_start_ends_with_2_and_a_sentence_that_names_what_to_correct()
         (with(&["--lease-duration", "10s"]), None, "--lease-duration"),
         (with(&["--allowed-endpoints", "welkin=http://a"]), None, "--allowed-endpoints"),
         (with(&["--provider-ca-file", "/nowhere/ca.pem"]), None, "--provider-ca-file /nowhere/ca.pem"),
-        ([&lease[..], &["--provider-ca-file", garbage]].concat(), None, "--provider-ca-file holds"),
+        ([&lease[..], &["--provider-ca-file", garbage]].concat(), None, "--provider-ca-file contains"),
         (with(&["--log", "info=aloud"]), None, "--log"),
         (vec!["--listen", "127.0.0.1:0"], None, "--lease-namespace"),
         (with(&[]), Some(("KUBECONFIG", "/nowhere/config")), "KUBECONFIG"),

@@ -1,4 +1,4 @@
-//! One check of a token against a small TLS server.
+//! Token checks with a small TLS server.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,19 +13,19 @@ const TOKEN: &str = "WPuW1u-v21SkfqfC7NNBD9NvNg3ojy8ftuUpVy3ArbU";
 
 impl Server {
     async fn check(&self, timeout: Duration) -> TokenCheck {
-        check(&self.wire(timeout), self).await
+        check(&self.client(timeout), self).await
     }
 }
 
-async fn check(wire: &ProviderClient, server: &Server) -> TokenCheck {
+async fn check(client: &ProviderClient, server: &Server) -> TokenCheck {
     let endpoint = Endpoint::parse(&format!("https://{}", server.address)).unwrap();
-    wire.check(Provider::Qontak, &endpoint, &SecretString::from(TOKEN)).await
+    client.check(Provider::Qontak, &endpoint, &SecretString::from(TOKEN)).await
 }
 
 const LONG: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_check_has_what_the_vendor_documents_and_nothing_more() {
+async fn a_check_contains_what_the_vendor_documents_and_nothing_else() {
     let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let server = Server::start("127.0.0.1", move |mut stream, counter| {
         let sender = sender.clone();
@@ -57,16 +57,16 @@ async fn a_provider_without_a_documented_check_receives_no_request() {
     let server = Server::answering(json("200 OK", "", "{}")).await;
     let endpoint = Endpoint::parse(&format!("https://{}", server.address)).unwrap();
     assert!(!Provider::Welkin.has_check() && Provider::Qontak.has_check());
-    let verdict = server.wire(LONG).check(Provider::Welkin, &endpoint, &SecretString::from(TOKEN)).await;
-    assert_eq!(verdict, TokenCheck::Unavailable(Reason::InvalidSpec.into()));
+    let result = server.client(LONG).check(Provider::Welkin, &endpoint, &SecretString::from(TOKEN)).await;
+    assert_eq!(result, TokenCheck::Unavailable(Reason::InvalidSpec.into()));
     assert_eq!(server.requests(), 0);
 }
 
 #[tokio::test]
-async fn a_check_is_one_request_whatever_the_answer_and_a_redirect_never_sees_the_token() {
+async fn a_check_is_one_request_whatever_the_response_and_a_redirect_is_not_followed() {
     let second = Server::answering(json("200 OK", "", "{}")).await;
     let location = format!("location: https://{}/\r\n", second.address);
-    for (status, headers, verdict) in [
+    for (status, headers, expected) in [
         ("200 OK", "", TokenCheck::Accepted),
         ("204 No Content", "", TokenCheck::Accepted),
         ("401 Unauthorized", "www-authenticate: Bearer error=\"invalid_token\"\r\n", TokenCheck::Revoked),
@@ -76,14 +76,14 @@ async fn a_check_is_one_request_whatever_the_answer_and_a_redirect_never_sees_th
         ("307 Temporary Redirect", location.as_str(), TokenCheck::Unavailable(Reason::UnexpectedRedirect.into())),
     ] {
         let server = Server::answering(json(status, headers, "")).await;
-        assert_eq!(server.check(LONG).await, verdict, "{status}");
+        assert_eq!(server.check(LONG).await, expected, "{status}");
         assert_eq!(server.requests(), 1, "{status}");
     }
     assert_eq!(second.requests(), 0);
 }
 
 #[tokio::test]
-async fn a_fault_on_the_way_says_nothing_of_the_token() {
+async fn a_failed_connection_does_not_mean_that_the_token_is_revoked() {
     let cut = Server::answering("HTTP/1.1 401 Unauth").await;
     assert_eq!(cut.check(LONG).await, TokenCheck::Unavailable(Reason::ConnectionFailed.into()));
     assert_eq!(cut.requests(), 1);
@@ -94,12 +94,12 @@ async fn a_fault_on_the_way_says_nothing_of_the_token() {
         std::future::pending::<()>().await;
     })
     .await;
-    let verdict = silent.check(Duration::from_millis(500)).await;
-    assert_eq!(verdict, TokenCheck::Unavailable(Reason::ProviderTimeout.into()));
+    let result = silent.check(Duration::from_millis(500)).await;
+    assert_eq!(result, TokenCheck::Unavailable(Reason::ProviderTimeout.into()));
 }
 
 #[tokio::test]
-async fn the_head_is_the_verdict_and_an_endless_body_is_left() {
+async fn the_status_is_the_result_and_the_body_is_not_read() {
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);
     let server = Server::start("127.0.0.1", move |mut stream, counter| {
@@ -113,14 +113,14 @@ async fn the_head_is_the_verdict_and_an_endless_body_is_left() {
         }
     })
     .await;
-    let wire = server.wire(LONG);
-    assert_eq!(check(&wire, &server).await, TokenCheck::Revoked);
-    drop(wire);
+    let client = server.client(LONG);
+    assert_eq!(check(&client, &server).await, TokenCheck::Revoked);
+    drop(client);
     assert!(written.load(Ordering::SeqCst) < 100 << 20);
 }
 
 #[tokio::test]
-async fn checks_use_one_connection_again() {
+async fn checks_reuse_a_connection() {
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);
     let server = Server::start("127.0.0.1", move |mut stream, counter| {
@@ -132,12 +132,12 @@ async fn checks_use_one_connection_again() {
         }
     })
     .await;
-    let wire = server.wire(LONG);
+    let client = server.client(LONG);
     for _ in 0..5 {
-        assert_eq!(check(&wire, &server).await, TokenCheck::Accepted);
-        // The connection comes back to the pool in a task of its own.
+        assert_eq!(check(&client, &server).await, TokenCheck::Accepted);
+        // A separate task returns the connection to the pool.
         tokio::task::yield_now().await;
     }
     assert_eq!(server.requests(), 5);
-    assert!(connections.load(Ordering::SeqCst) < 5, "no connection was used again");
+    assert!(connections.load(Ordering::SeqCst) < 5, "no connection was reused");
 }

@@ -1,4 +1,4 @@
-//! A small TLS server on loopback, and an exchange with it.
+//! A small TLS server on loopback, and a token exchange with it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,9 +18,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::super::*;
 
-pub(super) struct Authority(pub(super) CertifiedIssuer<'static, KeyPair>);
+pub(super) struct TestCa(pub(super) CertifiedIssuer<'static, KeyPair>);
 
-impl Authority {
+impl TestCa {
     pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,22 +39,22 @@ impl Authority {
     }
 }
 
-/// A server: its address, its authority, and how many requests it has read.
+/// A server: its address, its CA, and the number of requests that it has read.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
-    authority: Authority,
+    ca: TestCa,
     requests: Arc<AtomicUsize>,
 }
 
 impl Server {
-    /// Serves each connection with the script; the counter is for the script's requests.
+    /// Serves each connection with the script, which counts its requests with the counter.
     pub(super) async fn start<F, S>(host: &str, script: S) -> Self
     where
         F: Future<Output = ()> + Send,
         S: Fn(TlsStream<TcpStream>, Arc<AtomicUsize>) -> F + Send + Sync + 'static,
     {
-        let (authority, requests) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
-        let (acceptor, counter, script) = (authority.acceptor(host), Arc::clone(&requests), Arc::new(script));
+        let (ca, requests) = (TestCa::new(), Arc::new(AtomicUsize::new(0)));
+        let (acceptor, counter, script) = (ca.acceptor(host), Arc::clone(&requests), Arc::new(script));
         let address = listen(move |stream| {
             let (acceptor, counter, script) = (acceptor.clone(), Arc::clone(&counter), Arc::clone(&script));
             async move {
@@ -64,30 +64,30 @@ impl Server {
             }
         })
         .await;
-        Self { address, authority, requests }
+        Self { address, ca, requests }
     }
 
-    /// Reads one request on each connection, answers with these bytes, and closes.
-    pub(super) async fn answering(answer: impl Into<Vec<u8>>) -> Self {
-        let answer: Arc<Vec<u8>> = Arc::new(answer.into());
+    /// Reads one request on each connection, sends this response, and closes the connection.
+    pub(super) async fn answering(response: impl Into<Vec<u8>>) -> Self {
+        let response: Arc<Vec<u8>> = Arc::new(response.into());
         Self::start("127.0.0.1", move |mut stream, counter| {
-            let answer = Arc::clone(&answer);
+            let response = Arc::clone(&response);
             async move {
                 read_request(&mut stream, &counter).await;
-                let _ = stream.write_all(&answer).await;
+                let _ = stream.write_all(&response).await;
                 let _ = stream.shutdown().await;
             }
         })
         .await
     }
 
-    pub(super) fn wire(&self, timeout: Duration) -> ProviderClient {
+    pub(super) fn client(&self, timeout: Duration) -> ProviderClient {
         install_provider();
-        ProviderClient::new(timeout, &Transport::trusting(self.authority.0.pem().as_bytes())).unwrap()
+        ProviderClient::new(timeout, &Transport::trusting(self.ca.0.pem().as_bytes())).unwrap()
     }
 
     pub(super) async fn exchange(&self) -> Result<Issued, ExchangeFailure> {
-        self.wire(Duration::from_secs(10)).exchange(&inputs(self.address)).await
+        self.client(Duration::from_secs(10)).exchange(&login(self.address)).await
     }
 
     pub(super) async fn reason(&self) -> Reason {
@@ -95,7 +95,7 @@ impl Server {
     }
 
     pub(super) async fn reason_within(&self, timeout: Duration) -> Reason {
-        self.wire(timeout).exchange(&inputs(self.address)).await.expect_err("a failure").reason
+        self.client(timeout).exchange(&login(self.address)).await.expect_err("a failure").reason
     }
 
     pub(super) fn requests(&self) -> usize {
@@ -118,7 +118,7 @@ pub(super) async fn listen<F: Future<Output = ()> + Send>(
     address
 }
 
-/// Reads a head and the body that its Content-Length says, if any; nothing at the end of the connection.
+/// Reads one request with the body length from its Content-Length header. `None` at the end of the connection.
 pub(super) async fn read_request(stream: &mut TlsStream<TcpStream>, counter: &AtomicUsize) -> Option<String> {
     let mut text = Vec::new();
     loop {
@@ -141,7 +141,7 @@ pub(super) fn install_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-pub(super) fn inputs(address: SocketAddr) -> Login {
+pub(super) fn login(address: SocketAddr) -> Login {
     Login::Welkin(WelkinLogin {
         endpoint: Endpoint::parse(&format!("https://{address}")).unwrap(),
         tenant: PathSegment::parse("gh").unwrap(),
