@@ -1,10 +1,11 @@
-//! Who may send to an endpoint now: at most N in flight, a rate, a pause; first come, first served.
+//! The rate limit of each provider endpoint: a concurrency limit, a rate with a burst, and a backoff that the provider requested.
+//! First come, first served.
 //!
-//! Nothing here waits. A key that may not send is told when to come back, or is sent to `wake` when its turn has come, so
-//! that waiting holds no reconcile slot and one hanging endpoint never starves the rest.
+//! No task waits here. A key that may not send now gets the time of its next attempt, or is sent to `wake` when its turn comes.
+//! So waiting holds no reconcile slot, and an endpoint that hangs does not delay the others.
 //!
-//! Every time here is a reading of [`clock::steady`]: a wall clock that is set forward would end a pause and fill every
-//! bucket, and one that is set back would stretch them.
+//! All times are readings of [`clock::steady`]. A wall clock that is set forward would end a backoff early and refill every
+//! limit; one that is set back would extend them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,38 +25,38 @@ mod tests;
 
 use endpoint_queue::{EndpointQueue, QueueDecision};
 
-/// What each endpoint bears.
+/// The limits of each endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Requests in flight at once; at least 1.
+    /// Requests in flight at the same time; at least 1.
     pub in_flight: usize,
-    /// Requests per second; 0 = no limit.
+    /// Requests per second; 0 means no limit.
     pub rate_per_second: f64,
-    /// Requests that may come at once after a rest; at least 1.
+    /// Requests that may be sent at once before the rate applies; at least 1.
     pub burst: u32,
 }
 
-/// The answer to a key that asks to send.
+/// The result of [`RateLimiter::try_acquire`].
 #[derive(Debug)]
 pub enum Admission<K: Clone + Eq + Hash> {
-    /// Send now, and drop the pass when the exchange has ended.
+    /// The key may send now. Drop the permit when the token exchange has ended.
     Go(Permit<K>),
-    /// Ask again at that time: a pause ends then, or a permit is reserved for then.
+    /// Try again at this time, when a backoff ends or a permit becomes available.
     At(Duration),
-    /// Ask again when the key comes out of `wake`.
+    /// Try again when the key comes out of `wake`.
     Queued,
 }
 
-/// What a key in the line waits for.
+/// What a key in the queue waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// That time.
+    /// It waits until this time.
     Until(Duration),
-    /// To come out of `wake`.
+    /// It waits until it comes out of `wake`.
     Woken,
 }
 
-/// The gates of all endpoints. Clones share them. `K` names an object, and holds at most one place at a time.
+/// The rate limits of all endpoints. Clones share them. `K` identifies an object, which is in at most one queue at a time.
 #[derive(Clone, Debug)]
 pub struct RateLimiter<K>(Arc<Shared<K>>);
 
@@ -66,122 +67,127 @@ struct Shared<K> {
 
 struct State<K> {
     wake: UnboundedSender<K>,
-    lanes: HashMap<Endpoint, EndpointQueue<K>>,
+    queues: HashMap<Endpoint, EndpointQueue<K>>,
 }
 
 impl<K: Clone + Eq + Hash> RateLimiter<K> {
-    /// RateLimiter without anybody before them. Keys whose turn has come are sent to `wake`.
+    /// A rate limiter with empty queues. Keys whose turn has come are sent to `wake`.
     pub fn new(limits: Limits, wake: UnboundedSender<K>) -> Self {
-        Self(Arc::new(Shared { limits, state: Mutex::new(State { wake, lanes: HashMap::new() }) }))
+        Self(Arc::new(Shared { limits, state: Mutex::new(State { wake, queues: HashMap::new() }) }))
     }
 
-    /// Another term begins: nobody stands before the gates, and `wake` is new. What was sent is not forgotten, nor is a
-    /// pause: losing the lease and getting it back must not buy requests.
+    /// Begins a leader term: empties all queues and replaces `wake`. Spent permits and backoffs are kept, because losing the
+    /// lease and getting it back must not allow more requests.
     pub fn begin_term(&self, wake: UnboundedSender<K>) {
         let mut state = self.0.lock();
         state.wake = wake;
-        state.lanes.values_mut().for_each(|lane| drop(lane.empty()));
+        state.queues.values_mut().for_each(|queue| drop(queue.empty()));
     }
 
-    /// Asks to send now for `key` at `endpoint`. A place that the key held before another endpoint is given back.
+    /// Requests a permit for `key` at `endpoint`. The key loses its place in the queue of any other endpoint.
     pub fn try_acquire(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Admission<K> {
-        let verdict = self.0.with(|lanes, limits| {
-            let mut woken = leave(lanes, key, Some(endpoint), now);
-            let (verdict, more) = lane(lanes, endpoint, limits).try_acquire(key, now);
+        let decision = self.0.with(|queues, limits| {
+            let mut woken = leave(queues, key, Some(endpoint), now);
+            let (decision, more) = queue_of(queues, endpoint, limits).try_acquire(key, now);
             woken.extend(more);
-            (verdict, woken)
+            (decision, woken)
         });
-        match verdict {
+        match decision {
             QueueDecision::Go => Admission::Go(Permit { shared: Arc::clone(&self.0), endpoint: endpoint.clone() }),
             QueueDecision::At(time) => Admission::At(time),
             QueueDecision::Queued => Admission::Queued,
         }
     }
 
-    /// Takes a place in the line, or keeps it. Who waits learns by this, before anything was read for it, that its turn
-    /// has not come: none is that it has, and that [`RateLimiter::admit`] lets it through for the next ten seconds.
+    /// Takes or keeps a place in the queue of the endpoint. Returns `None` if the key's turn has come; then
+    /// [`RateLimiter::try_acquire`] admits it for the next ten seconds. Otherwise returns what the key waits for. So a reconcile
+    /// can find out that it has to wait before it reads anything.
     pub fn reserve_slot(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Option<Wait> {
-        let verdict = self.0.with(|lanes, limits| {
-            let mut woken = leave(lanes, key, Some(endpoint), now);
-            let (verdict, more) = lane(lanes, endpoint, limits).reserve_slot(key, now);
+        let decision = self.0.with(|queues, limits| {
+            let mut woken = leave(queues, key, Some(endpoint), now);
+            let (decision, more) = queue_of(queues, endpoint, limits).reserve_slot(key, now);
             woken.extend(more);
-            (verdict, woken)
+            (decision, woken)
         });
-        match verdict {
+        match decision {
             QueueDecision::Go => None,
             QueueDecision::At(time) => Some(Wait::Until(time)),
             QueueDecision::Queued => Some(Wait::Woken),
         }
     }
 
-    /// Sends now for whoever can as well come later, or not at all: only past an empty line, and with at most half of the
-    /// places, so that nobody who asks by [`RateLimiter::admit`] waits for it in the line.
+    /// Requests a permit for a request that may as well be sent later or not at all. It is granted only if the queue is empty
+    /// and fewer than half of the requests that the concurrency limit allows are in flight, so that it delays no request of
+    /// [`RateLimiter::try_acquire`].
     pub fn try_acquire_low_priority(&self, endpoint: &Endpoint, now: Duration) -> Option<Permit<K>> {
-        let goes =
-            self.0.with(|lanes, limits| (lane(lanes, endpoint, limits).try_acquire_low_priority(now), Vec::new()));
-        goes.then(|| Permit { shared: Arc::clone(&self.0), endpoint: endpoint.clone() })
+        let admitted = self
+            .0
+            .with(|queues, limits| (queue_of(queues, endpoint, limits).try_acquire_low_priority(now), Vec::new()));
+        admitted.then(|| Permit { shared: Arc::clone(&self.0), endpoint: endpoint.clone() })
     }
 
-    /// Nobody is admitted to the endpoint until then; of two pauses the later end wins. Grants that were not used are
-    /// dropped and the queue is woken, to be told the end of the pause.
+    /// Starts a backoff: no key is admitted to the endpoint until this time. Of two backoffs the later end counts. Unused grants
+    /// are dropped, and all queued keys are sent to `wake`, so that they learn the end of the backoff.
     pub fn pause(&self, endpoint: &Endpoint, until: Duration) {
-        self.0.with(|lanes, limits| ((), lane(lanes, endpoint, limits).pause(until)));
+        self.0.with(|queues, limits| ((), queue_of(queues, endpoint, limits).pause(until)));
     }
 
-    /// The end of the endpoint's pause, if there is one now.
+    /// The end of the endpoint's backoff, if there is one now.
     pub fn paused_until(&self, endpoint: &Endpoint, now: Duration) -> Option<Duration> {
-        self.0.with(|lanes, _| (lanes.get(endpoint).and_then(|lane| lane.paused_until(now)), Vec::new()))
+        self.0.with(|queues, _| (queues.get(endpoint).and_then(|queue| queue.paused_until(now)), Vec::new()))
     }
 
-    /// The object is gone or no longer wants to exchange: gives back its turn or its grant, wherever it is.
-    /// (A pass is given back by dropping it.)
+    /// Removes the key from all queues, with its grants, because its object was deleted or needs no token exchange any more.
+    /// Permits are not affected; they are returned when they are dropped.
     pub fn forget(&self, key: &K) {
-        self.0.with(|lanes, _| ((), leave(lanes, key, None, clock::steady())));
+        self.0.with(|queues, _| ((), leave(queues, key, None, clock::steady())));
     }
 
-    /// How many keys wait for their turn.
+    /// The number of keys in all queues.
     pub fn waiting(&self) -> usize {
-        self.0.with(|lanes, _| (lanes.values().map(EndpointQueue::waiting).sum(), Vec::new()))
+        self.0.with(|queues, _| (queues.values().map(EndpointQueue::waiting).sum(), Vec::new()))
     }
 
-    /// Drops grants that nobody came for. Admissions and dropped passes do the same; without either, call this now and then.
+    /// Drops grants that were not used in time. Requests for permits and dropped permits do this as well; an idle rate limiter
+    /// needs regular calls.
     pub fn sweep(&self, now: Duration) {
-        self.0.with(|lanes, _| ((), lanes.values_mut().flat_map(|lane| lane.sweep(now)).collect()));
+        self.0.with(|queues, _| ((), queues.values_mut().flat_map(|queue| queue.sweep(now)).collect()));
     }
 }
 
-fn lane<'a, K: Clone + Eq + Hash>(
-    lanes: &'a mut HashMap<Endpoint, EndpointQueue<K>>,
+fn queue_of<'a, K: Clone + Eq + Hash>(
+    queues: &'a mut HashMap<Endpoint, EndpointQueue<K>>,
     endpoint: &Endpoint,
     limits: Limits,
 ) -> &'a mut EndpointQueue<K> {
-    lanes.entry(endpoint.clone()).or_insert_with(|| EndpointQueue::new(limits))
+    queues.entry(endpoint.clone()).or_insert_with(|| EndpointQueue::new(limits))
 }
 
 fn leave<K: Clone + Eq + Hash>(
-    lanes: &mut HashMap<Endpoint, EndpointQueue<K>>,
+    queues: &mut HashMap<Endpoint, EndpointQueue<K>>,
     key: &K,
     except: Option<&Endpoint>,
     now: Duration,
 ) -> Vec<K> {
-    let others = lanes.iter_mut().filter(|(endpoint, _)| Some(*endpoint) != except);
-    others.flat_map(|(_, lane)| lane.forget(key, now)).collect()
+    let others = queues.iter_mut().filter(|(endpoint, _)| Some(*endpoint) != except);
+    others.flat_map(|(_, queue)| queue.forget(key, now)).collect()
 }
 
 impl<K> Shared<K> {
-    /// Does one step and wakes whom it says, in that order even when two steps are made at once.
+    /// Runs `step` and sends the keys that it returns to `wake`, both under one lock, so that the order of wakes is that of the
+    /// steps.
     fn with<T>(&self, step: impl FnOnce(&mut HashMap<Endpoint, EndpointQueue<K>>, Limits) -> (T, Vec<K>)) -> T {
         let mut state = self.lock();
-        let (result, woken) = step(&mut state.lanes, self.limits);
+        let (result, woken) = step(&mut state.queues, self.limits);
         for key in woken {
-            // Nobody listens any more: the operator is stopping.
+            // This fails when the operator is shutting down and nothing receives.
             let _ = state.wake.send(key);
         }
         result
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
-        // A panic in a step leaves at worst a place too many or too few; refusing everybody for ever would be worse.
+        // A panic in a step can at worst leave one permit too many or too few. Rejecting all keys from then on would be worse.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -192,8 +198,8 @@ impl<K> fmt::Debug for Shared<K> {
     }
 }
 
-/// A place in flight; dropping it gives it back and wakes the next in line.
-#[must_use = "a pass that is dropped lets the next one go"]
+/// The permission for one request in flight. Dropping it admits the next key in the queue.
+#[must_use = "dropping the permit admits the next key"]
 pub struct Permit<K: Clone + Eq + Hash> {
     shared: Arc<Shared<K>>,
     endpoint: Endpoint,
@@ -201,8 +207,8 @@ pub struct Permit<K: Clone + Eq + Hash> {
 
 impl<K: Clone + Eq + Hash> Drop for Permit<K> {
     fn drop(&mut self) {
-        self.shared.with(|lanes, _| {
-            ((), lanes.get_mut(&self.endpoint).map(|lane| lane.release(clock::steady())).unwrap_or_default())
+        self.shared.with(|queues, _| {
+            ((), queues.get_mut(&self.endpoint).map(|queue| queue.release(clock::steady())).unwrap_or_default())
         });
     }
 }

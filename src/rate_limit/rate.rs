@@ -1,19 +1,19 @@
-//! At most `burst + rate × W` sends in every window `W`: the generic cell rate algorithm (ITU-T I.371), in whole nanoseconds.
+//! The generic cell rate algorithm (ITU-T I.371) in whole nanoseconds: at most `burst + rate × W` requests in any window `W`.
 
 use std::time::Duration;
 
 const NANOSECONDS: f64 = 1e9;
-/// The longest spacing that is kept apart from "practically never": 10 years.
+/// The greatest spacing: 10 years.
 const MAX_SPACING: f64 = 10.0 * 366.0 * 86_400.0 * NANOSECONDS;
 
-/// The spacing of permits, and how far their use ran ahead of it.
+/// The spacing of permits, and how far the spent permits are ahead of it.
 #[derive(Debug)]
 pub(super) struct Rate {
-    /// Nanoseconds between two permits, rounded up; 0 = no limit.
+    /// Nanoseconds between two permits, rounded up; 0 means no limit.
     spacing: i128,
-    /// How far the schedule may lie ahead of the clock: `(burst - 1) × spacing`.
+    /// How far the schedule may be ahead of the clock: `(burst - 1) × spacing`.
     tolerance: i128,
-    /// The theoretical arrival time: when the next permit were due if all were evenly spaced.
+    /// The theoretical arrival time: when the next permit would be due if all were evenly spaced.
     schedule: i128,
 }
 
@@ -24,10 +24,10 @@ impl Rate {
         Self { spacing, tolerance, schedule: i128::MIN }
     }
 
-    /// When the permit after the next `ahead` ones can be spent, if those are spent first. Never before `now`.
+    /// When a permit can be spent after `ahead` others have been spent. Never before `now`.
     pub(super) fn permit(&self, ahead: usize, now: Duration) -> Duration {
         if self.spacing == 0 {
-            // The schedule may be the slightly later reading of another thread.
+            // The schedule is not used here, because another thread may have advanced it slightly beyond `now`.
             return now;
         }
         let now = nanoseconds(now);
