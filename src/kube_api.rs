@@ -119,7 +119,8 @@ impl KubeApi {
         let patch = serde_json::from_value(patch).map_err(|_| ApiError::Rejected)?;
         let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::<Value>::Json(patch));
         let request = request.map_err(|_| ApiError::Rejected)?;
-        let written = with_timeout(READ, self.client.request::<Pruned<DeserializeGuard<ApiCredential>>>(request)).await?;
+        let written =
+            with_timeout(READ, self.client.request::<Pruned<DeserializeGuard<ApiCredential>>>(request)).await?;
         Ok(written.0)
     }
 

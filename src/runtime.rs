@@ -1,4 +1,5 @@
-//! One process: it serves its probes, stands for election, and runs the controller while it leads.
+//! The process of the operator: it serves probes and metrics, takes part in the leader election, and runs the controller while
+//! it leads.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -33,32 +34,33 @@ use crate::rate_limit::{Limits, RateLimiter};
 use crate::telemetry;
 
 mod cache_hooks;
-mod pulse;
+mod heartbeat;
 
 use cache_hooks::CacheHooks;
-use pulse::{Observed, follow, pulse};
+use heartbeat::{Observed, heartbeat, watch_files};
 
-/// While leading, the reconcile loop has to turn this often to count as alive; the pulse makes it turn.
-const ALIVE: Duration = Duration::from_secs(60);
-/// After a lost lease, a pair gets this long to end by itself.
+/// A leader counts as alive if its reconcile loop made progress within this time. The heartbeat enqueues a key more often.
+const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
+/// Time for token exchanges and writes in progress after the lease was lost.
 const LOST_GRACE: Duration = Duration::from_secs(10);
-/// After SIGTERM: 10 s for exchanges in flight and 5 s for their writes.
+/// Time for work in progress after a signal: 10 s for token requests and 5 s for the writes that follow.
 const STOP_GRACE: Duration = Duration::from_secs(15);
-/// Within that, after the last pair: its status and its event. A look that has sent nothing is not waited for longer.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-/// Giving the lease up takes no longer, so that the process ends within 20 s in any case.
-const RELEASE: Duration = Duration::from_secs(4);
-/// A watch that says nothing for longer than the API server keeps it open is dead.
+/// Time, within [`STOP_GRACE`], for statuses and events after the last token exchange has ended. Reconciles that are still
+/// running then are dropped.
+const STATUS_GRACE: Duration = Duration::from_secs(3);
+/// Time for releasing the lease. With it, the process ends within 20 s after a signal.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(4);
+/// A watch without data for this time is dead, because the API server ends each watch earlier.
 const READ_TIMEOUT: Duration = Duration::from_secs(220);
 
-/// Says why the process does not start; status 2.
-#[expect(clippy::print_stderr, reason = "there is no log yet")]
+/// Prints why the process does not start, and returns exit code 2.
+#[expect(clippy::print_stderr, reason = "logging has not started")]
 pub fn report_startup_error(reason: impl Display) -> ExitCode {
     eprintln!("apicredential-operator: {reason}");
     ExitCode::from(2)
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs the operator until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> ExitCode {
     if let Err(error) = telemetry::init(settings.log.format, &settings.log.filter) {
         return report_startup_error(error);
@@ -66,7 +68,11 @@ pub fn run(settings: Settings) -> ExitCode {
     process::harden_process();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(_) => return report_startup_error("the system gives no threads"),
+        Err(_) => {
+            return report_startup_error(
+                "the async runtime cannot be created; check the limits of the container for processes and open files",
+            );
+        }
     };
     let code = runtime.block_on(async {
         match Process::start(settings).await {
@@ -74,20 +80,20 @@ pub fn run(settings: Settings) -> ExitCode {
             Err(reason) => report_startup_error(reason),
         }
     });
-    // What is still running then is not waited for: it is bounded, and must not hold the pod.
+    // Does not wait for tasks that are still running. They are bounded in time and must not delay the end of the pod.
     runtime.shutdown_background();
     code
 }
 
-/// How a term as leader, or the wait for one, ended.
+/// How a leader term, or the wait for one, ended.
 enum TermEnd {
-    /// SIGTERM or SIGINT.
+    /// The process received SIGTERM or SIGINT.
     Stopped,
-    /// The lease is lost, and nothing is under way any more.
+    /// The lease was lost, and no token exchange is in progress any more.
     Lost,
-    /// The lease is lost, but an exchange has not ended.
+    /// The lease was lost, and a token exchange has not ended in time.
     Stuck,
-    /// The looks ended unasked.
+    /// The controller ended without a signal.
     Broken,
 }
 
@@ -95,54 +101,57 @@ struct Process {
     settings: Settings,
     client: Client,
     secrets: Client,
-    wire: Arc<ProviderClient>,
+    provider_client: Arc<ProviderClient>,
     identity: String,
     metrics: Metrics,
     health: Health,
     in_flight: InFlight,
     session_key: Arc<[u8; 32]>,
-    /// They outlive a term.
-    limiter: RateLimiter<Key>,
+    /// Kept across terms, so that a new term does not allow more requests.
+    rate_limiter: RateLimiter<Key>,
     stop: channel::Receiver<bool>,
 }
 
 impl Process {
     async fn start(settings: Settings) -> Result<Self, String> {
-        let route = settings.provider.transport.read().map_err(|error| error.to_string())?;
-        let wire = Arc::new(ProviderClient::new(settings.provider.timeout, &route).map_err(|error| error.to_string())?);
+        let transport = settings.provider.transport.read().map_err(|error| error.to_string())?;
+        let provider_client = ProviderClient::new(settings.provider.timeout, &transport);
+        let provider_client = Arc::new(provider_client.map_err(|error| error.to_string())?);
         if settings.provider.transport.may_change() {
-            tokio::spawn(follow(settings.provider.transport.clone(), route, Arc::clone(&wire)));
+            tokio::spawn(watch_files(settings.provider.transport.clone(), transport, Arc::clone(&provider_client)));
         }
         let mut config = cluster_config().await?;
         config.default_retry = false;
         config.read_timeout = Some(READ_TIMEOUT);
         config.connect_timeout = Some(Duration::from_secs(5));
         let (Ok(secrets), Ok(client)) = (client::for_secrets(&config), Client::try_from(config)) else {
-            let reason = "the cluster's configuration is not usable; check the certificates and the credentials in it";
+            let reason = "the configuration for the API server cannot be used; correct its certificates and its login";
             return Err(reason.to_owned());
         };
         let mut session_key = [0_u8; 32];
-        ring::rand::SystemRandom::new().fill(&mut session_key).map_err(|_| "the system gives no random numbers")?;
-        let stop = stop_signal().map_err(|_| "signals cannot be received")?;
+        ring::rand::SystemRandom::new()
+            .fill(&mut session_key)
+            .map_err(|_| "the system's random number generator failed")?;
+        let stop = stop_signal().map_err(|_| "the handlers for SIGTERM and SIGINT cannot be installed")?;
         let limits = Limits {
             in_flight: (settings.concurrency / 4).max(1),
             rate_per_second: settings.provider.rate,
             burst: settings.provider.burst,
         };
-        // Nobody listens before the first term.
-        let limiter = RateLimiter::new(limits, mpsc::unbounded_channel().0);
+        // The channel is replaced when the first term begins.
+        let rate_limiter = RateLimiter::new(limits, mpsc::unbounded_channel().0);
         let identity = identity();
         let process = Self {
             settings,
             client,
             secrets,
-            wire,
+            provider_client,
             identity,
             metrics: Metrics::new(),
-            health: Health::new(ALIVE),
+            health: Health::new(PROGRESS_LIMIT),
             in_flight: InFlight::default(),
             session_key: Arc::new(session_key),
-            limiter,
+            rate_limiter,
             stop,
         };
         process.listen().await?;
@@ -151,15 +160,15 @@ impl Process {
 
     async fn listen(&self) -> Result<(), String> {
         let address = self.settings.listen;
-        let refused = |_| format!("--listen {address} cannot be bound; choose another address or port");
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let bound = listener.local_addr().map_err(refused)?;
+        let bind_error = |_| format!("--listen {address} cannot be bound; choose another address or port");
+        let listener = TcpListener::bind(address).await.map_err(bind_error)?;
+        let bound = listener.local_addr().map_err(bind_error)?;
         info!(address = %bound, version = env!("CARGO_PKG_VERSION"), "listening");
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
         tokio::spawn(async move {
-            // Until the very end: a probe that cannot connect would end a process that is ending well.
+            // Until the process ends: if a probe cannot connect, the kubelet kills a process that is shutting down in order.
             if serve(listener, health, metrics, std::future::pending()).await.is_err() {
-                error!("probes and metrics are no longer served");
+                error!("the HTTP server for probes and metrics has failed; the kubelet will restart the container");
             }
         });
         Ok(())
@@ -178,11 +187,13 @@ impl Process {
             match self.term(elector.as_mut(), &leadership).await {
                 TermEnd::Lost => {}
                 TermEnd::Stuck => {
-                    error!("an exchange has not ended although the lease is lost: the process ends");
+                    error!(
+                        "the lease was lost and a token exchange has not ended in time; exiting, so that it cannot write later"
+                    );
                     return ExitCode::FAILURE;
                 }
                 TermEnd::Broken => {
-                    error!("the controller has ended although nobody told it to: the process ends");
+                    error!("the controller ended unexpectedly; exiting, so that the container is restarted");
                     return ExitCode::FAILURE;
                 }
                 TermEnd::Stopped => return self.stop(elector.as_mut()).await,
@@ -190,22 +201,22 @@ impl Process {
         }
     }
 
-    /// Stands by until the lease is ours, then leads until it is lost or the process is told to stop.
+    /// Waits for the lease, then leads until the lease is lost or the process receives a signal.
     async fn term(&self, elector: Option<&mut LeaderElector>, leadership: &Leadership) -> TermEnd {
         let mut stop = self.stop.clone();
         let Some(elector) = elector else {
             self.lead(leadership, stopped(&mut stop)).await;
             return self.ended();
         };
-        // Who is the only one goes straight from starting to leading: ready means that somebody acts.
-        let stands_by = || self.health.set_ready(Readiness::Standby);
+        // Not called without another leader: a single replica becomes ready only when it leads.
+        let on_standby = || self.health.set_ready(Readiness::Standby);
         tokio::select! {
-            () = elector.acquired(stands_by) => {}
+            () = elector.acquired(on_standby) => {}
             () = stopped(&mut stop) => return TermEnd::Stopped,
         }
         self.health.set_ready(Readiness::Starting);
         let mut lost = false;
-        // The lease goes on being renewed while a stopping controller finishes what is in flight.
+        // The lease is still renewed while a stopping controller finishes work in progress.
         let leading = self.lead(leadership, stopped(&mut stop));
         tokio::select! {
             () = leading => {}
@@ -219,51 +230,51 @@ impl Process {
         if !*stop.borrow() {
             self.health.set_ready(Readiness::Standby);
         }
-        // Nothing in flight may write any more: who is told to stop meanwhile has nothing to wait for.
+        // Work in progress may no longer write, so a signal ends the wait.
         tokio::select! {
-            ended = timeout(LOST_GRACE, self.pairs_end()) => if ended.is_ok() { TermEnd::Lost } else { TermEnd::Stuck },
+            ended = timeout(LOST_GRACE, self.exchanges_ended()) => if ended.is_ok() { TermEnd::Lost } else { TermEnd::Stuck },
             () = stopped(&mut stop) => TermEnd::Stopped,
         }
     }
 
-    /// A controller ends because the process was told to stop, and for no other reason.
+    /// A controller must end only after a signal.
     fn ended(&self) -> TermEnd {
         if *self.stop.borrow() { TermEnd::Stopped } else { TermEnd::Broken }
     }
 
-    /// Looks at credentials until `stop`, and then until what is in flight has ended or its time is up.
+    /// Runs the controller until `stop`, and then until work in progress has ended or its time is up.
     async fn lead(&self, leadership: &Leadership, stop: impl Future<Output = ()>) {
         self.metrics.machine.set_leader(true);
-        let (wakes, context, beside) = self.controller(leadership);
-        let (stopping, mut told) = channel::channel(false);
-        let looker = Arc::clone(&context);
-        let looks = work_queue::run(
-            wakes,
+        let (enqueued, context, background) = self.controller(leadership);
+        let (queue_stop, mut queue_stopped) = channel::channel(false);
+        let reconcile_context = Arc::clone(&context);
+        let reconciles = work_queue::run(
+            enqueued,
             self.settings.concurrency,
-            move |key| reconcile::reconcile(key, Arc::clone(&looker)),
-            // Something came through the queue and out again, be it the pulse.
+            move |key| reconcile::reconcile(key, Arc::clone(&reconcile_context)),
+            // A key came through the queue, possibly that of the heartbeat.
             || self.health.record_progress(),
             async move {
-                let _ = told.wait_for(|stop| *stop).await;
+                let _ = queue_stopped.wait_for(|stop| *stop).await;
             },
         );
-        let leading = async { tokio::join!(looks, self.become_ready(&context)).0 };
+        let leading = async { tokio::join!(reconciles, self.become_ready(&context)).0 };
         let working = async {
             tokio::select! {
                 () = leading => {}
-                () = beside => {}
+                () = background => {}
             }
         };
         let ending = async {
             stop.await;
             self.health.set_ready(Readiness::ShuttingDown);
             self.in_flight.stop();
-            stopping.send_replace(true);
+            queue_stop.send_replace(true);
             let ended = async {
-                self.pairs_end().await;
-                sleep(LAST_WORDS).await;
+                self.exchanges_ended().await;
+                sleep(STATUS_GRACE).await;
             };
-            // Which of both it was does not matter: whether a pair is still in flight is asked when all is over.
+            // The result does not matter: `stop` checks whether a token exchange is still in progress.
             let _ = timeout(STOP_GRACE, ended).await;
         };
         tokio::select! {
@@ -281,22 +292,23 @@ impl Process {
         if !missing.is_empty() {
             warn!(
                 missing = missing.join(", "),
-                "the API server's definition of ApiCredential is older than this operator: what is set in these fields is \
-                 dropped; apply the crds/ of this version"
+                "the CRD of ApiCredential in the cluster is older than this operator, so the API server prunes these fields; \
+                 apply the CRD in crds/ of this version"
             );
         }
     }
 
-    /// Of one term: who is woken, what the looks work with, and what goes on beside them.
+    /// The parts of the controller for one term: the keys to reconcile, the context of a reconcile, and a future with the
+    /// watches and the heartbeat.
     fn controller(
         &self,
         leadership: &Leadership,
     ) -> (mpsc::UnboundedReceiver<Key>, Arc<Context>, impl Future<Output = ()>) {
         let provider = &self.settings.provider;
-        let (wake, woken) = mpsc::unbounded_channel::<Key>();
-        let (turn, turns) = mpsc::unbounded_channel::<Key>();
-        let limiter = self.limiter.clone();
-        limiter.begin_term(turn);
+        let (enqueue, enqueued) = mpsc::unbounded_channel::<Key>();
+        let (admit, admitted) = mpsc::unbounded_channel::<Key>();
+        let limiter = self.rate_limiter.clone();
+        limiter.begin_term(admit);
         let machine = self.metrics.machine.clone();
         let hooks = CacheHooks {
             limiter: limiter.clone(),
@@ -304,10 +316,10 @@ impl Process {
             allowed: provider.allowed_endpoints.clone(),
             timings: self.settings.timings,
         };
-        let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, wake.clone(), hooks);
+        let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, enqueue.clone(), hooks);
         let issuer = TokenIssuer {
             kube: KubeApi::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
-            providers: Arc::clone(&self.wire),
+            providers: Arc::clone(&self.provider_client),
             watch,
             leadership: leadership.clone(),
             write_deadline: self.settings.lease.duration / 2,
@@ -325,36 +337,40 @@ impl Process {
         });
         let nothing = |()| futures::future::ready(());
         let (credentials, secrets) = (streams.credentials.for_each(nothing), streams.secrets.for_each(nothing));
-        let observed = Observed { machine, wire: Arc::clone(&self.wire), watch: Arc::clone(&context.issuer.watch) };
-        let pulse = pulse(turns, wake, limiter, observed);
-        (woken, context, futures::future::join3(credentials, secrets, pulse).map(|_| ()))
+        let observed = Observed {
+            metrics: machine,
+            provider_client: Arc::clone(&self.provider_client),
+            watch: Arc::clone(&context.issuer.watch),
+        };
+        let heartbeat = heartbeat(admitted, enqueue, limiter, observed);
+        (enqueued, context, futures::future::join3(credentials, secrets, heartbeat).map(|_| ()))
     }
 
-    async fn pairs_end(&self) {
+    async fn exchanges_ended(&self) {
         while !self.in_flight.are_done() {
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Nothing is in flight: the lease is given up at once. Otherwise it expires, and the next leader waits for that.
+    /// Releases the lease if no token exchange is in progress. Otherwise the lease expires, and another replica takes over then.
     async fn stop(&self, elector: Option<&mut LeaderElector>) -> ExitCode {
         self.health.set_ready(Readiness::ShuttingDown);
         self.in_flight.stop();
         if self.in_flight.are_done() {
             if let Some(elector) = elector
-                && timeout(RELEASE, elector.release()).await.is_err()
+                && timeout(RELEASE_TIMEOUT, elector.release()).await.is_err()
             {
-                warn!("the lease could not be given up in time: it is left to expire");
+                warn!("the lease was not released in time and will expire; another replica takes over then");
             }
         } else {
-            warn!("an exchange has not ended: the lease is left to expire");
+            warn!("a token exchange has not ended; the lease is not released and will expire");
         }
         info!("stopped");
         ExitCode::SUCCESS
     }
 }
 
-/// In a pod the configuration of its service account, elsewhere that of the kubeconfig. Environment variables of proxies
+/// The configuration of the pod's service account, outside of a pod that of the kubeconfig. Proxy variables of the environment
 /// are ignored.
 async fn cluster_config() -> Result<Config, String> {
     match Config::incluster() {
@@ -378,7 +394,7 @@ async fn kubeconfig_without_proxy(environment: &Environment) -> Result<Config, S
 }
 
 async fn stopped(stop: &mut channel::Receiver<bool>) {
-    // The sender lives as long as the process.
+    // This cannot fail, because the sender lives as long as the process.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -386,13 +402,13 @@ fn stop_signal() -> std::io::Result<channel::Receiver<bool>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (sender, receiver) = channel::channel(false);
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!("told to stop");
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!(signal, "shutting down");
         sender.send_replace(true);
-        // Kept, so that nobody mistakes a closed channel for a signal.
+        // Keeps the sender, because a closed channel would count as a signal.
         sender.closed().await;
     });
     Ok(receiver)
@@ -413,7 +429,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kubeconfig_with_a_proxy_is_rejected_instead_of_connecting_past_the_proxy() {
+    async fn a_kubeconfig_with_a_proxy_is_rejected_instead_of_connecting_without_the_proxy() {
         assert!(config("server: 'https://a.example'").await.is_ok());
         let proxied = config("server: 'https://a.example', proxy-url: 'http://proxy.example:3128'").await;
         assert!(proxied.unwrap_err().contains("proxy-url"));

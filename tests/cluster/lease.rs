@@ -186,11 +186,11 @@ impl Scene {
 async fn stops(operator: &Operator) {
     assert_eq!(operator.terminate(GRACE).await.code(), Some(0), "{}", operator.output());
     let log = operator.log();
-    let [told, stopped] = ["told to stop", "stopped"].map(|message| {
+    let [signalled, stopped] = ["shutting down", "stopped"].map(|message| {
         let line = log.iter().find(|line| line["message"] == message).expect("it says so");
         line["timestamp"].as_str().unwrap().parse::<Timestamp>().unwrap()
     });
-    assert!(stopped.duration_since(told) < STOPS_WITHIN, "from {told} to {stopped}");
+    assert!(stopped.duration_since(signalled) < STOPS_WITHIN, "from {signalled} to {stopped}");
 }
 
 fn end_of(lease: &LeaseSpec) -> Timestamp {
