@@ -49,12 +49,12 @@ impl KubeApi {
     }
 
     /// Reads a Secret. `None` if it does not exist.
-    pub async fn secret(&self, namespace: &str, name: &str, limit: Duration) -> Result<Option<Secret>, ApiError> {
+    pub async fn read_secret(&self, namespace: &str, name: &str, limit: Duration) -> Result<Option<Secret>, ApiError> {
         read_secret(self.secrets.clone(), namespace, name, limit).await
     }
 
     /// Reads an ApiCredential. `None` if it does not exist.
-    pub async fn credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, ApiError> {
+    pub async fn read_credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, ApiError> {
         let api: Api<Pruned<ApiCredential>> = Api::namespaced(self.client.clone(), namespace);
         Ok(with_timeout(WRITE, api.get_opt(name)).await?.map(|Pruned(credential)| credential))
     }
@@ -92,7 +92,7 @@ impl KubeApi {
         let written =
             with_timeout(WRITE, self.secrets.request::<Pruned<Secret>>(request)).await.map(|Pruned(secret)| secret);
         if !dry_run {
-            self.metrics.wrote(operation, written.as_ref().err().map_or("ok", |error| error.label()));
+            self.metrics.target_written(operation, written.as_ref().err().map_or("ok", |error| error.label()));
         }
         written
     }
@@ -125,7 +125,11 @@ impl KubeApi {
     }
 
     /// Reads the resourceVersion and the status of an ApiCredential whose spec cannot be decoded. `None` if it does not exist.
-    pub async fn status(&self, namespace: &str, name: &str) -> Result<Option<(String, ApiCredentialStatus)>, ApiError> {
+    pub async fn read_status(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(String, ApiCredentialStatus)>, ApiError> {
         let Some(found) = with_timeout(READ, self.untyped(namespace).get_opt(name)).await? else { return Ok(None) };
         let status = found.data.get("status").cloned().unwrap_or_default();
         let version = found.metadata.resource_version.unwrap_or_default();
@@ -138,7 +142,7 @@ impl KubeApi {
     }
 
     /// Publishes an event about an ApiCredential. An event that cannot be published is dropped.
-    pub async fn publish(&self, credential: &impl Resource<DynamicType = ()>, event: &EventRecord) {
+    pub async fn publish_event(&self, credential: &impl Resource<DynamicType = ()>, event: &EventRecord) {
         let about = credential.object_ref(&());
         if let Ok(Err(error)) = timeout(WRITE, self.events.publish(event, &about)).await {
             tracing::debug!(error = %ApiError::of(&error), "an event could not be published");

@@ -58,7 +58,7 @@ pub struct Metrics {
     lateness: Histogram,
     credentials: Credentials,
     /// The metrics of the operator itself.
-    pub machine: OperatorMetrics,
+    pub operator: OperatorMetrics,
 }
 
 /// The metrics of token exchanges.
@@ -91,7 +91,7 @@ impl Metrics {
                 Histogram::new(LATENESS_BUCKETS),
             ),
             credentials: Credentials::register(&mut registry),
-            machine: OperatorMetrics::register(&mut registry),
+            operator: OperatorMetrics::register(&mut registry),
             registry: Arc::new(registry),
         }
     }
@@ -112,19 +112,19 @@ impl Metrics {
     }
 
     /// Counts a token check, by its outcome.
-    pub fn checked(&self, provider: Provider, outcome: Reason) {
+    pub fn token_checked(&self, provider: Provider, outcome: Reason) {
         let outcome = OutcomeLabels { provider: provider.as_str(), outcome: outcome.as_str() };
         self.verifications.get_or_create(&outcome).inc();
     }
 
     /// Counts a token that was written, by the cause of its token exchange.
-    pub fn renewed(&self, provider: Provider, cause: &'static str) {
+    pub fn token_renewed(&self, provider: Provider, cause: &'static str) {
         self.exchanges.renewals.get_or_create(&CauseLabels { provider: provider.as_str(), cause }).inc();
     }
 
     /// Records how many seconds after the planned time a renewed token was written. An earlier write counts as 0, because
     /// the sum of a histogram has no meaning with negative values.
-    pub fn lateness(&self, seconds: f64) {
+    pub fn renewal_lateness(&self, seconds: f64) {
         if seconds.is_finite() {
             self.lateness.observe(seconds.max(0.0));
         }

@@ -223,7 +223,7 @@ impl Process {
             () = elector.lost() => lost = true,
         }
         self.metrics.clear_credentials();
-        self.metrics.machine.set_leader(false);
+        self.metrics.operator.set_leader(false);
         if !lost {
             return self.ended();
         }
@@ -244,7 +244,7 @@ impl Process {
 
     /// Runs the controller until `stop`, and then until work in progress has ended or its time is up.
     async fn lead(&self, leadership: &Leadership, stop: impl Future<Output = ()>) {
-        self.metrics.machine.set_leader(true);
+        self.metrics.operator.set_leader(true);
         let (enqueued, context, background) = self.controller(leadership);
         let (queue_stop, mut queue_stopped) = channel::channel(false);
         let reconcile_context = Arc::clone(&context);
@@ -309,7 +309,7 @@ impl Process {
         let (admit, admitted) = mpsc::unbounded_channel::<Key>();
         let limiter = self.rate_limiter.clone();
         limiter.begin_term(admit);
-        let machine = self.metrics.machine.clone();
+        let operator_metrics = self.metrics.operator.clone();
         let hooks = CacheHooks {
             limiter: limiter.clone(),
             metrics: self.metrics.clone(),
@@ -318,7 +318,7 @@ impl Process {
         };
         let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, enqueue.clone(), hooks);
         let issuer = TokenIssuer {
-            kube: KubeApi::new(self.client.clone(), self.secrets.clone(), &self.identity, machine.clone()),
+            kube: KubeApi::new(self.client.clone(), self.secrets.clone(), &self.identity, operator_metrics.clone()),
             providers: Arc::clone(&self.provider_client),
             watch,
             leadership: leadership.clone(),
@@ -338,7 +338,7 @@ impl Process {
         let nothing = |()| futures::future::ready(());
         let (credentials, secrets) = (streams.credentials.for_each(nothing), streams.secrets.for_each(nothing));
         let observed = Observed {
-            metrics: machine,
+            metrics: operator_metrics,
             provider_client: Arc::clone(&self.provider_client),
             watch: Arc::clone(&context.issuer.watch),
         };

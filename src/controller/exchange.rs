@@ -59,7 +59,7 @@ impl Reconciliation {
         let permit = match self.acquire_permit(&plan) {
             Ok(permit) => {
                 self.history.waits_since = None;
-                self.context.metrics.machine.let_through(waits.elapsed());
+                self.context.metrics.operator.admitted(waits.elapsed());
                 permit
             }
             Err(next) => {
@@ -107,7 +107,7 @@ impl Reconciliation {
     /// A Secret that vanished, or a token that was discarded, may have gone with its ApiCredential, whose end the watch has not
     /// shown yet.
     async fn is_gone(&self) -> bool {
-        match self.context.issuer.kube.credential(self.key.namespace(), self.key.name()).await {
+        match self.context.issuer.kube.read_credential(self.key.namespace(), self.key.name()).await {
             Ok(Some(live)) => live.uid().as_deref() != Some(self.uid()) || live.metadata.deletion_timestamp.is_some(),
             Ok(None) => true,
             Err(_unclear) => false,
@@ -277,9 +277,9 @@ impl Reconciliation {
     ) -> Outcome {
         let planned = decide::token(&before.facts).and_then(|token| token.renewal).filter(|_| cause == Cause::Due);
         if let Some(planned) = planned {
-            self.context.metrics.lateness(clock::now().duration_since(planned).as_secs_f64());
+            self.context.metrics.renewal_lateness(clock::now().duration_since(planned).as_secs_f64());
         }
-        self.context.metrics.renewed(self.credential.spec.provider.type_, cause.as_str());
+        self.context.metrics.token_renewed(self.credential.spec.provider.type_, cause.as_str());
         self.history.note_write(&secret);
         self.history.source_read_for = self.credential.metadata.generation;
         self.history.dry_run_first = false;

@@ -94,7 +94,7 @@ impl Reconciliation {
         let secret = match std::mem::take(&mut reads.target) {
             TargetRead::Known(secret) => Some(*secret),
             TargetRead::Live => {
-                let read = kube.secret(self.key.namespace(), &plan.target.name, READ).await;
+                let read = kube.read_secret(self.key.namespace(), &plan.target.name, READ).await;
                 read.map_err(|error| ObserveError { error, observation: None })?
             }
         };
@@ -143,7 +143,7 @@ impl Reconciliation {
             return Ok((Source::Unchanged, None));
         }
         let namespace = self.key.namespace();
-        let secret = self.context.issuer.kube.secret(namespace, &plan.source, READ).await?;
+        let secret = self.context.issuer.kube.read_secret(namespace, &plan.source, READ).await?;
         Ok(match source::resolve(namespace, plan, secret.as_ref()) {
             Err(refusal) => (Source::Refused(refusal), None),
             Ok(values) => {

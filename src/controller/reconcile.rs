@@ -41,7 +41,7 @@ pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
         Some(next) => next,
         None => after_panic(&key, &object, &context).await,
     };
-    context.metrics.machine.looked(clock::steady().saturating_sub(began));
+    context.metrics.operator.reconciled(clock::steady().saturating_sub(began));
     // A timer knows nothing of the wall clock: if that was just set back, the time until the next reconcile is too long.
     let resync = context.settings.timings.resync;
     let pause = match next {

@@ -40,7 +40,7 @@ impl Reconciliation {
             self.reported = Some(Arc::new(next));
         }
         if let Some(event) = event.filter(|_| self.context.issuer.leadership.may_write()) {
-            self.context.issuer.kube.publish(&*self.credential, &event).await;
+            self.context.issuer.kube.publish_event(&*self.credential, &event).await;
         }
     }
 
@@ -62,7 +62,7 @@ impl Reconciliation {
     async fn save_after_conflict(&mut self, input: &StatusInput, pending_before: Option<Arc<ApiCredentialStatus>>) {
         let issuer = &self.context.issuer;
         let call = issuer.watch.cache.begin_call();
-        let live = match issuer.kube.credential(self.key.namespace(), self.key.name()).await {
+        let live = match issuer.kube.read_credential(self.key.namespace(), self.key.name()).await {
             Ok(Some(live))
                 if live.uid().as_deref() == Some(self.uid()) && live.metadata.deletion_timestamp.is_none() =>
             {
@@ -118,7 +118,7 @@ impl Reconciliation {
 pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context: &Context, refusal: &Refusal) {
     let issuer = &context.issuer;
     issuer.watch.cache.forget_history(key);
-    let Ok(Some((version, prior))) = issuer.kube.status(key.namespace(), key.name()).await else { return };
+    let Ok(Some((version, prior))) = issuer.kube.read_status(key.namespace(), key.name()).await else { return };
     let input = match object {
         // The token in the Secret is as good as before the panic.
         CachedObject::Decoded(credential) => status_input::from_status(credential, &prior),
@@ -133,7 +133,7 @@ pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context:
     match issuer.kube.replace_status(key.namespace(), key.name(), &version, &next).await {
         Ok(_) => {
             if let Some(event) = status::event(&prior, &next, &input) {
-                issuer.kube.publish(&object.as_reference(), &event).await;
+                issuer.kube.publish_event(&object.as_reference(), &event).await;
             }
         }
         Err(error) => {

@@ -44,7 +44,7 @@ impl Reconciliation {
                 (CheckVerdict::Unavailable, reason)
             }
         };
-        self.context.metrics.checked(provider, outcome);
+        self.context.metrics.token_checked(provider, outcome);
         self.report_check(observation, Check { at, issued: record.issued_at, verdict }, outcome).await;
         if verdict == CheckVerdict::Revoked {
             return reads;

@@ -89,7 +89,7 @@ impl OperatorMetrics {
     }
 
     /// Records a reconcile and its duration.
-    pub fn looked(&self, took: Duration) {
+    pub fn reconciled(&self, took: Duration) {
         self.reconciles.inc();
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
@@ -100,12 +100,12 @@ impl OperatorMetrics {
     }
 
     /// Records how long an ApiCredential waited for its permit.
-    pub fn let_through(&self, waited: Duration) {
+    pub fn admitted(&self, waited: Duration) {
         self.wait_seconds.observe(waited.as_secs_f64());
     }
 
     /// Counts a write to a target Secret.
-    pub fn wrote(&self, operation: &'static str, result: &'static str) {
+    pub fn target_written(&self, operation: &'static str, result: &'static str) {
         self.writes.get_or_create(&WriteLabels { operation, result }).inc();
     }
 

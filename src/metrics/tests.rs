@@ -16,9 +16,9 @@ fn expiry() -> Option<Timestamp> {
 fn the_names_are_those_of_the_design_with_one_suffix_each() {
     let metrics = Metrics::new();
     metrics.exchange_ended(Provider::Welkin, Reason::Issued, Duration::from_millis(70));
-    metrics.renewed(Provider::Qontak, "due");
-    metrics.checked(Provider::Qontak, Reason::TokenAccepted);
-    metrics.lateness(3.0);
+    metrics.token_renewed(Provider::Qontak, "due");
+    metrics.token_checked(Provider::Qontak, Reason::TokenAccepted);
+    metrics.renewal_lateness(3.0);
     metrics.set_credential(
         &Key::new("care", "welkin"),
         CredentialGauges { ready: true, expires: expiry(), ..CredentialGauges::default() },
@@ -86,7 +86,7 @@ fn a_replica_that_lost_leadership_removes_the_series_of_credentials_and_keeps_th
 fn an_early_renewal_counts_as_punctual_and_an_invalid_number_is_ignored() {
     let metrics = Metrics::new();
     for seconds in [-5.0, 0.0, f64::NAN, f64::INFINITY] {
-        metrics.lateness(seconds);
+        metrics.renewal_lateness(seconds);
     }
     let text = metrics.encode();
     assert!(line(&text, "apicredential_renewal_lateness_seconds_sum 0.0").is_some(), "{text}");

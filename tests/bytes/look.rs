@@ -93,7 +93,7 @@ impl Term {
             }
         }
         let issuer = TokenIssuer {
-            kube: KubeApi::new(client.clone(), client, "fuzz", Metrics::new().machine),
+            kube: KubeApi::new(client.clone(), client, "fuzz", Metrics::new().operator),
             providers: wire(),
             watch,
             leadership: Leadership::always(),

@@ -83,7 +83,7 @@ impl TokenIssuer {
             if !self.time_left(mark) {
                 return Err(Reason::ApiUnavailable.into());
             }
-            match self.kube.credential(&namespace, &name).await {
+            match self.kube.read_credential(&namespace, &name).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(live)) => {
                     let same = live.uid() == request.credential.uid() && live.metadata.deletion_timestamp.is_none();
@@ -139,7 +139,7 @@ impl TokenIssuer {
             if !self.time_left(mark) {
                 return Err(Reason::ApiUnavailable.into());
             }
-            match self.kube.secret(&namespace, &plan.target.name, WRITE).await {
+            match self.kube.read_secret(&namespace, &plan.target.name, WRITE).await {
                 Ok(secret) => break secret,
                 Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -185,7 +185,7 @@ impl TokenIssuer {
         current: &Secret,
     ) -> Result<Secret, WriteError> {
         let namespace = credential.namespace().unwrap_or_default();
-        match self.kube.credential(&namespace, &credential.name_any()).await? {
+        match self.kube.read_credential(&namespace, &credential.name_any()).await? {
             Some(live)
                 if live.uid() == credential.uid() && live.metadata.generation == credential.metadata.generation => {}
             _ => return Err(WriteError::NotAllowed),

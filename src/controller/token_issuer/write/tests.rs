@@ -91,7 +91,7 @@ impl Script {
         let client = self.client();
         let (watch, _) = Watch::start(&client, &[], tokio::sync::mpsc::unbounded_channel().0, ());
         TokenIssuer {
-            kube: KubeApi::new(client.clone(), client, "test", crate::metrics::Metrics::new().machine),
+            kube: KubeApi::new(client.clone(), client, "test", crate::metrics::Metrics::new().operator),
             providers: Arc::new(ProviderClient::new(Duration::from_secs(1), &Transport::default()).unwrap()),
             watch,
             leadership: Leadership::always(),
