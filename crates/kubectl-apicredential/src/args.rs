@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::connect::Connect;
+use crate::connection::ConnectionFlags;
 use crate::{completion, create, doctor, list, renew, status};
 
 const EXIT_CODES: &str = "\
@@ -19,7 +19,7 @@ Exit codes:
 #[command(arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
-    pub connect: Connect,
+    pub connect: ConnectionFlags,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -38,7 +38,7 @@ pub enum Command {
     Create(create::Flags),
     /// Print a script that completes command lines
     Completion(completion::Flags),
-    /// Answer to kubectl's completion
+    /// RenewOutcome to kubectl's completion
     #[command(name = "__complete", hide = true)]
     Complete(completion::Words),
 }

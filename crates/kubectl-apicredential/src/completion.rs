@@ -11,8 +11,8 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 
 use crate::args::Args;
-use crate::connect::Connect;
-use crate::failure::{Exit, Failure};
+use crate::connection::ConnectionFlags;
+use crate::error::{Exit, PluginError};
 use crate::output::Terminal;
 
 /// Names of files are no candidates (`ShellCompDirectiveNoFileComp` of <https://github.com/spf13/cobra>).
@@ -52,7 +52,7 @@ pub struct Words {
     words: Vec<String>,
 }
 
-pub fn script(flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
+pub fn script(flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
     let shell = match flags.shell {
         Target::Bash => Shell::Bash,
         Target::Zsh => Shell::Zsh,
@@ -68,7 +68,7 @@ pub fn script(flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub async fn complete(connect: &Connect, words: &Words, terminal: &Terminal) -> Result<Exit, Failure> {
+pub async fn complete(connect: &ConnectionFlags, words: &Words, terminal: &Terminal) -> Result<Exit, PluginError> {
     let (typed, before) = words.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let root = Args::command();
     let command = before.iter().fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
@@ -102,14 +102,14 @@ fn text(about: Option<&clap::builder::StyledStr>) -> String {
 }
 
 /// Who cannot be asked has no names to offer: a shell is no place for an error.
-async fn names(connect: &Connect, before: &[String]) -> Vec<String> {
-    let Ok(mut cluster) = connect.cluster().await else { return Vec::new() };
+async fn names(connect: &ConnectionFlags, before: &[String]) -> Vec<String> {
+    let Ok(mut connection) = connect.open().await else { return Vec::new() };
     let flag = before.iter().position(|word| word == "-n" || word == "--namespace");
     if let Some(namespace) = flag.and_then(|at| before.get(at + 1)) {
-        cluster.namespace.clone_from(namespace);
+        connection.namespace.clone_from(namespace);
     }
-    let api = cluster.api::<ApiCredential>(&cluster.scope(false));
-    let listed = cluster.ask(api.list(&ListParams::default())).await;
+    let api = connection.api::<ApiCredential>(&connection.scope(false));
+    let listed = connection.request(api.list(&ListParams::default())).await;
     let names = listed.map(|list| list.items.iter().map(ApiCredential::name_any).collect::<Vec<_>>());
     names.unwrap_or_default().into_iter().filter(|name| !before.contains(name)).collect()
 }

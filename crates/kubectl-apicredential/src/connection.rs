@@ -8,7 +8,7 @@ use apicredential_operator::kube_api::{ErrorKind, client, proxy};
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Config, Resource};
 
-use crate::failure::{Exit, Failure};
+use crate::error::{Exit, PluginError};
 
 /// For one request where `--request-timeout` says nothing.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Which cluster, as whom, and where in it: as kubectl has them.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Cluster")]
-pub struct Connect {
+pub struct ConnectionFlags {
     /// Path to the kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
     #[arg(long, global = true, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub enum Scope {
 }
 
 /// A cluster that can be asked.
-pub struct Cluster {
+pub struct Connection {
     pub client: Client,
     /// The namespace to work in.
     pub namespace: String,
@@ -71,16 +71,16 @@ pub struct Cluster {
     limit: Option<Duration>,
 }
 
-impl Connect {
+impl ConnectionFlags {
     /// The namespace that the command line names.
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
     }
 
     /// Reads the kubeconfig; nothing is sent yet.
-    pub async fn cluster(&self) -> Result<Cluster, Failure> {
+    pub async fn open(&self) -> Result<Connection, PluginError> {
         if !self.impersonate_groups.is_empty() && self.impersonate.is_none() {
-            return Err(Failure::new(Exit::Usage, "--as-group is given without --as; name the user, too."));
+            return Err(PluginError::new(Exit::Usage, "--as-group is given without --as; name the user, too."));
         }
         let mut config = self.config().await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -90,12 +90,12 @@ impl Connect {
         }
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let api_server = describe(&config);
-        let client = client::for_command(&config).map_err(|error| Failure::of(&error, &api_server))?;
+        let client = client::for_command(&config).map_err(|error| PluginError::from_kube(&error, &api_server))?;
         let limit = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
-        Ok(Cluster { client, namespace, api_server, limit: (limit > Duration::ZERO).then_some(limit) })
+        Ok(Connection { client, namespace, api_server, limit: (limit > Duration::ZERO).then_some(limit) })
     }
 
-    async fn config(&self) -> Result<Config, Failure> {
+    async fn config(&self) -> Result<Config, PluginError> {
         let selection = Selection {
             file: self.kubeconfig.clone(),
             context: self.context.clone(),
@@ -117,8 +117,8 @@ impl Connect {
     }
 }
 
-fn refuse(error: &LoadError) -> Failure {
-    Failure::new(Exit::Cluster, format!("No cluster is configured: {error}; {}.", error.remedy()))
+fn refuse(error: &LoadError) -> PluginError {
+    PluginError::new(Exit::Cluster, format!("No cluster is configured: {error}; {}.", error.remedy()))
 }
 
 fn describe(config: &Config) -> String {
@@ -130,7 +130,7 @@ fn describe(config: &Config) -> String {
     }
 }
 
-impl Cluster {
+impl Connection {
     /// One that is reached by this client, for tests.
     #[cfg(test)]
     pub fn of_client(client: Client, namespace: &str) -> Self {
@@ -160,50 +160,53 @@ impl Cluster {
     }
 
     /// What an error of the client means to the user.
-    pub fn failure(&self, error: &kube::Error) -> Failure {
-        Failure::of(error, &self.api_server)
+    pub fn error(&self, error: &kube::Error) -> PluginError {
+        PluginError::from_kube(error, &self.api_server)
     }
 
     /// One request, within the limit.
-    pub async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    pub async fn request<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, PluginError> {
         let answer = match self.limit {
             None => request.await,
             Some(limit) => {
-                tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.api_server))?
+                tokio::time::timeout(limit, request).await.map_err(|_| PluginError::unreachable(&self.api_server))?
             }
         };
-        answer.map_err(|error| self.failure(&error))
+        answer.map_err(|error| self.error(&error))
     }
 
     /// One request for something that may not be there, or not be for these eyes.
-    pub async fn look<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<Seen<T>, Failure> {
+    pub async fn request_optional<T>(
+        &self,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<Lookup<T>, PluginError> {
         let answer = match self.limit {
             None => request.await,
             Some(limit) => {
-                tokio::time::timeout(limit, request).await.map_err(|_| Failure::unreachable(&self.api_server))?
+                tokio::time::timeout(limit, request).await.map_err(|_| PluginError::unreachable(&self.api_server))?
             }
         };
         let error = match answer {
-            Ok(object) => return Ok(Seen::There(object)),
+            Ok(object) => return Ok(Lookup::Found(object)),
             Err(error) => error,
         };
         match ErrorKind::of(&error) {
-            ErrorKind::NotFound | ErrorKind::NotServed => Ok(Seen::Absent),
-            ErrorKind::Forbidden => Ok(Seen::Hidden),
-            _ => Err(self.failure(&error)),
+            ErrorKind::NotFound | ErrorKind::NotServed => Ok(Lookup::NotFound),
+            ErrorKind::Forbidden => Ok(Lookup::Forbidden),
+            _ => Err(self.error(&error)),
         }
     }
 }
 
 /// What may be absent, or not for these eyes.
 #[derive(Clone, Debug)]
-pub enum Seen<T> {
+pub enum Lookup<T> {
     /// It exists.
-    There(T),
+    Found(T),
     /// It does not exist.
-    Absent,
+    NotFound,
     /// The user may not look.
-    Hidden,
+    Forbidden,
 }
 
 #[cfg(test)]

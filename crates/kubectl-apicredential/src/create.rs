@@ -10,9 +10,9 @@ use kube::ResourceExt as _;
 use kube::api::PostParams;
 use serde_json::Value;
 
-use crate::connect::{Cluster, Connect};
-use crate::failure::{Exit, Failure};
-use crate::output::{Machine, Terminal, document};
+use crate::connection::{Connection, ConnectionFlags};
+use crate::error::{Exit, PluginError};
+use crate::output::{DocumentFormat, Terminal, document};
 use qontak::Qontak;
 use welkin::Welkin;
 
@@ -100,13 +100,13 @@ pub(crate) struct Common {
     dry_run: bool,
     /// Shape of what is printed
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "yaml")]
-    output: Machine,
+    output: DocumentFormat,
 }
 
-pub async fn run(connect: &Connect, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
+pub async fn run(connect: &ConnectionFlags, flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
     let (provider, common) = (flags.provider.provider(), flags.provider.common());
     // A dry run needs no cluster. Without --namespace, its manifest has no namespace.
-    let cluster = if common.dry_run { None } else { Some(connect.cluster().await?) };
+    let cluster = if common.dry_run { None } else { Some(connect.open().await?) };
     let namespace = cluster.as_ref().map(|it| it.namespace.as_str()).or(connect.namespace());
     let manifest = manifest::manifest(provider, &flags.provider.block(), common, namespace)?;
     let credential = manifest::parse(&manifest)?;
@@ -125,11 +125,11 @@ pub async fn run(connect: &Connect, flags: &Flags, terminal: &Terminal) -> Resul
 }
 
 /// The operator's message for an invalid spec or source Secret, before anything is created.
-fn refuse(refusal: &Refusal) -> Failure {
-    Failure::new(Exit::Usage, refusal.message.clone())
+fn refuse(refusal: &Refusal) -> PluginError {
+    PluginError::new(Exit::Usage, refusal.message.clone())
 }
 
-fn print(common: &Common, manifest: &Value, secret: Option<&Secret>, terminal: &Terminal) -> Result<(), Failure> {
+fn print(common: &Common, manifest: &Value, secret: Option<&Secret>, terminal: &Terminal) -> Result<(), PluginError> {
     if let Some(secret) = secret {
         let keys: Vec<&str> = secret.data.iter().flatten().map(|(key, _)| key.as_str()).collect();
         let name = secret.name_any();
@@ -142,21 +142,21 @@ fn print(common: &Common, manifest: &Value, secret: Option<&Secret>, terminal: &
 }
 
 async fn create(
-    cluster: &Cluster,
+    cluster: &Connection,
     credential: &ApiCredential,
     secret: Option<&Secret>,
     terminal: &Terminal,
-) -> Result<(), Failure> {
+) -> Result<(), PluginError> {
     let place = &cluster.namespace;
     let parameters = |dry_run| PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
     let credentials = cluster.namespaced::<ApiCredential>(place);
     if let Some(secret) = secret {
         // A dry run first: if the API server rejects the ApiCredential, no Secret is created.
-        cluster.ask(credentials.create(&parameters(true), credential)).await?;
-        cluster.ask(cluster.namespaced::<Secret>(place).create(&parameters(false), secret)).await?;
+        cluster.request(credentials.create(&parameters(true), credential)).await?;
+        cluster.request(cluster.namespaced::<Secret>(place).create(&parameters(false), secret)).await?;
         terminal.print(&format!("secret/{} created in the namespace {place}\n", secret.name_any()))?;
     }
-    cluster.ask(credentials.create(&parameters(false), credential)).await?;
+    cluster.request(credentials.create(&parameters(false), credential)).await?;
     let name = credential.name_any();
     terminal.print(&format!("apicredential.apicredential.io/{name} created in the namespace {place}\n"))?;
     terminal.note(&format!("See how it goes with: kubectl apicredential status {name} -n {place}"));

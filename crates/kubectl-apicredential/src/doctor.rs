@@ -1,13 +1,13 @@
-//! `doctor`: what keeps tokens from being there, looked for from the definition down to the pods that use them.
+//! `doctor`: what keeps tokens from being there, looked for from the crd down to the pods that use them.
 
 use apicredential::api::ApiCredential;
 use kube::api::ListParams;
 use serde::Serialize;
 
 use crate::colour::{Colour, paint};
-use crate::connect::{Cluster, Scope, Seen};
-use crate::failure::{Exit, Failure};
-use crate::output::{Machine, Terminal, plain};
+use crate::connection::{Connection, Lookup, Scope};
+use crate::error::{Exit, PluginError};
+use crate::output::{DocumentFormat, Terminal, sanitize};
 
 mod access;
 mod credentials;
@@ -34,13 +34,13 @@ pub struct Flags {
     provider_ca_file: Option<std::path::PathBuf>,
     /// Shape of the result
     #[arg(long, short, value_enum, value_name = "FORMAT")]
-    output: Option<Machine>,
+    output: Option<DocumentFormat>,
 }
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum Severity {
     /// As it should be.
     Ok,
     /// Perhaps no fault, or it could not be looked at.
@@ -51,99 +51,99 @@ pub enum Level {
 
 /// What a check has found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    level: Level,
+pub struct CheckResult {
+    level: Severity,
     check: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
 
-impl Finding {
+impl CheckResult {
     pub fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self { level: Level::Ok, check, message: message.into(), remedy: None }
+        Self { level: Severity::Ok, check, message: message.into(), remedy: None }
     }
 
     pub fn warn(check: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { level: Level::Warn, remedy: Some(remedy.into()), ..Self::ok(check, message) }
+        Self { level: Severity::Warn, remedy: Some(remedy.into()), ..Self::ok(check, message) }
     }
 
     pub fn fail(check: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { level: Level::Fail, ..Self::warn(check, message, remedy) }
+        Self { level: Severity::Fail, ..Self::warn(check, message, remedy) }
     }
 
     /// A sentence of the operator's, which holds its remedy.
-    pub fn told(check: &'static str, message: impl Into<String>) -> Self {
-        Self { level: Level::Fail, ..Self::ok(check, message) }
+    pub fn reported(check: &'static str, message: impl Into<String>) -> Self {
+        Self { level: Severity::Fail, ..Self::ok(check, message) }
     }
 }
 
-pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
-    let findings = examine(cluster, flags).await?;
+pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
+    let results = run_checks(connection, flags).await?;
     match flags.output {
-        Some(machine) => terminal.document(machine, &findings)?,
-        None => terminal.print(&people(&findings, terminal))?,
+        Some(format) => terminal.document(format, &results)?,
+        None => terminal.print(&render(&results, terminal))?,
     }
-    let fails = findings.iter().any(|finding| finding.level == Level::Fail);
+    let fails = results.iter().any(|result| result.level == Severity::Fail);
     Ok(if fails { Exit::Failed } else { Exit::Done })
 }
 
-async fn examine(cluster: &Cluster, flags: &Flags) -> Result<Vec<Finding>, Failure> {
-    // First, because without an API server there is nothing to examine.
-    let clock = network::clock(cluster).await?;
-    let (is_installed, definition) = install::definition(cluster).await?;
-    let mut findings = vec![definition];
-    let (operator, run) = install::operator(cluster, flags).await?;
-    findings.push(operator);
-    findings.push(install::leader(cluster, flags, run.as_ref(), clock.ahead).await?);
-    let scope = cluster.scope(flags.all_namespaces);
-    findings.extend(access::rights(cluster, flags, &scope).await?);
+async fn run_checks(connection: &Connection, flags: &Flags) -> Result<Vec<CheckResult>, PluginError> {
+    // First, because without an API server there is nothing to run_checks.
+    let clock = network::clock(connection).await?;
+    let (is_installed, crd) = install::crd(connection).await?;
+    let mut results = vec![crd];
+    let (operator, run) = install::operator(connection, flags).await?;
+    results.push(operator);
+    results.push(install::leader(connection, flags, run.as_ref(), clock.ahead).await?);
+    let scope = connection.scope(flags.all_namespaces);
+    results.extend(access::permissions(connection, flags, &scope).await?);
     if is_installed {
-        findings.extend(at_work(cluster, flags, run.as_ref(), &scope).await?);
+        results.extend(check_credentials(connection, flags, run.as_ref(), &scope).await?);
     }
-    findings.push(clock.finding);
-    Ok(findings)
+    results.push(clock.result);
+    Ok(results)
 }
 
 /// Everything about the credentials themselves.
-async fn at_work(
-    cluster: &Cluster,
+async fn check_credentials(
+    connection: &Connection,
     flags: &Flags,
     run: Option<&apicredential_operator::cli::RunArgs>,
     scope: &Scope,
-) -> Result<Vec<Finding>, Failure> {
-    let api = cluster.api::<ApiCredential>(scope);
-    let credentials = match cluster.look(api.list(&ListParams::default())).await? {
-        Seen::There(list) => list.items,
+) -> Result<Vec<CheckResult>, PluginError> {
+    let api = connection.api::<ApiCredential>(scope);
+    let credentials = match connection.request_optional(api.list(&ListParams::default())).await? {
+        Lookup::Found(list) => list.items,
         // Said by the check of rights.
-        Seen::Absent | Seen::Hidden => return Ok(Vec::new()),
+        Lookup::NotFound | Lookup::Forbidden => return Ok(Vec::new()),
     };
     if credentials.is_empty() {
         let message = "There is no ApiCredential here, so there is nothing to look at; -A looks into all namespaces.";
-        return Ok(vec![Finding::ok("credentials", message)]);
+        return Ok(vec![CheckResult::ok("credentials", message)]);
     }
-    let mut findings = credentials::sources(cluster, &credentials).await?;
-    findings.extend(credentials::endpoints(&credentials, run));
-    findings.extend(credentials::progress(&credentials));
-    findings.extend(pods::stale(cluster, scope, &credentials).await?);
+    let mut results = credentials::sources(connection, &credentials).await?;
+    results.extend(credentials::endpoints(&credentials, run));
+    results.extend(credentials::progress(&credentials));
+    results.extend(pods::check(connection, scope, &credentials).await?);
     if !flags.offline {
-        findings.extend(network::providers(&credentials, flags.provider_ca_file.as_deref()).await?);
+        results.extend(network::providers(&credentials, flags.provider_ca_file.as_deref()).await?);
     }
-    Ok(findings)
+    Ok(results)
 }
 
-fn people(findings: &[Finding], terminal: &Terminal) -> String {
+fn render(results: &[CheckResult], terminal: &Terminal) -> String {
     let mut text = String::new();
-    for finding in findings {
-        let (word, colour) = match finding.level {
-            Level::Ok => ("ok  ", Colour::Good),
-            Level::Warn => ("warn", Colour::Warning),
-            Level::Fail => ("fail", Colour::Bad),
+    for result in results {
+        let (word, colour) = match result.level {
+            Severity::Ok => ("ok  ", Colour::Good),
+            Severity::Warn => ("warn", Colour::Warning),
+            Severity::Fail => ("fail", Colour::Bad),
         };
         let word = paint(word, terminal.colour(colour));
-        text.push_str(&format!("{word}  {:<12}  {}\n", finding.check, plain(&finding.message)));
-        if let Some(remedy) = &finding.remedy {
-            text.push_str(&format!("{:20}{}\n", "", plain(remedy)));
+        text.push_str(&format!("{word}  {:<12}  {}\n", result.check, sanitize(&result.message)));
+        if let Some(remedy) = &result.remedy {
+            text.push_str(&format!("{:20}{}\n", "", sanitize(remedy)));
         }
     }
     text

@@ -3,18 +3,18 @@
 use jiff::{SignedDuration, Timestamp};
 
 /// From one time to another, without a sign: `45s`, `3m10s`, `57m`, `2h5m`, `26h`, `6d`, `2y`.
-pub fn span(from: Timestamp, to: Timestamp) -> String {
-    text(to.duration_since(from).abs())
+pub fn between(from: Timestamp, to: Timestamp) -> String {
+    format_duration(to.duration_since(from).abs())
 }
 
 /// How long ago, or in how long.
 pub fn relative(time: Timestamp, now: Timestamp) -> String {
-    let text = span(now, time);
+    let text = between(now, time);
     if time > now { format!("in {text}") } else { format!("{text} ago") }
 }
 
 /// The thresholds are those of kubectl (`k8s.io/apimachinery/pkg/util/duration`).
-pub fn text(duration: SignedDuration) -> String {
+pub fn format_duration(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let two = |large: i64, unit: char, rest: i64, small: char| match rest {
@@ -61,7 +61,7 @@ mod tests {
             (63_158_400, "2y1d"),
             (252_288_000, "8y"),
         ] {
-            assert_eq!(text(SignedDuration::from_secs(seconds)), expected, "{seconds}");
+            assert_eq!(format_duration(SignedDuration::from_secs(seconds)), expected, "{seconds}");
         }
     }
 
@@ -71,6 +71,6 @@ mod tests {
         let at = |seconds| now + SignedDuration::from_secs(seconds);
         assert_eq!(relative(at(45), now), "in 45s");
         assert_eq!(relative(at(-7200), now), "120m ago");
-        assert_eq!(span(at(-5), at(5)), "10s");
+        assert_eq!(between(at(-5), at(5)), "10s");
     }
 }

@@ -36,7 +36,7 @@ impl From<Exit> for ExitCode {
 
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct PluginError {
     /// How to end.
     pub exit: Exit,
     /// What is wrong, and what to do.
@@ -46,7 +46,7 @@ pub struct Failure {
 pub const NOT_INSTALLED: &str = "The cluster does not know ApiCredentials: their definition is not installed.";
 pub const INSTALL: &str = "Install it with: kubectl apply -f crds/";
 
-impl Failure {
+impl PluginError {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
@@ -57,9 +57,9 @@ impl Failure {
     }
 
     /// What an error of the client means to the user; `api_server` is where the API server is.
-    pub fn of(error: &kube::Error, api_server: &str) -> Self {
+    pub fn from_kube(error: &kube::Error, api_server: &str) -> Self {
         match (ErrorKind::of(error), error) {
-            (_, kube::Error::Api(status)) => Self::of_status(status),
+            (_, kube::Error::Api(status)) => Self::from_status(status),
             (ErrorKind::UnusableLogin, error) => {
                 let reason = match error {
                     kube::Error::Auth(error) => error.to_string(),
@@ -94,7 +94,7 @@ impl Failure {
     }
 
     /// What a response that reports a failure means to the user.
-    pub fn of_status(status: &Status) -> Self {
+    pub fn from_status(status: &Status) -> Self {
         let kind = status.details.as_ref().map_or("", |details| details.kind.as_str());
         let text = status.message.trim_end_matches('.');
         match ErrorKind::of_status(status) {
@@ -156,9 +156,9 @@ mod tests {
     #[test]
     fn a_kind_that_is_not_found_is_not_an_object_that_is_not_found() {
         let kind = Status::failure("404 page not found", "x").with_code(404);
-        assert!(Failure::of_status(&kind).is_not_installed());
+        assert!(PluginError::from_status(&kind).is_not_installed());
         let details = serde_json::from_value(serde_json::json!({"name": "a"})).unwrap();
         let object = Status { details: Some(details), ..kind };
-        assert_eq!(Failure::of_status(&object).exit, Exit::NotFound);
+        assert_eq!(PluginError::from_status(&object).exit, Exit::NotFound);
     }
 }

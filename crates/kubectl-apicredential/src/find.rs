@@ -1,31 +1,31 @@
-//! Finding the credentials that a command line names.
+//! CheckResult the credentials that a command line names.
 
 use apicredential::api::ApiCredential;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 
-use crate::connect::{Cluster, Scope, Seen};
-use crate::failure::{Exit, Failure, similar};
+use crate::connection::{Connection, Lookup, Scope};
+use crate::error::{Exit, PluginError, similar};
 
 /// The credential of that name, in the namespace to work in.
-pub async fn named(cluster: &Cluster, name: &str) -> Result<ApiCredential, Failure> {
-    let api = cluster.api::<ApiCredential>(&cluster.scope(false));
-    match cluster.look(api.get(name)).await? {
-        Seen::There(credential) => Ok(credential),
-        Seen::Absent => Err(missing(cluster, name).await),
+pub async fn by_name(connection: &Connection, name: &str) -> Result<ApiCredential, PluginError> {
+    let api = connection.api::<ApiCredential>(&connection.scope(false));
+    match connection.request_optional(api.get(name)).await? {
+        Lookup::Found(credential) => Ok(credential),
+        Lookup::NotFound => Err(not_found_error(connection, name).await),
         // For the words of the API server.
-        Seen::Hidden => cluster.ask(api.get(name)).await,
+        Lookup::Forbidden => connection.request(api.get(name)).await,
     }
 }
 
 /// Why there is none of that name: perhaps it is spelt otherwise, or is in another namespace.
-async fn missing(cluster: &Cluster, name: &str) -> Failure {
-    let place = &cluster.namespace;
+async fn not_found_error(connection: &Connection, name: &str) -> PluginError {
+    let place = &connection.namespace;
     let listed = async |scope: &Scope| {
-        let listing = cluster.api::<ApiCredential>(scope);
-        cluster.ask(listing.list(&ListParams::default())).await.map(|list| list.items)
+        let listing = connection.api::<ApiCredential>(scope);
+        connection.request(listing.list(&ListParams::default())).await.map(|list| list.items)
     };
-    let here = match listed(&cluster.scope(false)).await {
+    let here = match listed(&connection.scope(false)).await {
         Ok(here) => here,
         Err(failure) if failure.is_not_installed() => return failure,
         Err(_) => Vec::new(),
@@ -41,5 +41,5 @@ async fn missing(cluster: &Cluster, name: &str) -> Failure {
         ([], []) => "kubectl apicredential list shows those that exist.".to_owned(),
         (near, []) => format!("Did you mean {}?", near.join(" or ")),
     };
-    Failure::new(Exit::NotFound, format!("There is no ApiCredential {name} in the namespace {place}. {hint}"))
+    PluginError::new(Exit::NotFound, format!("There is no ApiCredential {name} in the namespace {place}. {hint}"))
 }

@@ -1,4 +1,4 @@
-//! `list`: where each credential stands, in one line.
+//! `list`: where each credential stands, in one row.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 
 use crate::colour::Colour;
-use crate::connect::{Cluster, Scope};
-use crate::failure::{Exit, Failure};
-use crate::output::{Format, Machine, Terminal, plain};
-use crate::span;
+use crate::connection::{Connection, Scope};
+use crate::durations;
+use crate::error::{Exit, PluginError};
+use crate::list_row::ListRow;
+use crate::output::{DocumentFormat, ListFormat, Terminal, sanitize};
 use crate::table::{Cell, table};
-use crate::view::Line;
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
@@ -32,38 +32,38 @@ pub struct Flags {
     not_ready: bool,
     /// Shape of the result
     #[arg(long, short, value_enum, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<ListFormat>,
 }
 
-pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
-    let scope = cluster.scope(flags.all_namespaces);
+pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
+    let scope = connection.scope(flags.all_namespaces);
     let mut parameters = ListParams::default();
     parameters.label_selector.clone_from(&flags.selector);
-    let credentials = cluster.ask(cluster.api::<ApiCredential>(&scope).list(&parameters)).await?;
+    let credentials = connection.request(connection.api::<ApiCredential>(&scope).list(&parameters)).await?;
     let now = clock::now();
-    let mut lines: Vec<Line> = credentials.items.iter().map(Line::of).collect();
-    let found = lines.len();
-    lines.retain(|line| flags.wants(line, now));
+    let mut rows: Vec<ListRow> = credentials.items.iter().map(ListRow::new).collect();
+    let found = rows.len();
+    rows.retain(|row| flags.selects(row, now));
     match flags.output {
-        Some(Format::Json) => terminal.document(Machine::Json, &lines)?,
-        Some(Format::Yaml) => terminal.document(Machine::Yaml, &lines)?,
-        _ if lines.is_empty() => terminal.note(&nothing(&scope, found)),
-        shape => terminal.print(&people(&lines, shape == Some(Format::Wide), now, terminal))?,
+        Some(ListFormat::Json) => terminal.document(DocumentFormat::Json, &rows)?,
+        Some(ListFormat::Yaml) => terminal.document(DocumentFormat::Yaml, &rows)?,
+        _ if rows.is_empty() => terminal.note(&no_rows_message(&scope, found)),
+        format => terminal.print(&render_table(&rows, format == Some(ListFormat::Wide), now, terminal))?,
     }
     Ok(Exit::Done)
 }
 
 impl Flags {
-    fn wants(&self, line: &Line, now: Timestamp) -> bool {
+    fn selects(&self, row: &ListRow, now: Timestamp) -> bool {
         let expiring = self.expiring.is_none_or(|within| {
             let end = SignedDuration::try_from(within).ok().and_then(|within| now.checked_add(within).ok());
-            line.expiration_time.is_some_and(|time| end.is_none_or(|end| time <= end))
+            row.expiration_time.is_some_and(|time| end.is_none_or(|end| time <= end))
         });
-        expiring && !(self.not_ready && line.ready == "True")
+        expiring && !(self.not_ready && row.ready == "True")
     }
 }
 
-fn nothing(scope: &Scope, found: usize) -> String {
+fn no_rows_message(scope: &Scope, found: usize) -> String {
     let place = match scope {
         Scope::All => "in any namespace".to_owned(),
         Scope::Namespace(name) => format!("in the namespace {name}; look into all with -A"),
@@ -75,35 +75,35 @@ fn nothing(scope: &Scope, found: usize) -> String {
     }
 }
 
-fn people(lines: &[Line], wide: bool, now: Timestamp, terminal: &Terminal) -> String {
+fn render_table(rows: &[ListRow], wide: bool, now: Timestamp, terminal: &Terminal) -> String {
     let mut headings = vec!["NAMESPACE", "NAME", "PROVIDER", "SECRET", "READY", "REASON", "EXPIRES IN", "NEXT RENEWAL"];
     if wide {
         headings.extend(["FAILED", "LAST ATTEMPT", "MESSAGE"]);
     }
-    let rows: Vec<Vec<Cell>> = lines
+    let cells: Vec<Vec<Cell>> = rows
         .iter()
-        .map(|line| {
-            let ready = terminal.colour(Colour::of_status(&line.ready, "True"));
+        .map(|row| {
+            let ready = terminal.colour(Colour::of_status(&row.ready, "True"));
             let mut cells: Vec<Cell> = vec![
-                line.namespace.clone().into(),
-                line.name.clone().into(),
-                line.provider.into(),
-                line.secret.clone().into(),
-                Cell::coloured(line.ready.clone(), ready),
-                plain(line.reason.as_deref().unwrap_or_default()).into(),
-                line.expires_in(now).into(),
-                line.next_renewal(now).into(),
+                row.namespace.clone().into(),
+                row.name.clone().into(),
+                row.provider.into(),
+                row.secret.clone().into(),
+                Cell::coloured(row.ready.clone(), ready),
+                sanitize(row.reason.as_deref().unwrap_or_default()).into(),
+                row.expires_in(now).into(),
+                row.next_renewal(now).into(),
             ];
             if wide {
-                let last = line.last_attempt_time.map(|time| span::relative(time, now));
+                let last = row.last_attempt_time.map(|time| durations::relative(time, now));
                 cells.extend([
-                    line.failed_attempts.to_string().into(),
+                    row.failed_attempts.to_string().into(),
                     last.unwrap_or_default().into(),
-                    plain(line.message.as_deref().unwrap_or_default()).into(),
+                    sanitize(row.message.as_deref().unwrap_or_default()).into(),
                 ]);
             }
             cells
         })
         .collect();
-    table(&headings, &rows)
+    table(&headings, &cells)
 }

@@ -10,12 +10,12 @@ use clap::Parser as _;
 use zeroizing_alloc::ZeroAlloc;
 
 use crate::args::{Args, Command};
-use crate::failure::{Exit, Failure};
+use crate::error::{Exit, PluginError};
 use crate::output::Terminal;
 
 mod args;
-mod connect;
-mod failure;
+mod connection;
+mod error;
 
 mod completion;
 mod create;
@@ -24,16 +24,17 @@ mod list;
 mod renew;
 mod status;
 
-mod credentials;
-mod next;
-mod operator;
-mod view;
+mod conditions;
+mod find;
+mod list_row;
+mod next_step;
+mod operator_flags;
 
 mod colour;
+mod durations;
 mod output;
-mod span;
 mod table;
-mod tree;
+mod text_tree;
 
 /// Zeroes what is freed: a source Secret passes through here, too.
 #[global_allocator]
@@ -51,25 +52,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: Args, terminal: &Terminal) -> Result<Exit, Failure> {
+fn start(args: Args, terminal: &Terminal) -> Result<Exit, PluginError> {
     // Before anything else: the TLS client asks for the process-wide provider.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return Err(Failure::local("a TLS provider was installed twice"));
+        return Err(PluginError::local("a TLS provider was installed twice"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|_| Failure::local("the system gives no threads"))?;
+    let runtime = runtime.map_err(|_| PluginError::local("the system gives no threads"))?;
     runtime.block_on(run(args, terminal))
 }
 
-async fn run(args: Args, terminal: &Terminal) -> Result<Exit, Failure> {
+async fn run(args: Args, terminal: &Terminal) -> Result<Exit, PluginError> {
     let connect = args.connect;
     match args.command {
-        Command::List(flags) => list::run(&connect.cluster().await?, &flags, terminal).await,
+        Command::List(flags) => list::run(&connect.open().await?, &flags, terminal).await,
         Command::Create(flags) => create::run(&connect, &flags, terminal).await,
         Command::Completion(flags) => completion::script(&flags, terminal),
         Command::Complete(words) => completion::complete(&connect, &words, terminal).await,
-        Command::Doctor(flags) => doctor::run(&connect.cluster().await?, &flags, terminal).await,
-        Command::Renew(flags) => renew::run(&connect.cluster().await?, &flags, terminal).await,
-        Command::Status(flags) => status::run(&connect.cluster().await?, &flags, terminal).await,
+        Command::Doctor(flags) => doctor::run(&connect.open().await?, &flags, terminal).await,
+        Command::Renew(flags) => renew::run(&connect.open().await?, &flags, terminal).await,
+        Command::Status(flags) => status::run(&connect.open().await?, &flags, terminal).await,
     }
 }

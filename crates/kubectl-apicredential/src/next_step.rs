@@ -5,18 +5,18 @@ use apicredential::reason::{Class, Reason};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::span;
-use crate::view::{condition, status};
+use crate::conditions::{condition, status};
+use crate::durations;
 
 /// Who waits longer than this for the operator waits in vain: it looks at what is due at once.
-const PATIENCE_SECONDS: i64 = 120;
+const GRACE_SECONDS: i64 = 120;
 
-pub const ASK_THE_DOCTOR: &str = "kubectl apicredential doctor says whether an operator is at work";
+pub const DOCTOR_HINT: &str = "kubectl apicredential doctor says whether an operator is at work";
 
 /// The next thing that happens to a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Next {
+pub struct NextStep {
     pub what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
@@ -24,56 +24,56 @@ pub struct Next {
     pub overdue: bool,
 }
 
-impl Next {
-    fn nothing(what: impl Into<String>) -> Self {
+impl NextStep {
+    fn without_time(what: impl Into<String>) -> Self {
         Self { what: what.into(), time: None, overdue: false }
     }
 
     fn at(time: Timestamp, now: Timestamp, what: &str) -> Self {
         let late = now.duration_since(time).as_secs();
-        let overdue = late > PATIENCE_SECONDS;
+        let overdue = late > GRACE_SECONDS;
         let what = if overdue {
-            format!("{what} was due {}; {ASK_THE_DOCTOR}", span::relative(time, now))
+            format!("{what} was due {}; {DOCTOR_HINT}", durations::relative(time, now))
         } else if late >= 0 {
             format!("{what} is due now")
         } else {
-            format!("{what} {}", span::relative(time, now))
+            format!("{what} {}", durations::relative(time, now))
         };
         Self { what, time: Some(time), overdue }
     }
 }
 
 /// What happens next to it.
-pub fn next(credential: &ApiCredential, now: Timestamp) -> Next {
+pub fn next_step(credential: &ApiCredential, now: Timestamp) -> NextStep {
     let status = status(credential);
     if credential.metadata.deletion_timestamp.is_some() {
-        return Next::nothing("it is being deleted");
+        return NextStep::without_time("it is being deleted");
     }
     // The default before anybody has looked is -1.
     let Some(observed) = status.observed_generation.filter(|observed| *observed >= 0) else {
         let since = credential.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
-        return Next { time: None, ..Next::at(since, now, "the first look") };
+        return NextStep { time: None, ..NextStep::at(since, now, "the first look") };
     };
     if credential.metadata.generation.is_some_and(|generation| generation > observed) {
-        return Next::nothing(format!("the operator has not looked at the last change yet; {ASK_THE_DOCTOR}"));
+        return NextStep::without_time(format!("the operator has not looked at the last change yet; {DOCTOR_HINT}"));
     }
     if credential.spec.suspend {
-        return Next::nothing("nothing, until spec.suspend is false");
+        return NextStep::without_time("nothing, until spec.suspend is false");
     }
     if let Some(stalled) = condition(&status, "Stalled")
         && Reason::parse(&stalled.reason).is_some_and(|reason| reason.class() == Class::Local)
     {
-        return Next::nothing(format!("nothing, until somebody acts on {}", stalled.reason));
+        return NextStep::without_time(format!("nothing, until somebody acts on {}", stalled.reason));
     }
     if let Some(time) = &status.next_attempt_time {
-        return Next::at(time.0, now, "another try");
+        return NextStep::at(time.0, now, "another try");
     }
     match (&status.renewal_time, &status.token) {
-        (Some(time), _) => Next::at(time.0, now, "renewal"),
+        (Some(time), _) => NextStep::at(time.0, now, "renewal"),
         (None, Some(token)) if token.expiration_time.is_none() => {
-            Next::nothing("nothing: the token never expires, and spec.renewal.maxAge is not set")
+            NextStep::without_time("nothing: the token never expires, and spec.renewal.maxAge is not set")
         }
-        _ => Next::nothing("an exchange, as soon as the operator may"),
+        _ => NextStep::without_time("an exchange, as soon as the operator may"),
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::constant(1_700_000_000, 0);
 
-    fn says(change: impl FnOnce(&mut Value)) -> Next {
+    fn next_after(change: impl FnOnce(&mut Value)) -> NextStep {
         let mut credential = json!({
             "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
             "metadata": {"name": "a", "namespace": "ns", "generation": 2, "creationTimestamp": NOW},
@@ -97,7 +97,7 @@ mod tests {
             "status": {"observedGeneration": 2, "token": {"issuedTime": NOW, "type": "Bearer"}},
         });
         change(&mut credential);
-        next(&serde_json::from_value(credential).unwrap(), NOW)
+        next_step(&serde_json::from_value(credential).unwrap(), NOW)
     }
 
     fn after(seconds: i64) -> Timestamp {
@@ -106,40 +106,42 @@ mod tests {
 
     #[test]
     fn what_is_planned_is_told_with_its_time() {
-        assert!(says(|_| {}).what.starts_with("nothing: the token never expires"));
-        let planned = says(|it| it["status"]["renewalTime"] = json!(after(2400)));
+        assert!(next_after(|_| {}).what.starts_with("nothing: the token never expires"));
+        let planned = next_after(|it| it["status"]["renewalTime"] = json!(after(2400)));
         assert_eq!(
             (planned.what.as_str(), planned.time, planned.overdue),
             ("renewal in 40m", Some(after(2400)), false)
         );
-        let retry = says(|it| {
+        let retry = next_after(|it| {
             it["status"]["renewalTime"] = json!(after(2400));
             it["status"]["nextAttemptTime"] = json!(after(30));
         });
         assert_eq!(retry.what, "another try in 30s");
-        assert_eq!(says(|it| it["status"]["renewalTime"] = json!(after(-60))).what, "renewal is due now");
+        assert_eq!(next_after(|it| it["status"]["renewalTime"] = json!(after(-60))).what, "renewal is due now");
     }
 
     #[test]
     fn what_should_have_happened_leads_to_the_doctor() {
-        let late = says(|it| it["status"]["renewalTime"] = json!(after(-3600)));
+        let late = next_after(|it| it["status"]["renewalTime"] = json!(after(-3600)));
         assert!(late.overdue && late.what.contains("was due 60m ago; kubectl apicredential doctor"), "{late:?}");
-        let unseen = says(|it| {
+        let unseen = next_after(|it| {
             it["status"] = json!({"observedGeneration": -1});
             it["metadata"]["creationTimestamp"] = json!(after(-3600));
         });
         assert!(unseen.overdue && unseen.what.starts_with("the first look was due"), "{unseen:?}");
-        assert!(says(|it| it["metadata"]["generation"] = json!(3)).what.contains("has not looked at the last change"));
+        assert!(
+            next_after(|it| it["metadata"]["generation"] = json!(3)).what.contains("has not looked at the last change")
+        );
     }
 
     #[test]
     fn what_waits_for_somebody_says_for_what() {
-        assert_eq!(says(|it| it["spec"]["suspend"] = json!(true)).what, "nothing, until spec.suspend is false");
+        assert_eq!(next_after(|it| it["spec"]["suspend"] = json!(true)).what, "nothing, until spec.suspend is false");
         let condition = |reason: &str| json!([{"type": "Stalled", "status": "True", "reason": reason, "message": "Do this.", "lastTransitionTime": NOW}]);
-        let local = says(|it| it["status"]["conditions"] = condition("SourceKeyMissing"));
+        let local = next_after(|it| it["status"]["conditions"] = condition("SourceKeyMissing"));
         assert_eq!(local.what, "nothing, until somebody acts on SourceKeyMissing");
         // The provider is asked again all the same.
-        let rejected = says(|it| {
+        let rejected = next_after(|it| {
             it["status"]["conditions"] = condition("CredentialsRejected");
             it["status"]["nextAttemptTime"] = json!(after(60));
         });

@@ -6,11 +6,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::colour::Colour;
-use crate::failure::Failure;
+use crate::error::PluginError;
 
 /// What the result looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum ListFormat {
     /// For programs
     Json,
     /// For programs
@@ -21,7 +21,7 @@ pub enum Format {
 
 /// What a program may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Machine {
+pub enum DocumentFormat {
     /// One document
     Json,
     /// One document
@@ -46,19 +46,19 @@ impl Terminal {
     }
 
     /// A result.
-    pub fn print(&self, text: &str) -> Result<(), Failure> {
+    pub fn print(&self, text: &str) -> Result<(), PluginError> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             // Whoever read it has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(_) => Err(Failure::local("standard output cannot be written to")),
+            Err(_) => Err(PluginError::local("standard output cannot be written to")),
             Ok(()) => Ok(()),
         }
     }
 
     /// A result for a program.
-    pub fn document(&self, machine: Machine, value: &impl Serialize) -> Result<(), Failure> {
-        self.print(&document(machine, value)?)
+    pub fn document(&self, format: DocumentFormat, value: &impl Serialize) -> Result<(), PluginError> {
+        self.print(&document(format, value)?)
     }
 
     /// A word beside the result.
@@ -79,17 +79,17 @@ fn shows_colours(is_terminal: bool, no_color: &OsStr, term: &OsStr) -> bool {
 }
 
 /// As JSON or YAML, with a line break at the end.
-pub fn document(machine: Machine, value: &impl Serialize) -> Result<String, Failure> {
-    let text = match machine {
-        Machine::Json => serde_json::to_string_pretty(value).map_err(drop),
-        Machine::Yaml => serde_saphyr::to_string(value).map_err(drop),
+pub fn document(format: DocumentFormat, value: &impl Serialize) -> Result<String, PluginError> {
+    let text = match format {
+        DocumentFormat::Json => serde_json::to_string_pretty(value).map_err(drop),
+        DocumentFormat::Yaml => serde_saphyr::to_string(value).map_err(drop),
     };
-    let text = text.map_err(|()| Failure::local("the result cannot be written as a document"))?;
+    let text = text.map_err(|()| PluginError::local("the result cannot be written as a document"))?;
     Ok(text.trim_end().to_owned() + "\n")
 }
 
 /// Text of somebody else, such as the note of an event, as one line that cannot move the cursor.
-pub fn plain(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
@@ -110,6 +110,6 @@ mod tests {
 
     #[test]
     fn text_of_somebody_else_cannot_move_the_cursor() {
-        assert_eq!(plain("a\u{1b}[2Jb\nc\rd\u{9b}"), "a [2Jb c d ");
+        assert_eq!(sanitize("a\u{1b}[2Jb\nc\rd\u{9b}"), "a [2Jb c d ");
     }
 }

@@ -1,4 +1,4 @@
-//! `renew`: asks for a renewal by annotation, spread out for many, and waits for the answers if told to.
+//! `renew`: asks for a renewal by annotation, spread out for many, and waits for the results if requested.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::connect::Cluster;
-use crate::failure::{Exit, Failure};
-use crate::output::{Machine, Terminal, plain};
-use crate::{credentials, operator, span, view};
+use crate::connection::Connection;
+use crate::error::{Exit, PluginError};
+use crate::list_row::ListRow;
+use crate::output::{DocumentFormat, Terminal, sanitize};
+use crate::{durations, find, operator_flags};
 
 mod wait;
 
@@ -48,7 +49,7 @@ pub struct Flags {
     wait: Option<Duration>,
     /// Shape of the result
     #[arg(long, short, value_enum, value_name = "FORMAT")]
-    output: Option<Machine>,
+    output: Option<DocumentFormat>,
 }
 
 /// How it went for one of them.
@@ -56,7 +57,8 @@ pub struct Flags {
 struct RenewResult {
     namespace: String,
     name: String,
-    result: Answer,
+    #[serde(rename = "result")]
+    outcome: RenewOutcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,65 +67,74 @@ struct RenewResult {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer {
+enum RenewOutcome {
     /// The annotation is set; nobody waited.
-    Asked,
+    Requested,
     Renewed,
     Failed,
     /// The operator answers it, but not now.
     Waiting,
 }
 
-pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
-    let chosen = flags.choose(cluster).await?;
+pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
+    let chosen = flags.choose(connection).await?;
     let spread = flags.spread.unwrap_or_else(|| default_spread(chosen.len()));
     if chosen.len() > 1 && !spread.is_zero() {
-        let time = span::text(SignedDuration::try_from(spread).unwrap_or_default());
+        let time = durations::format_duration(SignedDuration::try_from(spread).unwrap_or_default());
         terminal.note(&format!("Asking {} credentials to renew, spread over {time}.", chosen.len()));
     }
-    let teller = RenewReporter { flags, terminal };
-    let mut told = Vec::new();
-    let mut open = Vec::new();
+    let reporter = RenewReporter { flags, terminal };
+    let mut results = Vec::new();
+    let mut pending_renewals = Vec::new();
     let gap = spread / u32::try_from(chosen.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
     for (index, credential) in chosen.iter().enumerate() {
         if index > 0 {
             sleep(gap).await;
         }
-        let asked = wait::Asked::of(ask(cluster, credential).await?);
+        let pending = wait::PendingRenewal::new(request_renewal(connection, credential).await?);
         match flags.wait {
-            Some(_) => open.push(asked),
-            None => told.push(teller.tell(asked.told(Answer::Asked, None, "asked to renew"))?),
+            Some(_) => pending_renewals.push(pending),
+            None => results.push(reporter.report(pending.result(RenewOutcome::Requested, None, "asked to renew"))?),
         }
     }
     if let Some(timeout) = flags.wait {
-        told.extend(wait::answers(cluster, &cluster.scope(flags.all_namespaces), open, timeout, &teller).await?);
+        results.extend(
+            wait::wait_for_results(
+                connection,
+                &connection.scope(flags.all_namespaces),
+                pending_renewals,
+                timeout,
+                &reporter,
+            )
+            .await?,
+        );
     }
-    if let Some(machine) = flags.output {
+    if let Some(format) = flags.output {
         // People have read them in the order in which they were known.
-        told.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        terminal.document(machine, &told)?;
+        results.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        terminal.document(format, &results)?;
     }
-    let well = told.iter().all(|told| matches!(told.result, Answer::Asked | Answer::Renewed));
+    let well = results.iter().all(|result| matches!(result.outcome, RenewOutcome::Requested | RenewOutcome::Renewed));
     Ok(if well { Exit::Done } else { Exit::Failed })
 }
 
 impl Flags {
-    async fn choose(&self, cluster: &Cluster) -> Result<Vec<ApiCredential>, Failure> {
+    async fn choose(&self, connection: &Connection) -> Result<Vec<ApiCredential>, PluginError> {
         if !self.names.is_empty() {
             // All of them are looked for before the first is asked.
             let mut chosen = Vec::new();
             for name in &self.names {
-                chosen.push(credentials::named(cluster, name).await?);
+                chosen.push(find::by_name(connection, name).await?);
             }
             return Ok(chosen);
         }
         let mut parameters = ListParams::default();
         parameters.label_selector.clone_from(&self.selector);
-        let api = cluster.api::<ApiCredential>(&cluster.scope(self.all_namespaces));
-        let chosen = cluster.ask(api.list(&parameters)).await?.items;
+        let api = connection.api::<ApiCredential>(&connection.scope(self.all_namespaces));
+        let chosen = connection.request(api.list(&parameters)).await?.items;
         if chosen.is_empty() {
             let message = "There is no such ApiCredential. kubectl apicredential list -A shows those that exist.";
-            return Err(Failure::new(Exit::NotFound, message));
+            return Err(PluginError::new(Exit::NotFound, message));
         }
         Ok(chosen)
     }
@@ -131,19 +142,19 @@ impl Flags {
 
 /// As many as may come at once go at once; the others at half the pace, so that what is due anyway finds its place.
 fn default_spread(count: usize) -> Duration {
-    let Some(run) = operator::defaults().filter(|run| run.provider_rate > 0.0) else { return Duration::ZERO };
+    let Some(run) = operator_flags::defaults().filter(|run| run.provider_rate > 0.0) else { return Duration::ZERO };
     let late = u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(run.provider_burst);
     Duration::try_from_secs_f64(2.0 * f64::from(late) / run.provider_rate).unwrap_or_default()
 }
 
 /// Sets the annotation to a text that was never there.
-async fn ask(cluster: &Cluster, credential: &ApiCredential) -> Result<ApiCredential, Failure> {
-    let api = cluster.namespaced::<ApiCredential>(&credential.namespace().unwrap_or_default());
+async fn request_renewal(connection: &Connection, credential: &ApiCredential) -> Result<ApiCredential, PluginError> {
+    let api = connection.namespaced::<ApiCredential>(&credential.namespace().unwrap_or_default());
     let annotations = json!({annotations::RENEW_REQUESTED_AT: clock::now().to_string()});
     // Of this very object, not of one that came after it under the same name.
     let patch = json!({"metadata": {"uid": credential.uid(), "annotations": annotations}});
     let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    cluster.ask(api.patch(&credential.name_any(), &parameters, &Patch::Merge(&patch))).await
+    connection.request(api.patch(&credential.name_any(), &parameters, &Patch::Merge(&patch))).await
 }
 
 /// Tells people at once, and programs at the end.
@@ -153,24 +164,24 @@ struct RenewReporter<'a> {
 }
 
 impl RenewReporter<'_> {
-    fn tell(&self, told: RenewResult) -> Result<RenewResult, Failure> {
+    fn report(&self, result: RenewResult) -> Result<RenewResult, PluginError> {
         if self.flags.output.is_none() {
-            let reason = told.reason.as_deref().map(|reason| format!(", {reason}")).unwrap_or_default();
-            let message = told.message.as_deref().unwrap_or_default();
-            let result = match told.result {
-                Answer::Asked | Answer::Renewed => message.to_owned(),
-                Answer::Failed => format!("failed{reason}: {message}"),
-                Answer::Waiting => format!("not renewed{reason}: {message}"),
+            let reason = result.reason.as_deref().map(|reason| format!(", {reason}")).unwrap_or_default();
+            let message = result.message.as_deref().unwrap_or_default();
+            let text = match result.outcome {
+                RenewOutcome::Requested | RenewOutcome::Renewed => message.to_owned(),
+                RenewOutcome::Failed => format!("failed{reason}: {message}"),
+                RenewOutcome::Waiting => format!("not renewed{reason}: {message}"),
             };
-            self.terminal.print(&format!("{}/{}: {}\n", told.namespace, told.name, plain(&result)))?;
+            self.terminal.print(&format!("{}/{}: {}\n", result.namespace, result.name, sanitize(&text)))?;
         }
-        Ok(told)
+        Ok(result)
     }
 }
 
 /// `renewed, expires in 60m`.
 fn renewed(credential: &ApiCredential, now: Timestamp) -> String {
-    let expires = view::Line::of(credential).expires_in(now);
+    let expires = ListRow::new(credential).expires_in(now);
     match expires.as_str() {
         "" => "renewed".to_owned(),
         "never" => "renewed, never expires".to_owned(),
@@ -184,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_few_are_asked_at_once_and_many_at_half_the_operators_pace() {
-        let run = operator::defaults().unwrap();
+        let run = operator_flags::defaults().unwrap();
         let burst = usize::try_from(run.provider_burst).unwrap();
         assert_eq!(default_spread(burst), Duration::ZERO);
         let seconds = default_spread(burst + 100).as_secs_f64();

@@ -13,19 +13,19 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde::Serialize;
 
-use crate::connect::{Cluster, Scope, Seen};
-use crate::credentials;
-use crate::failure::{Exit, Failure};
-use crate::next::{Next, next};
-use crate::output::{Machine, Terminal};
-use crate::view;
-use secrets::{Source, Target};
+use crate::conditions;
+use crate::connection::{Connection, Lookup, Scope};
+use crate::error::{Exit, PluginError};
+use crate::find;
+use crate::next_step::{NextStep, next_step};
+use crate::output::{DocumentFormat, Terminal};
+use secrets::{SourceReport, TargetReport};
 
-mod people;
+mod render;
 mod secrets;
 
 /// So many of the last events are shown.
-const EVENTS: usize = 5;
+const SHOWN_EVENTS: usize = 5;
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
@@ -33,24 +33,24 @@ pub struct Flags {
     name: String,
     /// Shape of the result
     #[arg(long, short, value_enum, value_name = "FORMAT")]
-    output: Option<Machine>,
+    output: Option<DocumentFormat>,
 }
 
 /// What is known of one credential.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct StatusReport {
     namespace: String,
     name: String,
     provider: &'static str,
     suspended: bool,
-    next: Next,
+    next: NextStep,
     generation: i64,
     observed_generation: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<Source>,
+    source: Option<SourceReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Target>,
+    target: Option<TargetReport>,
     /// Why the spec cannot be acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     spec_problem: Option<Problem>,
@@ -67,7 +67,7 @@ pub struct Report {
     remedies: Vec<Remedy>,
     /// The newest last; absent if the user may not list them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<Vec<Happened>>,
+    events: Option<Vec<EventSummary>>,
 }
 
 /// A reason and its sentence, in the operator's words.
@@ -103,7 +103,7 @@ struct RenewRequest {
 /// An event, repetitions as one.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Happened {
+struct EventSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<Timestamp>,
     count: i32,
@@ -113,35 +113,39 @@ struct Happened {
     note: String,
 }
 
-pub async fn run(cluster: &Cluster, flags: &Flags, terminal: &Terminal) -> Result<Exit, Failure> {
-    let credential = credentials::named(cluster, &flags.name).await?;
+pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
+    let credential = find::by_name(connection, &flags.name).await?;
     let now = clock::now();
-    let report = report(cluster, &credential, now).await?;
+    let report = report(connection, &credential, now).await?;
     match flags.output {
-        Some(machine) => terminal.document(machine, &report)?,
-        None => terminal.print(&people::tree(&report, now, terminal).draw())?,
+        Some(format) => terminal.document(format, &report)?,
+        None => terminal.print(&render::tree(&report, now, terminal).render())?,
     }
     Ok(Exit::Done)
 }
 
-async fn report(cluster: &Cluster, credential: &ApiCredential, now: Timestamp) -> Result<Report, Failure> {
-    let status = view::status(credential);
+async fn report(
+    connection: &Connection,
+    credential: &ApiCredential,
+    now: Timestamp,
+) -> Result<StatusReport, PluginError> {
+    let status = conditions::status(credential);
     // Whether the endpoint is allowed is the operator's to say, and it does in a condition.
     let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default());
     let (source, target, spec_problem) = match &plan {
         Ok(plan) => (
-            Some(secrets::source(cluster, credential, plan).await?),
-            Some(secrets::target(cluster, credential, plan).await?),
+            Some(secrets::source(connection, credential, plan).await?),
+            Some(secrets::target(connection, credential, plan).await?),
             None,
         ),
         Err(refusal) => (None, None, Some(refusal.clone().into())),
     };
-    Ok(Report {
+    Ok(StatusReport {
         namespace: credential.namespace().unwrap_or_default(),
         name: credential.name_any(),
         provider: credential.spec.provider.type_.as_str(),
         suspended: credential.spec.suspend,
-        next: next(credential, now),
+        next: next_step(credential, now),
         generation: credential.metadata.generation.unwrap_or_default(),
         observed_generation: status.observed_generation.unwrap_or(-1),
         renew_request: renew_request(credential, &status, target.as_ref()),
@@ -149,7 +153,7 @@ async fn report(cluster: &Cluster, credential: &ApiCredential, now: Timestamp) -
         target,
         spec_problem,
         remedies: remedies(&status.conditions),
-        events: events(cluster, credential).await?,
+        events: events(connection, credential).await?,
         token: status.token,
         revision: status.revision.unwrap_or(0),
         last_attempt: status.last_attempt,
@@ -161,7 +165,7 @@ async fn report(cluster: &Cluster, credential: &ApiCredential, now: Timestamp) -
 fn renew_request(
     credential: &ApiCredential,
     status: &ApiCredentialStatus,
-    target: Option<&Target>,
+    target: Option<&TargetReport>,
 ) -> Option<RenewRequest> {
     let text = credential.annotations().get(annotations::RENEW_REQUESTED_AT)?.clone();
     let failed = status.last_handled_renew_request.as_ref() == Some(&text);
@@ -176,7 +180,7 @@ fn renew_request(
 /// One for each thing to do: Ready, Renewed and Stalled often say the same.
 fn remedies(conditions: &[Condition]) -> Vec<Remedy> {
     let mut remedies: Vec<Remedy> = Vec::new();
-    for condition in conditions.iter().filter(|condition| !view::is_good(condition)) {
+    for condition in conditions.iter().filter(|condition| !conditions::is_healthy(condition)) {
         let known = Reason::parse(&condition.reason).map_or("", Reason::message);
         let message = if condition.message.is_empty() { known } else { &condition.message };
         if !message.is_empty() && remedies.iter().all(|remedy| remedy.message != message) {
@@ -190,19 +194,19 @@ fn remedies(conditions: &[Condition]) -> Vec<Remedy> {
     remedies
 }
 
-async fn events(cluster: &Cluster, credential: &ApiCredential) -> Result<Option<Vec<Happened>>, Failure> {
+async fn events(connection: &Connection, credential: &ApiCredential) -> Result<Option<Vec<EventSummary>>, PluginError> {
     let scope = Scope::Namespace(credential.namespace().unwrap_or_default());
     let about = format!("regarding.uid={}", credential.uid().unwrap_or_default());
-    let listing = cluster.api::<Event>(&scope);
-    let listed = cluster.look(listing.list(&ListParams::default().fields(&about))).await?;
-    let Seen::There(list) = listed else { return Ok(None) };
-    let mut events: Vec<Happened> = list.items.into_iter().map(Happened::of).collect();
+    let listing = connection.api::<Event>(&scope);
+    let listed = connection.request_optional(listing.list(&ListParams::default().fields(&about))).await?;
+    let Lookup::Found(list) = listed else { return Ok(None) };
+    let mut events: Vec<EventSummary> = list.items.into_iter().map(EventSummary::new).collect();
     events.sort_by_key(|event| event.time);
-    Ok(Some(events.split_off(events.len().saturating_sub(EVENTS))))
+    Ok(Some(events.split_off(events.len().saturating_sub(SHOWN_EVENTS))))
 }
 
-impl Happened {
-    fn of(event: Event) -> Self {
+impl EventSummary {
+    fn new(event: Event) -> Self {
         let last = event.series.as_ref().map(|series| series.last_observed_time.0);
         Self {
             time: last.or(event.event_time.map(|time| time.0)),

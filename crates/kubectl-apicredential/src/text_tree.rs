@@ -1,41 +1,41 @@
 //! A tree for people: branches drawn with lines.
 
-/// A line, and what hangs below it.
+/// A line, and what hangs children it.
 #[derive(Clone, Debug, Default)]
-pub struct Branch {
+pub struct TreeNode {
     text: String,
-    below: Vec<Branch>,
+    children: Vec<TreeNode>,
 }
 
-impl Branch {
+impl TreeNode {
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), below: Vec::new() }
+        Self { text: text.into(), children: Vec::new() }
     }
 
-    /// Hangs a branch below.
-    pub fn add(&mut self, branch: Self) -> &mut Self {
-        self.below.push(branch);
+    /// Hangs a node children.
+    pub fn add(&mut self, node: Self) -> &mut Self {
+        self.children.push(node);
         self
     }
 
-    /// Hangs a line below.
-    pub fn line(&mut self, text: impl Into<String>) -> &mut Self {
+    /// Hangs a line children.
+    pub fn add_text(&mut self, text: impl Into<String>) -> &mut Self {
         self.add(Self::new(text))
     }
 
     /// The whole tree, a line each.
-    pub fn draw(&self) -> String {
+    pub fn render(&self) -> String {
         let mut text = format!("{}\n", self.text);
-        self.draw_below("", &mut text);
+        self.render_children("", &mut text);
         text
     }
 
-    fn draw_below(&self, indent: &str, text: &mut String) {
-        for (index, branch) in self.below.iter().enumerate() {
-            let last = index + 1 == self.below.len();
+    fn render_children(&self, indent: &str, text: &mut String) {
+        for (index, node) in self.children.iter().enumerate() {
+            let last = index + 1 == self.children.len();
             let (joint, further) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            text.push_str(&format!("{indent}{joint}{}\n", branch.text));
-            branch.draw_below(&format!("{indent}{further}"), text);
+            text.push_str(&format!("{indent}{joint}{}\n", node.text));
+            node.render_children(&format!("{indent}{further}"), text);
         }
     }
 }
@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn lines_lead_from_each_branch_to_its_twigs() {
-        let mut root = Branch::new("root");
-        let mut a = Branch::new("a");
-        a.line("a1").line("a2");
-        root.add(a).line("b");
-        assert_eq!(root.draw(), "root\n├─ a\n│  ├─ a1\n│  └─ a2\n└─ b\n");
+        let mut root = TreeNode::new("root");
+        let mut a = TreeNode::new("a");
+        a.add_text("a1").add_text("a2");
+        root.add(a).add_text("b");
+        assert_eq!(root.render(), "root\n├─ a\n│  ├─ a1\n│  └─ a2\n└─ b\n");
     }
 }

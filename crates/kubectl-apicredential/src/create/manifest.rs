@@ -5,14 +5,14 @@ use kube::Resource as _;
 use serde_json::{Map, Value, json};
 
 use super::Common;
-use crate::failure::{Exit, Failure};
+use crate::error::{Exit, PluginError};
 
 /// The manifest with this block for the provider.
-pub fn manifest(provider: Provider, block: &Value, common: &Common, namespace: Option<&str>) -> Result<Value, Failure> {
+pub fn manifest(provider: Provider, block: &Value, common: &Common, namespace: Option<&str>) -> Result<Value, PluginError> {
     let mut data = Map::new();
     for entry in &common.data {
         let (key, template) = entry.split_once('=').ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("--data {entry} has no equals sign; write it as KEY=TEMPLATE."))
+            PluginError::new(Exit::Usage, format!("--data {entry} has no equals sign; write it as KEY=TEMPLATE."))
         })?;
         data.insert(key.to_owned(), template.into());
     }
@@ -40,8 +40,8 @@ pub fn manifest(provider: Provider, block: &Value, common: &Common, namespace: O
 }
 
 /// Parses the manifest. An error is a bug of the plugin.
-pub fn parse(manifest: &Value) -> Result<ApiCredential, Failure> {
-    serde_json::from_value(manifest.clone()).map_err(|_| Failure::local("the manifest is none; please report this"))
+pub fn parse(manifest: &Value) -> Result<ApiCredential, PluginError> {
+    serde_json::from_value(manifest.clone()).map_err(|_| PluginError::local("the manifest is none; please report this"))
 }
 
 /// The object without the fields that are null.

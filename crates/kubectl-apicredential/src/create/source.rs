@@ -9,14 +9,14 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::failure::{Exit, Failure};
+use crate::error::{Exit, PluginError};
 
 /// A value of a source Secret has at most 4 KiB. A larger file is a mistake, and the rest of it is not read.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// Reads the files, each given as `[KEY=]PATH`. The key may be omitted if the provider needs only one. The Secret has the
 /// label that consents to its use for the provider.
-pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Secret, Failure> {
+pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Secret, PluginError> {
     let only_key = match plan.request.source_keys().as_slice() {
         [key] => Some(key.name.clone()),
         _ => None,
@@ -30,12 +30,12 @@ pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Se
             (None, None) => {
                 let message =
                     format!("--secret-file {entry} names no key; write it as KEY=PATH, such as password=PATH.");
-                return Err(Failure::new(Exit::Usage, message));
+                return Err(PluginError::new(Exit::Usage, message));
             }
         };
         if path == "-" && std::mem::replace(&mut stdin_taken, true) {
             let message = "--secret-file takes standard input for one key only; put the other value into a file.";
-            return Err(Failure::new(Exit::Usage, message));
+            return Err(PluginError::new(Exit::Usage, message));
         }
         data.insert(key.to_owned(), ByteString(value(path)?));
     }
@@ -56,7 +56,7 @@ pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Se
 }
 
 /// Reads a file without the line break at its end, which editors and a shell's `echo` add.
-fn value(path: &str) -> Result<Vec<u8>, Failure> {
+fn value(path: &str) -> Result<Vec<u8>, PluginError> {
     let mut bytes = Vec::new();
     let read = if path == "-" {
         std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
@@ -64,7 +64,10 @@ fn value(path: &str) -> Result<Vec<u8>, Failure> {
         std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
     };
     read.map_err(|error| {
-        Failure::new(Exit::Usage, format!("--secret-file {path} cannot be read: {}; correct the path.", error.kind()))
+        PluginError::new(
+            Exit::Usage,
+            format!("--secret-file {path} cannot be read: {}; correct the path.", error.kind()),
+        )
     })?;
     for end in [b'\n', b'\r'] {
         if bytes.last() == Some(&end) {

@@ -3,74 +3,87 @@
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Api, PostParams};
 
-use super::{Finding, Flags};
-use crate::connect::{Cluster, Scope};
-use crate::failure::Failure;
+use super::{CheckResult, Flags};
+use crate::connection::{Connection, Scope};
+use crate::error::PluginError;
 
 const CHECK: &str = "permissions";
 
 /// A right, and what it is for.
-struct Right {
+struct Permission {
     verb: &'static str,
     group: &'static str,
     resource: &'static str,
     /// In the operator's namespace, not in the user's.
-    at_operator: bool,
+    in_operator_namespace: bool,
     without: &'static str,
 }
 
-const fn right(verb: &'static str, group: &'static str, resource: &'static str, without: &'static str) -> Right {
-    Right { verb, group, resource, at_operator: false, without }
+const fn permission(
+    verb: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    without: &'static str,
+) -> Permission {
+    Permission { verb, group, resource, in_operator_namespace: false, without }
 }
 
-const OURS: &str = "apicredential.io";
+const GROUP: &str = "apicredential.io";
 
-const RIGHTS: [Right; 9] = [
-    right("get", OURS, "apicredentials", "status and renew do not work"),
-    right("list", OURS, "apicredentials", "list and doctor see no credential"),
-    right("patch", OURS, "apicredentials", "renew does not work"),
-    right("create", OURS, "apicredentials", "create works with --dry-run only"),
-    right("get", "", "secrets", "status and doctor see neither source nor target"),
-    right("list", "", "pods", "doctor cannot find pods that never see a renewal"),
-    right("list", "events.k8s.io", "events", "status shows no events"),
-    Right {
-        at_operator: true,
-        ..right("get", "apps", "deployments", "doctor does not see whether the operator is up")
+const PERMISSIONS: [Permission; 9] = [
+    permission("get", GROUP, "apicredentials", "status and renew do not work"),
+    permission("list", GROUP, "apicredentials", "list and doctor see no credential"),
+    permission("patch", GROUP, "apicredentials", "renew does not work"),
+    permission("create", GROUP, "apicredentials", "create works with --dry-run only"),
+    permission("get", "", "secrets", "status and doctor see neither source nor target"),
+    permission("list", "", "pods", "doctor cannot find pods that never see a renewal"),
+    permission("list", "events.k8s.io", "events", "status shows no events"),
+    Permission {
+        in_operator_namespace: true,
+        ..permission("get", "apps", "deployments", "doctor does not see whether the operator is up")
     },
-    Right { at_operator: true, ..right("get", "coordination.k8s.io", "leases", "doctor does not see who leads") },
+    Permission {
+        in_operator_namespace: true,
+        ..permission("get", "coordination.k8s.io", "leases", "doctor does not see who leads")
+    },
 ];
 
 /// One finding for each right that is missing, or one that says that none is.
-pub async fn rights(cluster: &Cluster, flags: &Flags, scope: &Scope) -> Result<Vec<Finding>, Failure> {
+pub async fn permissions(
+    connection: &Connection,
+    flags: &Flags,
+    scope: &Scope,
+) -> Result<Vec<CheckResult>, PluginError> {
     let own = match scope {
         Scope::All => "",
         Scope::Namespace(namespace) => namespace,
     };
-    let mut findings = Vec::new();
-    for right in &RIGHTS {
-        let namespace = if right.at_operator { &flags.operator_namespace } else { own };
-        if may(cluster, right, namespace).await? {
+    let mut results = Vec::new();
+    for permission in &PERMISSIONS {
+        let namespace = if permission.in_operator_namespace { &flags.operator_namespace } else { own };
+        if is_allowed(connection, permission, namespace).await? {
             continue;
         }
         let place =
             if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in the namespace {namespace}") };
-        let message = format!("You may not {} {} {place}: {}.", right.verb, right.resource, right.without);
-        findings.push(Finding::warn(CHECK, message, "Ask an administrator for the right, if you need it."));
+        let message =
+            format!("You may not {} {} {place}: {}.", permission.verb, permission.resource, permission.without);
+        results.push(CheckResult::warn(CHECK, message, "Ask an administrator for the right, if you need it."));
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok(CHECK, "You may do all that the commands of this plugin need."));
+    if results.is_empty() {
+        results.push(CheckResult::ok(CHECK, "You may do all that the commands of this plugin need."));
     }
-    Ok(findings)
+    Ok(results)
 }
 
-async fn may(cluster: &Cluster, right: &Right, namespace: &str) -> Result<bool, Failure> {
+async fn is_allowed(connection: &Connection, permission: &Permission, namespace: &str) -> Result<bool, PluginError> {
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
                 namespace: Some(namespace.to_owned()),
-                verb: Some(right.verb.to_owned()),
-                group: Some(right.group.to_owned()),
-                resource: Some(right.resource.to_owned()),
+                verb: Some(permission.verb.to_owned()),
+                group: Some(permission.group.to_owned()),
+                resource: Some(permission.resource.to_owned()),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()
@@ -78,8 +91,8 @@ async fn may(cluster: &Cluster, right: &Right, namespace: &str) -> Result<bool, 
         ..SelfSubjectAccessReview::default()
     };
     #[expect(clippy::disallowed_methods, reason = "a review belongs to no namespace")]
-    let api: Api<SelfSubjectAccessReview> = Api::all(cluster.client.clone());
-    let answer = cluster.ask(api.create(&PostParams::default(), &review)).await?;
+    let api: Api<SelfSubjectAccessReview> = Api::all(connection.client.clone());
+    let answer = connection.request(api.create(&PostParams::default(), &review)).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
@@ -92,8 +105,9 @@ mod tests {
 
     #[test]
     fn the_rights_are_on_the_kind_that_the_operator_serves() {
-        let ours: Vec<&Right> = RIGHTS.iter().filter(|right| right.resource == ApiCredential::plural(&())).collect();
-        assert_eq!(ours.len(), 4);
-        assert!(ours.iter().all(|right| right.group == ApiCredential::group(&())));
+        let permissions: Vec<&Permission> =
+            PERMISSIONS.iter().filter(|permission| permission.resource == ApiCredential::plural(&())).collect();
+        assert_eq!(permissions.len(), 4);
+        assert!(permissions.iter().all(|permission| permission.group == ApiCredential::group(&())));
     }
 }

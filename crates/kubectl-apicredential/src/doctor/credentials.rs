@@ -11,122 +11,122 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
-use super::Finding;
-use crate::connect::{Cluster, Seen};
-use crate::failure::Failure;
-use crate::next::next;
+use super::CheckResult;
+use crate::connection::{Connection, Lookup};
+use crate::error::PluginError;
+use crate::next_step::next_step;
 
 /// Reads at once.
 const PARALLEL: usize = 8;
 
 /// `namespace/name`.
-pub fn called(credential: &ApiCredential) -> String {
+pub fn qualified_name(credential: &ApiCredential) -> String {
     format!("{}/{}", credential.namespace().unwrap_or_default(), credential.name_any())
 }
 
 /// Which credentials have no source that consents. Only metadata are read: no value leaves the cluster for this.
-pub async fn sources(cluster: &Cluster, credentials: &[ApiCredential]) -> Result<Vec<Finding>, Failure> {
+pub async fn sources(connection: &Connection, credentials: &[ApiCredential]) -> Result<Vec<CheckResult>, PluginError> {
     const CHECK: &str = "sources";
-    let looks = credentials.iter().map(|credential| source(cluster, credential));
-    let seen: Vec<_> = futures::stream::iter(looks).buffered(PARALLEL).collect().await;
-    let (mut findings, mut fine, mut hidden) = (Vec::new(), 0, 0);
-    for (credential, seen) in credentials.iter().zip(seen) {
-        match seen? {
-            Seen::There(None) => fine += 1,
-            Seen::There(Some(message)) => {
-                findings.push(Finding::told(CHECK, format!("{}: {message}", called(credential))));
+    let reads = credentials.iter().map(|credential| source(connection, credential));
+    let outcomes: Vec<_> = futures::stream::iter(reads).buffered(PARALLEL).collect().await;
+    let (mut results, mut consenting, mut unreadable) = (Vec::new(), 0, 0);
+    for (credential, outcome) in credentials.iter().zip(outcomes) {
+        match outcome? {
+            Lookup::Found(None) => consenting += 1,
+            Lookup::Found(Some(message)) => {
+                results.push(CheckResult::reported(CHECK, format!("{}: {message}", qualified_name(credential))));
             }
-            Seen::Absent | Seen::Hidden => hidden += 1,
+            Lookup::NotFound | Lookup::Forbidden => unreadable += 1,
         }
     }
-    if hidden > 0 {
-        let message = format!("Sources not looked at, because you may not read Secrets there: {hidden}.");
-        findings.push(Finding::warn(
+    if unreadable > 0 {
+        let message = format!("Sources not looked at, because you may not read Secrets there: {unreadable}.");
+        results.push(CheckResult::warn(
             CHECK,
             message,
             "kubectl apicredential status shows what the operator says of them.",
         ));
     }
-    if fine > 0 {
-        findings.insert(0, Finding::ok(CHECK, format!("Sources that exist and consent: {fine}.")));
+    if consenting > 0 {
+        results.insert(0, CheckResult::ok(CHECK, format!("Sources that exist and consent: {consenting}.")));
     }
-    Ok(findings)
+    Ok(results)
 }
 
 /// What is wrong with a source, as far as the metadata tell.
-async fn source(cluster: &Cluster, credential: &ApiCredential) -> Result<Seen<Option<String>>, Failure> {
+async fn source(connection: &Connection, credential: &ApiCredential) -> Result<Lookup<Option<String>>, PluginError> {
     let namespace = credential.namespace().unwrap_or_default();
     let plan = match Plan::parse(&credential.spec, &AllowedEndpoints::default()) {
         Ok(plan) => plan,
-        Err(refusal) => return Ok(Seen::There(Some(refusal.message))),
+        Err(refusal) => return Ok(Lookup::Found(Some(refusal.message))),
     };
-    let api = cluster.namespaced::<Secret>(&namespace);
-    let secret = match cluster.look(api.get_metadata(&plan.source)).await? {
-        Seen::There(found) => Some(Secret { metadata: found.metadata, ..Secret::default() }),
-        Seen::Absent => None,
-        Seen::Hidden => return Ok(Seen::Hidden),
+    let api = connection.namespaced::<Secret>(&namespace);
+    let secret = match connection.request_optional(api.get_metadata(&plan.source)).await? {
+        Lookup::Found(found) => Some(Secret { metadata: found.metadata, ..Secret::default() }),
+        Lookup::NotFound => None,
+        Lookup::Forbidden => return Ok(Lookup::Forbidden),
     };
     let refusal = source::resolve(&namespace, &plan, secret.as_ref()).err();
     // Its keys were not asked for.
     let refusal = refusal.filter(|refusal| refusal.reason != Reason::SourceKeyMissing);
-    Ok(Seen::There(refusal.map(|refusal| refusal.message)))
+    Ok(Lookup::Found(refusal.map(|refusal| refusal.message)))
 }
 
 /// Which credentials the operator may not serve, by its flags.
-pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Finding> {
+pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<CheckResult> {
     const CHECK: &str = "endpoints";
     let Some(run) = run else {
         let message = "The operator's flags could not be read, so its list of allowed endpoints is not known.";
-        return vec![Finding::warn(
+        return vec![CheckResult::warn(
             CHECK,
             message,
             "A credential that is refused for it has the reason EndpointNotAllowed.",
         )];
     };
     let served: Vec<&str> = run.namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    let mut findings = Vec::new();
+    let mut results = Vec::new();
     for credential in credentials {
         let namespace = credential.namespace().unwrap_or_default();
         if !served.is_empty() && !served.contains(&namespace.as_str()) {
             let message = format!(
                 "{}: the operator does not serve this namespace, only {}.",
-                called(credential),
+                qualified_name(credential),
                 served.join(", ")
             );
-            findings.push(Finding::fail(CHECK, message, "Ask who runs the operator to add it to --namespaces."));
+            results.push(CheckResult::fail(CHECK, message, "Ask who runs the operator to add it to --namespaces."));
         } else if let Ok(plan) = Plan::parse(&credential.spec, &run.provider.allowed_endpoints)
             && !plan.endpoint_allowed
         {
             let (endpoint, provider) = (plan.request.endpoint(), plan.request.provider());
-            let message = format!("{}: {endpoint} is not allowed for {provider}.", called(credential));
-            findings.push(Finding::fail(CHECK, message, Reason::EndpointNotAllowed.message()));
+            let message = format!("{}: {endpoint} is not allowed for {provider}.", qualified_name(credential));
+            results.push(CheckResult::fail(CHECK, message, Reason::EndpointNotAllowed.message()));
         }
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok(
+    if results.is_empty() {
+        results.push(CheckResult::ok(
             CHECK,
             "The operator may serve all credentials here, by its --namespaces and --allowed-endpoints.",
         ));
     }
-    findings
+    results
 }
 
 /// For which credentials something is overdue.
-pub fn progress(credentials: &[ApiCredential]) -> Vec<Finding> {
+pub fn progress(credentials: &[ApiCredential]) -> Vec<CheckResult> {
     const CHECK: &str = "progress";
     let now = clock::now();
-    let late =
-        credentials.iter().map(|credential| (credential, next(credential, now))).filter(|(_, next)| next.overdue);
-    let late: Vec<Finding> = late
+    let overdue =
+        credentials.iter().map(|credential| (credential, next_step(credential, now))).filter(|(_, next)| next.overdue);
+    let overdue: Vec<CheckResult> = overdue
         .map(|(credential, next)| {
             let (what, _) = next.what.split_once(';').unwrap_or((&next.what, ""));
-            let message = format!("{}: {what}.", called(credential));
-            Finding::fail(
+            let message = format!("{}: {what}.", qualified_name(credential));
+            CheckResult::fail(
                 CHECK,
                 message,
                 "No operator acts on it; see the checks operator, leader and endpoints above.",
             )
         })
         .collect();
-    if late.is_empty() { vec![Finding::ok(CHECK, "Nothing is overdue.")] } else { late }
+    if overdue.is_empty() { vec![CheckResult::ok(CHECK, "Nothing is overdue.")] } else { overdue }
 }

@@ -22,74 +22,75 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::Finding;
-use crate::connect::Cluster;
-use crate::failure::{Exit, Failure};
-use crate::span;
+use super::CheckResult;
+use crate::connection::Connection;
+use crate::durations;
+use crate::error::{Exit, PluginError};
 
-/// A difference that is no doubt one: the header counts whole seconds, and an answer takes its time.
-const SKEW: SignedDuration = SignedDuration::from_secs(5);
+/// A difference that is no doubt one: the header counts whole seconds, and an response takes its time.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 /// As the operator gives a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the API server's clock says.
-pub struct Clock {
+pub struct ClockComparison {
     /// How far this machine is ahead of it; zero if it does not say.
     pub ahead: SignedDuration,
-    pub finding: Finding,
+    pub result: CheckResult,
 }
 
-/// Compares this machine's clock with the Date of an answer.
-pub async fn clock(cluster: &Cluster) -> Result<Clock, Failure> {
+/// Compares this machine's clock with the Date of an response.
+pub async fn clock(connection: &Connection) -> Result<ClockComparison, PluginError> {
     const CHECK: &str = "clock";
     let request = http::Request::get("/version").body(Body::empty());
-    let request = request.map_err(|_| Failure::local("a request cannot be built"))?;
-    let answer = cluster.ask(cluster.client.send(request)).await?;
+    let request = request.map_err(|_| PluginError::local("a request cannot be built"))?;
+    let response = connection.request(connection.client.send(request)).await?;
     let now = time::now_seconds();
-    let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
     let date =
         date.and_then(|date| httpdate::parse_http_date(date).ok()).and_then(|date| Timestamp::try_from(date).ok());
     let Some(date) = date else {
-        let finding = Finding::warn(
+        let result = CheckResult::warn(
             CHECK,
             "The API server's answers have no Date to compare clocks by.",
             "Compare them by hand.",
         );
-        return Ok(Clock { ahead: SignedDuration::ZERO, finding });
+        return Ok(ClockComparison { ahead: SignedDuration::ZERO, result });
     };
     let ahead = now.duration_since(date);
-    if ahead.abs() <= SKEW {
-        let finding = Finding::ok(CHECK, "This machine's clock agrees with the API server's.");
-        return Ok(Clock { ahead, finding });
+    if ahead.abs() <= TOLERANCE {
+        let result = CheckResult::ok(CHECK, "This machine's clock agrees with the API server's.");
+        return Ok(ClockComparison { ahead, result });
     }
     let direction = if ahead.is_positive() { "ahead of" } else { "behind" };
-    let message = format!("This machine's clock is {} {direction} the API server's.", span::text(ahead.abs()));
+    let message =
+        format!("This machine's clock is {} {direction} the API server's.", durations::format_duration(ahead.abs()));
     let remedy = "Synchronise it: the times that this plugin shows are wrong by so much. Tokens are judged by the operator's clock.";
-    Ok(Clock { ahead, finding: Finding::warn(CHECK, message, remedy) })
+    Ok(ClockComparison { ahead, result: CheckResult::warn(CHECK, message, remedy) })
 }
 
 /// Connects to each endpoint that a credential names.
-pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> Result<Vec<Finding>, Failure> {
+pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> Result<Vec<CheckResult>, PluginError> {
     const CHECK: &str = "providers";
     let connector = connector(roots)?;
     let plans = credentials.iter().filter_map(|it| Plan::parse(&it.spec, &AllowedEndpoints::default()).ok());
     let endpoints: BTreeSet<Endpoint> = plans.map(|plan| plan.request.endpoint().clone()).collect();
     let connector = &connector;
-    let reached = endpoints.iter().map(|endpoint| async move {
-        match reach(endpoint, connector).await {
-            Ok(()) => Finding::ok(CHECK, format!("{endpoint} answers from this machine, with a certificate to trust.")),
+    let results = endpoints.iter().map(|endpoint| async move {
+        match handshake(endpoint, connector).await {
+            Ok(()) => CheckResult::ok(CHECK, format!("{endpoint} answers from this machine, with a certificate to trust.")),
             Err(reason) => {
                 let message = format!("{endpoint} was not reached from this machine, {reason}: {}", reason.message());
-                Finding::warn(CHECK, message, "From the cluster it may be another matter: the operator says there what it finds. --offline leaves this check out.")
+                CheckResult::warn(CHECK, message, "From the cluster it may be another matter: the operator says there what it finds. --offline leaves this check out.")
             }
         }
     });
-    Ok(futures::future::join_all(reached).await)
+    Ok(futures::future::join_all(results).await)
 }
 
-fn connector(roots: Option<&Path>) -> Result<TlsConnector, Failure> {
+fn connector(roots: Option<&Path>) -> Result<TlsConnector, PluginError> {
     let extra = roots.map(certificates).transpose()?.unwrap_or_default();
-    let none = |_| Failure::local("No TLS client could be set up; is there a system certificate store?");
+    let none = |_| PluginError::local("No TLS client could be set up; is there a system certificate store?");
     let provider = Arc::new(default_provider());
     let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(none)?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(none)?;
@@ -98,17 +99,17 @@ fn connector(roots: Option<&Path>) -> Result<TlsConnector, Failure> {
 }
 
 /// At least one, as the operator wants it.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PluginError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     read.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| {
         let message =
             format!("--provider-ca-file {} holds no readable PEM certificate; correct the path.", path.display());
-        Failure::new(Exit::Usage, message)
+        PluginError::new(Exit::Usage, message)
     })
 }
 
 /// The reasons are those that the operator would give.
-async fn reach(endpoint: &Endpoint, connector: &TlsConnector) -> Result<(), Reason> {
+async fn handshake(endpoint: &Endpoint, connector: &TlsConnector) -> Result<(), Reason> {
     let url: http::Uri = endpoint.as_str().parse().map_err(|_| Reason::InvalidSpec)?;
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = url.port_u16().unwrap_or(443);
@@ -122,8 +123,9 @@ async fn reach(endpoint: &Endpoint, connector: &TlsConnector) -> Result<(), Reas
         }
         Err(Reason::ConnectionFailed)
     };
-    let stream = timeout(CONNECT, connect).await.map_err(|_| Reason::ConnectionFailed)??;
+    let stream = timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| Reason::ConnectionFailed)??;
     let name = ServerName::try_from(host.clone()).map_err(|_| Reason::InvalidSpec)?;
-    let handshake = timeout(CONNECT, connector.connect(name, stream)).await.map_err(|_| Reason::ProviderTimeout)?;
+    let handshake =
+        timeout(CONNECT_TIMEOUT, connector.connect(name, stream)).await.map_err(|_| Reason::ProviderTimeout)?;
     handshake.map(drop).map_err(|_| Reason::TlsFailed)
 }

@@ -8,42 +8,46 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 
-use super::{Finding, credentials::called};
-use crate::connect::{Cluster, Scope, Seen};
-use crate::failure::Failure;
+use super::{CheckResult, credentials::qualified_name};
+use crate::connection::{Connection, Lookup, Scope};
+use crate::error::PluginError;
 
 const CHECK: &str = "pods";
 const REMEDY: &str = "Mount the Secret as a volume without subPath, and let the application read the file again; until then restart the pod after a renewal.";
 
 /// One finding for each use that keeps an old token.
-pub async fn stale(cluster: &Cluster, scope: &Scope, credentials: &[ApiCredential]) -> Result<Vec<Finding>, Failure> {
-    let pods = match cluster.look(cluster.api::<Pod>(scope).list(&ListParams::default())).await? {
-        Seen::There(list) => list.items,
+pub async fn check(
+    connection: &Connection,
+    scope: &Scope,
+    credentials: &[ApiCredential],
+) -> Result<Vec<CheckResult>, PluginError> {
+    let pods = match connection.request_optional(connection.api::<Pod>(scope).list(&ListParams::default())).await? {
+        Lookup::Found(list) => list.items,
         // Said by the check of rights.
-        Seen::Absent | Seen::Hidden => return Ok(Vec::new()),
+        Lookup::NotFound | Lookup::Forbidden => return Ok(Vec::new()),
     };
     let targets: BTreeMap<(String, &str), String> = credentials
         .iter()
-        .map(|it| ((it.namespace().unwrap_or_default(), it.spec.target.name.as_str()), called(it)))
+        .map(|it| ((it.namespace().unwrap_or_default(), it.spec.target.name.as_str()), qualified_name(it)))
         .collect();
-    let mut findings = Vec::new();
+    let mut results = Vec::new();
     for pod in pods.iter().filter(|pod| is_running(pod)) {
         let namespace = pod.namespace().unwrap_or_default();
         let Some(spec) = &pod.spec else { continue };
-        for Use { secret, container, how } in uses(spec) {
+        for StaleUse { secret, container, how } in stale_uses(spec) {
             if let Some(credential) = targets.get(&(namespace.clone(), secret)) {
                 let pod = format!("{namespace}/{}", pod.name_any());
                 let message = format!(
                     "{credential}: the pod {pod}, container {container}, takes {how} of the Secret {secret}, and never sees a renewal."
                 );
-                findings.push(Finding::fail(CHECK, message, REMEDY));
+                results.push(CheckResult::fail(CHECK, message, REMEDY));
             }
         }
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok(CHECK, "No pod here takes a token in a way that never sees a renewal."));
+    if results.is_empty() {
+        results.push(CheckResult::ok(CHECK, "No pod here takes a token in a way that never sees a renewal."));
     }
-    Ok(findings)
+    Ok(results)
 }
 
 fn is_running(pod: &Pod) -> bool {
@@ -52,21 +56,21 @@ fn is_running(pod: &Pod) -> bool {
 }
 
 /// A container that takes something of a Secret once and for all.
-struct Use<'a> {
+struct StaleUse<'a> {
     secret: &'a str,
     container: &'a str,
     how: String,
 }
 
-fn uses(spec: &PodSpec) -> Vec<Use<'_>> {
+fn stale_uses(spec: &PodSpec) -> Vec<StaleUse<'_>> {
     // One that starts, reads and ends is none the worse; one that restarts always is a sidecar.
     let sidecars = spec.init_containers.iter().flatten().filter(|it| it.restart_policy.as_deref() == Some("Always"));
     spec.containers.iter().chain(sidecars).flat_map(|container| in_container(spec, container)).collect()
 }
 
-fn in_container<'a>(spec: &'a PodSpec, container: &'a Container) -> Vec<Use<'a>> {
-    let mut uses = Vec::new();
-    let mut add = |secret: &'a str, how: String| uses.push(Use { secret, container: &container.name, how });
+fn in_container<'a>(spec: &'a PodSpec, container: &'a Container) -> Vec<StaleUse<'a>> {
+    let mut stale_uses = Vec::new();
+    let mut add = |secret: &'a str, how: String| stale_uses.push(StaleUse { secret, container: &container.name, how });
     for variable in container.env.iter().flatten() {
         if let Some(key) = variable.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()) {
             add(&key.name, format!("the variable {} from the key {}", variable.name, key.key));
@@ -86,7 +90,7 @@ fn in_container<'a>(spec: &'a PodSpec, container: &'a Container) -> Vec<Use<'a>>
             add(secret, format!("{} by subPath from the key {path}", mount.mount_path));
         }
     }
-    uses
+    stale_uses
 }
 
 /// The Secrets in a volume, projected ones included.
@@ -137,7 +141,7 @@ mod tests {
         });
         let spec: PodSpec = serde_json::from_value(spec).unwrap();
         let found: Vec<String> =
-            uses(&spec).iter().map(|it| format!("{} {}: {}", it.container, it.secret, it.how)).collect();
+            stale_uses(&spec).iter().map(|it| format!("{} {}: {}", it.container, it.secret, it.how)).collect();
         assert_eq!(
             found,
             [

@@ -11,27 +11,27 @@ use kube::{Resource as _, ResourceExt as _};
 use serde::Serialize;
 
 use super::Problem;
-use crate::connect::{Cluster, Seen};
-use crate::failure::Failure;
-use crate::view;
+use crate::conditions;
+use crate::connection::{Connection, Lookup};
+use crate::error::PluginError;
 
 /// The Secret that holds the login.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Source {
+pub struct SourceReport {
     pub name: String,
     /// Whether this user may read it; if not, nothing else is known.
     pub visible: bool,
     pub exists: bool,
     pub consents: bool,
-    pub keys: Vec<Key>,
+    pub keys: Vec<KeyReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
 
 /// A key of the source.
 #[derive(Debug, Serialize)]
-pub struct Key {
+pub struct KeyReport {
     pub name: String,
     pub present: bool,
     /// Without it the provider's public value is used.
@@ -41,7 +41,7 @@ pub struct Key {
 /// The Secret that holds the token.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Target {
+pub struct TargetReport {
     pub name: String,
     pub creation_policy: CreationPolicy,
     /// Whether this user may read it; if not, nothing else is known.
@@ -59,21 +59,25 @@ pub struct Target {
 }
 
 /// Looks at the source: the whole of it, because its keys are asked for.
-pub async fn source(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) -> Result<Source, Failure> {
+pub async fn source(
+    connection: &Connection,
+    credential: &ApiCredential,
+    plan: &Plan,
+) -> Result<SourceReport, PluginError> {
     let namespace = credential.namespace().unwrap_or_default();
-    let api = cluster.namespaced::<Secret>(&namespace);
-    let (visible, secret) = match cluster.look(api.get(&plan.source)).await? {
-        Seen::There(secret) => (true, Some(secret)),
-        Seen::Absent => (true, None),
-        Seen::Hidden => (false, None),
+    let api = connection.namespaced::<Secret>(&namespace);
+    let (visible, secret) = match connection.request_optional(api.get(&plan.source)).await? {
+        Lookup::Found(secret) => (true, Some(secret)),
+        Lookup::NotFound => (true, None),
+        Lookup::Forbidden => (false, None),
     };
     let label = plan.request.provider().label();
     let has = |key: &str| secret.as_ref().and_then(|it| it.data.as_ref()).is_some_and(|data| data.contains_key(key));
     let keys = plan.request.source_keys().into_iter();
-    let keys = keys.map(|key| Key { present: has(&key.name), name: key.name.clone(), optional: key.default.is_some() });
+    let keys = keys.map(|key| KeyReport { present: has(&key.name), name: key.name.clone(), optional: key.default.is_some() });
     let keys = keys.collect();
     let problem = visible.then(|| source::resolve(&namespace, plan, secret.as_ref()).err()).flatten();
-    Ok(Source {
+    Ok(SourceReport {
         name: plan.source.clone(),
         visible,
         exists: secret.is_some(),
@@ -86,10 +90,14 @@ pub async fn source(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) 
 }
 
 /// Looks at the target's metadata; the token is not asked for.
-pub async fn target(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) -> Result<Target, Failure> {
+pub async fn target(
+    connection: &Connection,
+    credential: &ApiCredential,
+    plan: &Plan,
+) -> Result<TargetReport, PluginError> {
     let namespace = credential.namespace().unwrap_or_default();
-    let api = cluster.namespaced::<Secret>(&namespace);
-    let mut target = Target {
+    let api = connection.namespaced::<Secret>(&namespace);
+    let mut target = TargetReport {
         name: plan.target.name.clone(),
         creation_policy: plan.target.policy,
         visible: true,
@@ -100,10 +108,10 @@ pub async fn target(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) 
         renew_request: None,
         problem: None,
     };
-    let secret = match cluster.look(api.get_metadata(&plan.target.name)).await? {
-        Seen::There(found) => Some(Secret { metadata: found.metadata, ..Secret::default() }),
-        Seen::Absent => None,
-        Seen::Hidden => {
+    let secret = match connection.request_optional(api.get_metadata(&plan.target.name)).await? {
+        Lookup::Found(found) => Some(Secret { metadata: found.metadata, ..Secret::default() }),
+        Lookup::NotFound => None,
+        Lookup::Forbidden => {
             target.visible = false;
             return Ok(target);
         }
@@ -113,8 +121,8 @@ pub async fn target(cluster: &Cluster, credential: &ApiCredential, plan: &Plan) 
         target.keys = keys(secret);
         target.renew_request = secret.annotations().get(annotations::RENEW_REQUEST).cloned();
     }
-    let neighbours = neighbours(cluster, credential).await?;
-    match ownership::target(credential, plan, secret, &neighbours) {
+    let credentials_of_namespace = credentials_of_namespace(connection, credential).await?;
+    match ownership::target(credential, plan, secret, &credentials_of_namespace) {
         ownership::Target::Absent => {}
         ownership::Target::Refused(refusal) => target.problem = Some(refusal.into()),
         ownership::Target::Ours { secret, blocked, .. } => {
@@ -144,7 +152,7 @@ fn drift(credential: &ApiCredential, plan: &Plan, secret: &Secret) -> Vec<String
     if secret.labels().get(annotations::MANAGED).is_none_or(|value| value != "true") {
         drift.push(format!("its label {} is gone", annotations::MANAGED));
     }
-    let status = view::status(credential);
+    let status = conditions::status(credential);
     if status.target.is_some_and(|target| target.version != apicredential::object_key::version(secret)) {
         drift.push("somebody has written to it since the operator did".to_owned());
     }
@@ -152,35 +160,38 @@ fn drift(credential: &ApiCredential, plan: &Plan, secret: &Secret) -> Vec<String
 }
 
 /// Who else may have a claim; only the credential itself if the others may not be seen.
-async fn neighbours(cluster: &Cluster, credential: &ApiCredential) -> Result<Neighbours, Failure> {
-    let api = cluster.namespaced::<ApiCredential>(&credential.namespace().unwrap_or_default());
-    match cluster.look(api.list(&ListParams::default())).await? {
-        Seen::There(list) => Ok(Neighbours(list.items)),
-        Seen::Absent | Seen::Hidden => Ok(Neighbours(vec![credential.clone()])),
+async fn credentials_of_namespace(
+    connection: &Connection,
+    credential: &ApiCredential,
+) -> Result<NamespaceCredentials, PluginError> {
+    let api = connection.namespaced::<ApiCredential>(&credential.namespace().unwrap_or_default());
+    match connection.request_optional(api.list(&ListParams::default())).await? {
+        Lookup::Found(list) => Ok(NamespaceCredentials(list.items)),
+        Lookup::NotFound | Lookup::Forbidden => Ok(NamespaceCredentials(vec![credential.clone()])),
     }
 }
 
 /// The credentials of one namespace.
-struct Neighbours(Vec<ApiCredential>);
+struct NamespaceCredentials(Vec<ApiCredential>);
 
-impl Neighbours {
-    fn living(&self) -> impl Iterator<Item = &ApiCredential> {
+impl NamespaceCredentials {
+    fn not_deleted(&self) -> impl Iterator<Item = &ApiCredential> {
         self.0.iter().filter(|it| it.metadata.deletion_timestamp.is_none())
     }
 }
 
-impl CredentialLookup for Neighbours {
+impl CredentialLookup for NamespaceCredentials {
     fn uid_exists(&self, _namespace: &str, _name: &str, uid: &str) -> bool {
-        self.living().any(|it| it.uid().as_deref() == Some(uid))
+        self.not_deleted().any(|it| it.uid().as_deref() == Some(uid))
     }
 
     fn name_exists(&self, _namespace: &str, name: &str) -> bool {
-        self.living().any(|it| it.meta().name.as_deref() == Some(name))
+        self.not_deleted().any(|it| it.meta().name.as_deref() == Some(name))
     }
 
     fn is_oldest_for_target(&self, credential: &ApiCredential) -> bool {
         let age = |it: &ApiCredential| (it.creation_timestamp().map(|time| time.0), it.uid());
-        let rivals = self.living().filter(|it| it.spec.target.name == credential.spec.target.name);
+        let rivals = self.not_deleted().filter(|it| it.spec.target.name == credential.spec.target.name);
         rivals.map(age).min().is_none_or(|oldest| age(credential) <= oldest)
     }
 }

@@ -12,11 +12,11 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::super::{Answer, Flags, RenewReporter, RenewResult};
-use super::{Asked, answers};
-use crate::connect::{Cluster, Scope};
-use crate::failure::{Exit, Failure};
-use crate::output::{Machine, Terminal};
+use super::super::{Flags, RenewOutcome, RenewReporter, RenewResult};
+use super::{PendingRenewal, wait_for_results};
+use crate::connection::{Connection, Scope};
+use crate::error::{Exit, PluginError};
+use crate::output::{DocumentFormat, Terminal};
 
 const PATH: &str = "/apis/apicredential.io/v1alpha1/namespaces/ns/apicredentials";
 
@@ -143,8 +143,8 @@ fn failure(code: StatusCode, message: &str) -> Response<Body> {
     response
 }
 
-async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<RenewResult>, Failure> {
-    let cluster = Cluster::of_client(server.client(), "ns");
+async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<RenewResult>, PluginError> {
+    let connection = Connection::of_client(server.client(), "ns");
     let flags = Flags {
         names: vec!["a".to_owned()],
         selector: None,
@@ -153,16 +153,16 @@ async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<RenewResult
         spread: None,
         wait: Some(timeout),
         // So that nothing is printed by the test.
-        output: Some(Machine::Json),
+        output: Some(DocumentFormat::Json),
     };
     let terminal = Terminal::detect();
-    let asked = Asked::of(serde_json::from_value(credential(4)).unwrap());
-    let teller = RenewReporter { flags: &flags, terminal: &terminal };
-    answers(&cluster, &Scope::Namespace("ns".to_owned()), vec![asked], timeout, &teller).await
+    let pending = PendingRenewal::new(serde_json::from_value(credential(4)).unwrap());
+    let reporter = RenewReporter { flags: &flags, terminal: &terminal };
+    wait_for_results(&connection, &Scope::Namespace("ns".to_owned()), vec![pending], timeout, &reporter).await
 }
 
-fn results(told: &[RenewResult]) -> Vec<Answer> {
-    told.iter().map(|told| told.result).collect()
+fn outcomes(results: &[RenewResult]) -> Vec<RenewOutcome> {
+    results.iter().map(|result| result.outcome).collect()
 }
 
 const LONG: Duration = Duration::from_secs(600);
@@ -171,7 +171,7 @@ const LONG: Duration = Duration::from_secs(600);
 async fn a_long_wait_costs_one_watch_and_one_look_at_the_secret() {
     let server = Arc::new(Server::new(&[after(60, "MODIFIED", credential(5))]));
     *server.answered.lock().unwrap() = Some("this");
-    assert_eq!(results(&wait(&server, LONG).await.unwrap()), [Answer::Renewed]);
+    assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Renewed]);
     assert_eq!(server.requests(), ["list", "watch", "get secret"]);
 }
 
@@ -180,14 +180,14 @@ async fn a_watch_that_breaks_is_started_again() {
     let cut = Watch { event: None, is_cut: true };
     let server = Arc::new(Server::new(&[cut.clone(), cut, after(5, "MODIFIED", credential(5))]));
     *server.answered.lock().unwrap() = Some("this");
-    assert_eq!(results(&wait(&server, LONG).await.unwrap()), [Answer::Renewed]);
+    assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Renewed]);
     assert_eq!(server.requests(), ["list", "watch", "watch", "watch", "get secret"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_credential_that_is_deleted_is_not_waited_for() {
     let server = Arc::new(Server::new(&[after(5, "DELETED", credential(4))]));
-    assert_eq!(results(&wait(&server, LONG).await.unwrap()), [Answer::Failed]);
+    assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Failed]);
     assert_eq!(server.requests(), ["list", "watch"]);
 }
 
@@ -208,7 +208,7 @@ async fn without_the_permission_to_watch_the_message_names_it() {
 async fn at_the_end_of_the_wait_the_secret_decides_even_if_the_status_never_changed() {
     let server = Arc::new(Server::new(&[Watch { event: None, is_cut: false }]));
     *server.answered.lock().unwrap() = Some("this");
-    assert_eq!(results(&wait(&server, Duration::from_millis(50)).await.unwrap()), [Answer::Renewed]);
+    assert_eq!(outcomes(&wait(&server, Duration::from_millis(50)).await.unwrap()), [RenewOutcome::Renewed]);
     *server.answered.lock().unwrap() = Some("another");
-    assert_eq!(results(&wait(&server, Duration::from_millis(50)).await.unwrap()), [Answer::Waiting]);
+    assert_eq!(outcomes(&wait(&server, Duration::from_millis(50)).await.unwrap()), [RenewOutcome::Waiting]);
 }
