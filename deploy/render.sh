@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Renders the chart for those who install without Helm: install.yaml, and one example per mode in rendered/.
+# Renders the chart for installations without Helm: install.yaml, and one example for each mode in rendered/.
 #
 #   deploy/render.sh [folder]       default: deploy
 #
-# Each file in deploy/helm/values/ is one rendering; the comment at its head becomes the head of what is rendered.
+# Each file in deploy/helm/values/ is one rendering. The comment at its top becomes the top of the rendered file.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,9 +1,9 @@
-//! SecretValues that are refused before anything is rendered, rather than ignored.
+//! Values that the chart rejects before it renders anything, instead of ignoring them.
 
 use crate::helm::template;
 
 #[test]
-fn a_value_that_cannot_be_meant_is_refused_by_name() {
+fn an_invalid_value_is_rejected_with_its_name() {
     let digest = "image.digest=sha256:short";
     let everywhere = "pinned=[{\"namespace\":\"care\",\"sources\":[\"a\"],\"targets\":[]}]";
     let twice = "pinned=[{\"namespace\":\"care\",\"sources\":[\"a\"],\"targets\":[\"b\"]},\
@@ -19,19 +19,19 @@ fn a_value_that_cannot_be_meant_is_refused_by_name() {
         (&["--set", "namespaces=care"], "namespaces"),
         (&["--set", "resync=10"], "resync"),
         (&["--set", "mode=everything"], "mode"),
-        // SecretValues out of bounds.
+        // Values out of bounds.
         (&["--set", "ha.replicas=1"], "ha/replicas"),
         (&["--set", digest], "image/digest"),
         (&["--set", "provider.allowedEndpoints={https://host}"], "allowedEndpoints"),
         (&["--set", "podLabels.app\\.kubernetes\\.io/name=other"], "app.kubernetes.io/name"),
-        // A narrow mode without its list, and a list without its mode: neither may end as rights everywhere.
+        // A narrow mode without its list, and a list without its mode: neither may result in permissions everywhere.
         (&["--set", "mode=namespaced"], "namespaces"),
         (&["--set", "mode=pinned"], "pinned"),
         (&["--set", "namespaces={care}"], "namespaces"),
         (&["--set-json", twice], "pinned"),
         // In RBAC an empty list of names means every Secret.
         (&["--set", "mode=pinned", "--set-json", everywhere], "targets"),
-        (&["--set", "mode=pinned", "--set-json", twice], "name each namespace once"),
+        (&["--set", "mode=pinned", "--set-json", twice], "list each namespace once"),
         // What contradicts itself.
         (&["--set", "provider.ca.configMap=a,provider.ca.secret=b"], "provider/ca"),
         (&["--set", "ha.enabled=true,leaderElection.enabled=false"], "leaderElection/enabled"),

@@ -10,7 +10,7 @@ use crate::expressions::{dashboard, panels, text};
 fn the_rows_go_from_the_fleet_to_the_operator() {
     let rows: Vec<String> =
         panels().iter().filter(|panel| panel["type"] == "row").map(|panel| text(&panel["title"])).collect();
-    assert_eq!(rows, ["Fleet", "Provider", "Credential", "Operator"]);
+    assert_eq!(rows, ["Fleet", "Provider", "ApiCredential", "Operator"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 app.kubernetes.io/name: {{ include "apicredential-operator.name" . }}
 {{- end }}
 
-{{- /* The metadata that every object has; in a list: the context, further labels, further annotations. */}}
+{{- /* The labels and annotations of every object. Takes a list: context, additional labels, additional annotations. */}}
 {{- define "apicredential-operator.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $own := include "apicredential-operator.selector" $root | fromYaml -}}
@@ -24,14 +24,14 @@ annotations:
 {{- .Values.leaderElection.leaseName | default (include "apicredential-operator.name" .) -}}
 {{- end }}
 
-{{- /* The namespaces to serve, separated by commas; empty: all. */}}
+{{- /* The namespaces to watch, separated by commas. Empty means all. */}}
 {{- define "apicredential-operator.namespaces" -}}
 {{- if eq .Values.mode "namespaced" -}}
 {{- join "," .Values.namespaces -}}
 {{- else if eq .Values.mode "pinned" -}}
 {{- $names := list -}}
 {{- range .Values.pinned }}{{ $names = append $names .namespace }}{{ end -}}
-{{- if ne (len $names) (len (uniq $names)) }}{{ fail "pinned: name each namespace once" }}{{ end -}}
+{{- if ne (len $names) (len (uniq $names)) }}{{ fail "pinned: a namespace occurs twice; list each namespace once" }}{{ end -}}
 {{- join "," $names -}}
 {{- end -}}
 {{- end }}

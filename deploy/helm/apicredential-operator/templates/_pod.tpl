@@ -8,7 +8,7 @@
 {{- end -}}
 {{- end }}
 
-{{- /* One argument per flag that has a value. */}}
+{{- /* One argument for each flag that has a value. */}}
 {{- define "apicredential-operator.args" -}}
 {{- $listen := printf "%s:%d" .Values.listen.address (int .Values.listen.port) -}}
 {{- $lease := include "apicredential-operator.lease" . -}}
@@ -46,7 +46,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Volumes without subPath: a mounted folder follows its ConfigMap or Secret. */}}
+{{- /* Volumes without subPath: the kubelet updates them when the ConfigMap or Secret changes. */}}
 {{- define "apicredential-operator.volumes" -}}
 {{- with .Values.provider.ca -}}
 {{- if .configMap }}

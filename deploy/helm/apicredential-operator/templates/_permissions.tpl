@@ -1,5 +1,5 @@
-{{- /* The rights on everything but Secrets, in each mode the same. */}}
-{{- define "apicredential-operator.rights" -}}
+{{- /* The permissions on everything except Secrets. They are the same in every mode. */}}
+{{- define "apicredential-operator.permissions" -}}
 - apiGroups: [apicredential.io]
   resources: [apicredentials]
   verbs: [get, list, watch]
