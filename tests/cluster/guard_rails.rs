@@ -10,12 +10,12 @@ use crate::install::{NAMESPACE, installed, manifests};
 use crate::support::space::{DEADLINE, Space, poll};
 use crate::wire::{Answer, JSON, apply, collection, create, send};
 
-const NO_GET: &str = "an ApiCredential amounts to reading its source, the Secret qontak-login: \
-                      ask for the right to get it in the namespace care";
-const NO_CREATE: &str = "an ApiCredential amounts to creating its target, the Secret token: \
-                         ask for the right to create Secrets in the namespace care";
-const NO_PATCH: &str = "an ApiCredential with creationPolicy Merge amounts to patching its target, the Secret token: \
-                        ask for the right to patch it in the namespace care";
+const NO_GET: &str = "an ApiCredential requires permission to get its source Secret qontak-login: \
+                      request it in the namespace care";
+const NO_CREATE: &str = "an ApiCredential requires permission to create Secrets, such as its target token: \
+                         request it in the namespace care";
+const NO_PATCH: &str = "an ApiCredential with creationPolicy Merge requires permission to patch its target Secret token: \
+                        request it in the namespace care";
 
 #[tokio::test]
 async fn the_policy_lets_only_those_create_who_may_read_the_source_and_write_the_target() {
@@ -65,9 +65,8 @@ async fn the_policy_asks_anew_when_the_spec_changes_and_only_then() {
     grant(&client, "editor", &[]).await;
     grant(&client, "keeper", &[&secrets("get", &["welkin-client"]), &secrets("create", &[])]).await;
 
-    let no_get = |name: &str| {
-        format!("an ApiCredential amounts to reading its source, the Secret {name}: ask for the right to get it")
-    };
+    let no_get =
+        |name: &str| format!("an ApiCredential requires permission to get its source Secret {name}: request it");
     let suspend = || json!({"spec": {"suspend": true}});
     let refused = |answer: &Answer| is(answer, Err(&no_get("welkin-client")));
     until("no right at all", refused, async || edit("editor", suspend()).await).await;
