@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Packs the kubectl plugin for this machine's platform, with a manifest for krew.
 #
-#   deploy/krew/pack.sh folder [uri]       uri: where the archive will be published; default: the file itself
+#   deploy/krew/pack.sh folder [uri]       uri: the URL of the published archive; default: the local file
 #
-# PROGRAM names a program that is built already. Try what was packed, before it is published, with
+# PROGRAM is the path of a built program. Test the package before it is published with
 #   kubectl krew install --manifest=folder/apicredential.yaml --archive=folder/kubectl-apicredential-….tar.gz
 set -euo pipefail
 
@@ -30,7 +30,7 @@ contents=$(mktemp -d)
 trap 'rm -r "$contents"' EXIT
 install -m 755 "$program" "$contents/kubectl-apicredential"
 install -m 644 "$root/LICENSE" "$contents/LICENSE"
-# The same program makes the same archive, whoever packs it and when.
+# Reproducible: the same program always gives the same archive.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$contents" -c LICENSE kubectl-apicredential |
   gzip -n -9 >"$into/$archive"
 sum=$(sha256sum "$into/$archive" | cut -d ' ' -f 1)
