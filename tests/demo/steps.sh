@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The demo itself, on an empty control plane that KUBECONFIG names; started by run.sh.
+# The steps of the demo, on an empty control plane that KUBECONFIG names. Started by run.sh.
 #
-# What an administrator and a user do is done with kubectl, word for word. Only what a cluster does differs: there is
-# no node, so the operator runs here as a process, with the token of its service account and no other right.
+# The kubectl commands are those of a real installation. The control plane has no node, so the operator runs here as a
+# process, with the token of its service account and no other permissions.
 set -euo pipefail
 
-# The example secrets of the stand-in. Real ones do not belong on a command line; README.md shows how.
+# The example secrets of the mock provider. Do not put real secrets on a command line; see README.md.
 welkin_secret='+}B{KGTG6#zG%P;tQm0C'
 qontak_user=you@example.com
 qontak_password='correct horse battery staple'
@@ -17,10 +17,10 @@ began=$SECONDS
 
 main() {
   install
-  start_stand_in
+  start_mock_provider
   start_operator
   create_credentials
-  look
+  show_status
   use_token
   watch_renewal
   rotate
@@ -35,16 +35,16 @@ install() {
   { established || { sleep 1 && established; }; } | indent
 }
 
-# A new definition has no conditions for a moment, and then kubectl gives up at once.
+# kubectl wait fails at once while a new CRD has no conditions yet.
 established() { kubectl wait --for=condition=Established crd/apicredentials.apicredential.io --timeout=30s; }
 
-start_stand_in() {
-  say "Starting the stand-in for both providers; its Welkin tokens live 60 seconds"
-  run stand-in "$DEMO_PROGRAMS/examples/provider" --listen 127.0.0.1:0 --ca-out "$scratch/ca.pem" \
+start_mock_provider() {
+  say "Starting the mock provider for Welkin and Qontak; its Welkin tokens are valid for 60 seconds"
+  run mock-provider "$DEMO_PROGRAMS/examples/provider" --listen 127.0.0.1:0 --ca-out "$scratch/ca.pem" \
     --welkin-secret "$welkin_secret" --welkin-lifetime 60 \
     --qontak-user "$qontak_user" --qontak-password "$qontak_password"
-  until_true 30 "the stand-in tells its address" grep -q '^origin ' "$scratch/stand-in.log"
-  origin=$(sed -n 's/^origin //p' "$scratch/stand-in.log")
+  wait_until 30 "the mock provider prints its address" grep -q '^origin ' "$scratch/mock-provider.log"
+  origin=$(sed -n 's/^origin //p' "$scratch/mock-provider.log")
   echo "$origin" | indent
 }
 
@@ -54,21 +54,21 @@ start_operator() {
   KUBECONFIG="$scratch/operator.kubeconfig" run operator "$DEMO_PROGRAMS/apicredential-operator" run \
     --lease-namespace apicredential-operator --listen 127.0.0.1:0 --min-renewal-interval 5s \
     --allowed-endpoints "welkin=$origin,qontak=$origin" --provider-ca-file "$scratch/ca.pem"
-  until_true 30 "the operator listens" grep -q '"address"' "$scratch/operator.log"
+  wait_until 30 "the operator listens" grep -q '"address"' "$scratch/operator.log"
   operator=http://$(sed -n 's/.*"address":"\([^"]*\)".*/\1/p' "$scratch/operator.log" | head -n 1)
-  until_true 60 "the operator is ready" quietly hand get "$operator/readyz"
-  echo "/readyz says: $(hand get "$operator/readyz")" | indent
+  wait_until 60 "the operator is ready" silently client get "$operator/readyz"
+  echo "/readyz returns: $(client get "$operator/readyz")" | indent
 }
 
 create_credentials() {
-  say "Creating the source Secrets, with the label that permits their use for that provider"
+  say "Creating the source Secrets, with the label that consents to their use"
   printf %s "$welkin_secret" | kubectl create secret generic welkin-client --from-file=secret=/dev/stdin | indent
   printf %s "$qontak_password" | kubectl create secret generic qontak-login \
     --from-literal=username="$qontak_user" --from-file=password=/dev/stdin | indent
   kubectl label secret welkin-client apicredential.io/source=welkin | indent
   kubectl label secret qontak-login apicredential.io/source=qontak | indent
 
-  say "Applying deploy/examples/welkin.yaml and qontak.yaml, with the stand-in as their endpoint"
+  say "Applying deploy/examples/welkin.yaml and qontak.yaml, with the mock provider as the endpoint"
   for provider in welkin qontak; do
     kubectl patch --local -f "deploy/examples/$provider.yaml" --type=merge -o yaml \
       -p "{\"spec\": {\"provider\": {\"$provider\": {\"endpoint\": \"$origin\"}}}}" | kubectl apply -f - | indent
@@ -78,14 +78,14 @@ create_credentials() {
   kubectl wait --for=condition=Ready apicred/welkin apicred/qontak --timeout=60s | indent
 }
 
-look() {
-  say "Looking: kubectl get apicred -o wide"
+show_status() {
+  say "The status: kubectl get apicred -o wide"
   kubectl get apicred -o wide | indent
-  say "The token's Secret has these keys and annotations (the token itself stays unseen)"
+  say "The token's Secret has these keys and annotations (the token is not shown)"
   show_secret welkin-token
   say "The Welkin token is a JWT: its length, and the times in its claims"
-  token_of welkin-token | hand times | indent
-  say "The status, as kubectl describe shows it"
+  token_of welkin-token | client times | indent
+  say "The full status, as kubectl describe shows it"
   kubectl describe apicred welkin | sed -n '/^Status:/,/^Events:/p' | sed '$d' | indent
 
   say "The events"
@@ -93,41 +93,41 @@ look() {
 }
 
 use_token() {
-  say "Calling Qontak with its token, as a pod would that has the Secret mounted: GET /api/open/v1/health"
+  say "Calling Qontak with its token, like a pod that mounts the Secret: GET /api/open/v1/health"
   mount_secret qontak-token header
-  hand get --ca "$scratch/ca.pem" --header-file "$scratch/mounted" "$origin/api/open/v1/health" | indent
+  client get --ca "$scratch/ca.pem" --header-file "$scratch/mounted" "$origin/api/open/v1/health" | indent
 }
 
 watch_renewal() {
   say "Waiting for the Welkin token's renewal, planned for $(field apicred/welkin .status.renewalTime)"
   local issued
   issued=$(annotation welkin-token issued-at)
-  until_true 90 "the Welkin token is renewed" revision_is_at_least welkin 2
+  wait_until 90 "the Welkin token is renewed" revision_is_at_least welkin 2
   printf 'issued-at was %s and is %s; status.revision is %s\n' "$issued" \
     "$(annotation welkin-token issued-at)" "$(field apicred/welkin .status.revision)" | indent
-  say "What the stand-in has counted: one request for each token"
+  say "The requests that the mock provider has counted: one for each token"
   requests
 }
 
 rotate() {
-  say "Rotating: from now on Qontak accepts another password only, and the source Secret is given that one"
+  say "Rotating: Qontak now accepts only a new password, and the source Secret is updated with it"
   printf '{"secret": "%s"}' "$qontak_new_password" |
-    hand put --ca "$scratch/ca.pem" "$origin/_stand-in/clients/qontak/$qontak_user"
+    client put --ca "$scratch/ca.pem" "$origin/_stand-in/clients/qontak/$qontak_user"
   kubectl patch secret qontak-login -p "{\"stringData\": {\"password\": \"$qontak_new_password\"}}" | indent
-  until_true 60 "a token is issued for the new password" revision_is_at_least qontak 2
+  wait_until 60 "a token is issued for the new password" revision_is_at_least qontak 2
   requests
   use_token
 }
 
 delete() {
-  say "Deleting the credential qontak: its Secret goes with it, by Kubernetes' garbage collection"
+  say "Deleting the ApiCredential qontak: Kubernetes' garbage collection deletes its Secret"
   kubectl delete apicred qontak | indent
   kubectl wait --for=delete secret/qontak-token --timeout=90s | indent
   kubectl get apicred,secret | indent
 }
 
 hold() {
-  say "HOLD: everything stays up until Ctrl-C. In another shell:"
+  say "HOLD: the demo keeps running until Ctrl-C. In another shell:"
   echo "export KUBECONFIG=$KUBECONFIG" | indent
   sleep infinity &
   children+=($!)
@@ -147,7 +147,7 @@ token_of() {
   kubectl get secret "$1" -o go-template='{{.data.token | base64decode}}'
 }
 
-# What the kubelet does for a volume: the value of one key becomes a file.
+# Writes the value of one key to a file, as the kubelet does for a volume.
 mount_secret() {
   (umask 077 && kubectl get secret "$1" -o go-template="{{.data.$2 | base64decode}}" >"$scratch/mounted")
 }
@@ -165,36 +165,36 @@ revision_is_at_least() {
 }
 
 requests() {
-  hand requests --ca "$scratch/ca.pem" "$origin/_stand-in/requests" | indent
+  client requests --ca "$scratch/ca.pem" "$origin/_stand-in/requests" | indent
 }
 
 # --- Processes ---
 
-hand() {
-  "$DEMO_PROGRAMS/examples/demo-hand" "$@"
+client() {
+  "$DEMO_PROGRAMS/examples/demo-client" "$@"
 }
 
 kubectl() {
   KUBERC=off "$DEMO_KUBECTL" --cache-dir="$scratch/kubectl-cache" "$@"
 }
 
-# A kubeconfig with a token that the API server issues to the operator's service account, as it does for a pod.
+# A kubeconfig with a token of the operator's service account, as a pod has it.
 write_kubeconfig() {
-  local token server authority
+  local token server ca_data
   token=$(kubectl create token apicredential-operator --namespace apicredential-operator --duration 2h)
   server=$(kubectl config view --raw -o 'jsonpath={.clusters[0].cluster.server}')
-  authority=$(kubectl config view --raw -o 'jsonpath={.clusters[0].cluster.certificate-authority-data}')
+  ca_data=$(kubectl config view --raw -o 'jsonpath={.clusters[0].cluster.certificate-authority-data}')
   cat <<END
 apiVersion: v1
 kind: Config
 current-context: local
-clusters: [{name: local, cluster: {server: "$server", certificate-authority-data: "$authority"}}]
+clusters: [{name: local, cluster: {server: "$server", certificate-authority-data: "$ca_data"}}]
 users: [{name: operator, user: {token: "$token"}}]
 contexts: [{name: local, context: {cluster: local, user: operator}}]
 END
 }
 
-# Starts a program of which the output goes to a file; it is ended by its id when this script ends.
+# Starts a program with its output in a file. finish() stops it by its process id.
 run() {
   local name=$1
   shift
@@ -202,19 +202,19 @@ run() {
   children+=($!)
 }
 
-until_true() {
+wait_until() {
   local end=$((SECONDS + $1)) what=$2
   shift 2
   until "$@"; do
     if [ "$SECONDS" -ge "$end" ]; then
-      echo "demo: waited in vain: $what" >&2
+      echo "demo: timed out waiting until $what" >&2
       return 1
     fi
     sleep 0.5
   done
 }
 
-quietly() {
+silently() {
   "$@" >/dev/null 2>&1
 }
 
@@ -222,8 +222,8 @@ finish() {
   local status=$? child name
   trap - EXIT INT TERM HUP
   if [ "$status" -ne 0 ] && [ "$status" -ne 130 ] && [ "$status" -ne 143 ]; then
-    printf '\ndemo: FAILED with status %d. The ends of the logs:\n' "$status" >&2
-    for name in stand-in operator; do
+    printf '\ndemo: FAILED with status %d. The last lines of the logs:\n' "$status" >&2
+    for name in mock-provider operator; do
       echo "--- $name" >&2
       tail -n 20 "$scratch/$name.log" >&2 || true
     done

@@ -1,6 +1,6 @@
-//! What the demo needs beside kubectl: an HTTPS client, and a look at a token's times without showing the token.
+//! The HTTPS client of the demo. It also prints the times in a JWT without printing the JWT.
 
-#![allow(clippy::disallowed_methods, reason = "a client of the demo's own, not the operator's")]
+#![allow(clippy::disallowed_methods, reason = "this client belongs to the demo, not to the operator")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 use std::error::Error;
@@ -15,25 +15,25 @@ use clap::Parser;
 use serde_json::Value;
 
 #[derive(Parser)]
-#[command(name = "demo-hand")]
+#[command(name = "demo-client")]
 enum Command {
-    /// GET a page and print its body
-    Get(Page),
-    /// PUT standard input
-    Put(Page),
-    /// GET the stand-in's counts and print a line for each client
-    Requests(Page),
-    /// Read a JWT from standard input and print its length and times
+    /// GET a URL and print the body
+    Get(Target),
+    /// PUT standard input to a URL
+    Put(Target),
+    /// GET the mock provider's counts and print one line for each client
+    Requests(Target),
+    /// Read a JWT from standard input and print its length, iat and exp
     Times,
 }
 
 #[derive(clap::Args)]
-struct Page {
+struct Target {
     url: String,
-    /// A certificate authority to trust (PEM)
+    /// A CA certificate to trust (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// A file with one header, as `curl -H @FILE` takes it: a token does not belong on a command line
+    /// A file with one header, as for `curl -H @FILE`, to keep a token off the command line
     #[arg(long, value_name = "FILE")]
     header_file: Option<PathBuf>,
 }
@@ -41,47 +41,47 @@ struct Page {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let done = match Command::parse() {
-        Command::Get(page) => get(&page).await,
-        Command::Put(page) => put(&page).await,
-        Command::Requests(page) => requests(&page).await,
+        Command::Get(target) => get(&target).await,
+        Command::Put(target) => put(&target).await,
+        Command::Requests(target) => requests(&target).await,
         Command::Times => times(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("demo-hand: {error}");
+            eprintln!("demo-client: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn get(page: &Page) -> Result<(), Box<dyn Error>> {
-    let mut request = client(page.ca.as_deref())?.get(&page.url);
-    if let Some(file) = &page.header_file {
+async fn get(target: &Target) -> Result<(), Box<dyn Error>> {
+    let mut request = client(target.ca.as_deref())?.get(&target.url);
+    if let Some(file) = &target.header_file {
         let line = std::fs::read_to_string(file)?;
-        let (name, value) = line.trim_end().split_once(": ").ok_or("the file holds no header")?;
+        let (name, value) = line.trim_end().split_once(": ").ok_or("the file contains no header")?;
         request = request.header(name, value);
     }
     let response = request.send().await?;
     let status = response.status();
     let body = response.text().await?;
     println!("{status} {}", body.trim_end());
-    if status.is_success() { Ok(()) } else { Err("this is not a success".into()) }
+    if status.is_success() { Ok(()) } else { Err("the status is not 2xx".into()) }
 }
 
-async fn put(page: &Page) -> Result<(), Box<dyn Error>> {
+async fn put(target: &Target) -> Result<(), Box<dyn Error>> {
     let body = input()?;
-    client(page.ca.as_deref())?.put(&page.url).body(body).send().await?.error_for_status()?;
+    client(target.ca.as_deref())?.put(&target.url).body(body).send().await?.error_for_status()?;
     Ok(())
 }
 
-async fn requests(page: &Page) -> Result<(), Box<dyn Error>> {
-    let text = client(page.ca.as_deref())?.get(&page.url).send().await?.error_for_status()?.text().await?;
+async fn requests(target: &Target) -> Result<(), Box<dyn Error>> {
+    let text = client(target.ca.as_deref())?.get(&target.url).send().await?.error_for_status()?.text().await?;
     let counts: Value = serde_json::from_str(&text)?;
     for provider in ["welkin", "qontak"] {
         for (client, counts) in counts[provider].as_object().into_iter().flatten() {
             let (requests, tokens, status) = (&counts["requests"], &counts["tokens"], &counts["lastStatus"]);
-            println!("{provider} {client}: requests {requests}, tokens {tokens}, last answer {status}");
+            println!("{provider} {client}: requests {requests}, tokens {tokens}, last status {status}");
         }
     }
     Ok(())
@@ -99,10 +99,10 @@ fn client(ca: Option<&Path>) -> Result<reqwest::Client, Box<dyn Error>> {
 
 fn times() -> Result<(), Box<dyn Error>> {
     let token = input()?;
-    let claims = token.split('.').nth(1).ok_or("this is no JWT")?;
+    let claims = token.split('.').nth(1).ok_or("standard input is not a JWT")?;
     let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims)?)?;
     let time = |name: &str| claims[name].as_i64().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    let (issued, expires) = (time("iat").ok_or("there is no iat")?, time("exp").ok_or("there is no exp")?);
+    let (issued, expires) = (time("iat").ok_or("the JWT has no iat")?, time("exp").ok_or("the JWT has no exp")?);
     println!("{} characters; iat {issued}; exp {expires}", token.len());
     Ok(())
 }
