@@ -9,7 +9,7 @@ use crate::support::space::{self, value};
 use crate::transcript::Transcript;
 
 #[tokio::test]
-async fn a_manifest_that_is_printed_is_one_that_the_api_server_takes() {
+async fn a_printed_manifest_is_accepted_by_the_api_server() {
     let scene = Scene::new().await;
     let mut shell = Transcript::new("create-dry-run", &scene).without_spans();
     let welkin =
@@ -26,12 +26,12 @@ async fn a_manifest_that_is_printed_is_one_that_the_api_server_takes() {
         scene.space.apply(&manifest).await;
     }
     assert_eq!(shell.run(&[&welkin[..], &["-o", "json"]].concat()).await.code, 0);
-    // What would be in the source is checked, and not printed.
+    // The values of the source Secret are validated but not printed.
     let secret = shell.file("secret", "sentinel-secret-in-a-file\n");
     let with_file = [&welkin[..], &["--secret-file", &secret]].concat();
     let run = shell.run(&with_file).await;
     assert!(!format!("{}{}", run.stdout, run.stderr).contains("sentinel-secret"), "{}", run.stdout);
-    // What the operator would refuse is refused here.
+    // The plugin rejects what the operator would reject.
     let spaces = shell.file("spaces", " sentinel-secret-in-a-file");
     assert_eq!(shell.run(&[&welkin[..], &["--secret-file", &spaces]].concat()).await.code, 2);
     let password = format!("password={secret}");
@@ -45,7 +45,7 @@ async fn a_manifest_that_is_printed_is_one_that_the_api_server_takes() {
 }
 
 #[tokio::test]
-async fn a_credential_is_created_together_with_its_source_and_becomes_ready() {
+async fn an_apicredential_is_created_together_with_its_source_and_becomes_ready() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let user = scene.stand_in.qontak("me@example.com");
@@ -74,7 +74,7 @@ async fn a_credential_is_created_together_with_its_source_and_becomes_ready() {
     scene.space.wait_ready("chat").await;
     assert_eq!((user.count(), value(&scene.target("chat").await, "token")), (1, user.last_token()));
 
-    // Nothing that is there is changed, and nothing is left behind by what fails.
+    // Existing objects are not changed, and a failed command leaves nothing behind.
     shell.stdin("another-password\n");
     assert_eq!(shell.run_in(&scene.space, &arguments).await.code, 1);
     assert_eq!(value(&scene.space.secret("login").await.unwrap(), "password").as_deref(), Some("sentinel-password"));

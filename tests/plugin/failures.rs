@@ -1,4 +1,4 @@
-//! What goes wrong before anything is done: each time the next step is named.
+//! Errors before a command does anything. Each message names the next step.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::life::Scene;
 use crate::transcript::Transcript;
 
 #[tokio::test]
-async fn a_cluster_that_cannot_be_used_is_said_with_the_way_out() {
+async fn an_unusable_cluster_is_reported_with_a_remedy() {
     let scene = Scene::new().await;
     let mut shell = Transcript::new("failures", &scene).without_spans();
     let namespace = ["-n", scene.space.name.as_str()];
@@ -15,14 +15,14 @@ async fn a_cluster_that_cannot_be_used_is_said_with_the_way_out() {
     assert_eq!(shell.run(&[&["list", "--as", "nobody"], &namespace[..]].concat()).await.code, 4);
     assert_eq!(shell.run(&[&["renew", "a", "--as", "nobody"], &namespace[..]].concat()).await.code, 4);
     assert_eq!(shell.run(&["list", "--as-group", "nobodies"]).await.code, 2);
-    // As a member of the masters one may do everything, whoever one is.
+    // Members of system:masters have all permissions.
     let as_group = ["list", "--as", "nobody", "--as-group", "system:masters"];
     assert_eq!(shell.run(&[&as_group, &namespace[..]].concat()).await.code, 0);
     assert_eq!(shell.run(&["lisst"]).await.code, 2);
     assert_eq!(shell.run(&["list", "--expiring", "tomorrow"]).await.code, 2);
     let wrong = shell.file("wrong-login", &kubeconfig(&scene, "token: nobodys"));
     assert_eq!(shell.run(&["list", "--kubeconfig", &wrong]).await.code, 4);
-    // Nobody listens on port 1.
+    // Nothing listens on port 1.
     let text = kubeconfig(&scene, "token: nobodys").replace(&scene.space.plane.url(), "https://127.0.0.1:1");
     let away = shell.file("away", &text);
     assert_eq!(shell.run(&["doctor", "--kubeconfig", &away]).await.code, 4);
@@ -32,7 +32,7 @@ async fn a_cluster_that_cannot_be_used_is_said_with_the_way_out() {
 }
 
 #[tokio::test]
-async fn the_help_tells_of_the_exit_codes() {
+async fn the_help_lists_the_exit_codes() {
     let mut shell = Transcript::bare("help", PathBuf::new()).without_spans();
     assert_eq!(shell.run(&["--help"]).await.code, 0);
     assert_eq!(shell.run(&["renew", "--help"]).await.code, 0);
@@ -40,12 +40,12 @@ async fn the_help_tells_of_the_exit_codes() {
 }
 
 fn kubeconfig(scene: &Scene, user: &str) -> String {
-    let authority = scene.space.plane.directory().join("ca.crt");
+    let ca_file = scene.space.plane.directory().join("ca.crt");
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
          clusters: [{{name: a, cluster: {{server: \"{}\", certificate-authority: \"{}\"}}}}]\n\
          users: [{{name: a, user: {{{user}}}}}]\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n",
         scene.space.plane.url(),
-        authority.display()
+        ca_file.display()
     )
 }

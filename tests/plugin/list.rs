@@ -5,7 +5,7 @@ use crate::support::provider::Reply;
 use crate::transcript::Transcript;
 
 #[tokio::test]
-async fn the_list_says_where_each_credential_stands_to_people_and_to_programs() {
+async fn the_list_shows_each_apicredential_as_a_table_and_as_a_document() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let (ready, bad) = (scene.welkin_client("ready").await, scene.welkin_client("rejected").await);
@@ -19,7 +19,7 @@ async fn the_list_says_where_each_credential_stands_to_people_and_to_programs() 
     scene.space.wait_condition("rejected", "Ready", "False/CredentialsRejected").await;
     scene.space.wait_ready("ready").await;
     let suspended = async || scene.space.credential("endless").await.status?.observed_generation.filter(|it| *it == 2);
-    scene.space.wait_for("endless: the suspension is seen", suspended).await;
+    scene.space.wait_for("endless: the suspension is observed", suspended).await;
 
     let mut shell = Transcript::new("list", &scene);
     for arguments in [
@@ -33,14 +33,14 @@ async fn the_list_says_where_each_credential_stands_to_people_and_to_programs() 
     ] {
         assert_eq!(shell.run_in(&scene.space, arguments).await.code, 0);
     }
-    // The namespaces of other tests are there, too.
+    // The list includes the namespaces of other tests.
     let all = shell.quietly(&["list", "-A"]).await;
     assert!(all.stdout.lines().filter(|line| line.starts_with(&scene.space.name)).count() == 3, "{}", all.stdout);
     shell.check();
 }
 
 #[tokio::test]
-async fn an_empty_list_says_where_it_looked() {
+async fn an_empty_list_names_the_namespace() {
     let scene = Scene::new().await;
     let mut shell = Transcript::new("list-empty", &scene);
     shell.run_in(&scene.space, &["list"]).await;

@@ -12,7 +12,7 @@ use crate::support::space::annotation;
 use crate::transcript::Transcript;
 
 #[tokio::test]
-async fn a_renewal_is_asked_for_waited_for_and_told_with_its_result() {
+async fn a_renewal_is_requested_and_its_result_is_reported() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let mut clients = Vec::new();
@@ -24,7 +24,7 @@ async fn a_renewal_is_asked_for_waited_for_and_told_with_its_result() {
     }
     let counts = || clients.iter().map(|client| client.count()).collect::<Vec<_>>();
     let mut shell = Transcript::new("renew", &scene);
-    // Seen in the Secret, for the user may read it.
+    // The result comes from the Secret, because the user may read it.
     assert_eq!(shell.run_in(&scene.space, &["renew", "a", "--wait"]).await.code, 0);
     assert_eq!(counts(), [2, 1, 1]);
     assert!(annotation(&scene.target("a").await, "renew-request").is_some());
@@ -32,11 +32,11 @@ async fn a_renewal_is_asked_for_waited_for_and_told_with_its_result() {
     assert_eq!(shell.run_in(&scene.space, &["renew", "b", "c", "--wait=3m", "-o", "yaml"]).await.code, 1);
     assert_eq!(counts(), [2, 2, 2]);
     assert_eq!(shell.run_in(&scene.space, &["renew", "c", "--wait"]).await.code, 1);
-    let asked = shell.run_in(&scene.space, &["renew", "--all", "--spread", "2s", "-o", "json"]).await;
-    assert_eq!(asked.code, 0);
-    let asked: Value = serde_json::from_str(&asked.stdout).unwrap();
-    assert_eq!(asked.as_array().unwrap().len(), 3);
-    // A name that is not there keeps the others from being asked.
+    let requested = shell.run_in(&scene.space, &["renew", "--all", "--spread", "2s", "-o", "json"]).await;
+    assert_eq!(requested.code, 0);
+    let requested: Value = serde_json::from_str(&requested.stdout).unwrap();
+    assert_eq!(requested.as_array().unwrap().len(), 3);
+    // If one name does not exist, no renewal is requested.
     let before = scene.space.credential("a").await.metadata.annotations;
     assert_eq!(shell.run_in(&scene.space, &["renew", "a", "bb"]).await.code, 3);
     assert_eq!(scene.space.credential("a").await.metadata.annotations, before);
@@ -46,7 +46,7 @@ async fn a_renewal_is_asked_for_waited_for_and_told_with_its_result() {
 }
 
 #[tokio::test]
-async fn who_may_not_read_secrets_learns_the_result_from_the_status() {
+async fn without_permission_to_read_secrets_the_result_comes_from_the_status() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     for name in ["good", "bad"] {
@@ -88,22 +88,22 @@ async fn a_wait_costs_one_watch_however_long_it_takes() {
     kubeconfig["users"][0]["user"] = read(&scene.space.plane.admin_kubeconfig())["users"][0]["user"].take();
     let path = shell.file("gate", &kubeconfig.to_string());
     shell.kubeconfig(Path::new(&path));
-    // Nobody answers within the time: the operator is gone.
+    // No result within the timeout: the operator was killed.
     assert_eq!(shell.run_in(&scene.space, &["renew", "slow", "--wait=5s"]).await.code, 1);
     shell.check();
     let calls = log.calls();
     let count =
         |verb: &str, resource: &str| calls.iter().filter(|call| call.verb == verb && call.resource == resource).count();
     assert_eq!((count("list", "apicredentials"), count("watch", "apicredentials")), (1, 1), "{calls:?}");
-    // Found by name, and looked at once more in the end.
+    // One read by name, and one after the timeout.
     assert_eq!((count("get", "apicredentials"), count("get", "secrets")), (2, 1), "{calls:?}");
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_answered_now_is_not_waited_for_in_vain() {
+async fn a_request_that_cannot_be_handled_now_ends_the_wait() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
-    for name in ["suspended", "unlabelled", "paused"] {
+    for name in ["suspended", "unlabelled", "too-soon"] {
         let client = scene.welkin_client(name).await;
         scene.apply_welkin(name, &client).await;
         scene.space.wait_ready(name).await;
@@ -115,9 +115,9 @@ async fn a_request_that_cannot_be_answered_now_is_not_waited_for_in_vain() {
     let mut shell = Transcript::new("renew-waiting", &scene);
     assert_eq!(shell.run_in(&scene.space, &["renew", "suspended", "--wait"]).await.code, 1);
     assert_eq!(shell.run_in(&scene.space, &["renew", "unlabelled", "--wait"]).await.code, 1);
-    // Asked within 30 s of its last attempt, it is answered later than this waits.
-    scene.ask_to_renew("paused", "now").await;
-    scene.wait_answered("paused", "now").await;
-    assert_eq!(shell.run_in(&scene.space, &["renew", "paused", "--wait=1s"]).await.code, 1);
+    // Within 30 s of the last attempt the operator delays the request for longer than this wait.
+    scene.ask_to_renew("too-soon", "now").await;
+    scene.wait_answered("too-soon", "now").await;
+    assert_eq!(shell.run_in(&scene.space, &["renew", "too-soon", "--wait=1s"]).await.code, 1);
     shell.check();
 }

@@ -8,7 +8,7 @@ use crate::support::space;
 use crate::transcript::Transcript;
 
 #[tokio::test]
-async fn the_tree_of_a_credential_that_is_well_tells_of_both_secrets_and_of_what_comes_next() {
+async fn the_tree_of_a_healthy_apicredential_shows_both_secrets_and_the_next_step() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("care").await;
@@ -35,10 +35,10 @@ async fn the_tree_of_a_credential_that_is_well_tells_of_both_secrets_and_of_what
 }
 
 #[tokio::test]
-async fn the_tree_of_a_credential_in_trouble_holds_the_remedy() {
+async fn the_tree_of_an_unhealthy_apicredential_contains_the_remedy() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
-    // No consent; a provider that refuses; a target that is somebody else's; a token that somebody has touched.
+    // No consent; a provider that rejects the login; a target that the operator does not own; a missing source.
     let unlabelled = scene.welkin_client("unlabelled").await;
     let remove = json!({"metadata": {"labels": {"apicredential.io/source": null}}});
     scene.space.patch_secret("unlabelled-source", &remove).await;
@@ -73,36 +73,36 @@ async fn the_tree_of_a_credential_in_trouble_holds_the_remedy() {
 }
 
 #[tokio::test]
-async fn what_somebody_did_to_the_target_and_a_condition_of_a_later_operator_are_shown() {
+async fn drift_of_the_target_and_an_unknown_condition_are_shown() {
     let scene = Scene::new().await;
     let operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("care").await;
     scene.apply_welkin("care", &client).await;
-    let told = scene.space.wait_ready("care").await;
+    let ready = scene.space.wait_ready("care").await;
     scene.space.wait_events("care", 1).await;
     operator.kill();
-    let undo =
+    let drift =
         json!({"labels": {"apicredential.io/managed": null}, "annotations": {"apicredential.io/keys": "token,old"}});
-    scene.space.patch_secret("care-token", &json!({"metadata": undo})).await;
-    let mut status = life::status(&told);
+    scene.space.patch_secret("care-token", &json!({"metadata": drift})).await;
+    let mut status = life::status(&ready);
     let verified = json!({
-        "type": "Verified", "status": "False", "reason": "OfALaterRelease", "message": "Do what the later release says.",
+        "type": "Verified", "status": "False", "reason": "UnknownReason", "message": "Follow the release notes.",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     });
     status["conditions"].as_array_mut().unwrap().push(verified);
     scene.patch_status("care", &status).await;
-    scene.ask_to_renew("care", "by hand").await;
+    scene.ask_to_renew("care", "manually").await;
 
     let mut shell = Transcript::new("status-drift", &scene);
     assert_eq!(shell.run_in(&scene.space, &["status", "care"]).await.code, 0);
-    // A change of the spec that nobody has looked at.
+    // A change of the spec that no operator has reconciled.
     scene.space.patch("care", &json!({"spec": {"target": {"tokenKey": "access"}}})).await;
     assert_eq!(shell.run_in(&scene.space, &["status", "care"]).await.code, 0);
     shell.check();
 }
 
 #[tokio::test]
-async fn what_nobody_looks_at_and_what_the_user_may_not_see_is_said() {
+async fn missing_reconciles_and_missing_permissions_are_shown() {
     let scene = Scene::new().await;
     let client = scene.welkin_client("care").await;
     scene.apply_welkin("care", &client).await;
@@ -117,7 +117,7 @@ async fn what_nobody_looks_at_and_what_the_user_may_not_see_is_said() {
     shell.check();
 }
 
-/// The account's rights are known to count once it may read a lease.
+/// Adds the permission to read leases: the support code waits for it to know that the account's RBAC is in effect.
 pub fn with_lease(rules: &[serde_json::Value]) -> Vec<serde_json::Value> {
     let lease = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]});
     rules.iter().cloned().chain([lease]).collect()

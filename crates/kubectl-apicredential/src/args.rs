@@ -7,13 +7,13 @@ use crate::{completion, create, doctor, list, renew, status};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done, and all is well
-  1  a renewal failed or was not seen in time, doctor found a problem, or the API server refuses an object
-  2  the command line is not understood
-  3  there is no such object
-  4  the cluster cannot be used: no kubeconfig, no answer, no right, or the definition is not installed";
+  0  success
+  1  a renewal failed or timed out, doctor found a problem, or the API server rejected an object
+  2  invalid command line
+  3  the object does not exist
+  4  the cluster cannot be used: no kubeconfig, no response, no permission, or the CRD is not installed";
 
-/// See, renew and create the API tokens that apicredential-operator keeps, and find out why one is missing.
+/// Show, renew and create the API tokens that apicredential-operator manages, and find out why a token is missing.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-apicredential", bin_name = "kubectl apicredential", version)]
 #[command(arg_required_else_help = true, after_help = EXIT_CODES)]
@@ -26,19 +26,19 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List credentials: ready or not and why, when the token expires and when it is renewed
+    /// List ApiCredentials: readiness and reason, when the token expires and when it is renewed
     List(list::Flags),
-    /// Show everything about one credential: its Secrets, conditions with remedies, events, and what happens next
+    /// Show one ApiCredential: its Secrets, conditions with remedies, events, and what happens next
     Status(status::Flags),
-    /// Ask the operator to renew tokens now
+    /// Request the renewal of tokens now
     Renew(renew::Flags),
-    /// Look for what keeps tokens from being there: installation, rights, consent, endpoints, pods, clocks, network
+    /// Check why tokens are missing: installation, permissions, consent, endpoints, pods, clocks, network
     Doctor(doctor::Flags),
-    /// Create a credential, or print its manifest
+    /// Create an ApiCredential, or print its manifest
     Create(create::Flags),
-    /// Print a script that completes command lines
+    /// Print a shell completion script
     Completion(completion::Flags),
-    /// RenewOutcome to kubectl's completion
+    /// Print completions for kubectl
     #[command(name = "__complete", hide = true)]
     Complete(completion::Words),
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flags_of_all_commands_fit_together() {
+    fn the_flags_of_all_commands_are_consistent() {
         Args::command().debug_assert();
     }
 }

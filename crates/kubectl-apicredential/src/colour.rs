@@ -1,6 +1,6 @@
-//! Colours, for a terminal only.
+//! Colours for terminals.
 
-/// What a text means, by its colour.
+/// The meaning of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
     Good,
@@ -9,17 +9,17 @@ pub enum Colour {
 }
 
 impl Colour {
-    /// The colour of a condition's status: whether `good` is what one wants it to be.
-    pub fn of_status(status: &str, good: &str) -> Self {
+    /// The colour of a condition's status, where `healthy` is the status of a healthy object.
+    pub fn of_status(status: &str, healthy: &str) -> Self {
         match status {
-            status if status == good => Self::Good,
+            status if status == healthy => Self::Good,
             "True" | "False" => Self::Bad,
             _ => Self::Warning,
         }
     }
 }
 
-/// The text in that colour, by the codes that every terminal knows (ECMA-48, SGR).
+/// Wraps the text in the escape codes of that colour (ECMA-48, SGR).
 pub fn paint(text: &str, colour: Option<Colour>) -> String {
     let code = match colour {
         None => return text.to_owned(),

@@ -1,8 +1,8 @@
-//! `completion`: scripts for shells, and the answers to what they ask.
+//! `completion`: shell completion scripts, and the completions that kubectl requests.
 //!
-//! kubectl asks a program `kubectl_complete-apicredential` for what may follow `kubectl apicredential …`, in the protocol of
-//! its own library: a line for each candidate, with a tab before its description, and a line with a colon and a number at the
-//! end. `completion kubectl` prints that program: a shell script that asks us.
+//! kubectl runs a program `kubectl_complete-apicredential` to complete `kubectl apicredential …`. The protocol is that of
+//! Cobra: one line for each candidate, with a tab before its description, then a line with a colon and a directive number.
+//! `completion kubectl` prints that program: a shell script that calls the hidden command `__complete`.
 
 use apicredential::api::ApiCredential;
 use clap::{Command, CommandFactory as _};
@@ -15,37 +15,37 @@ use crate::connection::ConnectionFlags;
 use crate::error::{Exit, PluginError};
 use crate::output::Terminal;
 
-/// Names of files are no candidates (`ShellCompDirectiveNoFileComp` of <https://github.com/spf13/cobra>).
+/// Do not complete file names (`ShellCompDirectiveNoFileComp` of <https://github.com/spf13/cobra>).
 const NO_FILES: &str = ":4\n";
-/// The commands that are followed by names of credentials.
+/// The commands that take names of ApiCredentials.
 const TAKE_NAMES: [&str; 2] = ["status", "renew"];
 
 const FOR_KUBECTL: &str = "\
 #!/bin/sh
-# Put this on the PATH as kubectl_complete-apicredential, executable: kubectl's own completion asks it.
+# Save this file on the PATH as kubectl_complete-apicredential and make it executable: kubectl's completion runs it.
 exec kubectl apicredential __complete -- \"$@\"
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Target {
+enum CompletionTarget {
     /// For kubectl-apicredential in bash
     Bash,
     /// For kubectl-apicredential in zsh
     Zsh,
     /// For kubectl-apicredential in fish
     Fish,
-    /// For kubectl apicredential in every shell: to be put on the PATH as kubectl_complete-apicredential
+    /// For kubectl apicredential in every shell: save it on the PATH as kubectl_complete-apicredential
     Kubectl,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
-    /// For what
+    /// The shell, or kubectl
     #[arg(value_enum)]
-    shell: Target,
+    shell: CompletionTarget,
 }
 
-/// What the shell has so far; the last word is being typed.
+/// The words of the command line so far. The last one is incomplete.
 #[derive(Debug, clap::Args)]
 pub struct Words {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -54,10 +54,10 @@ pub struct Words {
 
 pub fn script(flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
     let shell = match flags.shell {
-        Target::Bash => Shell::Bash,
-        Target::Zsh => Shell::Zsh,
-        Target::Fish => Shell::Fish,
-        Target::Kubectl => {
+        CompletionTarget::Bash => Shell::Bash,
+        CompletionTarget::Zsh => Shell::Zsh,
+        CompletionTarget::Fish => Shell::Fish,
+        CompletionTarget::Kubectl => {
             terminal.print(FOR_KUBECTL)?;
             return Ok(Exit::Done);
         }
@@ -72,7 +72,7 @@ pub async fn complete(connect: &ConnectionFlags, words: &Words, terminal: &Termi
     let (typed, before) = words.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let root = Args::command();
     let command = before.iter().fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
-    let mut candidates = from_commands(command, typed);
+    let mut candidates = subcommands_or_flags(command, typed);
     if TAKE_NAMES.contains(&command.get_name()) && !typed.starts_with('-') {
         candidates.extend(names(connect, before).await.into_iter().map(|name| (name, String::new())));
     }
@@ -82,9 +82,9 @@ pub async fn complete(connect: &ConnectionFlags, words: &Words, terminal: &Termi
     Ok(Exit::Done)
 }
 
-fn from_commands(command: &Command, typed: &str) -> Vec<(String, String)> {
+fn subcommands_or_flags(command: &Command, typed: &str) -> Vec<(String, String)> {
     if typed.starts_with('-') {
-        // Those of the whole program belong to every command.
+        // The global flags belong to every command.
         let root = Args::command();
         let arguments = command.get_arguments().chain(root.get_arguments()).filter(|argument| !argument.is_hide_set());
         let flag = |argument: &clap::Arg| Some((format!("--{}", argument.get_long()?), text(argument.get_help())));
@@ -101,7 +101,7 @@ fn text(about: Option<&clap::builder::StyledStr>) -> String {
     about.map(ToString::to_string).unwrap_or_default().replace('\n', " ")
 }
 
-/// Who cannot be asked has no names to offer: a shell is no place for an error.
+/// The names of the ApiCredentials. Empty on any error, because a completion cannot show one.
 async fn names(connect: &ConnectionFlags, before: &[String]) -> Vec<String> {
     let Ok(mut connection) = connect.open().await else { return Vec::new() };
     let flag = before.iter().position(|word| word == "-n" || word == "--namespace");
@@ -109,8 +109,8 @@ async fn names(connect: &ConnectionFlags, before: &[String]) -> Vec<String> {
         connection.namespace.clone_from(namespace);
     }
     let api = connection.api::<ApiCredential>(&connection.scope(false));
-    let listed = connection.request(api.list(&ListParams::default())).await;
-    let names = listed.map(|list| list.items.iter().map(ApiCredential::name_any).collect::<Vec<_>>());
+    let response = connection.request(api.list(&ListParams::default())).await;
+    let names = response.map(|list| list.items.iter().map(ApiCredential::name_any).collect::<Vec<_>>());
     names.unwrap_or_default().into_iter().filter(|name| !before.contains(name)).collect()
 }
 
@@ -119,12 +119,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_and_flags_are_offered_and_hidden_ones_are_not() {
+    fn commands_and_flags_are_completed_and_hidden_ones_are_not() {
         let root = Args::command();
-        let names: Vec<String> = from_commands(&root, "").into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = subcommands_or_flags(&root, "").into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["list", "status", "renew", "doctor", "create", "completion"]);
         let list = root.find_subcommand("list").unwrap();
-        let flags: Vec<String> = from_commands(list, "-").into_iter().map(|(name, _)| name).collect();
+        let flags: Vec<String> = subcommands_or_flags(list, "-").into_iter().map(|(name, _)| name).collect();
         assert!(flags.contains(&"--not-ready".to_owned()) && flags.contains(&"--kubeconfig".to_owned()), "{flags:?}");
     }
 }

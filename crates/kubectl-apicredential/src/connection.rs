@@ -1,4 +1,4 @@
-//! The usual flags of kubectl, and the cluster they lead to.
+//! The connection flags of kubectl, and the connection to the API server that they select.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use kube::{Api, Client, Config, Resource};
 
 use crate::error::{Exit, PluginError};
 
-/// For one request where `--request-timeout` says nothing.
+/// The default of `--request-timeout`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which cluster, as whom, and where in it: as kubectl has them.
+/// The flags that select the cluster, the user and the namespace. They work as in kubectl.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct ConnectionFlags {
@@ -30,21 +30,21 @@ pub struct ConnectionFlags {
     /// Name of the kubeconfig's user to use
     #[arg(long, global = true, value_name = "NAME")]
     user: Option<String>,
-    /// Namespace to work in [default: the context's]
+    /// Namespace of the ApiCredentials [default: the context's]
     #[arg(long, short, global = true, value_name = "NAME")]
     namespace: Option<String>,
     /// User to impersonate
     #[arg(long = "as", global = true, value_name = "USER")]
     impersonate: Option<String>,
-    /// Group to impersonate; may be given several times, and takes --as
+    /// Group to impersonate; can be repeated, and requires --as
     #[arg(long = "as-group", global = true, value_name = "GROUP")]
     impersonate_groups: Vec<String>,
-    /// Time to wait for one answer of the API server, such as 5s; 0 is without limit [default: 30s]
+    /// Timeout of one request to the API server, such as 5s; 0 disables it [default: 30s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_timeout)]
     request_timeout: Option<Duration>,
 }
 
-/// As kubectl reads it: a duration, or a whole number of seconds.
+/// A duration or a whole number of seconds, as in kubectl.
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
@@ -52,35 +52,32 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// One namespace, or all of them.
+/// The namespaces that a command reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The one of that name.
     Namespace(String),
-    /// All.
     All,
 }
 
-/// A cluster that can be asked.
+/// A connection to an API server, and the namespace that the command works in.
 pub struct Connection {
     pub client: Client,
-    /// The namespace to work in.
     pub namespace: String,
-    /// The API server's URL, and the proxy that leads there, for messages.
+    /// The API server's URL, and the proxy if there is one, for messages.
     api_server: String,
-    limit: Option<Duration>,
+    request_timeout: Option<Duration>,
 }
 
 impl ConnectionFlags {
-    /// The namespace that the command line names.
+    /// The value of `--namespace`.
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
     }
 
-    /// Reads the kubeconfig; nothing is sent yet.
+    /// Reads the kubeconfig and builds the client. Sends nothing yet.
     pub async fn open(&self) -> Result<Connection, PluginError> {
         if !self.impersonate_groups.is_empty() && self.impersonate.is_none() {
-            return Err(PluginError::new(Exit::Usage, "--as-group is given without --as; name the user, too."));
+            return Err(PluginError::new(Exit::Usage, "--as-group requires --as; name the user as well."));
         }
         let mut config = self.config().await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -89,10 +86,10 @@ impl ConnectionFlags {
             config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
         }
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let api_server = describe(&config);
+        let api_server = describe_api_server(&config);
         let client = client::for_command(&config).map_err(|error| PluginError::from_kube(&error, &api_server))?;
-        let limit = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
-        Ok(Connection { client, namespace, api_server, limit: (limit > Duration::ZERO).then_some(limit) })
+        let timeout = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
+        Ok(Connection { client, namespace, api_server, request_timeout: (timeout > Duration::ZERO).then_some(timeout) })
     }
 
     async fn config(&self) -> Result<Config, PluginError> {
@@ -102,26 +99,27 @@ impl ConnectionFlags {
             cluster: self.cluster.clone(),
             user: self.user.clone(),
         };
-        let is_chosen = [&self.context, &self.cluster, &self.user].iter().any(|name| name.is_some());
+        let is_selected = [&self.context, &self.cluster, &self.user].iter().any(|name| name.is_some());
         let environment = Environment::of_process();
         match kubeconfig::load(&selection, &environment).await {
             Ok(config) => Ok(config),
-            // In a pod kubectl uses the service account if there is no kubeconfig.
-            Err(error) if error.is_missing() && !is_chosen && self.kubeconfig.is_none() => {
-                let mut config = Config::incluster().map_err(|_| refuse(&error))?;
-                config.proxy_url = kubeconfig::proxy_of(&config, &environment).map_err(|error| refuse(&error))?;
+            // Like kubectl in a pod without a kubeconfig: use the service account.
+            Err(error) if error.is_missing() && !is_selected && self.kubeconfig.is_none() => {
+                let mut config = Config::incluster().map_err(|_| configuration_error(&error))?;
+                config.proxy_url =
+                    kubeconfig::proxy_of(&config, &environment).map_err(|error| configuration_error(&error))?;
                 Ok(config)
             }
-            Err(error) => Err(refuse(&error)),
+            Err(error) => Err(configuration_error(&error)),
         }
     }
 }
 
-fn refuse(error: &LoadError) -> PluginError {
+fn configuration_error(error: &LoadError) -> PluginError {
     PluginError::new(Exit::Cluster, format!("No cluster is configured: {error}; {}.", error.remedy()))
 }
 
-fn describe(config: &Config) -> String {
+fn describe_api_server(config: &Config) -> String {
     let url = config.cluster_url.to_string();
     let url = url.trim_end_matches('/');
     match &config.proxy_url {
@@ -131,22 +129,24 @@ fn describe(config: &Config) -> String {
 }
 
 impl Connection {
-    /// One that is reached by this client, for tests.
+    /// A connection through this client, for tests.
     #[cfg(test)]
     pub fn of_client(client: Client, namespace: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), api_server: "https://api-server".to_owned(), limit: None }
+        Self {
+            client,
+            namespace: namespace.to_owned(),
+            api_server: "https://api-server".to_owned(),
+            request_timeout: None,
+        }
     }
 
-    /// Where a command looks.
+    /// All namespaces, or only the one that the command works in.
     pub fn scope(&self, all: bool) -> Scope {
         if all { Scope::All } else { Scope::Namespace(self.namespace.clone()) }
     }
 
-    /// Objects of a kind there.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "what `--all-namespaces` asks for; of Secrets nothing is ever listed"
-    )]
+    /// The API of a kind in these namespaces.
+    #[expect(clippy::disallowed_methods, reason = "for `--all-namespaces`; Secrets are never listed")]
     pub fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self, scope: &Scope) -> Api<K> {
         match scope {
             Scope::Namespace(namespace) => Api::namespaced(self.client.clone(), namespace),
@@ -154,39 +154,39 @@ impl Connection {
         }
     }
 
-    /// Objects of a kind in one namespace.
+    /// The API of a kind in one namespace.
     pub fn namespaced<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self, name: &str) -> Api<K> {
         Api::namespaced(self.client.clone(), name)
     }
 
-    /// What an error of the client means to the user.
+    /// Explains an error of the client to the user.
     pub fn error(&self, error: &kube::Error) -> PluginError {
         PluginError::from_kube(error, &self.api_server)
     }
 
-    /// One request, within the limit.
+    /// Sends one request within `--request-timeout`.
     pub async fn request<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, PluginError> {
-        let answer = match self.limit {
+        let response = match self.request_timeout {
             None => request.await,
-            Some(limit) => {
-                tokio::time::timeout(limit, request).await.map_err(|_| PluginError::unreachable(&self.api_server))?
+            Some(timeout) => {
+                tokio::time::timeout(timeout, request).await.map_err(|_| PluginError::unreachable(&self.api_server))?
             }
         };
-        answer.map_err(|error| self.error(&error))
+        response.map_err(|error| self.error(&error))
     }
 
-    /// One request for something that may not be there, or not be for these eyes.
+    /// Sends a request for an object that may not exist, or that the user may not read.
     pub async fn request_optional<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<Lookup<T>, PluginError> {
-        let answer = match self.limit {
+        let response = match self.request_timeout {
             None => request.await,
-            Some(limit) => {
-                tokio::time::timeout(limit, request).await.map_err(|_| PluginError::unreachable(&self.api_server))?
+            Some(timeout) => {
+                tokio::time::timeout(timeout, request).await.map_err(|_| PluginError::unreachable(&self.api_server))?
             }
         };
-        let error = match answer {
+        let error = match response {
             Ok(object) => return Ok(Lookup::Found(object)),
             Err(error) => error,
         };
@@ -198,14 +198,12 @@ impl Connection {
     }
 }
 
-/// What may be absent, or not for these eyes.
+/// The result of a read that may legitimately return no object.
 #[derive(Clone, Debug)]
 pub enum Lookup<T> {
-    /// It exists.
     Found(T),
-    /// It does not exist.
     NotFound,
-    /// The user may not look.
+    /// RBAC does not permit the user to read the object.
     Forbidden,
 }
 

@@ -1,13 +1,13 @@
-//! Durations as kubectl shows ages: two units where the second still means something.
+//! Durations in the format of kubectl's ages.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// From one time to another, without a sign: `45s`, `3m10s`, `57m`, `2h5m`, `26h`, `6d`, `2y`.
+/// The absolute difference of two times, such as `45s`, `3m10s`, `57m`, `2h5m`, `26h`, `6d`, `2y`.
 pub fn between(from: Timestamp, to: Timestamp) -> String {
     format_duration(to.duration_since(from).abs())
 }
 
-/// How long ago, or in how long.
+/// `in 45s` or `3m ago`.
 pub fn relative(time: Timestamp, now: Timestamp) -> String {
     let text = between(now, time);
     if time > now { format!("in {text}") } else { format!("{text} ago") }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_those_of_kubectl() {
+    fn durations_have_the_format_of_kubectl() {
         for (seconds, expected) in [
             (0, "0s"),
             (1, "1s"),
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_direction_is_told_in_words() {
+    fn a_relative_time_names_its_direction() {
         let now = Timestamp::constant(1_700_000_000, 0);
         let at = |seconds| now + SignedDuration::from_secs(seconds);
         assert_eq!(relative(at(45), now), "in 45s");

@@ -1,4 +1,4 @@
-//! Why a command ends without its result: a sentence with the remedy, and the exit code.
+//! Errors that end a command: a message with the remedy, and the exit code.
 
 use std::process::ExitCode;
 
@@ -7,16 +7,14 @@ use apicredential_operator::kube_api::ErrorKind;
 use kube::Resource as _;
 use kube::core::Status;
 
-/// How the process ends; the table is in `--help`.
+/// The exit codes; `--help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// What was asked for is done.
     Done,
-    /// A renewal failed or was not seen in time; doctor found a problem.
+    /// A renewal failed or timed out, doctor found a problem, or the API server rejected an object.
     Failed,
-    /// The command line is not understood; clap's own code, too.
+    /// Invalid command line; clap exits with the same code.
     Usage,
-    /// There is no such object.
     NotFound,
     /// The cluster cannot be used.
     Cluster,
@@ -34,16 +32,15 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why there is no result.
+/// An error that ends a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginError {
-    /// How to end.
     pub exit: Exit,
-    /// What is wrong, and what to do.
+    /// What is wrong, which object, and what to do.
     pub message: String,
 }
 
-pub const NOT_INSTALLED: &str = "The cluster does not know ApiCredentials: their definition is not installed.";
+pub const NOT_INSTALLED: &str = "The CRD of ApiCredential is not installed in this cluster.";
 pub const INSTALL: &str = "Install it with: kubectl apply -f crds/";
 
 impl PluginError {
@@ -51,12 +48,12 @@ impl PluginError {
         Self { exit, message: message.into() }
     }
 
-    /// This machine's fault.
+    /// An error of this machine or this program, not of the cluster.
     pub fn local(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
-    /// What an error of the client means to the user; `api_server` is where the API server is.
+    /// Explains an error of the client. `api_server` describes the API server's address.
     pub fn from_kube(error: &kube::Error, api_server: &str) -> Self {
         match (ErrorKind::of(error), error) {
             (_, kube::Error::Api(status)) => Self::from_status(status),
@@ -68,32 +65,32 @@ impl PluginError {
                 Self::new(
                     Exit::Cluster,
                     format!(
-                        "The login in the kubeconfig cannot be used: {reason}. Log in again, or choose another --context or --user."
+                        "The login in the kubeconfig cannot be used: {reason}. Log in again, or select another --context or --user."
                     ),
                 )
             }
             (ErrorKind::Undecodable, _) => Self::new(
                 Exit::Cluster,
-                "The API server answered with something that is no ApiCredential of this version; compare the versions with: kubectl apicredential doctor",
+                "The API server's response cannot be decoded. The CRD may have another version; run kubectl apicredential doctor.",
             ),
             _ => Self::unreachable(api_server),
         }
     }
 
-    /// Whether it is the kind that the cluster lacks.
+    /// Whether the CRD is missing.
     pub fn is_not_installed(&self) -> bool {
         self.message.starts_with(NOT_INSTALLED)
     }
 
-    /// No answer.
+    /// The API server did not respond.
     pub fn unreachable(api_server: &str) -> Self {
         let message = format!(
-            "The API server at {api_server} does not answer; check the network, or choose another one with --context or --kubeconfig."
+            "No response from the API server at {api_server}. Check the network, or select another cluster with --context or --kubeconfig."
         );
         Self::new(Exit::Cluster, message)
     }
 
-    /// What a response that reports a failure means to the user.
+    /// Explains a response with the status `Failure`.
     pub fn from_status(status: &Status) -> Self {
         let kind = status.details.as_ref().map_or("", |details| details.kind.as_str());
         let text = status.message.trim_end_matches('.');
@@ -102,11 +99,11 @@ impl PluginError {
             ErrorKind::NotFound => Self::new(Exit::NotFound, format!("{text}.")),
             ErrorKind::Unauthenticated => Self::new(
                 Exit::Cluster,
-                "The API server does not accept the login; log in again, or choose another --context or --user.",
+                "The API server rejects the login in the kubeconfig. Log in again, or select another --context or --user.",
             ),
             ErrorKind::Forbidden => Self::new(Exit::Cluster, format!("{text}. {}", remedy_for_forbidden(kind))),
             ErrorKind::AlreadyExists => {
-                Self::new(Exit::Failed, format!("{text}; choose another name, or change it with kubectl edit."))
+                Self::new(Exit::Failed, format!("{text}. Choose another name, or change the object with kubectl edit."))
             }
             ErrorKind::Conflict | ErrorKind::Rejected | ErrorKind::NamespaceTerminating => {
                 Self::new(Exit::Failed, format!("The API server rejects the object: {text}."))
@@ -117,7 +114,7 @@ impl PluginError {
             | ErrorKind::Unavailable => Self::new(
                 Exit::Cluster,
                 format!(
-                    "The API server answered with status {}: {text}. Try again, or ask its administrator.",
+                    "The API server returned status {}: {text}. Try again, or contact the cluster's administrator.",
                     status.code
                 ),
             ),
@@ -125,21 +122,23 @@ impl PluginError {
     }
 }
 
-/// Roles that the installation brings, or Kubernetes has.
+/// For ApiCredentials, the installation adds permissions to the roles `view` and `edit`.
 fn remedy_for_forbidden(kind: &str) -> &'static str {
     if kind == ApiCredential::plural(&()) {
-        "The roles view (to look) and edit (to renew and create) include it: ask an administrator for a RoleBinding in this namespace, or choose another --context."
+        "The roles view (list, status) and edit (renew, create) include this permission: request a RoleBinding in this namespace, or select another --context."
     } else {
-        "Ask an administrator for a role that includes it, or choose another --context."
+        "Request a role with this permission from an administrator, or select another --context."
     }
 }
 
-/// The names that are spelt like the one that does not exist, nearest first, at most three.
+/// The names that are most similar to `name`, most similar first, at most three.
 pub fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut near: Vec<(f64, &str)> =
-        names.map(|known| (strsim::jaro_winkler(name, known), known)).filter(|(nearness, _)| *nearness > 0.8).collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    near.into_iter().take(3).map(|(_, known)| known).collect()
+    let mut ranked: Vec<(f64, &str)> = names
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    ranked.into_iter().take(3).map(|(_, known)| known).collect()
 }
 
 #[cfg(test)]
@@ -147,14 +146,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_look_alike_are_offered_nearest_first() {
+    fn similar_names_are_suggested_most_similar_first() {
         let names = ["welkin", "welkin-eu", "qontak", "billing"];
         assert_eq!(similar("wellkin", names.into_iter()), ["welkin", "welkin-eu"]);
         assert_eq!(similar("zzz", names.into_iter()), [""; 0]);
     }
 
     #[test]
-    fn a_kind_that_is_not_found_is_not_an_object_that_is_not_found() {
+    fn a_missing_kind_is_told_apart_from_a_missing_object() {
         let kind = Status::failure("404 page not found", "x").with_code(404);
         assert!(PluginError::from_status(&kind).is_not_installed());
         let details = serde_json::from_value(serde_json::json!({"name": "a"})).unwrap();

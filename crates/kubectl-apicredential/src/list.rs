@@ -1,4 +1,4 @@
-//! `list`: where each credential stands, in one row.
+//! `list`: one row for each ApiCredential.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use crate::table::{Cell, table};
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
-    /// Credentials of all namespaces
+    /// List ApiCredentials of all namespaces
     #[arg(long, short = 'A')]
     all_namespaces: bool,
-    /// Only those with these labels
+    /// Only ApiCredentials with these labels
     #[arg(long, short = 'l', value_name = "LABELS")]
     selector: Option<String>,
-    /// Only those whose token expires within this time, or has expired
+    /// Only ApiCredentials whose token has expired or expires within this time
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expiring: Option<Duration>,
-    /// Only those that are not Ready
+    /// Only ApiCredentials that are not Ready
     #[arg(long)]
     not_ready: bool,
-    /// Shape of the result
+    /// Output format
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     output: Option<ListFormat>,
 }
@@ -64,14 +64,13 @@ impl Flags {
 }
 
 fn no_rows_message(scope: &Scope, found: usize) -> String {
-    let place = match scope {
-        Scope::All => "in any namespace".to_owned(),
-        Scope::Namespace(name) => format!("in the namespace {name}; look into all with -A"),
-    };
-    match found {
-        0 => format!("There is no ApiCredential {place}."),
-        1 => "The one ApiCredential there is not like that.".to_owned(),
-        _ => format!("None of the {found} ApiCredentials there is like that."),
+    match (found, scope) {
+        (0, Scope::All) => "No namespace has an ApiCredential.".to_owned(),
+        (0, Scope::Namespace(name)) => {
+            format!("The namespace {name} has no ApiCredential; list all namespaces with -A.")
+        }
+        (1, _) => "The one ApiCredential there does not match the filters.".to_owned(),
+        _ => format!("None of the {found} ApiCredentials there match the filters."),
     }
 }
 
@@ -95,10 +94,10 @@ fn render_table(rows: &[ListRow], wide: bool, now: Timestamp, terminal: &Termina
                 row.next_renewal(now).into(),
             ];
             if wide {
-                let last = row.last_attempt_time.map(|time| durations::relative(time, now));
+                let last_attempt = row.last_attempt_time.map(|time| durations::relative(time, now));
                 cells.extend([
                     row.failed_attempts.to_string().into(),
-                    last.unwrap_or_default().into(),
+                    last_attempt.unwrap_or_default().into(),
                     sanitize(row.message.as_deref().unwrap_or_default()).into(),
                 ]);
             }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::conditions::{condition, status};
 use crate::durations;
 
-/// One credential, in one line.
+/// One row of the list.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListRow {
@@ -17,13 +17,13 @@ pub struct ListRow {
     pub provider: &'static str,
     pub secret: String,
     pub suspended: bool,
-    /// `True`, `False`, or `Unknown` before the operator has said anything.
+    /// `True`, `False`, or `Unknown` before the operator has set the condition.
     pub ready: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Absent without a token and for one that never expires.
+    /// Absent if there is no token, or if the token never expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiration_time: Option<Timestamp>,
     pub never_expires: bool,
@@ -59,7 +59,7 @@ impl ListRow {
         }
     }
 
-    /// `57m`, `never`, `expired 3m ago`; empty without a token.
+    /// `57m`, `never` or `expired 3m ago`; empty if there is no token.
     pub fn expires_in(&self, now: Timestamp) -> String {
         match self.expiration_time {
             Some(time) if time > now => durations::between(now, time),
@@ -69,7 +69,7 @@ impl ListRow {
         }
     }
 
-    /// When the provider is asked next: `37m`, `37m (retry)`, `due 3m ago`, `suspended`; empty if nothing is planned.
+    /// The time of the next token request: `37m`, `37m (retry)`, `due 3m ago` or `suspended`; empty if none is planned.
     pub fn next_renewal(&self, now: Timestamp) -> String {
         if self.suspended {
             return "suspended".to_owned();

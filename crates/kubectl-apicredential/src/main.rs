@@ -1,7 +1,7 @@
-//! `kubectl apicredential`: what the operator's users ask at a shell, answered with the operator's own words.
+//! `kubectl apicredential`: a kubectl plugin that shows, renews, checks and creates ApiCredentials.
 //!
-//! Everything it knows about credentials comes from the library: the types, the table of reasons, the checks of a spec and
-//! of a Secret. So it never says other than the operator does.
+//! It uses the operator's own library: the types, the table of reasons, the checks of a spec and of a source Secret. So the
+//! plugin and the operator always report the same.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ mod output;
 mod table;
 mod text_tree;
 
-/// Zeroes what is freed: a source Secret passes through here, too.
+/// Zeroes memory when it is freed, because source Secrets pass through this process.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -45,20 +45,22 @@ fn main() -> ExitCode {
     let terminal = Terminal::detect();
     match start(args, &terminal) {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            terminal.error(&failure.message);
-            failure.exit.into()
+        Err(error) => {
+            terminal.error(&error.message);
+            error.exit.into()
         }
     }
 }
 
 fn start(args: Args, terminal: &Terminal) -> Result<Exit, PluginError> {
-    // Before anything else: the TLS client asks for the process-wide provider.
+    // Before anything else: the TLS client uses the process-wide provider.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return Err(PluginError::local("a TLS provider was installed twice"));
+        return Err(PluginError::local("The TLS provider was installed twice; please report this."));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|_| PluginError::local("the system gives no threads"))?;
+    let runtime = runtime.map_err(|_| {
+        PluginError::local("The async runtime cannot start; check the limits of this process (ulimit -a).")
+    })?;
     runtime.block_on(run(args, terminal))
 }
 

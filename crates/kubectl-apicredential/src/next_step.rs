@@ -1,4 +1,4 @@
-//! What happens next, and when. Pure: the time is given.
+//! What happens next to an ApiCredential, and when. Pure: the caller passes the current time.
 
 use apicredential::api::ApiCredential;
 use apicredential::reason::{Class, Reason};
@@ -8,19 +8,19 @@ use serde::Serialize;
 use crate::conditions::{condition, status};
 use crate::durations;
 
-/// Who waits longer than this for the operator waits in vain: it looks at what is due at once.
+/// The operator acts on a due ApiCredential at once. A step that is later than this is reported as overdue.
 const GRACE_SECONDS: i64 = 120;
 
-pub const DOCTOR_HINT: &str = "kubectl apicredential doctor says whether an operator is at work";
+pub const DOCTOR_HINT: &str = "check the operator with: kubectl apicredential doctor";
 
-/// The next thing that happens to a credential.
+/// The next step of the operator for an ApiCredential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NextStep {
     pub what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
-    /// It ought to have happened already.
+    /// Whether it should have happened already.
     pub overdue: bool,
 }
 
@@ -43,19 +43,19 @@ impl NextStep {
     }
 }
 
-/// What happens next to it.
+/// The next step, derived from the spec and the status.
 pub fn next_step(credential: &ApiCredential, now: Timestamp) -> NextStep {
     let status = status(credential);
     if credential.metadata.deletion_timestamp.is_some() {
-        return NextStep::without_time("it is being deleted");
+        return NextStep::without_time("deletion is in progress");
     }
-    // The default before anybody has looked is -1.
+    // The CRD defaults observedGeneration to -1 until the operator has written a status.
     let Some(observed) = status.observed_generation.filter(|observed| *observed >= 0) else {
         let since = credential.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
-        return NextStep { time: None, ..NextStep::at(since, now, "the first look") };
+        return NextStep { time: None, ..NextStep::at(since, now, "the first reconcile") };
     };
     if credential.metadata.generation.is_some_and(|generation| generation > observed) {
-        return NextStep::without_time(format!("the operator has not looked at the last change yet; {DOCTOR_HINT}"));
+        return NextStep::without_time(format!("the operator has not reconciled the last change yet; {DOCTOR_HINT}"));
     }
     if credential.spec.suspend {
         return NextStep::without_time("nothing, until spec.suspend is false");
@@ -63,17 +63,17 @@ pub fn next_step(credential: &ApiCredential, now: Timestamp) -> NextStep {
     if let Some(stalled) = condition(&status, "Stalled")
         && Reason::parse(&stalled.reason).is_some_and(|reason| reason.class() == Class::Local)
     {
-        return NextStep::without_time(format!("nothing, until somebody acts on {}", stalled.reason));
+        return NextStep::without_time(format!("nothing, until the cause of {} is fixed", stalled.reason));
     }
     if let Some(time) = &status.next_attempt_time {
-        return NextStep::at(time.0, now, "another try");
+        return NextStep::at(time.0, now, "retry");
     }
     match (&status.renewal_time, &status.token) {
         (Some(time), _) => NextStep::at(time.0, now, "renewal"),
         (None, Some(token)) if token.expiration_time.is_none() => {
             NextStep::without_time("nothing: the token never expires, and spec.renewal.maxAge is not set")
         }
-        _ => NextStep::without_time("an exchange, as soon as the operator may"),
+        _ => NextStep::without_time("a token exchange, as soon as the rate limit permits it"),
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_planned_is_told_with_its_time() {
+    fn a_planned_step_has_its_time() {
         assert!(next_after(|_| {}).what.starts_with("nothing: the token never expires"));
         let planned = next_after(|it| it["status"]["renewalTime"] = json!(after(2400)));
         assert_eq!(
@@ -116,35 +116,37 @@ mod tests {
             it["status"]["renewalTime"] = json!(after(2400));
             it["status"]["nextAttemptTime"] = json!(after(30));
         });
-        assert_eq!(retry.what, "another try in 30s");
+        assert_eq!(retry.what, "retry in 30s");
         assert_eq!(next_after(|it| it["status"]["renewalTime"] = json!(after(-60))).what, "renewal is due now");
     }
 
     #[test]
-    fn what_should_have_happened_leads_to_the_doctor() {
+    fn an_overdue_step_suggests_doctor() {
         let late = next_after(|it| it["status"]["renewalTime"] = json!(after(-3600)));
-        assert!(late.overdue && late.what.contains("was due 60m ago; kubectl apicredential doctor"), "{late:?}");
+        assert!(late.overdue && late.what.contains("was due 60m ago; check the operator"), "{late:?}");
         let unseen = next_after(|it| {
             it["status"] = json!({"observedGeneration": -1});
             it["metadata"]["creationTimestamp"] = json!(after(-3600));
         });
-        assert!(unseen.overdue && unseen.what.starts_with("the first look was due"), "{unseen:?}");
+        assert!(unseen.overdue && unseen.what.starts_with("the first reconcile was due"), "{unseen:?}");
         assert!(
-            next_after(|it| it["metadata"]["generation"] = json!(3)).what.contains("has not looked at the last change")
+            next_after(|it| it["metadata"]["generation"] = json!(3))
+                .what
+                .contains("has not reconciled the last change")
         );
     }
 
     #[test]
-    fn what_waits_for_somebody_says_for_what() {
+    fn a_step_that_waits_for_the_user_names_the_cause() {
         assert_eq!(next_after(|it| it["spec"]["suspend"] = json!(true)).what, "nothing, until spec.suspend is false");
         let condition = |reason: &str| json!([{"type": "Stalled", "status": "True", "reason": reason, "message": "Do this.", "lastTransitionTime": NOW}]);
         let local = next_after(|it| it["status"]["conditions"] = condition("SourceKeyMissing"));
-        assert_eq!(local.what, "nothing, until somebody acts on SourceKeyMissing");
-        // The provider is asked again all the same.
+        assert_eq!(local.what, "nothing, until the cause of SourceKeyMissing is fixed");
+        // The operator still retries at the provider.
         let rejected = next_after(|it| {
             it["status"]["conditions"] = condition("CredentialsRejected");
             it["status"]["nextAttemptTime"] = json!(after(60));
         });
-        assert_eq!(rejected.what, "another try in 60s");
+        assert_eq!(rejected.what, "retry in 60s");
     }
 }

@@ -1,21 +1,21 @@
-//! How an operator runs, read from the arguments and variables of its container as the operator itself reads them.
+//! The operator's flags, parsed from the arguments and variables of its container by the operator's own parser.
 
 use std::ffi::OsString;
 
 use apicredential_operator::cli::{Args, Command, RunArgs};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-/// The flags of an operator that is told nothing.
+/// The default flags.
 pub fn defaults() -> Option<RunArgs> {
     run_args(&["run".to_owned()], &[])
 }
 
-/// The flags of an operator with these arguments and these variables; none if it would refuse them.
+/// The flags that result from these arguments and variables. `None` if the operator rejects them.
 pub fn run_args(arguments: &[String], variables: &[(String, String)]) -> Option<RunArgs> {
-    // What is set in this process is not set in the operator's.
-    let nowhere =
+    // The variables of this process must not count: only those of the operator's container do.
+    let without_variables =
         |run: clap::Command| run.mut_args(|argument| argument.env("KUBECTL_APICREDENTIAL_HAS_NO_SUCH_VARIABLE"));
-    let command = Args::command().mut_subcommand("run", nowhere);
+    let command = Args::command().mut_subcommand("run", without_variables);
     let mut line: Vec<OsString> = vec!["apicredential-operator".into()];
     line.extend(arguments.iter().map(OsString::from));
     for (name, value) in variables {

@@ -1,4 +1,4 @@
-//! `renew`: asks for a renewal by annotation, spread out for many, and waits for the results if requested.
+//! `renew`: requests renewals by annotation, spread over time, and optionally waits for the results.
 
 use std::time::Duration;
 
@@ -21,38 +21,37 @@ use crate::{durations, find, operator_flags};
 
 mod wait;
 
-/// Who changed the annotation, by the managed fields.
+/// The field manager of the annotation.
 const MANAGER: &str = "kubectl-apicredential";
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["names", "selector", "all"]))]
 pub struct Flags {
-    /// The credentials
+    /// The ApiCredentials
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// All with these labels
+    /// All ApiCredentials with these labels
     #[arg(long, short = 'l', value_name = "LABELS")]
     selector: Option<String>,
-    /// All in the namespace
+    /// All ApiCredentials in the namespace
     #[arg(long)]
     all: bool,
-    /// With --all or -l: of all namespaces
+    /// With --all or -l: in all namespaces
     #[arg(long, short = 'A', conflicts_with = "names")]
     all_namespaces: bool,
-    /// Spread the requests over this time [default: none for a few, then so that they come at half the pace that the operator
-    /// keeps by default towards one endpoint]
+    /// Spread the requests over this time [default: 0 for a few, else half the operator's default rate for one endpoint]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     spread: Option<Duration>,
-    /// Wait until each is renewed or has failed, at most this long after the last request [default: 2m]
+    /// Wait for the results, at most this long after the last request [default: 2m]
     #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "2m")]
     #[arg(value_parser = parse_duration)]
     wait: Option<Duration>,
-    /// Shape of the result
+    /// Output format
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     output: Option<DocumentFormat>,
 }
 
-/// How it went for one of them.
+/// The result for one ApiCredential.
 #[derive(Debug, Serialize)]
 struct RenewResult {
     namespace: String,
@@ -68,33 +67,35 @@ struct RenewResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum RenewOutcome {
-    /// The annotation is set; nobody waited.
+    /// The annotation is set. The command did not wait.
     Requested,
     Renewed,
     Failed,
-    /// The operator answers it, but not now.
+    /// The request is still pending.
     Waiting,
 }
 
 pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
-    let chosen = flags.choose(connection).await?;
-    let spread = flags.spread.unwrap_or_else(|| default_spread(chosen.len()));
-    if chosen.len() > 1 && !spread.is_zero() {
+    let selected = flags.select(connection).await?;
+    let spread = flags.spread.unwrap_or_else(|| default_spread(selected.len()));
+    if selected.len() > 1 && !spread.is_zero() {
         let time = durations::format_duration(SignedDuration::try_from(spread).unwrap_or_default());
-        terminal.note(&format!("Asking {} credentials to renew, spread over {time}.", chosen.len()));
+        terminal.note(&format!("Requesting the renewal of {} ApiCredentials, spread over {time}.", selected.len()));
     }
     let reporter = RenewReporter { flags, terminal };
     let mut results = Vec::new();
     let mut pending_renewals = Vec::new();
-    let gap = spread / u32::try_from(chosen.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
-    for (index, credential) in chosen.iter().enumerate() {
+    let gap = spread / u32::try_from(selected.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+    for (index, credential) in selected.iter().enumerate() {
         if index > 0 {
             sleep(gap).await;
         }
         let pending = wait::PendingRenewal::new(request_renewal(connection, credential).await?);
         match flags.wait {
             Some(_) => pending_renewals.push(pending),
-            None => results.push(reporter.report(pending.result(RenewOutcome::Requested, None, "asked to renew"))?),
+            None => {
+                results.push(reporter.report(pending.result(RenewOutcome::Requested, None, "renewal requested"))?)
+            }
         }
     }
     if let Some(timeout) = flags.wait {
@@ -110,54 +111,56 @@ pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) ->
         );
     }
     if let Some(format) = flags.output {
-        // People have read them in the order in which they were known.
+        // Text output reports results as they arrive; a document is sorted.
         results.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         terminal.document(format, &results)?;
     }
-    let well = results.iter().all(|result| matches!(result.outcome, RenewOutcome::Requested | RenewOutcome::Renewed));
-    Ok(if well { Exit::Done } else { Exit::Failed })
+    let succeeded =
+        results.iter().all(|result| matches!(result.outcome, RenewOutcome::Requested | RenewOutcome::Renewed));
+    Ok(if succeeded { Exit::Done } else { Exit::Failed })
 }
 
 impl Flags {
-    async fn choose(&self, connection: &Connection) -> Result<Vec<ApiCredential>, PluginError> {
+    async fn select(&self, connection: &Connection) -> Result<Vec<ApiCredential>, PluginError> {
         if !self.names.is_empty() {
-            // All of them are looked for before the first is asked.
-            let mut chosen = Vec::new();
+            // All names are resolved before the first request, so that a wrong name changes nothing.
+            let mut selected = Vec::new();
             for name in &self.names {
-                chosen.push(find::by_name(connection, name).await?);
+                selected.push(find::by_name(connection, name).await?);
             }
-            return Ok(chosen);
+            return Ok(selected);
         }
         let mut parameters = ListParams::default();
         parameters.label_selector.clone_from(&self.selector);
         let api = connection.api::<ApiCredential>(&connection.scope(self.all_namespaces));
-        let chosen = connection.request(api.list(&parameters)).await?.items;
-        if chosen.is_empty() {
-            let message = "There is no such ApiCredential. kubectl apicredential list -A shows those that exist.";
+        let selected = connection.request(api.list(&parameters)).await?.items;
+        if selected.is_empty() {
+            let message = "No ApiCredential matches. List all of them with: kubectl apicredential list -A";
             return Err(PluginError::new(Exit::NotFound, message));
         }
-        Ok(chosen)
+        Ok(selected)
     }
 }
 
-/// As many as may come at once go at once; the others at half the pace, so that what is due anyway finds its place.
+/// As many requests as the operator's burst are sent at once. The others follow at half of its rate, which leaves room for
+/// renewals that are due.
 fn default_spread(count: usize) -> Duration {
     let Some(run) = operator_flags::defaults().filter(|run| run.provider_rate > 0.0) else { return Duration::ZERO };
-    let late = u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(run.provider_burst);
-    Duration::try_from_secs_f64(2.0 * f64::from(late) / run.provider_rate).unwrap_or_default()
+    let beyond_burst = u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(run.provider_burst);
+    Duration::try_from_secs_f64(2.0 * f64::from(beyond_burst) / run.provider_rate).unwrap_or_default()
 }
 
-/// Sets the annotation to a text that was never there.
+/// Sets the annotation to a new value, the current time.
 async fn request_renewal(connection: &Connection, credential: &ApiCredential) -> Result<ApiCredential, PluginError> {
     let api = connection.namespaced::<ApiCredential>(&credential.namespace().unwrap_or_default());
     let annotations = json!({annotations::RENEW_REQUESTED_AT: clock::now().to_string()});
-    // Of this very object, not of one that came after it under the same name.
+    // The UID makes the patch fail if the object was deleted and created again under the same name.
     let patch = json!({"metadata": {"uid": credential.uid(), "annotations": annotations}});
     let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     connection.request(api.patch(&credential.name_any(), &parameters, &Patch::Merge(&patch))).await
 }
 
-/// Tells people at once, and programs at the end.
+/// Prints each result as soon as it is known, unless the output is a document.
 struct RenewReporter<'a> {
     flags: &'a Flags,
     terminal: &'a Terminal,
@@ -194,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_are_asked_at_once_and_many_at_half_the_operators_pace() {
+    fn a_few_requests_are_sent_at_once_and_many_at_half_the_operators_rate() {
         let run = operator_flags::defaults().unwrap();
         let burst = usize::try_from(run.provider_burst).unwrap();
         assert_eq!(default_spread(burst), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! `status`: everything about one credential, as a tree.
+//! `status`: a report on one ApiCredential, as a tree or a document.
 
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, ApiCredentialStatus, LastAttempt, TokenStatus};
@@ -24,19 +24,19 @@ use secrets::{SourceReport, TargetReport};
 mod render;
 mod secrets;
 
-/// So many of the last events are shown.
+/// The number of events that are shown, newest last.
 const SHOWN_EVENTS: usize = 5;
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
-    /// The credential
+    /// The ApiCredential
     name: String,
-    /// Shape of the result
+    /// Output format
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     output: Option<DocumentFormat>,
 }
 
-/// What is known of one credential.
+/// The report on one ApiCredential.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusReport {
@@ -51,7 +51,7 @@ pub struct StatusReport {
     source: Option<SourceReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<TargetReport>,
-    /// Why the spec cannot be acted on.
+    /// Why the operator cannot act on the spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     spec_problem: Option<Problem>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,14 +63,14 @@ pub struct StatusReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     renew_request: Option<RenewRequest>,
     conditions: Vec<Condition>,
-    /// What to do about each condition that is not as one wants it.
+    /// The remedy for each unhealthy condition.
     remedies: Vec<Remedy>,
-    /// The newest last; absent if the user may not list them.
+    /// The newest last; absent if the user may not list events.
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<Vec<EventSummary>>,
 }
 
-/// A reason and its sentence, in the operator's words.
+/// A reason and its message, as the operator reports them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     pub reason: &'static str,
@@ -83,7 +83,7 @@ impl From<apicredential::reason::Refusal> for Problem {
     }
 }
 
-/// A condition and what to do about it.
+/// An unhealthy condition and its remedy.
 #[derive(Debug, Serialize)]
 struct Remedy {
     condition: String,
@@ -91,16 +91,16 @@ struct Remedy {
     message: String,
 }
 
-/// The annotation that asks for a renewal.
+/// The annotation that requests a renewal.
 #[derive(Debug, Serialize)]
 struct RenewRequest {
     text: String,
-    /// Absent if it cannot be told without a look at the target.
+    /// Absent if only the target Secret has the answer and the user may not read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     handled: Option<bool>,
 }
 
-/// An event, repetitions as one.
+/// An event, with its repetitions counted.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventSummary {
@@ -130,7 +130,7 @@ async fn report(
     now: Timestamp,
 ) -> Result<StatusReport, PluginError> {
     let status = conditions::status(credential);
-    // Whether the endpoint is allowed is the operator's to say, and it does in a condition.
+    // The plugin does not know the operator's allow-list. The operator reports EndpointNotAllowed in a condition.
     let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default());
     let (source, target, spec_problem) = match &plan {
         Ok(plan) => (
@@ -177,7 +177,7 @@ fn renew_request(
     Some(RenewRequest { text, handled })
 }
 
-/// One for each thing to do: Ready, Renewed and Stalled often say the same.
+/// One remedy for each distinct message: Ready, Renewed and Stalled often have the same one.
 fn remedies(conditions: &[Condition]) -> Vec<Remedy> {
     let mut remedies: Vec<Remedy> = Vec::new();
     for condition in conditions.iter().filter(|condition| !conditions::is_healthy(condition)) {
@@ -196,9 +196,9 @@ fn remedies(conditions: &[Condition]) -> Vec<Remedy> {
 
 async fn events(connection: &Connection, credential: &ApiCredential) -> Result<Option<Vec<EventSummary>>, PluginError> {
     let scope = Scope::Namespace(credential.namespace().unwrap_or_default());
-    let about = format!("regarding.uid={}", credential.uid().unwrap_or_default());
+    let selector = format!("regarding.uid={}", credential.uid().unwrap_or_default());
     let listing = connection.api::<Event>(&scope);
-    let listed = connection.request_optional(listing.list(&ListParams::default().fields(&about))).await?;
+    let listed = connection.request_optional(listing.list(&ListParams::default().fields(&selector))).await?;
     let Lookup::Found(list) = listed else { return Ok(None) };
     let mut events: Vec<EventSummary> = list.items.into_iter().map(EventSummary::new).collect();
     events.sort_by_key(|event| event.time);

@@ -1,8 +1,8 @@
-//! Tables for people: columns of the width of their longest cell.
+//! Tables whose columns are as wide as their longest cell.
 
 use crate::colour::{Colour, paint};
 
-/// A cell, and its colour if the terminal shows any.
+/// A cell, and its colour on a terminal with colours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -21,8 +21,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Three spaces between columns, none at the end of a line; an empty cell is told by a hyphen, so that a column can be
-/// counted.
+/// Columns are separated by three spaces. An empty cell is shown as a hyphen, so that tools such as awk can count columns.
 pub fn table(headings: &[&str], rows: &[Vec<Cell>]) -> String {
     let head: Vec<Cell> = headings.iter().map(|heading| Cell::from(*heading)).collect();
     let lines = || std::iter::once(&head).chain(rows);

@@ -1,6 +1,6 @@
-//! A tree for people: branches drawn with lines.
+//! A tree drawn with box-drawing characters.
 
-/// A line, and what hangs children it.
+/// One line of text and its children.
 #[derive(Clone, Debug, Default)]
 pub struct TreeNode {
     text: String,
@@ -12,18 +12,18 @@ impl TreeNode {
         Self { text: text.into(), children: Vec::new() }
     }
 
-    /// Hangs a node children.
+    /// Appends a child.
     pub fn add(&mut self, node: Self) -> &mut Self {
         self.children.push(node);
         self
     }
 
-    /// Hangs a line children.
+    /// Appends a child without children of its own.
     pub fn add_text(&mut self, text: impl Into<String>) -> &mut Self {
         self.add(Self::new(text))
     }
 
-    /// The whole tree, a line each.
+    /// The tree as text, one line for each node.
     pub fn render(&self) -> String {
         let mut text = format!("{}\n", self.text);
         self.render_children("", &mut text);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_lead_from_each_branch_to_its_twigs() {
+    fn children_are_connected_to_their_parent() {
         let mut root = TreeNode::new("root");
         let mut a = TreeNode::new("a");
         a.add_text("a1").add_text("a2");

@@ -1,8 +1,9 @@
-//! Waiting for the answer to a request.
+//! Waits for the results of renewal requests.
 //!
-//! A watch of the ApiCredentials shows each change of a status. The Secret has the exact answer: it carries the text of the
-//! request that its token answers, and is read when the status reports another token or a higher `revision`, which counts the exchanges that ended well. Users
-//! who may not read it learn a success from `revision` alone, and everyone learns a failure from `lastHandledRenewRequest`.
+//! A watch of the ApiCredentials reports each change of a status. The exact result is in the target Secret: its annotation
+//! names the request that its token answers. The Secret is read when the status has another token or a higher `revision`,
+//! the count of successful token exchanges. For users who may not read the Secret, a higher `revision` alone means success.
+//! A failure is reported in `lastHandledRenewRequest`.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -25,10 +26,10 @@ use crate::conditions::{condition, status};
 use crate::connection::{Connection, Lookup, Scope};
 use crate::error::{Exit, PluginError};
 
-/// A refusal that stands for so long after the request is the answer to it: the operator needs no more for a look.
+/// The operator reconciles within this time. A refusal that is older answers the request.
 const REFUSAL_GRACE: Duration = Duration::from_secs(10);
 
-/// A request, and how things stood when it was made.
+/// A renewal request, and the status at the time of the request.
 #[derive(Debug)]
 pub(super) struct PendingRenewal {
     namespace: String,
@@ -37,20 +38,20 @@ pub(super) struct PendingRenewal {
     text: String,
     revision: i64,
     token: Option<TokenStatus>,
-    /// The credential as the watch has shown it last.
+    /// The ApiCredential in the last event of the watch.
     last: Option<ApiCredential>,
 }
 
-/// What the user sees of a target.
+/// What the target Secret shows.
 enum SecretObservation {
-    /// The request that its token answers.
+    /// The request that its token answers, if any.
     AnsweredRequest(Option<String>),
-    /// Nothing.
+    /// The user may not read the Secret.
     Forbidden,
 }
 
 impl PendingRenewal {
-    /// Of the credential as it was after the annotation was set.
+    /// `credential` is the object that the API server returned when the annotation was set.
     pub(super) fn new(credential: ApiCredential) -> Self {
         let ApiCredentialStatus { revision, token, .. } = status(&credential);
         Self {
@@ -74,7 +75,7 @@ impl PendingRenewal {
         }
     }
 
-    /// The answer, if there is one by now.
+    /// The result, if it is known.
     fn evaluate_against(
         &self,
         credential: &ApiCredential,
@@ -93,7 +94,7 @@ impl PendingRenewal {
             return Some(self.result(
                 RenewOutcome::Waiting,
                 Some("Suspended"),
-                "it happens once spec.suspend is false.",
+                "it stays pending until spec.suspend is false.",
             ));
         }
         let failed_with =
@@ -101,7 +102,7 @@ impl PendingRenewal {
         if status.last_handled_renew_request.as_ref() == Some(&self.text) {
             return match condition(&status, "Renewed") {
                 Some(failed) if failed.status == "False" => Some(failed_with(RenewOutcome::Failed, failed)),
-                // Another try has come through since.
+                // A later attempt has succeeded.
                 _ => Some(self.result(RenewOutcome::Renewed, None, &renewed(credential, clock::now()))),
             };
         }
@@ -113,7 +114,7 @@ impl PendingRenewal {
     }
 }
 
-/// Waits for the results of all requests and reports each as soon as it is known. One watch serves all of them; it is
+/// Waits for the results of all requests and reports each as soon as it is known. One watch serves all requests. It is
 /// restarted when it breaks.
 pub(super) async fn wait_for_results(
     connection: &Connection,
@@ -124,7 +125,7 @@ pub(super) async fn wait_for_results(
 ) -> Result<Vec<RenewResult>, PluginError> {
     let since = SuspendAwareInstant::now();
     let config = match &pending_renewals[..] {
-        // The user may have permissions for this name alone.
+        // The user may have permissions for this name only.
         [pending] => watcher::Config::default().fields(&format!("metadata.name={}", pending.name)),
         _ => watcher::Config::default(),
     };
@@ -138,26 +139,26 @@ pub(super) async fn wait_for_results(
         }
         let next = if elapsed < REFUSAL_GRACE { REFUSAL_GRACE.min(timeout) } else { timeout };
         tokio::select! {
-            Some(event) = events.next() => wait.observe(event).await?,
-            () = sleep(next.saturating_sub(elapsed)) => wait.review().await?,
+            Some(event) = events.next() => wait.handle_event(event).await?,
+            () = sleep(next.saturating_sub(elapsed)) => wait.evaluate_all().await?,
         }
     }
     Ok(wait.results)
 }
 
-/// What is waited for, and what is known by now.
+/// The state of the wait.
 struct RenewalWait<'a> {
     connection: &'a Connection,
     reporter: &'a RenewReporter<'a>,
     since: SuspendAwareInstant,
     pending_renewals: Vec<PendingRenewal>,
-    /// Those that the list so far holds, by namespace and name, while the watch begins with a list.
+    /// The namespaces and names that the watch's initial list has returned so far.
     listed: Vec<(String, String)>,
     results: Vec<RenewResult>,
 }
 
 impl RenewalWait<'_> {
-    async fn observe(&mut self, event: watcher::Result<Event<ApiCredential>>) -> Result<(), PluginError> {
+    async fn handle_event(&mut self, event: watcher::Result<Event<ApiCredential>>) -> Result<(), PluginError> {
         match event {
             Ok(Event::Init) => self.listed.clear(),
             Ok(Event::InitApply(credential)) => {
@@ -175,12 +176,12 @@ impl RenewalWait<'_> {
                 let (namespace, name) = key(&credential);
                 self.report_deleted(|pending| pending.is(&namespace, &name))?;
             }
-            Err(error) => self.handle(&error)?,
+            Err(error) => self.handle_error(&error)?,
         }
         Ok(())
     }
 
-    /// A credential has changed, or is seen for the first time.
+    /// Handles a new or changed ApiCredential.
     async fn update(&mut self, credential: ApiCredential) -> Result<(), PluginError> {
         let (namespace, name) = key(&credential);
         let Some(index) = self.pending_renewals.iter().position(|pending| pending.is(&namespace, &name)) else {
@@ -188,18 +189,18 @@ impl RenewalWait<'_> {
         };
         let pending = &mut self.pending_renewals[index];
         pending.last = Some(credential);
-        if let Some(answer) = pending.evaluate(self.connection, self.since.elapsed()).await? {
+        if let Some(result) = pending.evaluate(self.connection, self.since.elapsed()).await? {
             self.pending_renewals.remove(index);
-            self.results.push(self.reporter.report(answer)?);
+            self.results.push(self.reporter.report(result)?);
         }
         Ok(())
     }
 
-    /// Nothing has changed, but time has passed: a refusal counts now.
-    async fn review(&mut self) -> Result<(), PluginError> {
+    /// Evaluates all requests again after `REFUSAL_GRACE`.
+    async fn evaluate_all(&mut self) -> Result<(), PluginError> {
         for pending in std::mem::take(&mut self.pending_renewals) {
             match pending.evaluate(self.connection, self.since.elapsed()).await? {
-                Some(answer) => self.results.push(self.reporter.report(answer)?),
+                Some(result) => self.results.push(self.reporter.report(result)?),
                 None => self.pending_renewals.push(pending),
             }
         }
@@ -212,7 +213,7 @@ impl RenewalWait<'_> {
                 self.results.push(self.reporter.report(pending.result(
                     RenewOutcome::Failed,
                     None,
-                    "it was deleted.",
+                    "the ApiCredential was deleted.",
                 ))?);
             } else {
                 self.pending_renewals.push(pending);
@@ -221,8 +222,8 @@ impl RenewalWait<'_> {
         Ok(())
     }
 
-    /// A broken watch is restarted, unless it cannot be started at all.
-    fn handle(&self, error: &watcher::Error) -> Result<(), PluginError> {
+    /// Ignores errors that a restart of the watch can solve, and returns the others.
+    fn handle_error(&self, error: &watcher::Error) -> Result<(), PluginError> {
         let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
             return Ok(());
         };
@@ -236,32 +237,32 @@ impl RenewalWait<'_> {
     fn forbidden(&self, error: &kube::Error) -> PluginError {
         let text = match error {
             kube::Error::Api(status) => status.message.trim_end_matches('.'),
-            _ => "The API server forbids to watch ApiCredentials",
+            _ => "The API server rejects the watch of ApiCredentials",
         };
         let command = match self.pending_renewals.first() {
             Some(pending) => format!("status {} -n {}", pending.name, pending.namespace),
             None => "list".to_owned(),
         };
         let message = format!(
-            "{text}. --wait needs the permissions list and watch on apicredentials, which the role view includes: ask an administrator for a RoleBinding in this namespace. The renewal is requested all the same. See: kubectl apicredential {command}"
+            "{text}. --wait requires the permissions list and watch on apicredentials, which the role view includes: request a RoleBinding in this namespace. The renewal is still requested; see: kubectl apicredential {command}"
         );
         PluginError::new(Exit::Cluster, message)
     }
 
-    /// The time is up. Each Secret is read once more, because the status may lag behind it, or be lost.
+    /// Ends the wait after the timeout. Each Secret is read once more, because the status may be older or may be lost.
     async fn finish(mut self) -> Result<Vec<RenewResult>, PluginError> {
         for pending in std::mem::take(&mut self.pending_renewals) {
-            let answer = match final_check(self.connection, &pending, self.since.elapsed()).await? {
-                Some(answer) => answer,
+            let result = match check_once_more(self.connection, &pending, self.since.elapsed()).await? {
+                Some(result) => result,
                 None => {
                     let message = format!(
-                        "there was no answer in time; the request stands. See: kubectl apicredential status {} -n {}",
+                        "no result within the timeout; the request stays pending. See: kubectl apicredential status {} -n {}",
                         pending.name, pending.namespace
                     );
                     pending.result(RenewOutcome::Waiting, None, &message)
                 }
             };
-            self.results.push(self.reporter.report(answer)?);
+            self.results.push(self.reporter.report(result)?);
         }
         Ok(self.results)
     }
@@ -272,8 +273,8 @@ impl PendingRenewal {
         self.namespace == namespace && self.name == name
     }
 
-    /// The answer by what the watch has shown. The Secret is read only if the status reports another token, or another
-    /// exchange that ended well: a new leader that finds a token reports only the former.
+    /// The result, if the last event and the Secret show it. The Secret is read only if the status has another token or a
+    /// higher `revision`. After a change of leader, the status can have another token with the same `revision`.
     async fn evaluate(&self, connection: &Connection, waited: Duration) -> Result<Option<RenewResult>, PluginError> {
         let Some(credential) = &self.last else { return Ok(None) };
         let status = status(credential);
@@ -285,7 +286,7 @@ impl PendingRenewal {
         Ok(self.evaluate_against(credential, &observation, waited))
     }
 
-    /// What the target Secret says.
+    /// Reads the target Secret's annotation.
     async fn observe_secret(&self, connection: &Connection) -> Result<SecretObservation, PluginError> {
         let secrets = connection.namespaced::<Secret>(&self.namespace);
         Ok(match connection.request_optional(secrets.get_metadata(&self.target)).await? {
@@ -302,17 +303,19 @@ fn key(credential: &ApiCredential) -> (String, String) {
     (credential.namespace().unwrap_or_default(), credential.name_any())
 }
 
-async fn final_check(
+async fn check_once_more(
     connection: &Connection,
     pending: &PendingRenewal,
     waited: Duration,
 ) -> Result<Option<RenewResult>, PluginError> {
     let observation = pending.observe_secret(connection).await?;
     let api = connection.namespaced::<ApiCredential>(&pending.namespace);
-    // After the Secret: the status that tells of its token is written later, or not at all.
+    // Read after the Secret, because the operator writes the status after it.
     Ok(match connection.request_optional(api.get(&pending.name)).await? {
         Lookup::Found(credential) => pending.evaluate_against(&credential, &observation, waited),
-        Lookup::NotFound | Lookup::Forbidden => Some(pending.result(RenewOutcome::Failed, None, "it was deleted.")),
+        Lookup::NotFound | Lookup::Forbidden => {
+            Some(pending.result(RenewOutcome::Failed, None, "the ApiCredential was deleted."))
+        }
     })
 }
 
@@ -340,10 +343,10 @@ mod tests {
     }
 
     fn renewed_is(status: &str, reason: &str) -> Value {
-        json!([{"type": "Renewed", "status": status, "reason": reason, "message": "Why.", "lastTransitionTime": "2026-01-01T00:00:00Z"}])
+        json!([{"type": "Renewed", "status": status, "reason": reason, "message": "The message.", "lastTransitionTime": "2026-01-01T00:00:00Z"}])
     }
 
-    fn answer(status: &Value, observation: &SecretObservation, waited: u64) -> Option<RenewOutcome> {
+    fn outcome(status: &Value, observation: &SecretObservation, waited: u64) -> Option<RenewOutcome> {
         let pending = PendingRenewal::new(credential(&json!({"revision": 4})));
         pending
             .evaluate_against(&credential(status), observation, Duration::from_secs(waited))
@@ -351,32 +354,32 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_is_believed_before_the_count_of_exchanges() {
+    fn the_secret_takes_precedence_over_the_revision() {
         let earlier = json!({"revision": 5});
         assert_eq!(
-            answer(&earlier, &SecretObservation::AnsweredRequest(Some("other".to_owned())), 1),
+            outcome(&earlier, &SecretObservation::AnsweredRequest(Some("other".to_owned())), 1),
             None,
-            "one that was under way"
+            "the result of an earlier exchange"
         );
-        assert_eq!(answer(&earlier, &SecretObservation::Forbidden, 1), Some(RenewOutcome::Renewed));
-        assert_eq!(answer(&json!({"revision": 4}), &SecretObservation::Forbidden, 1), None);
+        assert_eq!(outcome(&earlier, &SecretObservation::Forbidden, 1), Some(RenewOutcome::Renewed));
+        assert_eq!(outcome(&json!({"revision": 4}), &SecretObservation::Forbidden, 1), None);
         assert_eq!(
-            answer(&json!({"revision": 4}), &SecretObservation::AnsweredRequest(Some("this".to_owned())), 1),
+            outcome(&json!({"revision": 4}), &SecretObservation::AnsweredRequest(Some("this".to_owned())), 1),
             Some(RenewOutcome::Renewed)
         );
     }
 
     #[test]
-    fn a_failed_attempt_is_the_answer_if_it_was_made_for_this_request() {
+    fn a_failed_attempt_is_the_result_if_it_was_made_for_this_request() {
         let failed = |text: &str| json!({"lastHandledRenewRequest": text, "conditions": renewed_is("False", "CredentialsRejected"), "revision": 4});
-        assert_eq!(answer(&failed("this"), &SecretObservation::Forbidden, 0), Some(RenewOutcome::Failed));
-        assert_eq!(answer(&failed("an earlier one"), &SecretObservation::Forbidden, 60), None);
+        assert_eq!(outcome(&failed("this"), &SecretObservation::Forbidden, 0), Some(RenewOutcome::Failed));
+        assert_eq!(outcome(&failed("an earlier one"), &SecretObservation::Forbidden, 60), None);
     }
 
     #[test]
-    fn a_refusal_is_the_answer_once_the_operator_had_time_to_look() {
+    fn a_refusal_is_the_result_once_the_operator_had_time_to_reconcile() {
         let refused = json!({"conditions": renewed_is("False", "SourceNotPermitted"), "revision": 4});
-        assert_eq!(answer(&refused, &SecretObservation::Forbidden, 1), None);
-        assert_eq!(answer(&refused, &SecretObservation::Forbidden, 10), Some(RenewOutcome::Waiting));
+        assert_eq!(outcome(&refused, &SecretObservation::Forbidden, 1), None);
+        assert_eq!(outcome(&refused, &SecretObservation::Forbidden, 10), Some(RenewOutcome::Waiting));
     }
 }

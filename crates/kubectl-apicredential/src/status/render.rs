@@ -1,4 +1,4 @@
-//! The report as a tree.
+//! Renders the report as a tree.
 
 use apicredential::annotations;
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use crate::durations::{between, format_duration, relative};
 use crate::output::{Terminal, sanitize};
 use crate::text_tree::TreeNode;
 
-const NOT_READABLE: &str = "not shown: you may not read this Secret";
+const NOT_READABLE: &str = "not shown: you have no permission to get this Secret";
 
 pub fn tree(report: &StatusReport, now: Timestamp, terminal: &Terminal) -> TreeNode {
     let paint = |text: &str, colour| paint(text, terminal.colour(colour));
@@ -32,8 +32,8 @@ pub fn tree(report: &StatusReport, now: Timestamp, terminal: &Terminal) -> TreeN
     root.add(conditions(report, now, terminal));
     root.add(events(report.events.as_deref(), now));
     let colour = if report.next.overdue { Colour::Bad } else { Colour::Good };
-    let word = if report.next.overdue { paint("Next", colour) } else { "Next".to_owned() };
-    root.add_text(format!("{word}: {}", sanitize(&report.next.what)));
+    let label = if report.next.overdue { paint("Next", colour) } else { "Next".to_owned() };
+    root.add_text(format!("{label}: {}", sanitize(&report.next.what)));
     root
 }
 
@@ -48,7 +48,7 @@ fn source(source: &SourceReport, provider: &str, terminal: &Terminal) -> TreeNod
         node.add_text(if source.consents {
             format!("consents: {label}")
         } else {
-            format!("does not consent: no {label}")
+            format!("does not consent: the label {label} is missing")
         });
         node.add_text(format!("keys: {}", source.keys.iter().map(key).collect::<Vec<_>>().join(", ")));
     }
@@ -58,7 +58,7 @@ fn source(source: &SourceReport, provider: &str, terminal: &Terminal) -> TreeNod
 fn key(key: &KeyReport) -> String {
     let state = match (key.present, key.optional) {
         (true, _) => "present",
-        (false, true) => "absent, the public one is used",
+        (false, true) => "absent, the provider's public value is used",
         (false, false) => "missing",
     };
     format!("{} ({state})", key.name)
@@ -72,11 +72,11 @@ fn target(target: &TargetReport, terminal: &Terminal) -> TreeNode {
     }
     match (target.exists, target.ours) {
         (false, _) if target.problem.is_none() => drop(node.add_text("does not exist yet")),
-        (true, true) => drop(node.add_text(format!("written by this credential: keys {}", target.keys.join(", ")))),
+        (true, true) => drop(node.add_text(format!("written for this ApiCredential: keys {}", target.keys.join(", ")))),
         _ => {}
     }
     for difference in &target.drift {
-        node.add_text(format!("differs: {}", sanitize(difference)));
+        node.add_text(format!("drift: {}", sanitize(difference)));
     }
     with_problem(node, target.problem.as_ref(), terminal)
 }
@@ -99,9 +99,9 @@ fn token(report: &StatusReport, now: Timestamp) -> String {
     };
     let lifetime = token
         .lifetime_seconds
-        .map(|seconds| format!(" of {}", format_duration(SignedDuration::from_secs(seconds))))
+        .map(|seconds| format!(", lifetime {}", format_duration(SignedDuration::from_secs(seconds))))
         .unwrap_or_default();
-    format!("Token: number {}, issued {issued}, {expires}{lifetime}", report.revision)
+    format!("Token: revision {}, issued {issued}, {expires}{lifetime}", report.revision)
 }
 
 fn attempts(report: &StatusReport, now: Timestamp) -> TreeNode {
@@ -110,15 +110,15 @@ fn attempts(report: &StatusReport, now: Timestamp) -> TreeNode {
         Some(last) => format!("Last attempt: {}, {}", relative(last.time.0, now), sanitize(&last.reason)),
     });
     if report.failed_attempts > 0 {
-        node.add_text(format!("failed in a row: {}", report.failed_attempts));
+        node.add_text(format!("consecutive failures: {}", report.failed_attempts));
     }
     if let Some(request) = &report.renew_request {
         let handled = match request.handled {
-            Some(true) => "answered",
-            Some(false) => "not answered yet",
-            None => "answered or not: you may not read the target",
+            Some(true) => "handled",
+            Some(false) => "not handled yet",
+            None => "unknown whether handled: you have no permission to get the target Secret",
         };
-        node.add_text(format!("renewal asked for: {} ({handled})", sanitize(&request.text)));
+        node.add_text(format!("renewal requested: {} ({handled})", sanitize(&request.text)));
     }
     node
 }
@@ -128,7 +128,7 @@ fn conditions(report: &StatusReport, now: Timestamp, terminal: &Terminal) -> Tre
         return TreeNode::new("Conditions: none yet");
     }
     let stale =
-        if report.generation > report.observed_generation { ", of the spec before the last change" } else { "" };
+        if report.generation > report.observed_generation { " (for the spec before the last change)" } else { "" };
     let mut node = TreeNode::new(format!("Conditions{stale}"));
     for condition in &report.conditions {
         let mut line = TreeNode::new(condition_line(condition, now, terminal));
@@ -148,13 +148,15 @@ fn condition_line(condition: &Condition, now: Timestamp, terminal: &Terminal) ->
 }
 
 fn events(events: Option<&[EventSummary]>, now: Timestamp) -> TreeNode {
-    let Some(events) = events else { return TreeNode::new("Events: not shown, you may not list events.events.k8s.io") };
+    let Some(events) = events else {
+        return TreeNode::new("Events: not shown: you have no permission to list events.events.k8s.io");
+    };
     if events.is_empty() {
-        return TreeNode::new("Events: none; Kubernetes forgets them after an hour by default");
+        return TreeNode::new("Events: none; Kubernetes deletes events after one hour by default");
     }
     let mut node = TreeNode::new("Events");
     for event in events {
-        let when = event.time.map_or_else(|| "at some time".to_owned(), |time| relative(time, now));
+        let when = event.time.map_or_else(|| "at an unknown time".to_owned(), |time| relative(time, now));
         let times = if event.count > 1 { format!(" ({} times)", event.count) } else { String::new() };
         node.add_text(format!(
             "{when}{times}: {} {}: {}",

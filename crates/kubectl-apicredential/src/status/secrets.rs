@@ -1,4 +1,5 @@
-//! The two Secrets of a credential, judged by the operator's own rules. SecretValues are looked at and never kept.
+//! The source and the target Secret of an ApiCredential, checked with the operator's own rules. Values are never part of
+//! the report.
 
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, CreationPolicy};
@@ -20,7 +21,7 @@ use crate::error::PluginError;
 #[serde(rename_all = "camelCase")]
 pub struct SourceReport {
     pub name: String,
-    /// Whether this user may read it; if not, nothing else is known.
+    /// Whether the user may read the Secret. If not, the fields below say nothing.
     pub visible: bool,
     pub exists: bool,
     pub consents: bool,
@@ -34,7 +35,7 @@ pub struct SourceReport {
 pub struct KeyReport {
     pub name: String,
     pub present: bool,
-    /// Without it the provider's public value is used.
+    /// If an optional key is absent, the provider's public value is used.
     pub optional: bool,
 }
 
@@ -44,13 +45,13 @@ pub struct KeyReport {
 pub struct TargetReport {
     pub name: String,
     pub creation_policy: CreationPolicy,
-    /// Whether this user may read it; if not, nothing else is known.
+    /// Whether the user may read the Secret. If not, the fields below say nothing.
     pub visible: bool,
     pub exists: bool,
     pub ours: bool,
-    /// By its annotation.
+    /// As the annotation `apicredential.io/keys` lists them.
     pub keys: Vec<String>,
-    /// What differs from what the operator wrote, as far as the metadata tell.
+    /// How the Secret's metadata differ from what the operator wrote.
     pub drift: Vec<String>,
     #[serde(skip)]
     pub renew_request: Option<String>,
@@ -58,7 +59,7 @@ pub struct TargetReport {
     pub problem: Option<Problem>,
 }
 
-/// Looks at the source: the whole of it, because its keys are asked for.
+/// Reads the source Secret. The read is not limited to metadata, because the report lists the keys.
 pub async fn source(
     connection: &Connection,
     credential: &ApiCredential,
@@ -89,7 +90,7 @@ pub async fn source(
     })
 }
 
-/// Looks at the target's metadata; the token is not asked for.
+/// Reads the target's metadata, and never the token.
 pub async fn target(
     connection: &Connection,
     credential: &ApiCredential,
@@ -144,22 +145,22 @@ fn drift(credential: &ApiCredential, plan: &Plan, secret: &Secret) -> Vec<String
     let (written, wanted) = (keys(secret), plan.target.keys().collect::<Vec<_>>());
     if written != wanted {
         drift.push(format!(
-            "it was written with the keys {}, and the spec wants {}",
+            "the Secret has the keys {}, and the spec requires {}",
             written.join(","),
             wanted.join(",")
         ));
     }
     if secret.labels().get(annotations::MANAGED).is_none_or(|value| value != "true") {
-        drift.push(format!("its label {} is gone", annotations::MANAGED));
+        drift.push(format!("the label {} is missing", annotations::MANAGED));
     }
     let status = conditions::status(credential);
     if status.target.is_some_and(|target| target.version != apicredential::object_key::version(secret)) {
-        drift.push("somebody has written to it since the operator did".to_owned());
+        drift.push("the Secret was changed after the operator wrote it".to_owned());
     }
     drift
 }
 
-/// Who else may have a claim; only the credential itself if the others may not be seen.
+/// The ApiCredentials that may own the target; only this one if the user may not list the others.
 async fn credentials_of_namespace(
     connection: &Connection,
     credential: &ApiCredential,
@@ -171,7 +172,7 @@ async fn credentials_of_namespace(
     }
 }
 
-/// The credentials of one namespace.
+/// The ApiCredentials of one namespace.
 struct NamespaceCredentials(Vec<ApiCredential>);
 
 impl NamespaceCredentials {
@@ -191,7 +192,7 @@ impl CredentialLookup for NamespaceCredentials {
 
     fn is_oldest_for_target(&self, credential: &ApiCredential) -> bool {
         let age = |it: &ApiCredential| (it.creation_timestamp().map(|time| time.0), it.uid());
-        let rivals = self.not_deleted().filter(|it| it.spec.target.name == credential.spec.target.name);
-        rivals.map(age).min().is_none_or(|oldest| age(credential) <= oldest)
+        let claimants = self.not_deleted().filter(|it| it.spec.target.name == credential.spec.target.name);
+        claimants.map(age).min().is_none_or(|oldest| age(credential) <= oldest)
     }
 }

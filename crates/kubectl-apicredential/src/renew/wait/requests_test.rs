@@ -1,4 +1,4 @@
-//! Which requests the wait makes, counted at an API server in memory.
+//! The requests that the wait sends, counted by an in-memory API server.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crate::output::{DocumentFormat, Terminal};
 
 const PATH: &str = "/apis/apicredential.io/v1alpha1/namespaces/ns/apicredentials";
 
-/// What one watch sends: after a pause, an event; then it stays open, or is cut.
+/// One watch: it sends an event after a delay, then stays open or is cut.
 #[derive(Clone)]
 struct Watch {
     event: Option<(Duration, Value)>,
@@ -30,7 +30,7 @@ struct Watch {
 #[derive(Default)]
 struct Server {
     requests: Mutex<Vec<String>>,
-    /// The credential as a list or a read shows it.
+    /// The ApiCredential that list and get return.
     credential: Mutex<Value>,
     /// The request that the target Secret's token answers.
     answered: Mutex<Option<&'static str>>,
@@ -63,15 +63,15 @@ impl Server {
             let text = format!(
                 "apicredentials.apicredential.io is forbidden: User \"u\" cannot {verb} resource \"apicredentials\""
             );
-            return failure(StatusCode::FORBIDDEN, &text);
+            return failure_response(StatusCode::FORBIDDEN, &text);
         }
         let credential = self.credential.lock().unwrap().clone();
         match verb {
             "watch" => {
-                assert!(query.contains("fieldSelector=metadata.name%3Da"), "one credential is watched alone: {query}");
+                assert!(query.contains("fieldSelector=metadata.name%3Da"), "the watch is limited to one name: {query}");
                 let mut watches = self.watches.lock().unwrap();
                 let watch = if watches.len() > 1 { watches.remove(0) } else { watches[0].clone() };
-                watching(watch)
+                watch_response(watch)
             }
             "list" => json_response(&json!({
                 "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredentialList",
@@ -112,15 +112,15 @@ fn credential(revision: i64) -> Value {
     })
 }
 
-fn after(seconds: u64, kind: &str, object: Value) -> Watch {
+fn event_after(seconds: u64, kind: &str, object: Value) -> Watch {
     Watch { event: Some((Duration::from_secs(seconds), json!({"type": kind, "object": object}))), is_cut: false }
 }
 
-fn watching(watch: Watch) -> Response<Body> {
+fn watch_response(watch: Watch) -> Response<Body> {
     let events = stream::unfold(Some(watch), async |watch| {
         let Watch { event, is_cut } = watch?;
-        if let Some((pause, event)) = event {
-            sleep(pause).await;
+        if let Some((delay, event)) = event {
+            sleep(delay).await;
             return Some((Ok(format!("{event}\n")), Some(Watch { event: None, is_cut })));
         }
         if !is_cut {
@@ -135,7 +135,7 @@ fn json_response(value: &Value) -> Response<Body> {
     Response::new(Body::from(value.to_string()))
 }
 
-fn failure(code: StatusCode, message: &str) -> Response<Body> {
+fn failure_response(code: StatusCode, message: &str) -> Response<Body> {
     let status =
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(), "message": message});
     let mut response = json_response(&status);
@@ -152,7 +152,7 @@ async fn wait(server: &Arc<Server>, timeout: Duration) -> Result<Vec<RenewResult
         all_namespaces: false,
         spread: None,
         wait: Some(timeout),
-        // So that nothing is printed by the test.
+        // A document format keeps the reporter from printing.
         output: Some(DocumentFormat::Json),
     };
     let terminal = Terminal::detect();
@@ -168,44 +168,44 @@ fn outcomes(results: &[RenewResult]) -> Vec<RenewOutcome> {
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test(start_paused = true)]
-async fn a_long_wait_costs_one_watch_and_one_look_at_the_secret() {
-    let server = Arc::new(Server::new(&[after(60, "MODIFIED", credential(5))]));
+async fn a_long_wait_costs_one_watch_and_one_read_of_the_secret() {
+    let server = Arc::new(Server::new(&[event_after(60, "MODIFIED", credential(5))]));
     *server.answered.lock().unwrap() = Some("this");
     assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Renewed]);
     assert_eq!(server.requests(), ["list", "watch", "get secret"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_breaks_is_started_again() {
+async fn a_broken_watch_is_restarted() {
     let cut = Watch { event: None, is_cut: true };
-    let server = Arc::new(Server::new(&[cut.clone(), cut, after(5, "MODIFIED", credential(5))]));
+    let server = Arc::new(Server::new(&[cut.clone(), cut, event_after(5, "MODIFIED", credential(5))]));
     *server.answered.lock().unwrap() = Some("this");
     assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Renewed]);
     assert_eq!(server.requests(), ["list", "watch", "watch", "watch", "get secret"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_credential_that_is_deleted_is_not_waited_for() {
-    let server = Arc::new(Server::new(&[after(5, "DELETED", credential(4))]));
+async fn the_wait_ends_when_the_apicredential_is_deleted() {
+    let server = Arc::new(Server::new(&[event_after(5, "DELETED", credential(4))]));
     assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Failed]);
     assert_eq!(server.requests(), ["list", "watch"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_permission_to_watch_the_message_names_it() {
+async fn a_missing_permission_to_watch_is_named_in_the_message() {
     for verb in ["list", "watch"] {
-        let server = Server { forbidden: verb, ..Server::new(&[after(5, "MODIFIED", credential(5))]) };
-        let failure = wait(&Arc::new(server), LONG).await.unwrap_err();
-        assert_eq!(failure.exit, Exit::Cluster);
+        let server = Server { forbidden: verb, ..Server::new(&[event_after(5, "MODIFIED", credential(5))]) };
+        let error = wait(&Arc::new(server), LONG).await.unwrap_err();
+        assert_eq!(error.exit, Exit::Cluster);
         for text in [&format!("cannot {verb} resource"), "list and watch on apicredentials", "status a -n ns"] {
-            assert!(failure.message.contains(text), "{}", failure.message);
+            assert!(error.message.contains(text), "{}", error.message);
         }
     }
 }
 
-/// The operator may end between the write of the Secret and that of the status.
+/// The operator may stop between the write of the Secret and the write of the status.
 #[tokio::test]
-async fn at_the_end_of_the_wait_the_secret_decides_even_if_the_status_never_changed() {
+async fn after_the_timeout_the_secret_decides_even_if_the_status_never_changed() {
     let server = Arc::new(Server::new(&[Watch { event: None, is_cut: false }]));
     *server.answered.lock().unwrap() = Some("this");
     assert_eq!(outcomes(&wait(&server, Duration::from_millis(50)).await.unwrap()), [RenewOutcome::Renewed]);
