@@ -1,4 +1,4 @@
-//! `doctor`: what keeps tokens from being there, looked for from the crd down to the pods that use them.
+//! `doctor`: checks why tokens are missing, from the CRD down to the pods that use the tokens.
 
 use apicredential::api::ApiCredential;
 use kube::api::ListParams;
@@ -17,7 +17,7 @@ mod pods;
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
-    /// Look at the credentials of all namespaces
+    /// Check the ApiCredentials of all namespaces
     #[arg(long, short = 'A')]
     all_namespaces: bool,
     /// Namespace of the operator
@@ -29,27 +29,27 @@ pub struct Flags {
     /// Do not connect to the providers
     #[arg(long)]
     offline: bool,
-    /// PEM file with certificates to trust for providers, in addition to the system's, as the operator's flag of that name
+    /// PEM file with CA certificates to trust for providers, in addition to the system's, as for the operator
     #[arg(long, value_name = "PATH")]
     provider_ca_file: Option<std::path::PathBuf>,
-    /// Shape of the result
+    /// Output format
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     output: Option<DocumentFormat>,
 }
 
-/// How bad it is.
+/// The severity of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Perhaps no fault, or it could not be looked at.
+    /// A possible problem, or the check could not run.
     Warn,
-    /// Somebody gets no token, or no fresh one, because of it.
+    /// A workload has no token, or a stale one, because of this.
     Fail,
 }
 
-/// What a check has found.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckResult {
     level: Severity,
@@ -72,7 +72,7 @@ impl CheckResult {
         Self { level: Severity::Fail, ..Self::warn(check, message, remedy) }
     }
 
-    /// A sentence of the operator's, which holds its remedy.
+    /// A failure with a message of the operator, which contains the remedy.
     pub fn reported(check: &'static str, message: impl Into<String>) -> Self {
         Self { level: Severity::Fail, ..Self::ok(check, message) }
     }
@@ -84,12 +84,12 @@ pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) ->
         Some(format) => terminal.document(format, &results)?,
         None => terminal.print(&render(&results, terminal))?,
     }
-    let fails = results.iter().any(|result| result.level == Severity::Fail);
-    Ok(if fails { Exit::Failed } else { Exit::Done })
+    let has_failure = results.iter().any(|result| result.level == Severity::Fail);
+    Ok(if has_failure { Exit::Failed } else { Exit::Done })
 }
 
 async fn run_checks(connection: &Connection, flags: &Flags) -> Result<Vec<CheckResult>, PluginError> {
-    // First, because without an API server there is nothing to run_checks.
+    // First, because every other check needs the API server.
     let clock = network::clock(connection).await?;
     let (is_installed, crd) = install::crd(connection).await?;
     let mut results = vec![crd];
@@ -105,7 +105,7 @@ async fn run_checks(connection: &Connection, flags: &Flags) -> Result<Vec<CheckR
     Ok(results)
 }
 
-/// Everything about the credentials themselves.
+/// The checks of the ApiCredentials themselves.
 async fn check_credentials(
     connection: &Connection,
     flags: &Flags,
@@ -115,11 +115,11 @@ async fn check_credentials(
     let api = connection.api::<ApiCredential>(scope);
     let credentials = match connection.request_optional(api.list(&ListParams::default())).await? {
         Lookup::Found(list) => list.items,
-        // Said by the check of rights.
+        // The permissions check reports this.
         Lookup::NotFound | Lookup::Forbidden => return Ok(Vec::new()),
     };
     if credentials.is_empty() {
-        let message = "There is no ApiCredential here, so there is nothing to look at; -A looks into all namespaces.";
+        let message = "There is no ApiCredential to check; check all namespaces with -A.";
         return Ok(vec![CheckResult::ok("credentials", message)]);
     }
     let mut results = credentials::sources(connection, &credentials).await?;
@@ -135,13 +135,13 @@ async fn check_credentials(
 fn render(results: &[CheckResult], terminal: &Terminal) -> String {
     let mut text = String::new();
     for result in results {
-        let (word, colour) = match result.level {
+        let (label, colour) = match result.level {
             Severity::Ok => ("ok  ", Colour::Good),
             Severity::Warn => ("warn", Colour::Warning),
             Severity::Fail => ("fail", Colour::Bad),
         };
-        let word = paint(word, terminal.colour(colour));
-        text.push_str(&format!("{word}  {:<12}  {}\n", result.check, sanitize(&result.message)));
+        let label = paint(label, terminal.colour(colour));
+        text.push_str(&format!("{label}  {:<12}  {}\n", result.check, sanitize(&result.message)));
         if let Some(remedy) = &result.remedy {
             text.push_str(&format!("{:20}{}\n", "", sanitize(remedy)));
         }

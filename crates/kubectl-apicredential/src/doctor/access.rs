@@ -1,4 +1,4 @@
-//! What the user may do, and which command lacks what he may not.
+//! The permissions that the user has, and what does not work without the missing ones.
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Api, PostParams};
@@ -9,13 +9,14 @@ use crate::error::PluginError;
 
 const CHECK: &str = "permissions";
 
-/// A right, and what it is for.
+/// A permission that the plugin needs.
 struct Permission {
     verb: &'static str,
     group: &'static str,
     resource: &'static str,
-    /// In the operator's namespace, not in the user's.
+    /// Whether it is needed in the operator's namespace instead of the user's.
     in_operator_namespace: bool,
+    /// What does not work without it.
     without: &'static str,
 }
 
@@ -32,23 +33,23 @@ const GROUP: &str = "apicredential.io";
 
 const PERMISSIONS: [Permission; 9] = [
     permission("get", GROUP, "apicredentials", "status and renew do not work"),
-    permission("list", GROUP, "apicredentials", "list and doctor see no credential"),
+    permission("list", GROUP, "apicredentials", "list and doctor do not work"),
     permission("patch", GROUP, "apicredentials", "renew does not work"),
     permission("create", GROUP, "apicredentials", "create works with --dry-run only"),
-    permission("get", "", "secrets", "status and doctor see neither source nor target"),
-    permission("list", "", "pods", "doctor cannot find pods that never see a renewal"),
+    permission("get", "", "secrets", "status and doctor cannot check the source and target Secrets"),
+    permission("list", "", "pods", "doctor cannot find pods with a stale token"),
     permission("list", "events.k8s.io", "events", "status shows no events"),
     Permission {
         in_operator_namespace: true,
-        ..permission("get", "apps", "deployments", "doctor does not see whether the operator is up")
+        ..permission("get", "apps", "deployments", "doctor cannot check whether the operator is available")
     },
     Permission {
         in_operator_namespace: true,
-        ..permission("get", "coordination.k8s.io", "leases", "doctor does not see who leads")
+        ..permission("get", "coordination.k8s.io", "leases", "doctor cannot check which replica leads")
     },
 ];
 
-/// One finding for each right that is missing, or one that says that none is.
+/// One warning for each missing permission, or one result if none is missing.
 pub async fn permissions(
     connection: &Connection,
     flags: &Flags,
@@ -64,14 +65,16 @@ pub async fn permissions(
         if is_allowed(connection, permission, namespace).await? {
             continue;
         }
-        let place =
+        let scope =
             if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in the namespace {namespace}") };
-        let message =
-            format!("You may not {} {} {place}: {}.", permission.verb, permission.resource, permission.without);
-        results.push(CheckResult::warn(CHECK, message, "Ask an administrator for the right, if you need it."));
+        let message = format!(
+            "You have no permission to {} {} {scope}: {}.",
+            permission.verb, permission.resource, permission.without
+        );
+        results.push(CheckResult::warn(CHECK, message, "If you need it, request it from an administrator."));
     }
     if results.is_empty() {
-        results.push(CheckResult::ok(CHECK, "You may do all that the commands of this plugin need."));
+        results.push(CheckResult::ok(CHECK, "You have all permissions that this plugin needs."));
     }
     Ok(results)
 }
@@ -90,7 +93,7 @@ async fn is_allowed(connection: &Connection, permission: &Permission, namespace:
         },
         ..SelfSubjectAccessReview::default()
     };
-    #[expect(clippy::disallowed_methods, reason = "a review belongs to no namespace")]
+    #[expect(clippy::disallowed_methods, reason = "a SelfSubjectAccessReview is cluster-scoped")]
     let api: Api<SelfSubjectAccessReview> = Api::all(connection.client.clone());
     let answer = connection.request(api.create(&PostParams::default(), &review)).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rights_are_on_the_kind_that_the_operator_serves() {
+    fn the_permissions_name_the_resource_of_the_crd() {
         let permissions: Vec<&Permission> =
             PERMISSIONS.iter().filter(|permission| permission.resource == ApiCredential::plural(&())).collect();
         assert_eq!(permissions.len(), 4);

@@ -1,4 +1,4 @@
-//! The credentials: do their sources consent, may their endpoints be asked, does anything happen?
+//! Checks of the ApiCredentials: consent of the sources, allowed endpoints, overdue steps.
 
 use apicredential::api::ApiCredential;
 use apicredential::plan::Plan;
@@ -16,7 +16,7 @@ use crate::connection::{Connection, Lookup};
 use crate::error::PluginError;
 use crate::next_step::next_step;
 
-/// Reads at once.
+/// The number of concurrent reads.
 const PARALLEL: usize = 8;
 
 /// `namespace/name`.
@@ -24,7 +24,7 @@ pub fn qualified_name(credential: &ApiCredential) -> String {
     format!("{}/{}", credential.namespace().unwrap_or_default(), credential.name_any())
 }
 
-/// Which credentials have no source that consents. Only metadata are read: no value leaves the cluster for this.
+/// Finds ApiCredentials whose source Secret does not exist or does not consent. Only metadata are read, never values.
 pub async fn sources(connection: &Connection, credentials: &[ApiCredential]) -> Result<Vec<CheckResult>, PluginError> {
     const CHECK: &str = "sources";
     let reads = credentials.iter().map(|credential| source(connection, credential));
@@ -40,11 +40,11 @@ pub async fn sources(connection: &Connection, credentials: &[ApiCredential]) -> 
         }
     }
     if unreadable > 0 {
-        let message = format!("Sources not looked at, because you may not read Secrets there: {unreadable}.");
+        let message = format!("Sources not checked, because you have no permission to get the Secrets: {unreadable}.");
         results.push(CheckResult::warn(
             CHECK,
             message,
-            "kubectl apicredential status shows what the operator says of them.",
+            "The operator reports their state in the conditions: kubectl apicredential status NAME",
         ));
     }
     if consenting > 0 {
@@ -53,7 +53,7 @@ pub async fn sources(connection: &Connection, credentials: &[ApiCredential]) -> 
     Ok(results)
 }
 
-/// What is wrong with a source, as far as the metadata tell.
+/// The problem of a source Secret, as far as its metadata show it.
 async fn source(connection: &Connection, credential: &ApiCredential) -> Result<Lookup<Option<String>>, PluginError> {
     let namespace = credential.namespace().unwrap_or_default();
     let plan = match Plan::parse(&credential.spec, &AllowedEndpoints::default()) {
@@ -67,51 +67,52 @@ async fn source(connection: &Connection, credential: &ApiCredential) -> Result<L
         Lookup::Forbidden => return Ok(Lookup::Forbidden),
     };
     let refusal = source::resolve(&namespace, &plan, secret.as_ref()).err();
-    // Its keys were not asked for.
+    // Metadata do not include the keys.
     let refusal = refusal.filter(|refusal| refusal.reason != Reason::SourceKeyMissing);
     Ok(Lookup::Found(refusal.map(|refusal| refusal.message)))
 }
 
-/// Which credentials the operator may not serve, by its flags.
+/// Finds ApiCredentials whose namespace or endpoint the operator's flags exclude.
 pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<CheckResult> {
     const CHECK: &str = "endpoints";
     let Some(run) = run else {
-        let message = "The operator's flags could not be read, so its list of allowed endpoints is not known.";
+        let message = "The operator's flags cannot be read, so the allowed endpoints are unknown.";
         return vec![CheckResult::warn(
             CHECK,
             message,
-            "A credential that is refused for it has the reason EndpointNotAllowed.",
+            "If the operator does not allow an endpoint, the ApiCredential has the reason EndpointNotAllowed.",
         )];
     };
-    let served: Vec<&str> = run.namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let watched: Vec<&str> = run.namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     let mut results = Vec::new();
     for credential in credentials {
         let namespace = credential.namespace().unwrap_or_default();
-        if !served.is_empty() && !served.contains(&namespace.as_str()) {
+        if !watched.is_empty() && !watched.contains(&namespace.as_str()) {
             let message = format!(
-                "{}: the operator does not serve this namespace, only {}.",
+                "{}: the operator does not watch this namespace, only {}.",
                 qualified_name(credential),
-                served.join(", ")
+                watched.join(", ")
             );
-            results.push(CheckResult::fail(CHECK, message, "Ask who runs the operator to add it to --namespaces."));
+            results.push(CheckResult::fail(CHECK, message, "The operator's administrator can add it to --namespaces."));
         } else if let Ok(plan) = Plan::parse(&credential.spec, &run.provider.allowed_endpoints)
             && !plan.endpoint_allowed
         {
             let (endpoint, provider) = (plan.request.endpoint(), plan.request.provider());
-            let message = format!("{}: {endpoint} is not allowed for {provider}.", qualified_name(credential));
+            let message =
+                format!("{}: the endpoint {endpoint} is not allowed for {provider}.", qualified_name(credential));
             results.push(CheckResult::fail(CHECK, message, Reason::EndpointNotAllowed.message()));
         }
     }
     if results.is_empty() {
         results.push(CheckResult::ok(
             CHECK,
-            "The operator may serve all credentials here, by its --namespaces and --allowed-endpoints.",
+            "The operator's --namespaces and --allowed-endpoints cover all ApiCredentials here.",
         ));
     }
     results
 }
 
-/// For which credentials something is overdue.
+/// Finds ApiCredentials with an overdue step.
 pub fn progress(credentials: &[ApiCredential]) -> Vec<CheckResult> {
     const CHECK: &str = "progress";
     let now = clock::now();
@@ -124,7 +125,7 @@ pub fn progress(credentials: &[ApiCredential]) -> Vec<CheckResult> {
             CheckResult::fail(
                 CHECK,
                 message,
-                "No operator acts on it; see the checks operator, leader and endpoints above.",
+                "No operator acts on it. See the checks operator, leader and endpoints above.",
             )
         })
         .collect();

@@ -1,4 +1,4 @@
-//! Is it installed, and is an operator at work?
+//! Checks of the installation: CRD, Deployment and leader.
 
 use apicredential::api::ApiCredential;
 use apicredential_operator::cli::RunArgs;
@@ -16,29 +16,26 @@ use crate::connection::{Connection, Lookup};
 use crate::error::{INSTALL, NOT_INSTALLED, PluginError};
 use crate::{durations, operator_flags};
 
-/// Whether the definition is there, and as new as this program.
+/// Whether the CRD is installed and has every field of this version.
 pub async fn crd(connection: &Connection) -> Result<(bool, CheckResult), PluginError> {
-    const CHECK: &str = "definition";
+    const CHECK: &str = "crd";
     let version = format!("{}/{}", ApiCredential::group(&()), ApiCredential::version(&()));
     let request = http::Request::get(format!("/apis/{version}")).body(Vec::new());
-    let request = request.map_err(|_| PluginError::local("a request cannot be built"))?;
+    let request = request.map_err(|_| PluginError::local("The request cannot be built; please report this."))?;
     if !matches!(connection.request_optional(connection.client.request::<Value>(request)).await?, Lookup::Found(_)) {
         return Ok((false, CheckResult::fail(CHECK, NOT_INSTALLED, INSTALL)));
     }
     let missing = crd_drift::missing_fields(&connection.client).await;
     if missing.is_empty() {
-        let message =
-            format!("{version} is served, with every field that version {} knows.", env!("CARGO_PKG_VERSION"));
+        let message = format!("{version} is installed, with every field of version {}.", env!("CARGO_PKG_VERSION"));
         return Ok((true, CheckResult::ok(CHECK, message)));
     }
-    let message = format!(
-        "{version} is served by an older definition: what is set in these fields is dropped: {}.",
-        missing.join(", ")
-    );
-    Ok((true, CheckResult::fail(CHECK, message, "Apply the definition of this version: kubectl apply -f crds/")))
+    let message =
+        format!("The CRD of {version} is outdated. The API server drops these fields: {}.", missing.join(", "));
+    Ok((true, CheckResult::fail(CHECK, message, "Apply the CRD of this version: kubectl apply -f crds/")))
 }
 
-/// Whether the Deployment is up, and how it runs; nothing if that cannot be seen.
+/// Whether the Deployment is available, and the flags of its operator, `None` if they cannot be read.
 pub async fn operator(connection: &Connection, flags: &Flags) -> Result<(CheckResult, Option<RunArgs>), PluginError> {
     const CHECK: &str = "operator";
     let (namespace, name) = (&flags.operator_namespace, &flags.operator_name);
@@ -47,13 +44,15 @@ pub async fn operator(connection: &Connection, flags: &Flags) -> Result<(CheckRe
     {
         Lookup::Found(deployment) => deployment,
         Lookup::NotFound => {
-            let remedy = "Install it with kubectl apply -f deploy/install.yaml, or say where it is with --operator-namespace and --operator-name.";
-            return Ok((CheckResult::fail(CHECK, format!("There is no Deployment {place}."), remedy), None));
+            let remedy = "Install it with kubectl apply -f deploy/install.yaml, or name it with --operator-namespace and --operator-name.";
+            return Ok((CheckResult::fail(CHECK, format!("The Deployment {place} does not exist."), remedy), None));
         }
         Lookup::Forbidden => {
-            let remedy = "Ask who runs the operator, or say where it is with --operator-namespace and --operator-name.";
-            let message =
-                format!("You may not read the Deployment {place}, so it is not known whether the operator is up.");
+            let remedy =
+                "Contact the operator's administrator, or name it with --operator-namespace and --operator-name.";
+            let message = format!(
+                "You have no permission to get the Deployment {place}. Whether the operator is available is unknown."
+            );
             return Ok((CheckResult::warn(CHECK, message, remedy), None));
         }
     };
@@ -63,15 +62,15 @@ pub async fn operator(connection: &Connection, flags: &Flags) -> Result<(CheckRe
     let available = status.available_replicas.unwrap_or(0);
     if available > 0 {
         return Ok((
-            CheckResult::ok(CHECK, format!("The Deployment {place} is up: {available} of {wanted} available.")),
+            CheckResult::ok(CHECK, format!("The Deployment {place} is available: {available} of {wanted} replicas.")),
             run,
         ));
     }
     let conditions = status.conditions.unwrap_or_default();
-    let why =
+    let cause =
         conditions.into_iter().find(|condition| condition.status != "True").and_then(|condition| condition.message);
-    let why = why.map(|why| format!(" Kubernetes says: {why}")).unwrap_or_default();
-    let message = format!("The Deployment {place} is not up: 0 of {wanted} available.{why}");
+    let cause = cause.map(|cause| format!(" Kubernetes reports: {cause}")).unwrap_or_default();
+    let message = format!("The Deployment {place} is not available: 0 of {wanted} replicas.{cause}");
     let remedy = format!(
         "See: kubectl -n {namespace} describe deployment {name}; kubectl -n {namespace} logs deployment/{name}"
     );
@@ -81,7 +80,7 @@ pub async fn operator(connection: &Connection, flags: &Flags) -> Result<(CheckRe
 fn flags_of(deployment: &Deployment) -> Option<RunArgs> {
     let containers = &deployment.spec.as_ref()?.template.spec.as_ref()?.containers;
     let container: &Container = containers.iter().find(|it| it.name == "operator").or_else(|| containers.first())?;
-    // What the image runs by itself.
+    // The default command of the image.
     let arguments = container.args.clone().unwrap_or_else(|| vec!["run".to_owned()]);
     let variables = container.env.iter().flatten();
     let variables: Vec<(String, String)> =
@@ -89,7 +88,7 @@ fn flags_of(deployment: &Deployment) -> Option<RunArgs> {
     operator_flags::run_args(&arguments, &variables)
 }
 
-/// Whether one replica holds the lease; `ahead` is how far this machine's clock is ahead of the cluster's.
+/// Whether a replica holds the lease. `ahead` is how far this machine's clock is ahead of the API server's.
 pub async fn leader(
     connection: &Connection,
     flags: &Flags,
@@ -98,7 +97,7 @@ pub async fn leader(
 ) -> Result<CheckResult, PluginError> {
     const CHECK: &str = "leader";
     if run.is_some_and(|run| !run.leader_election) {
-        return Ok(CheckResult::ok(CHECK, "The operator runs without leader election, as a single replica may."));
+        return Ok(CheckResult::ok(CHECK, "Leader election is disabled, which is correct for a single replica."));
     }
     let defaults = operator_flags::defaults();
     let name = run.or(defaults.as_ref()).map_or("apicredential-operator", |run| &run.lease_name);
@@ -110,26 +109,25 @@ pub async fn leader(
         Lookup::NotFound => {
             return Ok(CheckResult::fail(
                 CHECK,
-                format!("No replica has ever led: there is no Lease {place}."),
+                format!("The Lease {place} does not exist: no replica has ever led."),
                 remedy,
             ));
         }
         Lookup::Forbidden => {
-            let message = format!("You may not read the Lease {place}, so it is not known whether a replica leads.");
-            return Ok(CheckResult::warn(CHECK, message, "Ask who runs the operator."));
+            let message =
+                format!("You have no permission to get the Lease {place}. Whether a replica leads is unknown.");
+            return Ok(CheckResult::warn(CHECK, message, "Contact the operator's administrator."));
         }
     };
     let now = clock::now().checked_sub(ahead).unwrap_or_else(|_| clock::now());
     let (Some(holder), Some(renewed)) = (lease.holder_identity.filter(|it| !it.is_empty()), lease.renew_time) else {
-        return Ok(CheckResult::fail(CHECK, format!("No replica leads: the Lease {place} is not held."), remedy));
+        return Ok(CheckResult::fail(CHECK, format!("The Lease {place} has no holder: no replica leads."), remedy));
     };
     let age = durations::between(renewed.0, now);
     let limit = i64::from(lease.lease_duration_seconds.unwrap_or(0));
     if now.duration_since(renewed.0).as_secs() > limit {
-        let message = format!(
-            "The leader {holder} is silent: it renewed the Lease {place} {age} ago, and that counts for {limit}s."
-        );
+        let message = format!("The Lease {place} has expired: {holder} renewed it {age} ago, and it lasts {limit}s.");
         return Ok(CheckResult::fail(CHECK, message, remedy));
     }
-    Ok(CheckResult::ok(CHECK, format!("{holder} leads; it renewed the Lease {place} {age} ago.")))
+    Ok(CheckResult::ok(CHECK, format!("{holder} leads and renewed the Lease {place} {age} ago.")))
 }

@@ -1,4 +1,4 @@
-//! Clocks, and the way from this machine to the providers. Nothing is sent to a provider but a TLS handshake.
+//! Checks of the clocks, and of TLS connections from this machine to the providers. No request is sent to a provider.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,23 +27,23 @@ use crate::connection::Connection;
 use crate::durations;
 use crate::error::{Exit, PluginError};
 
-/// A difference that is no doubt one: the header counts whole seconds, and an response takes its time.
+/// Smaller differences are not reported: the `Date` header has whole seconds, and the response takes time.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
-/// As the operator gives a connection.
+/// The same as the operator's.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the API server's clock says.
+/// This machine's clock compared with the API server's.
 pub struct ClockComparison {
-    /// How far this machine is ahead of it; zero if it does not say.
+    /// How far this machine is ahead; zero if the response has no `Date`.
     pub ahead: SignedDuration,
     pub result: CheckResult,
 }
 
-/// Compares this machine's clock with the Date of an response.
+/// Compares this machine's clock with the `Date` header of a response.
 pub async fn clock(connection: &Connection) -> Result<ClockComparison, PluginError> {
     const CHECK: &str = "clock";
     let request = http::Request::get("/version").body(Body::empty());
-    let request = request.map_err(|_| PluginError::local("a request cannot be built"))?;
+    let request = request.map_err(|_| PluginError::local("The request cannot be built; please report this."))?;
     let response = connection.request(connection.client.send(request)).await?;
     let now = time::now_seconds();
     let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
@@ -52,8 +52,8 @@ pub async fn clock(connection: &Connection) -> Result<ClockComparison, PluginErr
     let Some(date) = date else {
         let result = CheckResult::warn(
             CHECK,
-            "The API server's answers have no Date to compare clocks by.",
-            "Compare them by hand.",
+            "The API server's response has no Date header, so the clocks were not compared.",
+            "Compare the clocks manually.",
         );
         return Ok(ClockComparison { ahead: SignedDuration::ZERO, result });
     };
@@ -65,50 +65,52 @@ pub async fn clock(connection: &Connection) -> Result<ClockComparison, PluginErr
     let direction = if ahead.is_positive() { "ahead of" } else { "behind" };
     let message =
         format!("This machine's clock is {} {direction} the API server's.", durations::format_duration(ahead.abs()));
-    let remedy = "Synchronise it: the times that this plugin shows are wrong by so much. Tokens are judged by the operator's clock.";
+    let remedy =
+        "Synchronise it: the times that this plugin shows are off by that much. The operator uses its own clock.";
     Ok(ClockComparison { ahead, result: CheckResult::warn(CHECK, message, remedy) })
 }
 
-/// Connects to each endpoint that a credential names.
+/// Connects to each endpoint that an ApiCredential names.
 pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> Result<Vec<CheckResult>, PluginError> {
     const CHECK: &str = "providers";
     let connector = connector(roots)?;
     let plans = credentials.iter().filter_map(|it| Plan::parse(&it.spec, &AllowedEndpoints::default()).ok());
     let endpoints: BTreeSet<Endpoint> = plans.map(|plan| plan.request.endpoint().clone()).collect();
     let connector = &connector;
-    let results = endpoints.iter().map(|endpoint| async move {
+    let checks = endpoints.iter().map(|endpoint| async move {
         match handshake(endpoint, connector).await {
-            Ok(()) => CheckResult::ok(CHECK, format!("{endpoint} answers from this machine, with a certificate to trust.")),
+            Ok(()) => CheckResult::ok(CHECK, format!("{endpoint} is reachable from this machine, with a trusted certificate.")),
             Err(reason) => {
-                let message = format!("{endpoint} was not reached from this machine, {reason}: {}", reason.message());
-                CheckResult::warn(CHECK, message, "From the cluster it may be another matter: the operator says there what it finds. --offline leaves this check out.")
+                let message = format!("{endpoint} is not reachable from this machine, {reason}: {}", reason.message());
+                CheckResult::warn(CHECK, message, "The result in the cluster can differ; the operator reports it in the conditions. Skip this check with --offline.")
             }
         }
     });
-    Ok(futures::future::join_all(results).await)
+    Ok(futures::future::join_all(checks).await)
 }
 
 fn connector(roots: Option<&Path>) -> Result<TlsConnector, PluginError> {
     let extra = roots.map(certificates).transpose()?.unwrap_or_default();
-    let none = |_| PluginError::local("No TLS client could be set up; is there a system certificate store?");
+    let tls_error = |_| PluginError::local("The TLS client cannot be set up; check the system's certificate store.");
     let provider = Arc::new(default_provider());
-    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(none)?;
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(none)?;
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(tls_error)?;
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(tls_error)?;
     let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// At least one, as the operator wants it.
+/// Like the operator, requires at least one certificate.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PluginError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     read.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| {
         let message =
-            format!("--provider-ca-file {} holds no readable PEM certificate; correct the path.", path.display());
+            format!("--provider-ca-file {} contains no valid PEM certificate; correct the path.", path.display());
         PluginError::new(Exit::Usage, message)
     })
 }
 
-/// The reasons are those that the operator would give.
+/// Opens a TLS connection. The errors are the reasons that the operator reports.
 async fn handshake(endpoint: &Endpoint, connector: &TlsConnector) -> Result<(), Reason> {
     let url: http::Uri = endpoint.as_str().parse().map_err(|_| Reason::InvalidSpec)?;
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();

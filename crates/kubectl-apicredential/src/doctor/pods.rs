@@ -1,5 +1,5 @@
-//! Pods that never see a renewal. The kubelet writes a changed Secret into a mounted volume, but not into a file mounted by
-//! subPath, and never into an environment variable.
+//! Finds pods that keep a stale token. The kubelet updates a mounted volume when its Secret changes, but never a file
+//! mounted by subPath or an environment variable.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::connection::{Connection, Lookup, Scope};
 use crate::error::PluginError;
 
 const CHECK: &str = "pods";
-const REMEDY: &str = "Mount the Secret as a volume without subPath, and let the application read the file again; until then restart the pod after a renewal.";
+const REMEDY: &str = "Mount the Secret as a volume without subPath and let the application reread the file; until then, restart the pod after each renewal.";
 
-/// One finding for each use that keeps an old token.
+/// One failure for each container that keeps a stale token.
 pub async fn check(
     connection: &Connection,
     scope: &Scope,
@@ -23,7 +23,7 @@ pub async fn check(
 ) -> Result<Vec<CheckResult>, PluginError> {
     let pods = match connection.request_optional(connection.api::<Pod>(scope).list(&ListParams::default())).await? {
         Lookup::Found(list) => list.items,
-        // Said by the check of rights.
+        // The permissions check reports this.
         Lookup::NotFound | Lookup::Forbidden => return Ok(Vec::new()),
     };
     let targets: BTreeMap<(String, &str), String> = credentials
@@ -38,14 +38,14 @@ pub async fn check(
             if let Some(credential) = targets.get(&(namespace.clone(), secret)) {
                 let pod = format!("{namespace}/{}", pod.name_any());
                 let message = format!(
-                    "{credential}: the pod {pod}, container {container}, takes {how} of the Secret {secret}, and never sees a renewal."
+                    "{credential}: the pod {pod} never receives a renewed token: container {container} takes {how} of the Secret {secret}."
                 );
                 results.push(CheckResult::fail(CHECK, message, REMEDY));
             }
         }
     }
     if results.is_empty() {
-        results.push(CheckResult::ok(CHECK, "No pod here takes a token in a way that never sees a renewal."));
+        results.push(CheckResult::ok(CHECK, "No pod here uses a target Secret by subPath or environment variable."));
     }
     Ok(results)
 }
@@ -55,15 +55,16 @@ fn is_running(pod: &Pod) -> bool {
     !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// A container that takes something of a Secret once and for all.
+/// A use of a Secret that the kubelet never updates.
 struct StaleUse<'a> {
     secret: &'a str,
     container: &'a str,
+    /// The variable or the path, and the key.
     how: String,
 }
 
 fn stale_uses(spec: &PodSpec) -> Vec<StaleUse<'_>> {
-    // One that starts, reads and ends is none the worse; one that restarts always is a sidecar.
+    // An init container reads the current token and exits. With `restartPolicy: Always` it is a sidecar.
     let sidecars = spec.init_containers.iter().flatten().filter(|it| it.restart_policy.as_deref() == Some("Always"));
     spec.containers.iter().chain(sidecars).flat_map(|container| in_container(spec, container)).collect()
 }
@@ -93,7 +94,7 @@ fn in_container<'a>(spec: &'a PodSpec, container: &'a Container) -> Vec<StaleUse
     stale_uses
 }
 
-/// The Secrets in a volume, projected ones included.
+/// The Secrets in a volume, including those in a projected volume.
 fn secrets_of<'a>(spec: &'a PodSpec, volume: &str) -> Vec<&'a str> {
     let Some(volume) = spec.volumes.iter().flatten().find(|it| it.name == volume) else { return Vec::new() };
     let plain = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_deref());
@@ -109,14 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_that_has_ended_uses_nothing() {
+    fn a_completed_pod_is_not_running() {
         let in_phase = |phase: &str| is_running(&serde_json::from_value(json!({"status": {"phase": phase}})).unwrap());
         let phases = ["Pending", "Running", "Succeeded", "Failed"].map(in_phase);
         assert_eq!(phases, [true, true, false, false]);
     }
 
     #[test]
-    fn only_what_the_kubelet_does_not_renew_is_found() {
+    fn only_uses_that_the_kubelet_never_updates_are_found() {
         let spec = json!({
             "volumes": [
                 {"name": "whole", "secret": {"secretName": "token"}},
