@@ -1,4 +1,4 @@
-//! The package for krew.
+//! The krew package.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::transcript::program;
 
 #[test]
-fn what_is_packed_for_krew_is_what_its_manifest_says() {
+fn the_krew_archive_matches_its_manifest() {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/krew/pack.sh");
     let uri = "https://example.com/kubectl-apicredential.tar.gz";

@@ -1,4 +1,4 @@
-//! Which kubeconfig counts, and the proxy that leads to its cluster: as for kubectl.
+//! Which kubeconfig and which proxy are used. The rules are those of kubectl.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::life::Scene;
 use crate::support::proxy::Proxy;
 use crate::transcript::Transcript;
 
-/// The cluster and the context, without the user.
+/// A kubeconfig with the cluster and the context, without the user.
 fn cluster(server: &str, more: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
@@ -25,7 +25,7 @@ fn token(kubeconfig: &Path) -> String {
     config["users"][0]["user"]["token"].as_str().unwrap().to_owned()
 }
 
-/// A scene whose API server lists ApiCredentials, which it answers with 429 right after their CRD was created.
+/// A scene whose API server serves ApiCredentials. It returns 429 right after the CRD was created.
 async fn scene() -> Scene {
     let scene = Scene::new().await;
     let listed = async || scene.space.credentials.list(&ListParams::default()).await.ok().map(drop);
@@ -33,7 +33,7 @@ async fn scene() -> Scene {
     scene
 }
 
-/// A session whose `KUBECONFIG` is a list: a file that does not exist, the cluster in a second and its user in a third.
+/// A session whose `KUBECONFIG` lists three files: one that does not exist, one with the cluster, one with the user.
 fn shell(name: &'static str, scene: &Scene, cluster: &str) -> Transcript {
     let mut shell = Transcript::new(name, scene).without_spans();
     let authority = std::fs::read_to_string(scene.space.plane.directory().join("ca.crt")).unwrap();
@@ -46,10 +46,10 @@ fn shell(name: &'static str, scene: &Scene, cluster: &str) -> Transcript {
 }
 
 #[tokio::test]
-async fn the_files_of_a_list_are_merged_and_each_has_its_own_folder() {
+async fn the_files_of_a_list_are_merged_and_paths_are_relative_to_their_file() {
     let scene = scene().await;
     let mut shell = shell("kubeconfig", &scene, &cluster(&scene.space.plane.url(), ""));
-    // A proxy of the environment does not lead to this machine, so this one is not even tried.
+    // A proxy in the environment is not used for loopback addresses, so this one is never contacted.
     shell.variable("HTTPS_PROXY", "http://127.0.0.1:1");
     assert_eq!(shell.run_in(&scene.space, &["list"]).await.code, 0);
     assert_eq!(shell.run_in(&scene.space, &["list", "--user", "nobody"]).await.code, 4);
@@ -64,32 +64,32 @@ async fn the_files_of_a_list_are_merged_and_each_has_its_own_folder() {
 }
 
 #[tokio::test]
-async fn the_proxy_is_that_of_the_kubeconfig_else_of_the_environment_unless_no_proxy_names_the_server() {
+async fn the_proxy_comes_from_the_kubeconfig_else_the_environment_unless_no_proxy_matches() {
     let scene = scene().await;
     let address = scene.space.plane.url().trim_start_matches("https://").to_owned();
-    let (named, of_environment) = (Proxy::start(Some("me:p@ss")).await, Proxy::to(&address).await);
+    let (from_kubeconfig, from_environment) = (Proxy::start(Some("me:p@ss")).await, Proxy::to(&address).await);
     let host = address.split(':').next().unwrap();
-    // Only the proxy knows this host; its certificate is that of the real one.
+    // Only the proxy resolves this host. The certificate is that of the real API server.
     let server = "https://api-server.invalid:6443";
     let mut shell = shell("proxy", &scene, &cluster(server, &format!("tls-server-name: '{host}'")));
-    shell.replace(&of_environment.origin(), "http://proxy");
-    shell.variable("HTTPS_PROXY", &of_environment.origin());
+    shell.replace(&from_environment.origin(), "http://proxy");
+    shell.variable("HTTPS_PROXY", &from_environment.origin());
     assert_eq!(shell.run_in(&scene.space, &["list"]).await.code, 0);
-    assert_eq!(of_environment.targets(), ["api-server.invalid:6443"]);
+    assert_eq!(from_environment.targets(), ["api-server.invalid:6443"]);
     shell.variable("NO_PROXY", "10.0.0.0/8, .invalid");
     assert_eq!(shell.run_in(&scene.space, &["list"]).await.code, 4);
-    assert_eq!(of_environment.tunnels(), 1);
+    assert_eq!(from_environment.tunnels(), 1);
 
-    // NO_PROXY does not concern a proxy-url, which leads to this machine, too.
+    // NO_PROXY does not affect proxy-url, which is also used for loopback addresses.
     shell.variable("NO_PROXY", "*");
-    let with_login = named.origin().replace("http://", "http://me:p%40ss@");
+    let with_login = from_kubeconfig.origin().replace("http://", "http://me:p%40ss@");
     shell.file("one/config", &cluster(&scene.space.plane.url(), &format!("proxy-url: '{with_login}'")));
     assert_eq!(shell.run_in(&scene.space, &["list"]).await.code, 0);
-    assert_eq!((named.tunnels(), named.refused(), of_environment.tunnels()), (1, 0, 1));
-    let without_login = named.origin();
+    assert_eq!((from_kubeconfig.tunnels(), from_kubeconfig.refused(), from_environment.tunnels()), (1, 0, 1));
+    let without_login = from_kubeconfig.origin();
     shell.replace(&without_login, "http://other-proxy");
     shell.file("one/config", &cluster(&scene.space.plane.url(), &format!("proxy-url: '{without_login}'")));
     assert_eq!(shell.run_in(&scene.space, &["list"]).await.code, 4);
-    assert_eq!(named.refused(), 1);
+    assert_eq!(from_kubeconfig.refused(), 1);
     shell.check();
 }

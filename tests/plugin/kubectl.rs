@@ -1,4 +1,4 @@
-//! Through a real kubectl, which finds its plugins on the PATH.
+//! The plugin run by a real kubectl, which finds plugins on the PATH.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::life::Scene;
 use crate::transcript::{Transcript, program};
 
 #[tokio::test]
-async fn kubectl_finds_the_plugin_and_completes_its_commands_and_names() {
+async fn kubectl_runs_the_plugin_and_completes_its_commands_and_names() {
     let scene = Scene::new().await;
     let client = scene.welkin_client("care").await;
     scene.apply_welkin("care", &client).await;
@@ -26,19 +26,19 @@ async fn kubectl_finds_the_plugin_and_completes_its_commands_and_names() {
     let completer = path.path().join("kubectl_complete-apicredential");
     std::fs::write(&completer, script.stdout).unwrap();
     std::fs::set_permissions(&completer, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let offered = |words: &[&str]| {
+    let completions = |words: &[&str]| {
         let output = run(&[&["__complete", "apicredential"], words].concat());
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    let commands = offered(&["st"]);
+    let commands = completions(&["st"]);
     assert!(commands[0].starts_with("status\t") && commands[1] == ":4", "{commands:?}");
-    assert_eq!(offered(&["status", "-n", &scene.space.name, "c"]), ["care", ":4"]);
-    let flags = offered(&["list", "--not"]);
+    assert_eq!(completions(&["status", "-n", &scene.space.name, "c"]), ["care", ":4"]);
+    let flags = completions(&["list", "--not"]);
     assert!(flags[0].starts_with("--not-ready\t"), "{flags:?}");
 }
 
 #[tokio::test]
-async fn each_shell_gets_a_script_that_names_the_commands() {
+async fn each_completion_script_contains_the_commands() {
     let mut shell = Transcript::bare("completion", PathBuf::new());
     for name in ["bash", "zsh", "fish"] {
         let run = shell.quietly(&["completion", name]).await;
@@ -55,13 +55,13 @@ async fn each_shell_gets_a_script_that_names_the_commands() {
 
 fn kubectl(path: &Path, scene: &Scene, arguments: &[&str]) -> Output {
     let mut command = Command::new(path.join("kubectl"));
-    // The completion script is run by a shell.
+    // The completion script needs a shell on the PATH.
     command.args(arguments).env_clear().env("PATH", format!("{}:/usr/bin:/bin", path.display()));
     command.env("HOME", path).env("KUBECONFIG", scene.space.plane.admin_kubeconfig()).stdin(Stdio::null());
     command.output().unwrap()
 }
 
-/// Found, or built once; what is being done is told on standard error.
+/// The path of kubectl, which is built once if it is missing. The progress is on standard error.
 fn kubectl_program() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/control-plane/build.sh");
     let output = Command::new(&script).arg("kubectl").stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();

@@ -1,6 +1,6 @@
-//! `kubectl apicredential` on a real API server, beside the real operator: what it says, and how it ends.
+//! `kubectl apicredential` on a real API server, beside the real operator: its output and exit codes.
 //!
-//! What it said stands in `golden/`; `UPDATE_GOLDEN=1` writes it anew.
+//! The expected output is in `golden/`; `UPDATE_GOLDEN=1` rewrites it.
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
 #![allow(

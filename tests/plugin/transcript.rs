@@ -1,4 +1,4 @@
-//! What a session at a shell looks like: command lines, what they print, how they end.
+//! Records a shell session: command lines, output, exit codes.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,28 +11,28 @@ use crate::life::Scene;
 use crate::support::leaks::Sentinels;
 use crate::support::space::Space;
 
-/// No command takes longer than its own `--wait`.
+/// The timeout of a command; longer than any `--wait` in the tests.
 const WITHIN: Duration = Duration::from_secs(300);
 
-/// The plugin's program.
+/// The path of the plugin.
 pub use crate::support::plugin::plugin as program;
 
-/// A session, to be compared with what was written down.
+/// A session, compared with its golden file.
 pub struct Transcript {
     name: &'static str,
     kubeconfig: PathBuf,
     variables: Vec<(&'static str, String)>,
     home: tempfile::TempDir,
     stdin: Option<String>,
-    /// What differs from run to run, and what stands for it.
-    stand_for: Vec<(String, &'static str)>,
+    /// Texts that differ between runs, and their placeholders.
+    placeholders: Vec<(String, &'static str)>,
     sentinels: Sentinels,
-    /// Whether what it says is about times.
+    /// Whether durations are replaced by `SPAN`.
     has_spans: bool,
     text: String,
 }
 
-/// What a command has said, and how it ended.
+/// The output and the exit code of a command.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -55,7 +55,7 @@ impl Transcript {
     pub fn bare(name: &'static str, kubeconfig: PathBuf) -> Self {
         let home = tempfile::tempdir().unwrap();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let stand_for = vec![(home.path().display().to_string(), "HOME"), (version, "VERSION")];
+        let placeholders = vec![(home.path().display().to_string(), "HOME"), (version, "VERSION")];
         let sentinels = Sentinels::new([]);
         Self {
             name,
@@ -63,36 +63,36 @@ impl Transcript {
             variables: Vec::new(),
             home,
             stdin: None,
-            stand_for,
+            placeholders,
             sentinels,
             has_spans: true,
             text: String::new(),
         }
     }
 
-    /// What differs from run to run.
+    /// Replaces a text that differs between runs by a placeholder.
     pub fn replace(&mut self, text: &str, by: &'static str) {
-        self.stand_for.push((text.to_owned(), by));
+        self.placeholders.push((text.to_owned(), by));
     }
 
-    /// Durations stay as they are: nothing here happens at some time.
+    /// Keeps durations in the output, for commands whose durations do not differ between runs.
     pub fn without_spans(mut self) -> Self {
         self.has_spans = false;
         self
     }
 
-    /// Another user from here on.
+    /// Sets the kubeconfig for the next commands.
     pub fn kubeconfig(&mut self, path: &Path) {
         path.clone_into(&mut self.kubeconfig);
     }
 
-    /// Sets a further environment variable from here on.
+    /// Sets an environment variable for the next commands.
     pub fn variable(&mut self, name: &'static str, value: &str) {
         self.variables.retain(|(set, _)| *set != name);
         self.variables.push((name, value.to_owned()));
     }
 
-    /// A file in the session's home, perhaps in a folder there; its path.
+    /// Writes a file below the session's home directory and returns its path.
     pub fn file(&self, name: &str, content: &str) -> String {
         let path = self.home.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -100,31 +100,31 @@ impl Transcript {
         path.display().to_string()
     }
 
-    /// What the next command reads.
+    /// Sets the standard input of the next command.
     pub fn stdin(&mut self, text: &str) {
         self.stdin = Some(text.to_owned());
     }
 
-    /// Runs the plugin in a namespace, and writes down what it says.
+    /// Runs the plugin in a namespace and records the output.
     pub async fn run_in(&mut self, space: &Space, arguments: &[&str]) -> Run {
         self.run(&[arguments, &["-n", &space.name]].concat()).await
     }
 
-    /// Runs the plugin, and writes down what it says.
+    /// Runs the plugin and records the output.
     pub async fn run(&mut self, arguments: &[&str]) -> Run {
         let run = self.quietly(arguments).await;
         let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
         let line = format!("$ kubectl apicredential {}\n", words.join(" "));
         self.text.push_str(&self.renamed(&line));
-        self.text.push_str(&self.normal(&run.stdout));
+        self.text.push_str(&self.normalize(&run.stdout));
         if !run.stderr.is_empty() {
-            self.text.push_str(&self.normal(&format!("[standard error]\n{}", run.stderr)));
+            self.text.push_str(&self.normalize(&format!("[standard error]\n{}", run.stderr)));
         }
         self.text.push_str(&format!("[exit {}]\n\n", run.code));
         run
     }
 
-    /// Runs the plugin; what it says is looked through for secrets, but not written down.
+    /// Runs the plugin without recording the output. The output is still checked for secrets.
     pub async fn quietly(&mut self, arguments: &[&str]) -> Run {
         let mut command = Command::new(program());
         command.args(arguments).env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
@@ -135,7 +135,7 @@ impl Transcript {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        // Who does not read it closes it.
+        // An error means that the command closed its standard input.
         stdin.write_all(self.stdin.take().unwrap_or_default().as_bytes()).await.ok();
         drop(stdin);
         let output = tokio::time::timeout(WITHIN, child.wait_with_output()).await.expect("it ends in time").unwrap();
@@ -145,9 +145,9 @@ impl Transcript {
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         };
-        for said in [&run.stdout, &run.stderr] {
-            assert_eq!(self.sentinels.found_in(said), [""; 0], "{arguments:?} says a secret");
-            assert!(!said.contains("panicked"), "{said}");
+        for output in [&run.stdout, &run.stderr] {
+            assert_eq!(self.sentinels.found_in(output), [""; 0], "{arguments:?} prints a secret");
+            assert!(!output.contains("panicked"), "{output}");
         }
         run
     }
@@ -161,19 +161,25 @@ impl Transcript {
             return;
         }
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        for (number, (golden, said)) in golden.lines().zip(self.text.lines()).enumerate() {
-            assert_eq!(golden, said, "{}, line {}; UPDATE_GOLDEN=1 writes it anew", path.display(), number + 1);
+        for (number, (golden, actual)) in golden.lines().zip(self.text.lines()).enumerate() {
+            assert_eq!(golden, actual, "{}, line {}; UPDATE_GOLDEN=1 rewrites it", path.display(), number + 1);
         }
-        assert_eq!(golden.lines().count(), self.text.lines().count(), "{}; now:\n{}", path.display(), self.text);
+        assert_eq!(
+            golden.lines().count(),
+            self.text.lines().count(),
+            "{}; the output is:\n{}",
+            path.display(),
+            self.text
+        );
     }
 
-    /// The text without what differs from run to run: names, times, durations, and the width of columns.
-    fn normal(&self, text: &str) -> String {
-        self.renamed(text).lines().map(|line| normal_line(line, self.has_spans) + "\n").collect()
+    /// Replaces names, times, durations and column widths, which differ between runs.
+    fn normalize(&self, text: &str) -> String {
+        self.renamed(text).lines().map(|line| normalize_line(line, self.has_spans) + "\n").collect()
     }
 
     fn renamed(&self, text: &str) -> String {
-        self.stand_for.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        self.placeholders.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     }
 }
 
@@ -182,7 +188,7 @@ fn quoted(word: &str) -> String {
     if !word.is_empty() && word.bytes().all(plain) { word.to_owned() } else { format!("'{word}'") }
 }
 
-fn normal_line(line: &str, has_spans: bool) -> String {
+fn normalize_line(line: &str, has_spans: bool) -> String {
     let indent = line.len() - line.trim_start_matches(' ').len();
     let mut normal = line[..indent].to_owned();
     let mut word = String::new();
@@ -191,10 +197,10 @@ fn normal_line(line: &str, has_spans: bool) -> String {
             word.push(character);
             continue;
         }
-        let said = std::mem::take(&mut word);
-        let is_version = normal.ends_with("UID/") && said.bytes().all(|byte| byte.is_ascii_digit());
-        normal.push_str(&if is_version { "VERSION".to_owned() } else { normal_word(&said, has_spans) });
-        // More than three spaces are there for a column.
+        let finished = std::mem::take(&mut word);
+        let is_version = normal.ends_with("UID/") && finished.bytes().all(|byte| byte.is_ascii_digit());
+        normal.push_str(&if is_version { "VERSION".to_owned() } else { normalize_word(&finished, has_spans) });
+        // More than three spaces pad a column.
         if !(character == ' ' && normal.len() > indent && normal.ends_with("   ")) {
             normal.push(character);
         }
@@ -202,12 +208,12 @@ fn normal_line(line: &str, has_spans: bool) -> String {
     normal.trim_end().to_owned()
 }
 
-fn normal_word(word: &str, has_spans: bool) -> String {
+fn normalize_word(word: &str, has_spans: bool) -> String {
     let (body, end) = match word.find(|character| !".:".contains(character)) {
         None => return word.to_owned(),
         Some(_) => word.split_at(word.trim_end_matches(['.', ':']).len()),
     };
-    let stands = if body.parse::<jiff::Timestamp>().is_ok() {
+    let placeholder = if body.parse::<jiff::Timestamp>().is_ok() {
         "TIME"
     } else if has_spans && is_duration(body) {
         "SPAN"
@@ -216,7 +222,7 @@ fn normal_word(word: &str, has_spans: bool) -> String {
     } else {
         body
     };
-    format!("{stands}{end}")
+    format!("{placeholder}{end}")
 }
 
 /// `45s`, `3m10s`, `26h`.
@@ -237,13 +243,16 @@ fn is_uid(word: &str) -> bool {
 }
 
 #[test]
-fn only_what_differs_from_run_to_run_is_replaced() {
+fn only_texts_that_differ_between_runs_are_replaced() {
     assert_eq!(
-        normal_line("   a    True      59m     2026-11-25T14:32:16Z  end. in 3m10s.", true),
+        normalize_line("   a    True      59m     2026-11-25T14:32:16Z  end. in 3m10s.", true),
         "   a   True   SPAN   TIME  end. in SPAN."
     );
-    assert_eq!(normal_line("exit 1: secret, 10 of 12s: no span: 1x", true), "exit 1: secret, 10 of SPAN: no span: 1x");
-    assert_eq!(normal_line("12s", false), "12s");
+    assert_eq!(
+        normalize_line("exit 1: secret, 10 of 12s: no span: 1x", true),
+        "exit 1: secret, 10 of SPAN: no span: 1x"
+    );
+    assert_eq!(normalize_line("12s", false), "12s");
     let version = "\"6e3d8f62-1f0a-4bc9-9d0e-6a0d9f3c1b55/479\"";
-    assert_eq!(normal_line(version, true), "\"UID/VERSION\"");
+    assert_eq!(normalize_line(version, true), "\"UID/VERSION\"");
 }
