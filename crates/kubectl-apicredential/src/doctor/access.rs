@@ -95,8 +95,8 @@ async fn is_allowed(connection: &Connection, permission: &Permission, namespace:
     };
     #[expect(clippy::disallowed_methods, reason = "a SelfSubjectAccessReview is cluster-scoped")]
     let api: Api<SelfSubjectAccessReview> = Api::all(connection.client.clone());
-    let answer = connection.request(api.create(&PostParams::default(), &review)).await?;
-    Ok(answer.status.is_some_and(|status| status.allowed))
+    let response = connection.request(api.create(&PostParams::default(), &review)).await?;
+    Ok(response.status.is_some_and(|status| status.allowed))
 }
 
 #[cfg(test)]
