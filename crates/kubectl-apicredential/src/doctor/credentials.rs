@@ -44,7 +44,7 @@ pub async fn sources(connection: &Connection, credentials: &[ApiCredential]) -> 
         results.push(CheckResult::warn(
             CHECK,
             message,
-            "The operator reports their state in the conditions: kubectl apicredential status NAME",
+            "See the operator's conditions with: kubectl apicredential status NAME",
         ));
     }
     if consenting > 0 {
@@ -80,7 +80,7 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Ch
         return vec![CheckResult::warn(
             CHECK,
             message,
-            "If the operator does not allow an endpoint, the ApiCredential has the reason EndpointNotAllowed.",
+            "An ApiCredential with a forbidden endpoint has the reason EndpointNotAllowed.",
         )];
     };
     let watched: Vec<&str> = run.namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
@@ -104,10 +104,7 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Ch
         }
     }
     if results.is_empty() {
-        results.push(CheckResult::ok(
-            CHECK,
-            "The operator's --namespaces and --allowed-endpoints cover all ApiCredentials here.",
-        ));
+        results.push(CheckResult::ok(CHECK, "All ApiCredentials here match --namespaces and --allowed-endpoints."));
     }
     results
 }

@@ -44,12 +44,11 @@ pub async fn operator(connection: &Connection, flags: &Flags) -> Result<(CheckRe
     {
         Lookup::Found(deployment) => deployment,
         Lookup::NotFound => {
-            let remedy = "Install it with kubectl apply -f deploy/install.yaml, or name it with --operator-namespace and --operator-name.";
+            let remedy = "Install it, or set --operator-namespace and --operator-name. Install with: kubectl apply -f deploy/install.yaml";
             return Ok((CheckResult::fail(CHECK, format!("The Deployment {place} does not exist."), remedy), None));
         }
         Lookup::Forbidden => {
-            let remedy =
-                "Contact the operator's administrator, or name it with --operator-namespace and --operator-name.";
+            let remedy = "Set --operator-namespace and --operator-name, or contact the operator's administrator.";
             let message = format!(
                 "You have no permission to get the Deployment {place}. Whether the operator is available is unknown."
             );
@@ -126,7 +125,7 @@ pub async fn leader(
     let age = durations::between(renewed.0, now);
     let limit = i64::from(lease.lease_duration_seconds.unwrap_or(0));
     if now.duration_since(renewed.0).as_secs() > limit {
-        let message = format!("The Lease {place} has expired: {holder} renewed it {age} ago, and it lasts {limit}s.");
+        let message = format!("The Lease {place} has expired. {holder} renewed it {age} ago, and it lasts {limit}s.");
         return Ok(CheckResult::fail(CHECK, message, remedy));
     }
     Ok(CheckResult::ok(CHECK, format!("{holder} leads and renewed the Lease {place} {age} ago.")))

@@ -13,7 +13,7 @@ use crate::connection::{Connection, Lookup, Scope};
 use crate::error::PluginError;
 
 const CHECK: &str = "pods";
-const REMEDY: &str = "Mount the Secret as a volume without subPath and let the application reread the file; until then, restart the pod after each renewal.";
+const REMEDY: &str = "Mount the Secret as a volume without subPath, and reread the file. Until then, restart the pod after each renewal.";
 
 /// One failure for each container that keeps a stale token.
 pub async fn check(
@@ -38,7 +38,7 @@ pub async fn check(
             if let Some(credential) = targets.get(&(namespace.clone(), secret)) {
                 let pod = format!("{namespace}/{}", pod.name_any());
                 let message = format!(
-                    "{credential}: the pod {pod} never receives a renewed token: container {container} takes {how} of the Secret {secret}."
+                    "{credential}: the pod {pod} never receives renewed tokens. Its container {container} takes {how} of the Secret {secret}."
                 );
                 results.push(CheckResult::fail(CHECK, message, REMEDY));
             }
