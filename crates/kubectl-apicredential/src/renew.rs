@@ -94,7 +94,7 @@ pub async fn run(connection: &Connection, flags: &Flags, terminal: &Terminal) ->
         match flags.wait {
             Some(_) => pending_renewals.push(pending),
             None => {
-                results.push(reporter.report(pending.result(RenewOutcome::Requested, None, "renewal requested"))?)
+                results.push(reporter.report(pending.result(RenewOutcome::Requested, None, "renewal requested"))?);
             }
         }
     }

@@ -112,7 +112,7 @@ fn credential(revision: i64) -> Value {
     })
 }
 
-fn event_after(seconds: u64, kind: &str, object: Value) -> Watch {
+fn event_after(seconds: u64, kind: &str, object: &Value) -> Watch {
     Watch { event: Some((Duration::from_secs(seconds), json!({"type": kind, "object": object}))), is_cut: false }
 }
 
@@ -169,7 +169,7 @@ const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test(start_paused = true)]
 async fn a_long_wait_costs_one_watch_and_one_read_of_the_secret() {
-    let server = Arc::new(Server::new(&[event_after(60, "MODIFIED", credential(5))]));
+    let server = Arc::new(Server::new(&[event_after(60, "MODIFIED", &credential(5))]));
     *server.answered.lock().unwrap() = Some("this");
     assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Renewed]);
     assert_eq!(server.requests(), ["list", "watch", "get secret"]);
@@ -178,7 +178,7 @@ async fn a_long_wait_costs_one_watch_and_one_read_of_the_secret() {
 #[tokio::test(start_paused = true)]
 async fn a_broken_watch_is_restarted() {
     let cut = Watch { event: None, is_cut: true };
-    let server = Arc::new(Server::new(&[cut.clone(), cut, event_after(5, "MODIFIED", credential(5))]));
+    let server = Arc::new(Server::new(&[cut.clone(), cut, event_after(5, "MODIFIED", &credential(5))]));
     *server.answered.lock().unwrap() = Some("this");
     assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Renewed]);
     assert_eq!(server.requests(), ["list", "watch", "watch", "watch", "get secret"]);
@@ -186,7 +186,7 @@ async fn a_broken_watch_is_restarted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_ends_when_the_apicredential_is_deleted() {
-    let server = Arc::new(Server::new(&[event_after(5, "DELETED", credential(4))]));
+    let server = Arc::new(Server::new(&[event_after(5, "DELETED", &credential(4))]));
     assert_eq!(outcomes(&wait(&server, LONG).await.unwrap()), [RenewOutcome::Failed]);
     assert_eq!(server.requests(), ["list", "watch"]);
 }
@@ -194,7 +194,7 @@ async fn the_wait_ends_when_the_apicredential_is_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_permission_to_watch_is_named_in_the_message() {
     for verb in ["list", "watch"] {
-        let server = Server { forbidden: verb, ..Server::new(&[event_after(5, "MODIFIED", credential(5))]) };
+        let server = Server { forbidden: verb, ..Server::new(&[event_after(5, "MODIFIED", &credential(5))]) };
         let error = wait(&Arc::new(server), LONG).await.unwrap_err();
         assert_eq!(error.exit, Exit::Cluster);
         for text in [&format!("cannot {verb} resource"), "list and watch on apicredentials", "status a -n ns"] {
