@@ -158,10 +158,10 @@ impl LeaderElector {
         self.held.record = None;
         match loss {
             LeaseLoss::TakenByOther => {
-                warn!("lost leadership: another process holds the lease, or the Lease was deleted")
+                warn!("lost leadership: another process holds the lease, or the Lease was deleted");
             }
             LeaseLoss::NotRenewed => {
-                warn!("lost leadership: the lease was not renewed in time; check the connection to the API server")
+                warn!("lost leadership: the lease was not renewed in time; check the connection to the API server");
             }
         }
     }

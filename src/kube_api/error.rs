@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    fn kind(code: u16, reason: &str, message: &str, details: serde_json::Value) -> ErrorKind {
+    fn kind(code: u16, reason: &str, message: &str, details: &serde_json::Value) -> ErrorKind {
         let status =
             json!({"status": "Failure", "code": code, "reason": reason, "message": message, "details": details});
         ErrorKind::of(&kube::Error::Api(serde_json::from_value(status).unwrap()))
@@ -171,7 +171,7 @@ mod tests {
             (413, "", "", json!({}), ErrorKind::Rejected, ApiError::Rejected),
             (503, "", "", json!({}), ErrorKind::UnexpectedStatus, ApiError::Unavailable),
         ] {
-            let found = kind(code, reason, message, details);
+            let found = kind(code, reason, message, &details);
             assert_eq!((found, ApiError::from(found)), (expected, api_error), "{code} {reason} {message}");
         }
     }

@@ -20,7 +20,7 @@ impl Crate {
     ///
     /// A declaration (`mod part;`) is no use. A `use` that only passes a name on is none either: whoever uses the name
     /// uses the module that defines it. A private part may use its parent: only the parent can use the part, so the two
-    /// are one unit. Within a top-level module, a type uses the file that adds methods to it: whoever has the type calls them.
+    /// are one unit.
     pub fn edges(&self) -> BTreeMap<Edge, String> {
         // The operator's `main.rs` is a crate of its own: nothing can use it.
         let files = source_files(self.folder);
@@ -39,13 +39,6 @@ impl Crate {
                 let reason = || format!("{} in {}", path.join("::"), module.file.path);
                 if !is_private_part(own, &used, &modules) {
                     edges.entry((self.node(own), self.node(&used))).or_insert_with(reason);
-                }
-            }
-            for type_ in module.types_with_methods(&modules) {
-                let definition = resolve(&type_, &modules);
-                let reason = || format!("impl {} in {}", type_.join("::"), module.file.path);
-                if definition.first() == own.first() && !is_private_part(own, &definition, &modules) {
-                    edges.entry((self.node(&definition), self.node(own))).or_insert_with(reason);
                 }
             }
         }
@@ -97,15 +90,6 @@ impl Module {
         let used = |import: &&Import| !import.is_public || count.contains_key(import.name.as_str());
         let imported = self.imports.iter().filter(used).map(|import| import.path.clone());
         imported.chain(paths(&self.body)).filter_map(|path| self.absolute(&path, modules)).collect()
-    }
-
-    /// The types of other modules that methods are added to here, as absolute paths.
-    fn types_with_methods(&self, modules: &Modules<'_>) -> Vec<Vec<String>> {
-        let headers = self.body.split("\nimpl").skip(1).filter_map(|rest| rest.split('{').next());
-        let inherent = headers.filter(|header| !header.contains(" for "));
-        let names = inherent.filter_map(|header| header.rsplit("> ").next()?.trim().split(['<', ' ']).next());
-        let imported = names.filter_map(|name| self.imports.iter().find(|import| import.name == name));
-        imported.filter_map(|import| self.absolute(&import.path, modules)).collect()
     }
 }
 

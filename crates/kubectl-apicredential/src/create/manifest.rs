@@ -8,7 +8,12 @@ use super::Common;
 use crate::error::{Exit, PluginError};
 
 /// The manifest with this block for the provider.
-pub fn manifest(provider: Provider, block: &Value, common: &Common, namespace: Option<&str>) -> Result<Value, PluginError> {
+pub fn manifest(
+    provider: Provider,
+    block: &Value,
+    common: &Common,
+    namespace: Option<&str>,
+) -> Result<Value, PluginError> {
     let mut data = Map::new();
     for entry in &common.data {
         let (key, template) = entry.split_once('=').ok_or_else(|| {

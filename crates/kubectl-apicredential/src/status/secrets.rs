@@ -75,7 +75,8 @@ pub async fn source(
     let label = plan.request.provider().label();
     let has = |key: &str| secret.as_ref().and_then(|it| it.data.as_ref()).is_some_and(|data| data.contains_key(key));
     let keys = plan.request.source_keys().into_iter();
-    let keys = keys.map(|key| KeyReport { present: has(&key.name), name: key.name.clone(), optional: key.default.is_some() });
+    let keys =
+        keys.map(|key| KeyReport { present: has(&key.name), name: key.name.clone(), optional: key.default.is_some() });
     let keys = keys.collect();
     let problem = visible.then(|| source::resolve(&namespace, plan, secret.as_ref()).err()).flatten();
     Ok(SourceReport {
