@@ -146,6 +146,9 @@ fn sentence(reason: Reason, request: &ProviderRequest) -> String {
         Reason::DnsFailed => {
             format!("The host name of {} could not be resolved; check --endpoint and the network.", request.endpoint())
         }
+        Reason::TokenAlreadyExpired => format!(
+            "{provider} issued a token that has already expired; compare this machine's clock with the provider's."
+        ),
         other => other.message().to_owned(),
     }
 }
