@@ -42,7 +42,7 @@ test: ## Run all tests but those of `make nightly`; the first run builds the rea
 nightly: ## Run what `make test` and .ci/run leave out: hours; with NO_SKIP=1 a part fails that cannot run here
 	@tests/nightly.sh
 
-modes: ## Run the suite under the service account of each mode of the chart and print which rights it used
+modes: ## Run the suite under the service account of each mode of the chart and print which permissions it used
 	$(MODES)
 
 roll: ## Roll from an older build to this one and back, and count exchanges and writes; builds the older one once
@@ -75,13 +75,13 @@ fuzz: ## Search for bytes that break the properties of tests/bytes; FUZZ_SECONDS
 e2e-node: ## Let a pod on a real kubelet use the token that it mounts; says SKIPPED where this machine cannot
 	@tests/e2e-node/run.sh
 
-demo: ## See it work on a real API server with stand-in providers; HOLD=1 keeps it up
+demo: ## See it work on a real API server with mock providers; HOLD=1 keeps it up
 	@tests/demo/run.sh
 
-provider: ## Run the stand-in for both providers by hand; ARGS=--help
+provider: ## Run the mock provider manually; ARGS=--help
 	$(CARGO) run --locked --quiet --example provider -- $(ARGS)
 
-control-plane: ## Run the local control plane by hand; ARGS=--help
+control-plane: ## Run the local control plane manually; ARGS=--help
 	$(CARGO) run --locked --quiet --example control-plane -- $(ARGS)
 
 generate: ## Write crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of README.md and docs/api.md anew

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use apicredential::object_key::Key;
 use futures::{FutureExt as _, StreamExt as _};
-use kube::{Client, Config};
+use kube::Client;
 use ring::rand::SecureRandom as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,7 +24,6 @@ use crate::controller::watch::Watch;
 use crate::controller::work_queue;
 use crate::http_server::{Health, Readiness, serve};
 use crate::kube_api::crd_drift;
-use crate::kube_api::kubeconfig::{self, Environment, Selection};
 use crate::kube_api::{KubeApi, client};
 use crate::lease::{LeaderElector, Leadership, identity};
 use crate::metrics::Metrics;
@@ -34,9 +33,11 @@ use crate::rate_limit::{Limits, RateLimiter};
 use crate::telemetry;
 
 mod cache_hooks;
+mod cluster_config;
 mod heartbeat;
 
 use cache_hooks::CacheHooks;
+use cluster_config::cluster_config;
 use heartbeat::{Observed, heartbeat, watch_files};
 
 /// A leader counts as alive if its reconcile loop made progress within this time. The heartbeat enqueues a key more often.
@@ -370,29 +371,6 @@ impl Process {
     }
 }
 
-/// The configuration of the pod's service account, outside of a pod that of the kubeconfig. Proxy variables of the environment
-/// are ignored.
-async fn cluster_config() -> Result<Config, String> {
-    match Config::incluster() {
-        Ok(config) => Ok(config),
-        Err(_) => kubeconfig_without_proxy(&Environment::of_process_without_proxies()).await,
-    }
-}
-
-async fn kubeconfig_without_proxy(environment: &Environment) -> Result<Config, String> {
-    let config = kubeconfig::load(&Selection::default(), environment).await;
-    let config = config.map_err(|error| {
-        format!(
-            "no cluster is configured: {error}; run in a pod with a service account, or set KUBECONFIG to a kubeconfig with a current context"
-        )
-    })?;
-    if config.proxy_url.is_some() {
-        let reason = "the kubeconfig's cluster has a proxy-url, which the operator does not support; connect to the API server directly";
-        return Err(reason.to_owned());
-    }
-    Ok(config)
-}
-
 async fn stopped(stop: &mut channel::Receiver<bool>) {
     // This cannot fail, because the sender lives as long as the process.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -412,28 +390,4 @@ fn stop_signal() -> std::io::Result<channel::Receiver<bool>> {
         sender.closed().await;
     });
     Ok(receiver)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn config(cluster: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config");
-        let text = format!(
-            "current-context: a\ncontexts: [{{name: a, context: {{cluster: a}}}}]\nclusters: [{{name: a, cluster: {{{cluster}}}}}]\n"
-        );
-        std::fs::write(&path, text).unwrap();
-        kubeconfig_without_proxy(&Environment { kubeconfig: path.into(), ..Environment::default() }).await
-    }
-
-    #[tokio::test]
-    async fn a_kubeconfig_with_a_proxy_is_rejected_instead_of_connecting_without_the_proxy() {
-        assert!(config("server: 'https://a.example'").await.is_ok());
-        let proxied = config("server: 'https://a.example', proxy-url: 'http://proxy.example:3128'").await;
-        assert!(proxied.unwrap_err().contains("proxy-url"));
-        let none = config("").await.unwrap_err();
-        assert!(none.starts_with("no cluster is configured: ") && none.contains("KUBECONFIG"), "{none}");
-    }
 }

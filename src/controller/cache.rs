@@ -35,7 +35,7 @@ use arrival::Arrival;
 use credential::{CredentialState, Plan};
 use secrets::Secrets;
 
-pub use arrival::{CallStart, DecodeResult, Origin};
+pub use arrival::{CallStart, DecodeResult, VersionSource};
 pub use credential::{CachedObject, renew_request};
 pub use secrets::{SecretRecord, SecretRole, TokenProvenance};
 pub use snapshot::{Remember, Snapshot};
@@ -81,7 +81,7 @@ impl Cache {
     }
 
     /// Takes in a version of an ApiCredential.
-    pub fn apply(&self, key: &Key, object: DecodeResult, origin: Origin) -> Effects {
+    pub fn apply(&self, key: &Key, object: DecodeResult, origin: VersionSource) -> Effects {
         self.lock().apply(key, object, origin)
     }
 
@@ -96,7 +96,7 @@ impl Cache {
         role: SecretRole,
         key: &Key,
         secret: &PartialObjectMeta<Secret>,
-        origin: Origin,
+        origin: VersionSource,
     ) -> Effects {
         let mut inner = self.lock();
         let changed = inner.secrets.apply(role, key, SecretRecord::of(secret), origin);
@@ -196,25 +196,25 @@ impl Cache {
 }
 
 impl Inner {
-    fn apply(&mut self, key: &Key, object: DecodeResult, origin: Origin) -> Effects {
+    fn apply(&mut self, key: &Key, object: DecodeResult, origin: VersionSource) -> Effects {
         let (object, status) = CachedObject::split(object);
         let before = self.credentials.get_mut(key);
         match (before, origin) {
             (Some(state), _) if state.object.uid() == object.uid() => {
                 let arrival = match origin {
-                    Origin::List(list) => state.arrival_in_list(&object, list),
-                    Origin::Watch | Origin::Reply(_) => state.arrival(&object),
+                    VersionSource::List(list) => state.arrival_in_list(&object, list),
+                    VersionSource::Watch | VersionSource::Reply(_) => state.arrival(&object),
                 };
                 if arrival == Arrival::Outdated {
                     return Effects::default();
                 }
-                if let Origin::Reply(_) = origin {
+                if let VersionSource::Reply(_) = origin {
                     state.written_in = self.lists;
                 }
                 self.update(key, object, status, arrival)
             }
             // A reply brings nothing back.
-            (_, Origin::Reply(_)) => Effects::default(),
+            (_, VersionSource::Reply(_)) => Effects::default(),
             (before, _) => {
                 let replaced = before.is_some();
                 let mut effects = if replaced { self.remove(key) } else { Effects::default() };

@@ -9,7 +9,7 @@ use apicredential::status::{self, CheckFinding, StatusInput};
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 
-use super::cache::{CachedObject, Origin};
+use super::cache::{CachedObject, VersionSource};
 use super::context::Context;
 use super::reconciliation::Reconciliation;
 use super::status_input;
@@ -73,7 +73,7 @@ impl Reconciliation {
         let version = live.resource_version().unwrap_or_default();
         let is_other_spec = live.metadata.generation != self.credential.metadata.generation;
         let stored = live.status.clone().unwrap_or_default();
-        let effects = issuer.watch.cache.apply(&self.key, DeserializeGuard(Ok(live)), Origin::Reply(call));
+        let effects = issuer.watch.cache.apply(&self.key, DeserializeGuard(Ok(live)), VersionSource::Reply(call));
         issuer.watch.enqueue_all(&effects);
         self.snapshot.stored_status = Arc::new(stored);
         let was_sent = input.attempt.is_some() || matches!(input.check, CheckFinding::Made(_));
@@ -99,7 +99,7 @@ impl Reconciliation {
         }
         let call = issuer.watch.cache.begin_call();
         let written = issuer.kube.replace_status(self.key.namespace(), self.key.name(), version, status).await?;
-        let effects = issuer.watch.cache.apply(&self.key, written.clone(), Origin::Reply(call));
+        let effects = issuer.watch.cache.apply(&self.key, written.clone(), VersionSource::Reply(call));
         issuer.watch.enqueue_all(&effects);
         let (object, stored) = CachedObject::split(written);
         self.snapshot.object = object;

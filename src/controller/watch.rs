@@ -17,7 +17,7 @@ use kube::{Client, Resource};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::SuspendAwareInstant;
-use crate::controller::cache::{Cache, DecodeResult, Effects, Origin, SecretRole};
+use crate::controller::cache::{Cache, DecodeResult, Effects, SecretRole, VersionSource};
 use crate::controller::watch::changes::{Change, changes};
 use crate::kube_api::pruned::Pruned;
 
@@ -187,11 +187,11 @@ impl Watch {
                 if !self.has_listed(number) {
                     observer.on_initial(&object);
                 }
-                let effects = self.cache.apply(&key, object, Origin::List(*list));
+                let effects = self.cache.apply(&key, object, VersionSource::List(*list));
                 (key, effects)
             }
             Change::Applied(key, Pruned(object)) => {
-                let effects = self.cache.apply(&key, object, Origin::Watch);
+                let effects = self.cache.apply(&key, object, VersionSource::Watch);
                 (key, effects)
             }
             Change::Deleted(key, _) | Change::Unlisted(key) => {
@@ -245,8 +245,10 @@ impl Watch {
                 *list = self.cache.begin_list();
                 return;
             }
-            Change::Listed(key, Pruned(object)) => self.cache.apply_secret(role, &key, &object, Origin::List(*list)),
-            Change::Applied(key, Pruned(object)) => self.cache.apply_secret(role, &key, &object, Origin::Watch),
+            Change::Listed(key, Pruned(object)) => {
+                self.cache.apply_secret(role, &key, &object, VersionSource::List(*list))
+            }
+            Change::Applied(key, Pruned(object)) => self.cache.apply_secret(role, &key, &object, VersionSource::Watch),
             Change::Deleted(key, Pruned(object)) => self.cache.remove_secret(role, &key, &object),
             Change::Unlisted(key) => self.cache.remove_unlisted_secret(role, &key, *list),
             Change::ListEnds => {

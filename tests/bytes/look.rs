@@ -11,7 +11,7 @@ use apicredential::object_key::Key;
 use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::Timings;
 use apicredential_operator::clock;
-use apicredential_operator::controller::cache::{DecodeResult, Origin};
+use apicredential_operator::controller::cache::{DecodeResult, VersionSource};
 use apicredential_operator::controller::context::{Context, InFlight, ReconcileSettings};
 use apicredential_operator::controller::next::NextReconcile;
 use apicredential_operator::controller::reconcile::reconcile;
@@ -125,7 +125,7 @@ impl Term {
         let exchanges = self.exchanges();
         let object: DecodeResult = serde_json::from_value(before.clone()).expect("any object with metadata is taken");
         let key = Key::of(&object);
-        self.context.issuer.watch.cache.apply(&key, object, Origin::Watch);
+        self.context.issuer.watch.cache.apply(&key, object, VersionSource::Watch);
         reconcile(key, Arc::clone(&self.context)).await;
         let calls = server.with(|state| {
             assert!(state.strays.is_empty(), "stray requests: {:?}", state.strays);

@@ -74,43 +74,7 @@ const MODULES: &[&str] = &[
 ];
 
 /// Those that are still here: the file and the name.
-pub const EXCEPTIONS: &[(&str, &str)] = &[
-    ("crates/apicredential/src/schedule.rs", "Life"),
-    ("crates/apicredential/src/target/render.rs", "Found"),
-    ("crates/kubectl-apicredential/src/connect.rs", "Cluster"),
-    ("crates/kubectl-apicredential/src/connect.rs", "Seen"),
-    ("crates/kubectl-apicredential/src/output.rs", "Machine"),
-    ("crates/kubectl-apicredential/src/renew/wait.rs", "Sight"),
-    ("crates/kubectl-apicredential/src/view.rs", "Line"),
-    ("src/controller.rs", "memory"),
-    ("src/controller/memory.rs", "Kept"),
-    ("src/controller/memory.rs", "Memory"),
-    ("src/controller/memory.rs", "Remembered"),
-    ("src/controller/reconcile.rs", "Operator"),
-    ("src/controller/reconcile.rs", "earlier"),
-    ("src/controller/reconcile.rs", "line"),
-    ("src/controller/reconcile.rs", "look"),
-    ("src/controller/reconcile.rs", "seed"),
-    ("src/controller/reconcile.rs", "sight"),
-    ("src/controller/reconcile.rs", "tell"),
-    ("src/controller/reconcile/look.rs", "Blind"),
-    ("src/controller/reconcile/look.rs", "Round"),
-    ("src/controller/reconcile/sight.rs", "Sight"),
-    ("src/controller/token_issuer/write.rs", "Again"),
-    ("src/controller/watch.rs", "Listener"),
-    ("src/controller/watch.rs", "Opened"),
-    ("src/controller/watch.rs", "held"),
-    ("src/controller/watch/held.rs", "Held"),
-    ("src/controller/watch/index.rs", "Glance"),
-    ("src/controller/watch/index.rs", "Imprint"),
-    ("src/controller/watch/index.rs", "Named"),
-    ("src/controller/watch/index.rs", "Origin"),
-    ("src/controller/watch/index.rs", "Seen"),
-    ("src/http_server.rs", "Pulse"),
-    ("src/runtime.rs", "books"),
-    ("src/runtime.rs", "pulse"),
-    ("src/runtime/books.rs", "Books"),
-];
+pub const EXCEPTIONS: &[(&str, &str)] = &[];
 
 /// What a file defines under one of these names, with the path of the file.
 pub fn private_words(file: &SourceFile) -> Vec<(String, String)> {

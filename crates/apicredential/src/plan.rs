@@ -111,21 +111,25 @@ fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
     for (key, text) in target.data.iter().flatten() {
         syntax::check_key(key, "each name in spec.target.data")?;
         if *key == target.token_key {
-            return Err(invalid("spec.target.data has the key that spec.target.tokenKey names; rename one of them."));
+            return Err(Refusal::invalid_spec(
+                "spec.target.data has the key that spec.target.tokenKey names; rename one of them.",
+            ));
         }
-        let template =
-            Template::parse(text).map_err(|error| invalid(format!("spec.target.data, key {key:?}: {error}")))?;
+        let template = Template::parse(text)
+            .map_err(|error| Refusal::invalid_spec(format!("spec.target.data, key {key:?}: {error}")))?;
         data.insert(key.clone(), template);
     }
     if target.creation_policy == CreationPolicy::Merge && target.metadata.is_some() {
-        return Err(invalid("spec.target.metadata is only possible with creationPolicy Owner; remove it."));
+        return Err(Refusal::invalid_spec(
+            "spec.target.metadata is only possible with creationPolicy Owner; remove it.",
+        ));
     }
     let TargetMetadata { labels, annotations } = target.metadata.clone().unwrap_or_default();
     let (labels, annotations) = (labels.unwrap_or_default(), annotations.unwrap_or_default());
     labels.iter().try_for_each(|(name, value)| syntax::check_label(name, value))?;
     annotations.keys().try_for_each(|name| syntax::check_annotation(name))?;
     if let Some(name) = labels.keys().chain(annotations.keys()).find(|name| is_reserved(name)) {
-        return Err(invalid(format!("spec.target.metadata has the reserved name {name:?}; remove it.")));
+        return Err(Refusal::invalid_spec(format!("spec.target.metadata has the reserved name {name:?}; remove it.")));
     }
     Ok(TargetPlan {
         name: target.name.clone(),
@@ -152,10 +156,6 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     RESERVED
         .iter()
         .any(|reserved| prefix.strip_suffix(reserved).is_some_and(|before| before.is_empty() || before.ends_with('.')))
-}
-
-fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::new(Reason::InvalidSpec, message)
 }
 
 #[cfg(test)]

@@ -149,6 +149,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A refusal of a spec that is not valid.
+    pub fn invalid_spec(message: impl Into<String>) -> Self {
+        Self::new(Reason::InvalidSpec, message)
+    }
+
     /// Creates a refusal with a message that names its parameters.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }

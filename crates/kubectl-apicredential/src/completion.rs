@@ -5,12 +5,11 @@
 //! `completion kubectl` prints that program: a shell script that calls the hidden command `__complete`.
 
 use apicredential::api::ApiCredential;
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_complete::Shell;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 
-use crate::args::Args;
 use crate::connection::ConnectionFlags;
 use crate::error::{Exit, PluginError};
 use crate::output::Terminal;
@@ -52,7 +51,7 @@ pub struct Words {
     words: Vec<String>,
 }
 
-pub fn script(flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
+pub fn script(flags: &Flags, mut root: Command, terminal: &Terminal) -> Result<Exit, PluginError> {
     let shell = match flags.shell {
         CompletionTarget::Bash => Shell::Bash,
         CompletionTarget::Zsh => Shell::Zsh,
@@ -63,16 +62,20 @@ pub fn script(flags: &Flags, terminal: &Terminal) -> Result<Exit, PluginError> {
         }
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "kubectl-apicredential", &mut script);
+    clap_complete::generate(shell, &mut root, "kubectl-apicredential", &mut script);
     terminal.print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }
 
-pub async fn complete(connect: &ConnectionFlags, words: &Words, terminal: &Terminal) -> Result<Exit, PluginError> {
+pub async fn complete(
+    connect: &ConnectionFlags,
+    words: &Words,
+    root: &Command,
+    terminal: &Terminal,
+) -> Result<Exit, PluginError> {
     let (typed, before) = words.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
-    let root = Args::command();
-    let command = before.iter().fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
-    let mut candidates = subcommands_or_flags(command, typed);
+    let command = before.iter().fold(root, |command, word| command.find_subcommand(word).unwrap_or(command));
+    let mut candidates = subcommands_or_flags(root, command, typed);
     if TAKE_NAMES.contains(&command.get_name()) && !typed.starts_with('-') {
         candidates.extend(names(connect, before).await.into_iter().map(|name| (name, String::new())));
     }
@@ -82,10 +85,9 @@ pub async fn complete(connect: &ConnectionFlags, words: &Words, terminal: &Termi
     Ok(Exit::Done)
 }
 
-fn subcommands_or_flags(command: &Command, typed: &str) -> Vec<(String, String)> {
+fn subcommands_or_flags(root: &Command, command: &Command, typed: &str) -> Vec<(String, String)> {
     if typed.starts_with('-') {
         // The global flags belong to every command.
-        let root = Args::command();
         let arguments = command.get_arguments().chain(root.get_arguments()).filter(|argument| !argument.is_hide_set());
         let flag = |argument: &clap::Arg| Some((format!("--{}", argument.get_long()?), text(argument.get_help())));
         let mut flags: Vec<_> = arguments.filter_map(flag).collect();
@@ -116,15 +118,18 @@ async fn names(connect: &ConnectionFlags, before: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::args::Args;
 
     #[test]
     fn commands_and_flags_are_completed_and_hidden_ones_are_not() {
         let root = Args::command();
-        let names: Vec<String> = subcommands_or_flags(&root, "").into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = subcommands_or_flags(&root, &root, "").into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["list", "status", "renew", "doctor", "create", "completion"]);
         let list = root.find_subcommand("list").unwrap();
-        let flags: Vec<String> = subcommands_or_flags(list, "-").into_iter().map(|(name, _)| name).collect();
+        let flags: Vec<String> = subcommands_or_flags(&root, list, "-").into_iter().map(|(name, _)| name).collect();
         assert!(flags.contains(&"--not-ready".to_owned()) && flags.contains(&"--kubeconfig".to_owned()), "{flags:?}");
     }
 }

@@ -6,7 +6,7 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use zeroizing_alloc::ZeroAlloc;
 
 use crate::args::{Args, Command};
@@ -69,8 +69,8 @@ async fn run(args: Args, terminal: &Terminal) -> Result<Exit, PluginError> {
     match args.command {
         Command::List(flags) => list::run(&connect.open().await?, &flags, terminal).await,
         Command::Create(flags) => create::run(&connect, &flags, terminal).await,
-        Command::Completion(flags) => completion::script(&flags, terminal),
-        Command::Complete(words) => completion::complete(&connect, &words, terminal).await,
+        Command::Completion(flags) => completion::script(&flags, Args::command(), terminal),
+        Command::Complete(words) => completion::complete(&connect, &words, &Args::command(), terminal).await,
         Command::Doctor(flags) => doctor::run(&connect.open().await?, &flags, terminal).await,
         Command::Renew(flags) => renew::run(&connect.open().await?, &flags, terminal).await,
         Command::Status(flags) => status::run(&connect.open().await?, &flags, terminal).await,

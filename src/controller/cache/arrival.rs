@@ -8,7 +8,7 @@ pub type DecodeResult = DeserializeGuard<ApiCredential>;
 
 /// Where a version of an object comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum VersionSource {
     /// An entry of the list of that number, see `Cache::begin_list`.
     List(u64),
     /// An event of a watch.

@@ -8,7 +8,7 @@ use apicredential::object_key::Key;
 use apicredential::revision::Revision;
 use kube::{Resource, ResourceExt as _};
 
-use super::arrival::{Arrival, Origin};
+use super::arrival::{Arrival, VersionSource};
 
 /// What a Secret is to an ApiCredential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,13 +122,21 @@ impl Secrets {
     }
 
     /// Takes in what a watch shows. Returns the ApiCredentials for which that is a change.
-    pub(super) fn apply(&mut self, role: SecretRole, key: &Key, record: SecretRecord, origin: Origin) -> Vec<Key> {
+    pub(super) fn apply(
+        &mut self,
+        role: SecretRole,
+        key: &Key,
+        record: SecretRecord,
+        origin: VersionSource,
+    ) -> Vec<Key> {
         let entry = self.slot_mut(role).entry(key.clone()).or_default();
         let arrival = match origin {
-            Origin::List(list) => {
+            VersionSource::List(list) => {
                 Arrival::compare_listed(record.revision.number(), entry.version(), entry.written_in >= list)
             }
-            Origin::Watch | Origin::Reply(_) => Arrival::compare(record.revision.number(), entry.version()),
+            VersionSource::Watch | VersionSource::Reply(_) => {
+                Arrival::compare(record.revision.number(), entry.version())
+            }
         };
         let changed = arrival != Arrival::Outdated && entry.set(record);
         if changed { entry.named_by.clone() } else { Vec::new() }

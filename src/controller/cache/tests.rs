@@ -45,12 +45,12 @@ fn with_revision(credential: &ApiCredential, version: &str, revision: i64) -> Ap
     ApiCredential { status: Some(status), ..at_version(credential, version) }
 }
 
-fn apply(cache: &Cache, credential: &ApiCredential, origin: Origin) -> Effects {
+fn apply(cache: &Cache, credential: &ApiCredential, origin: VersionSource) -> Effects {
     cache.apply(&Key::of(credential), DeserializeGuard(Ok(credential.clone())), origin)
 }
 
 fn watched(cache: &Cache, credential: &ApiCredential) -> Effects {
-    apply(cache, credential, Origin::Watch)
+    apply(cache, credential, VersionSource::Watch)
 }
 
 fn enqueued(keys: &[&str]) -> Effects {
@@ -135,7 +135,7 @@ fn only_a_reconcile_that_settles_makes_clean_and_a_change_in_the_middle_of_it_is
     cache.begin(&key("a"), &mut panicked);
     assert!(is_dirty(&cache, "a"), "it never ended");
     reconcile(&cache, "a", true, || {
-        cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), Origin::Watch);
+        cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), VersionSource::Watch);
     });
     assert!(is_dirty(&cache, "a"), "the target changed after it was read");
 }
@@ -150,10 +150,10 @@ fn the_echo_of_our_own_write_is_no_change() {
         let call = cache.begin_call();
         let effects = cache.apply_target_reply(&key("a"), &written_target("20"), call);
         assert_eq!(effects, enqueued(&["b"]), "a rival learns of it");
-        apply(&cache, &with_revision(&credential, "21", 1), Origin::Reply(call));
+        apply(&cache, &with_revision(&credential, "21", 1), VersionSource::Reply(call));
     });
     assert!(!is_dirty(&cache, "a"));
-    assert_eq!(cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), Origin::Watch), enqueued(&[]));
+    assert_eq!(cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), VersionSource::Watch), enqueued(&[]));
     assert_eq!(watched(&cache, &with_revision(&credential, "21", 1)), enqueued(&[]));
     assert!(!is_dirty(&cache, "a"));
 }
@@ -163,12 +163,12 @@ fn an_older_event_does_not_replace_what_we_wrote() {
     let cache = Cache::default();
     let credential = credential("a", "u1", EARLY, "t");
     watched(&cache, &credential);
-    cache.apply_secret(SecretRole::Target, &key("t"), &target("15"), Origin::Watch);
+    cache.apply_secret(SecretRole::Target, &key("t"), &target("15"), VersionSource::Watch);
     let call = cache.begin_call();
     cache.apply_target_reply(&key("a"), &written_target("20"), call);
-    apply(&cache, &with_revision(&credential, "21", 2), Origin::Reply(call));
+    apply(&cache, &with_revision(&credential, "21", 2), VersionSource::Reply(call));
     reconcile(&cache, "a", true, || {});
-    cache.apply_secret(SecretRole::Target, &key("t"), &target("18"), Origin::Watch);
+    cache.apply_secret(SecretRole::Target, &key("t"), &target("18"), VersionSource::Watch);
     cache.remove_secret(SecretRole::Target, &key("t"), &secret("t", "s0", "16", &json!({})));
     watched(&cache, &with_revision(&credential, "19", 1));
     assert!(!is_dirty(&cache, "a"));
@@ -183,7 +183,7 @@ fn a_late_reply_brings_nothing_back() {
     let credential = credential("a", "u1", EARLY, "t");
     watched(&cache, &credential);
     let call = cache.begin_call();
-    cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), Origin::Watch);
+    cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), VersionSource::Watch);
     cache.remove_secret(SecretRole::Target, &key("t"), &target("25"));
     cache.apply_target_reply(&key("a"), &written_target("20"), call);
     assert!(!record(&cache, "a").unwrap().is_present, "deleted at 25");
@@ -197,10 +197,10 @@ fn a_late_reply_brings_nothing_back() {
     assert!(!record(&cache, "a").unwrap().is_present, "sent before the list that lacks it");
 
     cache.remove(&key("a"));
-    assert_eq!(apply(&cache, &with_revision(&credential, "40", 1), Origin::Reply(call)), Effects::default());
+    assert_eq!(apply(&cache, &with_revision(&credential, "40", 1), VersionSource::Reply(call)), Effects::default());
     assert!(cache.snapshot(&key("a")).is_none());
     watched(&cache, &self::credential("a", "u2", LATE, "t"));
-    apply(&cache, &with_revision(&credential, "41", 1), Origin::Reply(call));
+    apply(&cache, &with_revision(&credential, "41", 1), VersionSource::Reply(call));
     assert_eq!(cache.snapshot(&key("a")).unwrap().object.uid(), "u2", "the one of that name is another now");
     cache.remove(&key("a"));
     cache.apply_target_reply(&key("a"), &written_target("50"), cache.begin_call());
@@ -215,11 +215,11 @@ fn a_list_replaces_everything_but_what_was_written_since_it_began() {
     let list = cache.begin_list();
     let call = cache.begin_call();
     cache.apply_target_reply(&key("a"), &written_target("20"), call);
-    apply(&cache, &with_revision(&credential, "21", 1), Origin::Reply(call));
+    apply(&cache, &with_revision(&credential, "21", 1), VersionSource::Reply(call));
     reconcile(&cache, "a", true, || {});
-    cache.apply_secret(SecretRole::Target, &key("t"), &target("15"), Origin::List(list));
+    cache.apply_secret(SecretRole::Target, &key("t"), &target("15"), VersionSource::List(list));
     cache.remove_unlisted_secret(SecretRole::Target, &key("t"), list);
-    apply(&cache, &credential, Origin::List(list));
+    apply(&cache, &credential, VersionSource::List(list));
     assert!(!is_dirty(&cache, "a"), "the list was made before our writes");
     assert_eq!(record(&cache, "a").unwrap().revision.as_str(), "s1/20");
     let list = cache.begin_list();
@@ -233,7 +233,7 @@ fn a_list_of_older_data_drops_what_is_remembered() {
     watched(&cache, &with_revision(&credential, "21", 5));
     reconcile(&cache, "a", true, || {});
     let list = cache.begin_list();
-    assert_eq!(apply(&cache, &with_revision(&credential, "12", 3), Origin::List(list)), enqueued(&["a"]));
+    assert_eq!(apply(&cache, &with_revision(&credential, "12", 3), VersionSource::List(list)), enqueued(&["a"]));
     let snapshot = cache.snapshot(&key("a")).unwrap();
     assert!(snapshot.is_dirty && snapshot.history.is_none() && snapshot.planned.is_none());
     assert_eq!(snapshot.stored_status.revision, Some(3));
@@ -247,7 +247,7 @@ fn a_status_that_was_reported_is_pending_until_the_api_server_has_it_and_is_not_
     let snapshot = cache.snapshot(&key("a")).unwrap();
     cache.finish(&key("a"), &snapshot, remember(true, Some(2)));
     assert!(cache.snapshot(&key("a")).unwrap().has_pending_status(), "it could not be written");
-    apply(&cache, &with_revision(&credential, "11", 2), Origin::Reply(cache.begin_call()));
+    apply(&cache, &with_revision(&credential, "11", 2), VersionSource::Reply(cache.begin_call()));
     let snapshot = cache.snapshot(&key("a")).unwrap();
     assert!(!snapshot.has_pending_status());
     assert!(Arc::ptr_eq(&snapshot.stored_status, snapshot.reported_status.as_ref().unwrap()));
@@ -263,9 +263,13 @@ fn never_seen_and_deleted_since_differ() {
     watched(&cache, &credential("a", "u1", EARLY, "t"));
     assert_eq!(record(&cache, "a"), None);
     let made_from = secret("t", "s1", "20", &json!({SOURCE_VERSION: "x/1"}));
-    assert_eq!(cache.apply_secret(SecretRole::Target, &key("t"), &made_from, Origin::Watch), enqueued(&["a"]));
+    assert_eq!(cache.apply_secret(SecretRole::Target, &key("t"), &made_from, VersionSource::Watch), enqueued(&["a"]));
     assert_eq!(record(&cache, "a").unwrap().token_source(), Some(&Revision::from("x/1")));
-    assert_eq!(cache.apply_secret(SecretRole::Target, &key("t"), &made_from, Origin::Watch), enqueued(&[]), "a relist");
+    assert_eq!(
+        cache.apply_secret(SecretRole::Target, &key("t"), &made_from, VersionSource::Watch),
+        enqueued(&[]),
+        "a relist"
+    );
     assert_eq!(cache.remove_secret(SecretRole::Target, &key("t"), &target("21")), enqueued(&["a"]));
     assert!(!record(&cache, "a").unwrap().is_present);
     cache.remove(&key("a"));
@@ -350,7 +354,7 @@ fn what_nobody_uses_is_dropped_and_what_cannot_be_decoded_keeps_its_metadata() {
     assert_eq!(renew_request(&**cached).as_deref(), Some("now"));
 
     let invalid = kube::core::error_boundary::InvalidObject { error: "quotes".to_owned(), metadata: object.metadata };
-    cache.apply(&key("a"), DeserializeGuard(Err(invalid)), Origin::Watch);
+    cache.apply(&key("a"), DeserializeGuard(Err(invalid)), VersionSource::Watch);
     let snapshot = cache.snapshot(&key("a")).unwrap();
     assert!(matches!(snapshot.object, CachedObject::Undecodable(_)));
     assert_eq!(snapshot.object.uid(), "u1");

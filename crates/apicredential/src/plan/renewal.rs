@@ -1,6 +1,5 @@
 //! `spec.renewal` → a policy in seconds, and `spec.verification` → an interval in seconds.
 
-use super::invalid;
 use crate::api::{Provider, RenewalSpec, VerificationSpec};
 use crate::reason::Refusal;
 use crate::schedule::{Margin, Policy};
@@ -15,9 +14,11 @@ pub(super) fn parse(spec: Option<&RenewalSpec>) -> Result<Policy, Refusal> {
         (None, None) => Margin::Default,
         (Some(seconds), None) => Margin::Seconds(seconds),
         (None, Some(percent @ 10..=50)) => Margin::Percent(i64::from(percent)),
-        (None, Some(_)) => return Err(invalid("spec.renewal.renewBeforePercentage must be 10 to 50.")),
+        (None, Some(_)) => return Err(Refusal::invalid_spec("spec.renewal.renewBeforePercentage must be 10 to 50.")),
         (Some(_), Some(_)) => {
-            return Err(invalid("spec.renewal has both renewBefore and renewBeforePercentage; remove one."));
+            return Err(Refusal::invalid_spec(
+                "spec.renewal has both renewBefore and renewBeforePercentage; remove one.",
+            ));
         }
     };
     let max_age = parse_duration(spec.max_age.as_deref(), "renewal.maxAge", 5 * MINUTE)?;
@@ -29,7 +30,7 @@ pub(super) fn parse(spec: Option<&RenewalSpec>) -> Result<Policy, Refusal> {
 pub(super) fn parse_verification(spec: Option<&VerificationSpec>, provider: Provider) -> Result<Option<i64>, Refusal> {
     let Some(spec) = spec else { return Ok(None) };
     if !provider.has_check() {
-        return Err(invalid(format!(
+        return Err(Refusal::invalid_spec(format!(
             "spec.verification is not possible for {provider}, which documents no request that tries a token; remove it."
         )));
     }
@@ -39,9 +40,9 @@ pub(super) fn parse_verification(spec: Option<&VerificationSpec>, provider: Prov
 fn parse_duration(text: Option<&str>, field: &str, least: i64) -> Result<Option<i64>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let seconds = duration_seconds(text)
-        .ok_or_else(|| invalid(format!("spec.{field} must be a duration such as 90s, 20m or 1h30m.")))?;
+        .ok_or_else(|| Refusal::invalid_spec(format!("spec.{field} must be a duration such as 90s, 20m or 1h30m.")))?;
     if seconds < least {
-        return Err(invalid(format!("spec.{field} must be at least {}m.", least / MINUTE)));
+        return Err(Refusal::invalid_spec(format!("spec.{field} must be at least {}m.", least / MINUTE)));
     }
     Ok(Some(seconds))
 }

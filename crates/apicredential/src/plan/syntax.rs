@@ -3,7 +3,6 @@
 //!
 //! A refusal names the field and not the text, which may be of any length.
 
-use super::invalid;
 use crate::reason::Refusal;
 
 /// The longest DNS subdomain, and the longest key of a Secret.
@@ -16,7 +15,7 @@ pub fn check_name(text: &str, field: &str) -> Result<(), Refusal> {
     if is_subdomain(text) {
         return Ok(());
     }
-    Err(invalid(format!(
+    Err(Refusal::invalid_spec(format!(
         "{field} must be a Secret's name: lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part."
     )))
 }
@@ -28,7 +27,7 @@ pub fn check_key(text: &str, field: &str) -> Result<(), Refusal> {
     if (1..=LONGEST).contains(&text.len()) && text.bytes().all(allowed) && !dots {
         return Ok(());
     }
-    Err(invalid(format!(
+    Err(Refusal::invalid_spec(format!(
         "{field} must be a key of a Secret: letters, digits, '-', '_' and '.', but not '.' alone and no '..' in front."
     )))
 }
@@ -38,7 +37,9 @@ pub fn check_label(name: &str, value: &str) -> Result<(), Refusal> {
     if is_qualified(name) && (value.is_empty() || is_word(value)) {
         return Ok(());
     }
-    Err(invalid("spec.target.metadata.labels must have label names and label values, such as example.com/team: care."))
+    Err(Refusal::invalid_spec(
+        "spec.target.metadata.labels must have label names and label values, such as example.com/team: care.",
+    ))
 }
 
 /// An annotation's name; it counts without regard to case.
@@ -46,7 +47,7 @@ pub fn check_annotation(name: &str) -> Result<(), Refusal> {
     if is_qualified(&name.to_ascii_lowercase()) {
         return Ok(());
     }
-    Err(invalid("spec.target.metadata.annotations must have annotation names, such as example.com/team."))
+    Err(Refusal::invalid_spec("spec.target.metadata.annotations must have annotation names, such as example.com/team."))
 }
 
 fn is_subdomain(text: &str) -> bool {

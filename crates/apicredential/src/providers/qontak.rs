@@ -62,13 +62,15 @@ pub struct QontakSecretRef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QontakKeys {
-    /// The key that holds the user's name.
+    /// Key that holds the username. Default: `username`.
     pub username: String,
-    /// The key that holds the user's password.
+    /// Key that holds the password. Default: `password`.
     pub password: String,
-    /// The key that holds the OAuth client's id. The Secret need not have it: the default is the id that Qontak publishes.
+    /// Key that holds the OAuth client id. Default: `client_id`. If the Secret lacks the key, the client id that Qontak
+    /// publishes is used.
     pub client_id: String,
-    /// The key that holds the OAuth client's secret. The Secret need not have it: the default is what Qontak publishes.
+    /// Key that holds the OAuth client secret. Default: `client_secret`. If the Secret lacks the key, the client secret
+    /// that Qontak publishes is used.
     pub client_secret: String,
 }
 
