@@ -8,7 +8,6 @@
 pub mod cache;
 pub mod context;
 pub mod history;
-pub mod next;
 pub mod reconcile;
 pub mod restore;
 pub mod token_issuer;

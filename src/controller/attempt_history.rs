@@ -14,9 +14,9 @@ use jiff::Timestamp;
 
 use super::cache::renew_request;
 use super::history::AttemptInputs;
-use super::next::NextReconcile;
 use super::reconciliation::Reconciliation;
 use crate::clock;
+use apicredential::next_reconcile::NextReconcile;
 
 impl Reconciliation {
     /// Whether the inputs are not those of the last attempt, and whether that is known well enough to count attempts anew.
@@ -45,7 +45,11 @@ impl Reconciliation {
         }
     }
 
-    pub(super) fn open_failure(&mut self, target: &Target, record: Option<&TokenRecord>) -> Option<UnresolvedFailure> {
+    pub(super) fn unresolved_failure(
+        &mut self,
+        target: &Target,
+        record: Option<&TokenRecord>,
+    ) -> Option<UnresolvedFailure> {
         let status = self.status();
         let reason = status.unresolved_failure()?;
         let (last, now) = (status.last_attempt.as_ref()?.time.0, clock::now());
@@ -66,7 +70,8 @@ impl Reconciliation {
             _ => None,
         };
         let latest = latest_attempt(reason, expiry, now, &self.context.settings.timings);
-        Some(UnresolvedFailure { reason, next: self.bounded(next, latest) })
+        let next = NextReconcile::At(self.bounded(next, latest));
+        Some(UnresolvedFailure { reason, next })
     }
 
     /// The longest delay that so many failures of that class in a row can have led to.
@@ -107,7 +112,7 @@ pub(super) fn is_of_last_attempt(record: &TokenRecord, status: &ApiCredentialSta
 }
 
 /// How the longest delay of a failure's class bounds the next attempt in a status, which was written before a restart or
-/// before the clock was set back. A token that was not extended waits as long as it was told to, which is to its end if
+/// before the clock was set back. A token that was not extended waits as long as the status states, which is to its end if
 /// that is known and to come.
 pub(super) fn latest_attempt(
     reason: Reason,

@@ -18,7 +18,6 @@ use kube::ResourceExt as _;
 use tracing::{info, warn};
 
 use super::cache::renew_request;
-use super::next::NextReconcile;
 use super::observe::Observation;
 use super::reconciliation::{Outcome, Reconciliation};
 use crate::clock;
@@ -26,6 +25,7 @@ use crate::controller::token_issuer::{ExchangeOutcome, ExchangeReport, ExchangeR
 use crate::controller::watch::Watch;
 use crate::kube_api::ApiError;
 use crate::rate_limit::{Admission, Permit};
+use apicredential::next_reconcile::NextReconcile;
 
 /// A target that nobody else may write until the end of the write.
 struct Claim {
@@ -263,7 +263,7 @@ impl Reconciliation {
         observation.facts.renew_requested = false;
         observation.facts.attempts.inputs_changed = false;
         observation.facts.attempts.unresolved =
-            Some(decide::UnresolvedFailure { reason: refusal.reason, next: next.unwrap_or(Timestamp::MAX) });
+            Some(decide::UnresolvedFailure { reason: refusal.reason, next: next.into() });
         outcome_after(&observation)
     }
 
@@ -364,7 +364,7 @@ impl Reconciliation {
 /// The facts alone decide when to reconcile again; nothing has to be read for it.
 fn outcome_after(observation: &Observation) -> Outcome {
     match decide(&observation.facts, clock::now()) {
-        Decision::Idle(time) => Outcome::Settled(time.into()),
+        Decision::Idle(next) => Outcome::Settled(next),
         Decision::Wait(_, time) => Outcome::Settled(NextReconcile::At(time).or_earlier(observation.expiry())),
         // Something else is to be done at once; the next reconcile does it.
         Decision::Repair | Decision::Check | Decision::Exchange(_) | Decision::Reject(_) => {

@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::cache::renew_request;
-use super::next::NextReconcile;
 use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::kube_api::{ApiError, READ};
+use apicredential::next_reconcile::NextReconcile;
 
 /// Where the target Secret comes from.
 #[derive(Debug, Default)]
@@ -196,7 +196,7 @@ impl Reconciliation {
         };
         let renew_requested = self.is_renewal_requested(record.as_ref());
         let (fresh, anew) = self.are_inputs_new(plan, values.as_ref());
-        let open = self.open_failure(&target, record.as_ref());
+        let open = self.unresolved_failure(&target, record.as_ref());
         let verification = self.verification(plan, &target, record.as_ref(), no_check_before);
         let last_sent = self.status().last_attempt.as_ref().map(|attempt| attempt.time.0);
         let facts = Facts {

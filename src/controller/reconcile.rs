@@ -13,7 +13,6 @@ use futures::FutureExt as _;
 
 use super::cache::{CachedObject, Remember, Snapshot};
 use super::context::Context;
-use super::next::NextReconcile;
 use super::observe::{Observation, ObserveError, Reads, SourceRead, TargetRead};
 use super::reconciliation::{Outcome, Reconciliation};
 use super::reserve_slot::Slot;
@@ -21,6 +20,7 @@ use super::token_issuer::write::WriteError;
 use super::{restore, status_writer};
 use crate::clock::{self, SuspendAwareInstant};
 use crate::kube_api::ApiError;
+use apicredential::next_reconcile::NextReconcile;
 
 /// One reconcile of an ApiCredential, if it exists, and after which time to reconcile again even if nothing changes. Never
 /// fails: whatever goes wrong becomes a status and a time.
@@ -130,9 +130,9 @@ impl Reconciliation {
                 Err(error) => return self.report_api_error(error).await,
             };
             let step = match decide(&observation.facts, clock::now()) {
-                Decision::Idle(time) => {
+                Decision::Idle(next) => {
                     self.write_status(self.status_input(&observation)).await;
-                    return Outcome::Settled(time.into());
+                    return Outcome::Settled(next);
                 }
                 Decision::Wait(_cause, time) => {
                     self.write_status(self.status_input(&observation)).await;

@@ -10,8 +10,8 @@ use apicredential::reason::Refusal;
 use super::cache::Snapshot;
 use super::context::Context;
 use super::history::AttemptHistory;
-use super::next::NextReconcile;
 use crate::clock::{self, SuspendAwareInstant};
+use apicredential::next_reconcile::NextReconcile;
 
 /// How a reconcile ended, and when the next one is due if nothing changes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

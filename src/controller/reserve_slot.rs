@@ -5,10 +5,10 @@ use apicredential::revision::Revision;
 use apicredential::schedule;
 
 use super::cache::SecretRecord;
-use super::next::NextReconcile;
 use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::rate_limit::Wait;
+use apicredential::next_reconcile::NextReconcile;
 
 /// Whether the reconcile may go on to read.
 pub(super) enum Slot {

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 
 use super::attempt_history::latest_attempt;
 use super::cache::{DecodeResult, SecretRecord, renew_request};
-use super::next::NextReconcile;
 use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::metrics::CredentialGauges;
 use crate::rate_limit::RateLimiter;
+use apicredential::next_reconcile::NextReconcile;
 
 /// Rebuilds what the last term remembered. `Some` if nothing changed since the status was written: when the next reconcile is
 /// due.

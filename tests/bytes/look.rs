@@ -7,13 +7,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use apicredential::api::ApiCredential;
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::Timings;
 use apicredential_operator::clock;
 use apicredential_operator::controller::cache::{DecodeResult, VersionSource};
 use apicredential_operator::controller::context::{Context, InFlight, ReconcileSettings};
-use apicredential_operator::controller::next::NextReconcile;
 use apicredential_operator::controller::reconcile::reconcile;
 use apicredential_operator::controller::token_issuer::TokenIssuer;
 use apicredential_operator::controller::watch::Watch;

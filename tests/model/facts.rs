@@ -3,6 +3,7 @@
 use apicredential::decide::{
     Attempts, Facts, Source, SpecMatch, Target, Token as Known, UnresolvedFailure, Verification,
 };
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::reason::Reason;
 
 use crate::world::{Secret, Status, Token, World, at};
@@ -54,7 +55,8 @@ fn attempts(status: &Status, token: Option<Token>, spec: u8, source: u8) -> Atte
     let is_resolved = token.is_some_and(|token| token.issued > last.sent);
     let unresolved = status.next.filter(|_| !is_resolved);
     Attempts {
-        unresolved: unresolved.map(|next| UnresolvedFailure { reason: Reason::ConnectionFailed, next: at(next) }),
+        unresolved: unresolved
+            .map(|next| UnresolvedFailure { reason: Reason::ConnectionFailed, next: NextReconcile::At(at(next)) }),
         inputs_changed: last.spec != spec || last.source != source,
         last_sent: Some(at(last.sent)),
     }

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use crate::next_reconcile::NextReconcile;
 use crate::providers::Lifetime;
 use crate::reason::{Reason, Refusal};
 use crate::schedule::{self, Expiry, Policy, TokenLifetime};
@@ -145,7 +146,7 @@ pub struct UnresolvedFailure {
     /// How it ended.
     pub reason: Reason,
     /// When the next attempt is made.
-    pub next: Timestamp,
+    pub next: NextReconcile,
 }
 
 impl UnresolvedFailure {
@@ -157,8 +158,8 @@ impl UnresolvedFailure {
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Do nothing until that time; `None` means until something changes.
-    Idle(Option<Timestamp>),
+    /// Do nothing until then.
+    Idle(NextReconcile),
     /// A token exchange is needed, but not before that time.
     Wait(Cause, Timestamp),
     /// Write our keys, labels and annotations again, with the stored token.
@@ -178,7 +179,7 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
     match decision {
         // Also while a token exchange is delayed: until then the stored token is in use.
         Decision::Idle(_) | Decision::Wait(..) if check <= now => Decision::Check,
-        Decision::Idle(time) => Decision::Idle(Some(time.unwrap_or(check).min(check))),
+        Decision::Idle(next) => Decision::Idle(next.or_earlier(NextReconcile::At(check))),
         Decision::Wait(cause, time) => Decision::Wait(cause, time.min(check)),
         other => other,
     }
@@ -212,9 +213,10 @@ fn decide_without_check(facts: &Facts, now: Timestamp) -> Decision {
     match cause(facts, now) {
         None => Decision::Idle(next_change(facts, now)),
         Some(cause) => match not_before(facts, cause, now) {
-            Some(time) if time > now && cause == Cause::Requested => before_renew_request(facts, now, time),
-            Some(time) if time > now => Decision::Wait(cause, time),
-            _ => Decision::Exchange(cause),
+            NextReconcile::At(time) if time <= now => Decision::Exchange(cause),
+            NextReconcile::At(time) if cause == Cause::Requested => before_renew_request(facts, now, time),
+            NextReconcile::At(time) => Decision::Wait(cause, time),
+            NextReconcile::OnChange => Decision::Idle(next_change(facts, now)),
         },
     }
 }
@@ -223,8 +225,10 @@ fn decide_without_check(facts: &Facts, now: Timestamp) -> Decision {
 /// exchange that is made meanwhile answers the request.
 fn before_renew_request(facts: &Facts, now: Timestamp, request: Timestamp) -> Decision {
     match decide_without_check(&Facts { renew_requested: false, ..facts.clone() }, now) {
-        Decision::Idle(Some(time)) | Decision::Wait(_, time) => Decision::Wait(Cause::Requested, request.min(time)),
-        Decision::Idle(None) => Decision::Wait(Cause::Requested, request),
+        Decision::Idle(NextReconcile::At(time)) | Decision::Wait(_, time) => {
+            Decision::Wait(Cause::Requested, request.min(time))
+        }
+        Decision::Idle(NextReconcile::OnChange) => Decision::Wait(Cause::Requested, request),
         other => other,
     }
 }
@@ -286,42 +290,43 @@ fn cause(facts: &Facts, now: Timestamp) -> Option<Cause> {
 /// When the renewal is due: at the planned time, or later if the provider did not extend the token.
 fn due_time(facts: &Facts, token: &Token) -> Option<Timestamp> {
     if let Some(failure) = facts.attempts.unresolved.as_ref().filter(|failure| failure.is_not_extended()) {
-        return Some(failure.next);
+        return failure.next.time();
     }
     [token.renewal, token.lifetime.expiry.time()].into_iter().flatten().min()
 }
 
-/// The time before which the token exchange must not be made; `None` if it need not be delayed.
-fn not_before(facts: &Facts, cause: Cause, now: Timestamp) -> Option<Timestamp> {
+/// From when on the token exchange may be made; `now` if it need not be delayed.
+fn not_before(facts: &Facts, cause: Cause, now: Timestamp) -> NextReconcile {
     let attempts = &facts.attempts;
+    let request = NextReconcile::At(request_time(attempts, now));
     if cause == Cause::Requested {
-        return request_time(attempts, now);
+        return request;
     }
-    if attempts.inputs_changed {
-        return None;
+    match attempts.unresolved.as_ref().filter(|failure| !failure.is_not_extended() && !attempts.inputs_changed) {
+        // A renew request shortens the delay, whatever the cause is.
+        Some(failure) if facts.renew_requested => failure.next.or_earlier(request),
+        Some(failure) => failure.next,
+        None => NextReconcile::At(now),
     }
-    let unresolved = attempts.unresolved.as_ref().filter(|failure| !failure.is_not_extended());
-    let next = unresolved.map(|failure| failure.next)?;
-    // A renew request shortens the delay, whatever the cause is.
-    Some(if facts.renew_requested { next.min(request_time(attempts, now).unwrap_or(now)) } else { next })
 }
 
 /// The minimum time between a token request and one that a renew request causes, in seconds.
 const REQUEST_INTERVAL: i64 = 30;
 
-/// The time from which on a renew request may cause a token exchange; `None` if at once.
-fn request_time(attempts: &Attempts, now: Timestamp) -> Option<Timestamp> {
+/// From when on a renew request may cause a token exchange; `now` if at once.
+fn request_time(attempts: &Attempts, now: Timestamp) -> Timestamp {
     // A time further in the future comes from a clock that was set back since, and is ignored.
     let sent = attempts.last_sent.filter(|sent| *sent <= schedule::later(now, REQUEST_INTERVAL));
-    sent.map(|sent| schedule::later(sent, REQUEST_INTERVAL))
+    sent.map_or(now, |sent| schedule::later(sent, REQUEST_INTERVAL))
 }
 
 /// The next time at which the decision changes although the facts stay the same.
-fn next_change(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
-    let token = token(facts)?;
+fn next_change(facts: &Facts, now: Timestamp) -> NextReconcile {
+    let Some(token) = token(facts) else { return NextReconcile::OnChange };
     let due = if facts.suspended { None } else { due_time(facts, token) };
     let refused = facts.verification.refused.filter(|_| !facts.suspended);
-    [due, refused, token.lifetime.expiry.time()].into_iter().flatten().filter(|time| *time > now).min()
+    let next = [due, refused, token.lifetime.expiry.time()].into_iter().flatten().filter(|time| *time > now).min();
+    next.into()
 }
 
 /// What to do with a token that the provider issued.

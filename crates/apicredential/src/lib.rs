@@ -18,6 +18,7 @@ pub mod reason;
 pub mod revision;
 
 pub mod decide;
+pub mod next_reconcile;
 pub mod providers;
 pub mod schedule;
 pub mod source;

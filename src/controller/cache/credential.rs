@@ -13,7 +13,7 @@ use kube::core::PartialObjectMeta;
 use super::arrival::{Arrival, DecodeResult};
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
-use crate::controller::next::NextReconcile;
+use apicredential::next_reconcile::NextReconcile;
 
 /// An ApiCredential without its status and without the metadata that nobody uses.
 #[derive(Clone, Debug)]

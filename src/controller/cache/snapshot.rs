@@ -8,7 +8,7 @@ use super::credential::CachedObject;
 use super::secrets::SecretRecord;
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
-use crate::controller::next::NextReconcile;
+use apicredential::next_reconcile::NextReconcile;
 
 /// What is known about one ApiCredential when its reconcile begins.
 #[derive(Clone, Debug)]

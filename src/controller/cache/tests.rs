@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
-use crate::controller::next::NextReconcile;
+use apicredential::next_reconcile::NextReconcile;
 use kube::core::DeserializeGuard;
 
 const EARLY: &str = "2026-01-01T00:00:00Z";

@@ -37,7 +37,7 @@ fn settled() -> Facts {
 
 fn failed(reason: Reason, next: i64) -> Attempts {
     Attempts {
-        unresolved: Some(UnresolvedFailure { reason, next: at(next) }),
+        unresolved: Some(UnresolvedFailure { reason, next: NextReconcile::At(at(next)) }),
         inputs_changed: false,
         last_sent: Some(at(0)),
     }
@@ -49,18 +49,22 @@ fn policy() -> Policy {
 
 #[test]
 fn nothing_is_done_until_the_renewal_of_a_valid_token_and_while_suspended_until_it_expires() {
-    assert_eq!(decide(&settled(), at(10)), Decision::Idle(Some(at(2400))));
+    assert_eq!(decide(&settled(), at(10)), Decision::Idle(NextReconcile::At(at(2400))));
     assert_eq!(decide(&settled(), at(2400)), Decision::Exchange(Cause::Due));
     let suspended = Facts { suspended: true, ..settled() };
-    assert_eq!(decide(&suspended, at(2400)), Decision::Idle(Some(at(3600))));
-    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "a time in the past is never the next time");
+    assert_eq!(decide(&suspended, at(2400)), Decision::Idle(NextReconcile::At(at(3600))));
+    assert_eq!(
+        decide(&suspended, at(3600)),
+        Decision::Idle(NextReconcile::OnChange),
+        "a time in the past is never the next time"
+    );
 }
 
 #[test]
 fn a_token_that_never_expires_is_not_renewed_without_a_max_age() {
     let never = Token { lifetime: TokenLifetime { issued: at(0), expiry: Expiry::Never }, renewal: None, ..token() };
     let facts = Facts { target: ours(Some(never)), ..settled() };
-    assert_eq!(decide(&facts, at(1_000_000_000)), Decision::Idle(None));
+    assert_eq!(decide(&facts, at(1_000_000_000)), Decision::Idle(NextReconcile::OnChange));
 }
 
 #[test]
@@ -101,7 +105,7 @@ fn refusals_are_reported_in_their_order_and_before_any_exchange() {
     facts.target = Target::Absent;
     assert_eq!(decide(&facts, at(0)), Decision::Reject(refusal(Reason::EndpointNotAllowed)));
     facts.spec = None;
-    assert_eq!(decide(&facts, at(0)), Decision::Idle(None), "suspended");
+    assert_eq!(decide(&facts, at(0)), Decision::Idle(NextReconcile::OnChange), "suspended");
     facts.suspended = false;
     assert_eq!(decide(&facts, at(0)), Decision::Reject(refusal(Reason::SourceKeyMissing)));
 }
@@ -123,7 +127,7 @@ fn drift_is_repaired_only_with_a_valid_token() {
     assert_eq!(decide(&refused, at(10)), Decision::Repair, "a repair does not need the source Secret");
     assert_eq!(decide(&drift(Some(token())), at(3600)), Decision::Exchange(Cause::Due));
     let suspended = Facts { suspended: true, ..drift(Some(token())) };
-    assert_eq!(decide(&suspended, at(10)), Decision::Idle(Some(at(3600))));
+    assert_eq!(decide(&suspended, at(10)), Decision::Idle(NextReconcile::At(at(3600))));
 }
 
 #[test]
@@ -189,11 +193,11 @@ fn verified(next_check: i64, refused: Option<i64>) -> Verification {
 #[test]
 fn a_check_is_made_when_it_is_due_and_nothing_else_is() {
     let facts = Facts { verification: verified(300, None), ..settled() };
-    assert_eq!(decide(&facts, at(10)), Decision::Idle(Some(at(300))));
+    assert_eq!(decide(&facts, at(10)), Decision::Idle(NextReconcile::At(at(300))));
     assert_eq!(decide(&facts, at(300)), Decision::Check);
     assert_eq!(decide(&facts, at(2400)), Decision::Exchange(Cause::Due), "a new token needs no check");
     for (other, decision) in [
-        (Facts { suspended: true, ..facts.clone() }, Decision::Idle(Some(at(3600)))),
+        (Facts { suspended: true, ..facts.clone() }, Decision::Idle(NextReconcile::At(at(3600)))),
         (Facts { target: ours(None), ..facts.clone() }, Decision::Exchange(Cause::Missing)),
         (
             Facts { target: ours(Some(Token { spec_match: SpecMatch::OtherSpec, ..token() })), ..facts.clone() },
@@ -205,7 +209,7 @@ fn a_check_is_made_when_it_is_due_and_nothing_else_is() {
         assert_eq!(decide(&other, at(300)), decision);
     }
     let suspended = Facts { suspended: true, ..facts };
-    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(None), "expired, so no check is made");
+    assert_eq!(decide(&suspended, at(3600)), Decision::Idle(NextReconcile::OnChange), "expired, so no check is made");
 }
 
 #[test]
@@ -222,7 +226,7 @@ fn checks_go_on_while_an_exchange_is_delayed_but_not_for_an_expired_token() {
 fn a_refused_token_needs_an_exchange_from_the_given_time_on() {
     let facts = Facts { verification: verified(900, Some(600)), ..settled() };
     assert_eq!(token_state(&facts, at(500)), TokenState::Revoked);
-    assert_eq!(decide(&facts, at(500)), Decision::Idle(Some(at(600))));
+    assert_eq!(decide(&facts, at(500)), Decision::Idle(NextReconcile::At(at(600))));
     assert_eq!(decide(&facts, at(600)), Decision::Exchange(Cause::Revoked));
     assert_eq!(token_state(&facts, at(3600)), TokenState::Expired);
     let failing = Facts { attempts: failed(Reason::ProviderTimeout, 1000), ..facts.clone() };
@@ -231,7 +235,7 @@ fn a_refused_token_needs_an_exchange_from_the_given_time_on() {
     let later = Facts { verification: verified(5000, Some(5000)), ..settled() };
     assert_eq!(decide(&later, at(2400)), Decision::Exchange(Cause::Due), "the planned renewal does not wait for it");
     let suspended = Facts { suspended: true, ..facts };
-    assert_eq!(decide(&suspended, at(700)), Decision::Idle(Some(at(3600))));
+    assert_eq!(decide(&suspended, at(700)), Decision::Idle(NextReconcile::At(at(3600))));
 }
 
 #[test]
@@ -250,7 +254,7 @@ fn a_refused_token_is_never_written_again_and_any_other_token_is() {
 #[test]
 fn a_token_that_was_not_extended_is_due_at_its_next_attempt() {
     let facts = Facts { attempts: failed(Reason::TokenNotExtended, 3540), ..settled() };
-    assert_eq!(decide(&facts, at(2500)), Decision::Idle(Some(at(3540))));
+    assert_eq!(decide(&facts, at(2500)), Decision::Idle(NextReconcile::At(at(3540))));
     assert_eq!(decide(&facts, at(3540)), Decision::Exchange(Cause::Due));
     let changed = Facts { source: Source::Resolved { changed: true }, ..facts };
     assert_eq!(decide(&changed, at(2500)), Decision::Exchange(Cause::Source));
@@ -348,8 +352,9 @@ fn any_facts() -> impl Strategy<Value = Facts> {
         Just(Source::Refused(Reason::SourceKeyEmpty.into())),
     ];
     let reason = prop::sample::select(Reason::ALL);
-    let unresolved = proptest::option::of((reason, -100_i64..100))
-        .prop_map(|failure| failure.map(|(reason, next)| UnresolvedFailure { reason, next: at(next) }));
+    let unresolved = proptest::option::of((reason, -100_i64..100)).prop_map(|failure| {
+        failure.map(|(reason, next)| UnresolvedFailure { reason, next: NextReconcile::At(at(next)) })
+    });
     let time = || proptest::option::of(-100_i64..100).prop_map(|time| time.map(at));
     let verification = (time(), time()).prop_map(|(next_check, refused)| Verification { next_check, refused });
     (
@@ -381,7 +386,7 @@ proptest! {
     fn no_decision_waits_for_the_past_or_acts_against_a_refusal(facts in any_facts()) {
         let now = at(0);
         match decide(&facts, now) {
-            Decision::Idle(time) => prop_assert!(time.is_none_or(|time| time > now), "{time:?}"),
+            Decision::Idle(next) => prop_assert!(next.is_after(now), "{next:?}"),
             Decision::Wait(_, time) => prop_assert!(time > now && !facts.suspended, "{time}"),
             Decision::Exchange(_) => {
                 prop_assert!(!facts.suspended);

@@ -266,11 +266,11 @@ async fn a_forbidden_call_is_reported_and_an_unavailable_one_repeated() {
 #[tokio::test]
 async fn no_call_is_sent_after_the_deadline() {
     let script = Script::new([]);
-    let courier = TokenIssuer { write_deadline: Duration::ZERO, ..script.issuer() };
-    let outcome = courier.write_token(&request(None), token(0), false, &SuspendAwareInstant::now()).await;
+    let issuer = TokenIssuer { write_deadline: Duration::ZERO, ..script.issuer() };
+    let outcome = issuer.write_token(&request(None), token(0), false, &SuspendAwareInstant::now()).await;
     assert_eq!(word(&outcome), "ApiUnavailable lost=true");
-    let look = courier.read_again(&credential(), &plan(), &token(0), &SuspendAwareInstant::now()).await;
-    assert!(look.is_err_and(|refusal| refusal.reason == Reason::ApiUnavailable));
+    let reread = issuer.read_again(&credential(), &plan(), &token(0), &SuspendAwareInstant::now()).await;
+    assert!(reread.is_err_and(|refusal| refusal.reason == Reason::ApiUnavailable));
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use apicredential::schedule;
 use jiff::Timestamp;
+
+use crate::schedule;
 
 /// When an ApiCredential is reconciled next if nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,14 @@ impl NextReconcile {
     /// After this delay.
     pub fn after(now: Timestamp, delay: Duration) -> Self {
         Self::At(schedule::after(now, delay))
+    }
+
+    /// The time; `None` for [`NextReconcile::OnChange`].
+    pub fn time(self) -> Option<Timestamp> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::OnChange => None,
+        }
     }
 
     /// Whether nothing is due at `now`.
