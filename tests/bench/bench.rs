@@ -1,6 +1,6 @@
 //! Measures the operator beside the ceiling of the same API server on the same machine: `make bench`.
 //!
-//! A real control plane, the provider's stand-in and the operator's own binary; one module per scenario. `BENCH_N` names
+//! A real control plane, the mock provider and the operator's own binary; one module per scenario. `BENCH_N` names
 //! the fleets' sizes, `BENCH_MINUTES` the length of the longest scenario (the others shrink with it), `BENCH_SCENARIOS`
 //! picks some, and `BENCH_SMOKE=1` runs small ones and fails where a count misses its goal.
 

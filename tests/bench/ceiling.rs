@@ -99,7 +99,7 @@ pub async fn measure_following(world: &World, steps: &[Step]) -> Ceiling {
 async fn send(world: &World, steps: &[Step], flags: &[&str]) -> Ceiling {
     let names: Vec<String> =
         steps.iter().filter_map(|step| Some(clap::ValueEnum::to_possible_value(step)?.get_name().to_owned())).collect();
-    let (n, origin, ca) = (world.n.to_string(), world.stand_in.origin(), world.stand_in.ca_file());
+    let (n, origin, ca) = (world.n.to_string(), world.mock_provider.origin(), world.mock_provider.ca_file());
     let (ca, steps) = (ca.display().to_string(), names.join(","));
     let mut arguments = vec!["--n", &n, "--origin", &origin, "--ca", &ca];
     if !steps.is_empty() {
@@ -212,8 +212,8 @@ impl Sender {
         Self {
             client,
             secrets,
-            wire: wire.expect("a client for the stand-in can be made"),
-            endpoint: Endpoint::parse(origin).expect("the stand-in's origin is one"),
+            wire: wire.expect("a client for the mock provider can be made"),
+            endpoint: Endpoint::parse(origin).expect("the mock provider's origin is one"),
             steps: steps.to_vec(),
             exchanging: Semaphore::new(EXCHANGING),
         }
@@ -261,7 +261,7 @@ impl Sender {
             secret: SecretString::from(member.secret()),
         });
         let _turn = self.exchanging.acquire().await.expect("it is never closed");
-        self.wire.exchange(&inputs).await.expect("the stand-in issues tokens")
+        self.wire.exchange(&inputs).await.expect("the mock provider issues tokens")
     }
 
     fn has(&self, step: Step) -> bool {

@@ -26,7 +26,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
         let secret: Secret = serde_json::from_value(secret).expect("a Secret");
         secrets(&client, number).create(&PostParams::default(), &secret).await.expect("a Secret can be created");
     }
-    let exchanges = world.stand_in.total();
+    let exchanges = world.mock_provider.total();
     let looks = world.operator().metric("apicredential_reconciles_total").await;
     let (audit, before) = (world.audit(), world.operator().usage());
     let began = Instant::now();
@@ -39,7 +39,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     let mut figures = Figures::new("churn", world.n);
     figures.note("label edits", labels as f64, "");
     figures.note("writes to unrelated Secrets", writes as f64, "");
-    figures.count("exchanges", (world.stand_in.total() - exchanges) as f64, Goal::Exactly(0.0));
+    figures.count("exchanges", (world.mock_provider.total() - exchanges) as f64, Goal::Exactly(0.0));
     figures.count("writes", requests.writes() as f64, Goal::Exactly(0.0));
     figures.count("reads of single objects", requests.gets() as f64, Goal::Exactly(0.0));
     figures.note("looks, those of the resync included", looks, "");

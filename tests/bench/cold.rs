@@ -34,7 +34,7 @@ struct Top {
     first: Option<Ceiling>,
     /// With an operator's lists and watches beside them; not measured again for a slow provider.
     following: Option<Ceiling>,
-    /// With exchanges alone: what the stand-in has to give.
+    /// With exchanges alone: what the mock provider has to give.
     exchanges: Ceiling,
     requests: usize,
     stored_bytes: usize,
@@ -150,7 +150,7 @@ fn scores(figures: &mut Figures, tops: &[Top], starts: &[Start], latency: Durati
 
 fn counts(figures: &mut Figures, world: &World, requests: &Requests) {
     let n = world.n as f64;
-    figures.count("exchanges", world.stand_in.total() as f64, Goal::Exactly(n));
+    figures.count("exchanges", world.mock_provider.total() as f64, Goal::Exactly(n));
     figures.count("reads per first sync", requests.gets() as f64 / n, Goal::AtMost(3.0));
     figures.count("writes per first sync", requests.writes() as f64 / n, Goal::AtMost(3.0));
     figures.note("pages of lists and watches", requests.lists() as f64, "");

@@ -30,13 +30,13 @@ pub async fn measure(n: usize, settings: &Settings) -> (Figures, Vec<[f64; 2]>) 
     witness.wait_for(n).await;
     drop(witness);
     let early = clock::now().duration_since(issued).as_secs_f64() < lifetime * QUIET;
-    let exchanges = world.stand_in.total();
+    let exchanges = world.mock_provider.total();
     let began = Instant::now();
     while renewals.all().len() < n {
         assert!(began.elapsed() < Duration::from_secs_f64(lifetime * 2.0), "the herd was not renewed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let exchanged = world.stand_in.total() - exchanges;
+    let exchanged = world.mock_provider.total() - exchanges;
     let seen = renewals.all();
     let seen = &seen[..n];
 

@@ -14,7 +14,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
         world.operator().ready().await;
     }
     tokio::time::sleep(settings.settling()).await;
-    let exchanges = world.stand_in.total();
+    let exchanges = world.mock_provider.total();
     let (audit, before, began) = (world.audit(), world.operator().usage(), Instant::now());
     tokio::time::sleep(settings.scaled(FULL)).await;
     let (after, seconds) = (world.operator().usage(), began.elapsed().as_secs_f64());
@@ -23,7 +23,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     let cpu = after.cpu_seconds - before.cpu_seconds;
     figures.goal("CPU, share of a core", cpu / seconds * 100.0, "%", (world.n == 10_000).then_some(Goal::AtMost(0.2)));
     figures.note("length", seconds, "s");
-    figures.count("exchanges", (world.stand_in.total() - exchanges) as f64, Goal::Exactly(0.0));
+    figures.count("exchanges", (world.mock_provider.total() - exchanges) as f64, Goal::Exactly(0.0));
     figures.count("writes", requests.writes() as f64, Goal::Exactly(0.0));
     figures.count("reads of single objects", requests.gets() as f64, Goal::Exactly(0.0));
     figures.note("pages of lists and watches that ended", requests.lists() as f64, "");

@@ -29,7 +29,7 @@ impl Operator {
     /// Starts one for the whole cluster, without a limit of the rate; waits for nothing. These flags replace its own.
     pub fn spawn(world: &World, flags: &[(&str, &str)]) -> Self {
         let (allowed, ca) =
-            (format!("welkin={}", world.stand_in.origin()), world.stand_in.ca_file().display().to_string());
+            (format!("welkin={}", world.mock_provider.origin()), world.mock_provider.ca_file().display().to_string());
         let usual = [
             ("--lease-namespace", HOME),
             ("--listen", "127.0.0.1:0"),

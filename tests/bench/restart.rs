@@ -81,7 +81,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     // Short at any size.
     let rounds = settings.rounds(world.n, true);
     let (mut listings, mut ready, mut settled, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let exchanges = world.stand_in.total();
+    let exchanges = world.mock_provider.total();
     let mut requests = None;
     for _round in 0..rounds {
         world.stop().await;
@@ -116,7 +116,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     figures.note("time to ready", median(ready), "s");
     figures.note("time of the lists alone", listing, "s");
     figures.note("CPU until settled", median(cpu), "s");
-    figures.count("exchanges", (world.stand_in.total() - exchanges) as f64, Goal::Exactly(0.0));
+    figures.count("exchanges", (world.mock_provider.total() - exchanges) as f64, Goal::Exactly(0.0));
     figures.count("writes", requests.writes() as f64, Goal::Exactly(0.0));
     figures.count("reads of single objects", requests.gets() as f64, Goal::Exactly(0.0));
     figures.note("pages of lists and watches", requests.lists() as f64, "");

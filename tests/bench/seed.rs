@@ -21,12 +21,12 @@ use super::support::random;
 use super::world::World;
 
 impl World {
-    /// A control plane with N fresh tokens of that lifetime, each issued when `issued` says; the stand-in goes on issuing
+    /// A control plane with N fresh tokens of that lifetime, each issued when `issued` says; the mock provider goes on issuing
     /// such tokens. No operator yet.
     pub async fn seeded(n: usize, lifetime: i64, issued: impl Fn(usize) -> Timestamp) -> Self {
         let world = Self::empty(n).await;
         world.answer(&Reply::token().lifetime(lifetime as f64), 0..n);
-        let origin = world.stand_in.origin();
+        let origin = world.mock_provider.origin();
         fleet::each(n, |member| {
             let (client, origin, issued) = (world.client.clone(), origin.clone(), issued(member.0));
             async move { seed(&client, &member, &origin, (issued, lifetime)).await }

@@ -38,14 +38,14 @@ pub async fn measure(n: usize, settings: &Settings) -> Figures {
     // What fell due while the tokens were taken over is renewed late, and holds up what falls due then.
     renewals.caught_up(Duration::from_secs_f64(lifetime)).await;
 
-    let exchanges = world.stand_in.total();
+    let exchanges = world.mock_provider.total();
     let (audit, before, from) = (world.audit(), world.operator().usage(), clock::now());
     let earlier = renewals.all().len();
     let length = if settings.is_largest(n) { FULL } else { FULL / 5 };
     tokio::time::sleep(settings.scaled(length)).await;
     let (after, to) = (world.operator().usage(), clock::now());
     let seen = renewals.all();
-    let (exchanged, requests) = (world.stand_in.total() - exchanges, audit.requests());
+    let (exchanged, requests) = (world.mock_provider.total() - exchanges, audit.requests());
 
     let written = (seen.len() - earlier) as f64;
     let due = seen.iter().filter(|renewal| renewal.planned >= from);

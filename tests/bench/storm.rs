@@ -11,7 +11,7 @@ use serde_json::json;
 use super::figures::{Figures, Goal};
 use super::fleet::{self, Member};
 use super::settings::Settings;
-use super::support::provider::{Reply, StandIn};
+use super::support::provider::{MockProvider, Reply};
 use super::support::{random, undertaker};
 use super::witness::Witness;
 use super::world::{World, lasting};
@@ -33,15 +33,15 @@ pub async fn throttled(n: usize, settings: &Settings) -> Figures {
     let witness = Witness::start(&world.client);
     world.start(&[("--provider-rate", &rate.to_string()), ("--provider-burst", &BURST.to_string())]);
     tokio::time::sleep(settings.scaled(THROTTLED)).await;
-    let (before, recovered) = (world.stand_in.total(), Instant::now());
+    let (before, recovered) = (world.mock_provider.total(), Instant::now());
     world.answer(&lasting(Duration::ZERO), 0..n);
     let done = witness.wait_long_for(n, Duration::from_secs_f64(BACKOFF_CAP * 2.0)).await;
-    let times = arrivals(&world.stand_in, 0..n);
+    let times = arrivals(&world.mock_provider, 0..n);
 
     let mut figures = Figures::new("storm: 429 for a minute", n);
     figures.note("rate limit", rate, "/s");
     figures.note("requests while throttled", before as f64, "");
-    figures.note("requests after", (world.stand_in.total() - before) as f64, "");
+    figures.note("requests after", (world.mock_provider.total() - before) as f64, "");
     figures.count("requests above the rate", above_the_rate(&times, rate), Goal::Exactly(0.0));
     let converged = done.duration_since(recovered).as_secs_f64();
     let limit = BACKOFF_CAP + n as f64 / rate;
@@ -54,15 +54,15 @@ pub async fn rejected(n: usize, settings: &Settings) -> Figures {
     let is_rejected = |number: &usize| REJECTED.contains(&(number % 10));
     let mut world = World::with_fleet(n, lasting(Duration::ZERO)).await;
     for number in (0..n).filter(is_rejected) {
-        world.stand_in.welkin(&Member(number).client_name()).accept("another");
+        world.mock_provider.welkin(&Member(number).client_name()).accept("another");
     }
     let healthy = (0..n).filter(|number| !is_rejected(number)).count();
     let witness = Witness::start(&world.client);
     world.start(&[]);
     let well = witness.wait_for(healthy).await.duration_since(world.operator().began).as_secs_f64();
     tokio::time::sleep(settings.scaled(THROTTLED)).await;
-    let refusals = arrivals(&world.stand_in, (0..n).filter(is_rejected)).len();
-    let exchanges = arrivals(&world.stand_in, (0..n).filter(|number| !is_rejected(number))).len();
+    let refusals = arrivals(&world.mock_provider, (0..n).filter(is_rejected)).len();
+    let exchanges = arrivals(&world.mock_provider, (0..n).filter(|number| !is_rejected(number))).len();
 
     let repaired = Instant::now();
     let client = world.client.clone();
@@ -113,15 +113,15 @@ struct Half {
 }
 
 async fn half_hanging(n: usize, reply: &Reply, settings: &Settings) -> Half {
-    let (mut world, other) = (World::empty(n).await, StandIn::start());
+    let (mut world, other) = (World::empty(n).await, MockProvider::start());
     world.answer(&lasting(Duration::ZERO), (0..n).step_by(2));
     for number in (1..n).step_by(2) {
         other.welkin(&Member(number).client_name()).always(reply.clone());
     }
-    let origins = [world.stand_in.origin(), other.origin()];
+    let origins = [world.mock_provider.origin(), other.origin()];
     fleet::create(&world.client, n, &[&origins[0], &origins[1]]).await;
     let bundle = undertaker::directory().join(format!("both-{}.pem", random::suffix()));
-    std::fs::write(&bundle, format!("{}{}", world.stand_in.ca_pem(), other.ca_pem())).expect("it can be written");
+    std::fs::write(&bundle, format!("{}{}", world.mock_provider.ca_pem(), other.ca_pem())).expect("it can be written");
     let allowed = format!("welkin={},welkin={}", origins[0], origins[1]);
     let witness = Witness::start(&world.client);
     world.start(&[
@@ -138,14 +138,14 @@ async fn half_hanging(n: usize, reply: &Reply, settings: &Settings) -> Half {
         other.welkin(&Member(number).client_name()).always(lasting(Duration::ZERO));
     }
     let done = witness.wait_long_for(n, Duration::from_secs_f64(BACKOFF_CAP * 2.0)).await;
-    let exchanges = world.stand_in.total();
+    let exchanges = world.mock_provider.total();
     let converged = done.saturating_duration_since(recovered).as_secs_f64();
     Half { healthy, hung, in_flight, exchanges, converged }
 }
 
 /// When requests of these members came, in order.
-fn arrivals(stand_in: &StandIn, members: impl Iterator<Item = usize>) -> Vec<Timestamp> {
-    let requests = members.flat_map(|number| stand_in.welkin(&Member(number).client_name()).requests());
+fn arrivals(mock_provider: &MockProvider, members: impl Iterator<Item = usize>) -> Vec<Timestamp> {
+    let requests = members.flat_map(|number| mock_provider.welkin(&Member(number).client_name()).requests());
     let mut times: Vec<Timestamp> = requests.map(|request| request.at).collect();
     times.sort_unstable();
     times

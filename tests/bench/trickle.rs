@@ -23,14 +23,14 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     let count = (settings.scaled(FULL).as_secs_f64() * PER_SECOND) as usize;
     let witness = Witness::start(&world.client);
     witness.wait_for(world.n).await;
-    let exchanges = world.stand_in.total();
+    let exchanges = world.mock_provider.total();
     let (audit, before) = (world.audit(), world.operator().usage());
     let timely = Sources::of(settings);
     let members = world.n..world.n + count;
     let mut waits = create(world, &witness, members, timely, |_, _| futures::future::ready(())).await;
     let after = world.operator().usage();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (requests, exchanges) = (audit.requests(), world.stand_in.total() - exchanges);
+    let (requests, exchanges) = (audit.requests(), world.mock_provider.total() - exchanges);
     let mut floor = by_a_bare_client(world, &witness, world.n + count..world.n + 2 * count, timely).await;
 
     let each = |total: f64| total / count as f64;
@@ -67,8 +67,8 @@ impl Sources {
 
 async fn by_a_bare_client(world: &mut World, witness: &Witness, members: Range<usize>, sources: Sources) -> Vec<f64> {
     world.stop().await;
-    let (kubeconfig, ca) = (world.plane.operator_kubeconfig(), world.stand_in.ca_file());
-    let sender = Arc::new(Sender::new(&kubeconfig, ca, &world.stand_in.origin(), TODAY).await);
+    let (kubeconfig, ca) = (world.plane.operator_kubeconfig(), world.mock_provider.ca_file());
+    let sender = Arc::new(Sender::new(&kubeconfig, ca, &world.mock_provider.origin(), TODAY).await);
     create(world, witness, members, sources, move |member, credential| {
         let (sender, meta) = (Arc::clone(&sender), credential.metadata);
         async move {
@@ -96,7 +96,7 @@ where
     let mut created = Vec::new();
     for number in members.clone() {
         ticks.tick().await;
-        let (client, origin, then) = (world.client.clone(), world.stand_in.origin(), then.clone());
+        let (client, origin, then) = (world.client.clone(), world.mock_provider.origin(), then.clone());
         created.push(tokio::spawn(async move {
             let member = Member(number);
             if sources == Sources::Beside {

@@ -1,4 +1,4 @@
-//! A control plane of its own, a stand-in that knows every client of the fleet, and the operator.
+//! A control plane of its own, a mock provider that knows every client of the fleet, and the operator.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::fleet::{self, Member};
 use super::meter::Audit;
 use super::operator::Operator;
 use super::support::control_plane::{Content, ControlPlane};
-use super::support::provider::{Reply, StandIn};
+use super::support::provider::{MockProvider, Reply};
 use super::witness::Witness;
 
 /// No token of a fresh fleet is due within a run.
@@ -19,17 +19,17 @@ pub const LONG_LIFE: f64 = 36_000.0;
 pub struct World {
     pub n: usize,
     pub plane: ControlPlane,
-    pub stand_in: StandIn,
+    pub mock_provider: MockProvider,
     pub client: Client,
     pub operator: Option<Operator>,
 }
 
 impl World {
-    /// A control plane, a stand-in and N sources and credentials; no operator yet.
+    /// A control plane, a mock provider and N sources and credentials; no operator yet.
     pub async fn with_fleet(n: usize, reply: Reply) -> Self {
         let world = Self::empty(n).await;
         world.answer(&reply, 0..n);
-        fleet::create(&world.client, n, &[&world.stand_in.origin()]).await;
+        fleet::create(&world.client, n, &[&world.mock_provider.origin()]).await;
         world
     }
 
@@ -47,7 +47,7 @@ impl World {
             }
         };
         tokio::time::timeout(Duration::from_secs(60), listed).await.expect("credentials can be listed");
-        Self { n, plane, stand_in: StandIn::start(), client, operator: None }
+        Self { n, plane, mock_provider: MockProvider::start(), client, operator: None }
     }
 
     /// All N have a fresh token, and the operator runs.
@@ -59,10 +59,10 @@ impl World {
         world
     }
 
-    /// Opens accounts at the stand-in, or changes what they are answered.
+    /// Opens accounts at the mock provider, or changes what they are answered.
     pub fn answer(&self, reply: &Reply, members: impl IntoIterator<Item = usize>) {
         for number in members {
-            self.stand_in.welkin(&Member(number).client_name()).always(reply.clone());
+            self.mock_provider.welkin(&Member(number).client_name()).always(reply.clone());
         }
     }
 

@@ -53,7 +53,7 @@ async fn verified(world: &World, count: usize) -> Vec<Client> {
         let name = format!("q{number}");
         let user = world.scene.qontak_user(&name).await;
         user.lifetime(29_823_918.0);
-        let mut manifest = space::qontak(&name, &world.scene.stand_in);
+        let mut manifest = space::qontak(&name, &world.scene.mock_provider);
         manifest["spec"]["verification"] = json!({"interval": "1h"});
         world.scene.space.apply(&manifest).await;
         world.scene.space.wait_ready(&name).await;

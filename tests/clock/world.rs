@@ -110,13 +110,13 @@ impl World {
     /// Steps the wall clock of the operator, and the provider's with it.
     pub fn step(&self, seconds: i64) {
         self.clocks.step(seconds);
-        self.scene.stand_in.set_clock(self.clocks.ahead());
+        self.scene.mock_provider.set_clock(self.clocks.ahead());
     }
 
     /// Lets the machine sleep; the provider's time goes on.
     pub fn sleep(&self, seconds: i64) {
         self.clocks.sleep(seconds);
-        self.scene.stand_in.set_clock(self.clocks.ahead());
+        self.scene.mock_provider.set_clock(self.clocks.ahead());
     }
 
     pub fn pass(&self, way: Way, seconds: i64) {
@@ -167,7 +167,7 @@ impl World {
     /// at one that has no source, which is looked at for ever and a little less often than the resync asks.
     pub async fn turns(&self, times: usize) {
         if self.scene.space.credentials.get_opt("turn").await.unwrap().is_none() {
-            let nobody = self.scene.stand_in.welkin(&self.scene.space.unique("turn"));
+            let nobody = self.scene.mock_provider.welkin(&self.scene.space.unique("turn"));
             self.scene.apply_welkin("turn", &nobody).await;
             self.scene.space.wait_condition("turn", "Ready", "False/SourceSecretNotFound").await;
         }

@@ -5,22 +5,22 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition};
 
 #[tokio::test]
 async fn an_endpoint_that_is_not_allowed_for_this_provider_gets_no_request() {
-    let (space, stand_in, other) = (Space::new().await, StandIn::start(), StandIn::start());
-    let (client, user) = (stand_in.welkin(&space.unique("w")), stand_in.qontak(&space.unique("u")));
+    let (space, mock_provider, other) = (Space::new().await, MockProvider::start(), MockProvider::start());
+    let (client, user) = (mock_provider.welkin(&space.unique("w")), mock_provider.qontak(&space.unique("u")));
     space.source_welkin("w-source", "any secret at all").await;
     space.source_qontak("q-source", user.name(), "any secret at all").await;
     // The other is allowed to Qontak only, and Qontak only there.
-    let allowed = format!("welkin={},qontak={}", stand_in.origin(), other.origin());
-    let _operator = Settings::new(&space, &stand_in).eager().flag("--allowed-endpoints", &allowed).start().await;
+    let allowed = format!("welkin={},qontak={}", mock_provider.origin(), other.origin());
+    let _operator = Settings::new(&space, &mock_provider).eager().flag("--allowed-endpoints", &allowed).start().await;
     space.apply(&space::welkin("w", &client, &other)).await;
-    space.apply(&space::qontak("q", &stand_in)).await;
+    space.apply(&space::qontak("q", &mock_provider)).await;
     // Nor is the default, where none is named.
-    let mut default = space::welkin("d", &client, &stand_in);
+    let mut default = space::welkin("d", &client, &mock_provider);
     default["spec"]["provider"]["welkin"].as_object_mut().unwrap().remove("endpoint");
     space.source_welkin("d-source", "any secret at all").await;
     space.apply(&default).await;
@@ -30,21 +30,21 @@ async fn an_endpoint_that_is_not_allowed_for_this_provider_gets_no_request() {
         space.looks_at(&format!("{name}-token"), 3).await;
         assert_eq!(space.events_of(name).await.len(), 1, "{name}");
     }
-    for stand_in in [&stand_in, &other] {
-        assert_eq!((stand_in.total(), stand_in.connections()), (0, 0));
+    for mock_provider in [&mock_provider, &other] {
+        assert_eq!((mock_provider.total(), mock_provider.connections()), (0, 0));
     }
 
-    space.patch("w", &json!({"spec": {"provider": {"welkin": {"endpoint": stand_in.origin()}}}})).await;
+    space.patch("w", &json!({"spec": {"provider": {"welkin": {"endpoint": mock_provider.origin()}}}})).await;
     space.wait_condition("w", "Ready", "True/TokenValid").await;
     assert_eq!((client.count(), other.connections()), (1, 0));
 }
 
 #[tokio::test]
 async fn an_endpoint_that_is_taken_off_the_list_leaves_the_token_ready_until_it_is_due() {
-    let (space, stand_in, other) = (Space::new().await, StandIn::start(), StandIn::start());
-    let settings = Settings::new(&space, &stand_in).patient().flag("--leader-election", "false");
+    let (space, mock_provider, other) = (Space::new().await, MockProvider::start(), MockProvider::start());
+    let settings = Settings::new(&space, &mock_provider).patient().flag("--leader-election", "false");
     let operator = settings.start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let client = space.first_token("a", &mock_provider).await;
     operator.terminate(Duration::from_secs(30)).await;
     let allowed = format!("welkin={}", other.origin());
     let _operator = settings.flag("--allowed-endpoints", &allowed).start().await;

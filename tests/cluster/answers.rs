@@ -13,7 +13,7 @@ use kube::api::ListParams;
 use self::rows::{Row, rows};
 use crate::hostile::{self, FIRST, SECOND, THIRD, each, has_failed, is_settled};
 use crate::support::operator::Operator;
-use crate::support::provider::{Client, StandIn};
+use crate::support::provider::{Client, MockProvider};
 use crate::support::space::{Space, condition, message};
 
 mod rows;
@@ -24,31 +24,31 @@ const BASE: i64 = 300;
 /// What one test works with.
 struct Stage {
     space: Space,
-    stand_in: StandIn,
+    mock_provider: MockProvider,
     /// Where redirects lead.
-    elsewhere: StandIn,
+    elsewhere: MockProvider,
     operator: Operator,
     cases: Vec<(Row, Client)>,
 }
 
 impl Stage {
     async fn set() -> Self {
-        let (space, stand_in, elsewhere) = (Space::new().await, StandIn::start(), StandIn::start());
-        let settings = hostile::patient(&space, &stand_in).endpoints(&[&stand_in, &elsewhere], &[]);
+        let (space, mock_provider, elsewhere) = (Space::new().await, MockProvider::start(), MockProvider::start());
+        let settings = hostile::patient(&space, &mock_provider).endpoints(&[&mock_provider, &elsewhere], &[]);
         let cases = rows(&elsewhere);
         let cases = cases.into_iter().map(|row| {
-            let client = hostile::client(&stand_in, row.provider, row.name);
+            let client = hostile::client(&mock_provider, row.provider, row.name);
             (row, client)
         });
         let cases = cases.collect();
         let operator = settings.start().await;
-        Self { space, stand_in, elsewhere, operator, cases }
+        Self { space, mock_provider, elsewhere, operator, cases }
     }
 
     async fn create(&self) {
-        let (space, stand_in) = (&self.space, &self.stand_in);
+        let (space, mock_provider) = (&self.space, &self.mock_provider);
         each(&self.cases, async |(row, client)| {
-            hostile::credential(space, stand_in, client, row.provider, row.name).await;
+            hostile::credential(space, mock_provider, client, row.provider, row.name).await;
         })
         .await;
     }
@@ -111,7 +111,7 @@ impl Stage {
         wrong.extend(self.events_unlike_rows().await);
         assert!(wrong.is_empty(), "{wrong:#?}");
         assert_eq!((self.elsewhere.total(), self.elsewhere.connections()), (0, 0), "a redirect was followed");
-        assert_eq!(self.stand_in.strangers(), Vec::<String>::new());
+        assert_eq!(self.mock_provider.strangers(), Vec::<String>::new());
     }
 
     /// One Warning for each row, with its reason and its fixed sentence.

@@ -6,21 +6,21 @@ use kube::ResourceExt;
 
 use crate::hostile::{self, FIRST, SECOND};
 use crate::support::operator::Settings;
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
 
-fn hasty(space: &Space, stand_in: &StandIn, retry_base: &str) -> Settings {
-    hostile::patient(space, stand_in).flag("--retry-base", retry_base)
+fn hasty(space: &Space, mock_provider: &MockProvider, retry_base: &str) -> Settings {
+    hostile::patient(space, mock_provider).flag("--retry-base", retry_base)
 }
 
 #[tokio::test]
 async fn rejected_credentials_are_tried_five_times_and_then_hardly_ever() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = hostile::client(&stand_in, Welkin, "a");
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = hostile::client(&mock_provider, Welkin, "a");
     client.accept(SECOND);
     // 12 × 20 ms and so on up to the fifth try, then 720 × 20 ms: between 7.2 and 14.4 s.
-    let _operator = hasty(&space, &stand_in, "20ms").start().await;
-    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    let _operator = hasty(&space, &mock_provider, "20ms").start().await;
+    hostile::credential(&space, &mock_provider, &client, Welkin, "a").await;
     let failed = |count| move |credential: &_| hostile::status(credential).failed_attempts >= Some(count);
     let credential = space.wait_until("a", "five attempts have failed", failed(5)).await;
     assert_eq!(space::condition(&credential, "Stalled").as_deref(), Some("True/CredentialsRejected"));
@@ -42,11 +42,11 @@ async fn rejected_credentials_are_tried_five_times_and_then_hardly_ever() {
 
 #[tokio::test]
 async fn a_failing_attempt_says_the_same_each_time() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = hostile::client(&stand_in, Welkin, "a");
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = hostile::client(&mock_provider, Welkin, "a");
     client.always(Reply::error(503));
-    let _operator = hasty(&space, &stand_in, "20ms").start().await;
-    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    let _operator = hasty(&space, &mock_provider, "20ms").start().await;
+    hostile::credential(&space, &mock_provider, &client, Welkin, "a").await;
     let failed = |count| move |credential: &_| hostile::status(credential).failed_attempts >= Some(count);
     let first = space.wait_until("a", "an attempt has failed", failed(1)).await;
     let later = space.wait_until("a", "some more have failed", failed(4)).await;
@@ -58,11 +58,11 @@ async fn a_failing_attempt_says_the_same_each_time() {
 
 #[tokio::test]
 async fn new_values_begin_to_count_anew() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = hostile::client(&stand_in, Welkin, "a");
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = hostile::client(&mock_provider, Welkin, "a");
     client.always(Reply::error(401));
-    let _operator = hasty(&space, &stand_in, "5m").start().await;
-    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    let _operator = hasty(&space, &mock_provider, "5m").start().await;
+    hostile::credential(&space, &mock_provider, &client, Welkin, "a").await;
     space.wait_condition("a", "Ready", "False/CredentialsRejected").await;
     for (count, secret) in [(2, "second-wrong-one"), (3, "third-wrong-one")] {
         let source = space.source_welkin("a-source", secret).await;
@@ -75,21 +75,22 @@ async fn new_values_begin_to_count_anew() {
     }
     // The same values in another version of the Secret are nothing new.
     space.patch_secret("a-source", &serde_json::json!({"metadata": {"labels": {"touched": "yes"}}})).await;
-    let other = hostile::client(&stand_in, Welkin, "marker");
-    hostile::credential(&space, &stand_in, &other, Welkin, "marker").await;
+    let other = hostile::client(&mock_provider, Welkin, "marker");
+    hostile::credential(&space, &mock_provider, &other, Welkin, "marker").await;
     space.wait_condition("marker", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 3);
 }
 
 #[tokio::test]
 async fn a_failing_provider_is_asked_at_growing_distances_until_it_recovers() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let (transient, unusable) = (hostile::client(&stand_in, Qontak, "a"), hostile::client(&stand_in, Qontak, "b"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (transient, unusable) =
+        (hostile::client(&mock_provider, Qontak, "a"), hostile::client(&mock_provider, Qontak, "b"));
     transient.always(Reply::error(500));
     unusable.always(Reply::raw(200, "[]"));
-    let _operator = hasty(&space, &stand_in, "100ms").start().await;
-    hostile::credential(&space, &stand_in, &transient, Qontak, "a").await;
-    hostile::credential(&space, &stand_in, &unusable, Qontak, "b").await;
+    let _operator = hasty(&space, &mock_provider, "100ms").start().await;
+    hostile::credential(&space, &mock_provider, &transient, Qontak, "a").await;
+    hostile::credential(&space, &mock_provider, &unusable, Qontak, "b").await;
     // Transient: 1, 2, 4, 8 and 16 × 100 ms; unusable: 12, 24 × 100 ms; each at least half of it.
     for (name, client, count, least) in [("a", &transient, 6, 800), ("b", &unusable, 3, 1200)] {
         space

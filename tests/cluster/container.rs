@@ -82,7 +82,7 @@ fn in_sandbox(scene: &Scene, settings: Settings, bubblewrap: &Path) -> Settings 
         say(&["--ro-bind-try", file, file]);
     }
     say(&["--ro-bind", account.to_str().unwrap(), SERVICE_ACCOUNT]);
-    say(&["--ro-bind", scene.stand_in.ca_file().to_str().unwrap(), "/provider-ca/ca.pem"]);
+    say(&["--ro-bind", scene.mock_provider.ca_file().to_str().unwrap(), "/provider-ca/ca.pem"]);
     say(&["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]);
     say(&["--", "/apicredential-operator"]);
     settings.inside(bubblewrap, arguments)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::life::Scene;
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::proxy::Proxy;
 use crate::support::space::poll;
 use crate::support::{space, undertaker};
@@ -20,11 +20,11 @@ async fn every_exchange_goes_through_the_proxy_that_was_named_and_through_no_oth
     let settings =
         ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"].iter().fold(settings, |it, name| it.variable(name, &foreign));
     let _operator = settings.start().await;
-    let client = scene.space.first_token("a", &scene.stand_in).await;
+    let client = scene.space.first_token("a", &scene.mock_provider).await;
     assert_eq!((client.count(), named.tunnels(), of_environment.tunnels()), (1, 1, 0));
-    assert_eq!(scene.stand_in.connections(), 1, "nothing went past it");
+    assert_eq!(scene.mock_provider.connections(), 1, "nothing went past it");
     // The name is the proxy's to resolve; what goes through is TLS to the provider.
-    let origin = scene.stand_in.origin();
+    let origin = scene.mock_provider.origin();
     assert_eq!(named.targets(), [origin.trim_start_matches("https://")]);
 }
 
@@ -49,7 +49,7 @@ async fn a_login_that_the_proxy_refuses_is_a_failed_connection_and_is_read_anew_
 #[tokio::test]
 async fn an_authority_that_changes_is_trusted_without_a_restart_and_one_that_is_broken_is_told_once() {
     let scene = Scene::new().await;
-    let another = StandIn::start();
+    let another = MockProvider::start();
     let authority = file("ca.pem", &std::fs::read(another.ca_file()).unwrap());
     let settings = scene.operator().eager().without_flag("--provider-ca-file");
     let operator = settings.flag("--provider-ca-file", authority.to_str().unwrap()).start().await;
@@ -64,7 +64,7 @@ async fn an_authority_that_changes_is_trusted_without_a_restart_and_one_that_is_
     };
     let warned = poll(space::DEADLINE, async || (told() == 1).then_some(())).await;
     assert!(warned.is_some(), "{}", operator.output());
-    std::fs::write(&authority, std::fs::read(scene.stand_in.ca_file()).unwrap()).unwrap();
+    std::fs::write(&authority, std::fs::read(scene.mock_provider.ca_file()).unwrap()).unwrap();
     scene.space.wait_ready("a").await;
     assert_eq!((client.count(), told()), (1, 1));
 }

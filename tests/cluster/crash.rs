@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 use crate::support::account::operator_rules_without;
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, condition, value};
 
 /// How long an exchange of these tests takes; the kills fall before, into and after the write that follows it.
@@ -20,7 +20,7 @@ async fn a_kill_during_the_first_sync_costs_at_most_the_exchange_in_flight() {
         let name = format!("a{round}");
         let client = scene.client(&name);
         scene.space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
-        scene.space.apply(&space::welkin(&name, &client, &scene.stand_in)).await;
+        scene.space.apply(&space::welkin(&name, &client, &scene.mock_provider)).await;
         operator = scene.kill_after_request(operator, &client, 1, round).await;
         scene.space.wait_ready(&name).await;
         scene.assert_nothing_spent(&name, 0).await;
@@ -40,7 +40,7 @@ async fn a_kill_during_a_renewal_costs_at_most_the_exchange_in_flight() {
         let name = format!("a{round}");
         let client = scene.client(&name);
         scene.space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
-        scene.space.apply(&space::welkin(&name, &client, &scene.stand_in)).await;
+        scene.space.apply(&space::welkin(&name, &client, &scene.mock_provider)).await;
         scene.space.wait_ready(&name).await;
         let before = scene.token(&name).await;
         scene.space.source_welkin(&format!("{name}-source"), "another secret").await;
@@ -64,7 +64,7 @@ async fn a_token_whose_status_was_never_written_is_adopted() {
     let mute = scene.space.account("mute", &rules).await;
     let operator = scene.settings().kubeconfig(&mute.kubeconfig).start().await;
     scene.space.source_welkin("a-source", "a secret of a source").await;
-    scene.space.apply(&space::welkin("a", &client, &scene.stand_in)).await;
+    scene.space.apply(&space::welkin("a", &client, &scene.mock_provider)).await;
     let written = scene.space.wait_for("the Secret is written", async || scene.space.secret("a-token").await).await;
     operator.kill();
     let _operator = scene.start().await;
@@ -80,17 +80,17 @@ async fn a_token_whose_status_was_never_written_is_adopted() {
 
 struct Scene {
     space: Space,
-    stand_in: StandIn,
+    mock_provider: MockProvider,
 }
 
 impl Scene {
     async fn new() -> Self {
-        Self { space: Space::new().await, stand_in: StandIn::start() }
+        Self { space: Space::new().await, mock_provider: MockProvider::start() }
     }
 
     /// Without election: else each start would wait for the lease of the one that was killed.
     fn settings(&self) -> Settings {
-        Settings::new(&self.space, &self.stand_in).patient().flag("--leader-election", "false")
+        Settings::new(&self.space, &self.mock_provider).patient().flag("--leader-election", "false")
     }
 
     async fn start(&self) -> Operator {
@@ -98,12 +98,12 @@ impl Scene {
     }
 
     fn client(&self, name: &str) -> Client {
-        let client = self.stand_in.welkin(&self.space.unique(name));
+        let client = self.mock_provider.welkin(&self.space.unique(name));
         client.always(Reply::token().latency(LATENCY));
         client
     }
 
-    /// Kills the operator some time after the stand-in got a request, and starts another one.
+    /// Kills the operator some time after the mock provider got a request, and starts another one.
     async fn kill_after_request(&self, operator: Operator, client: &Client, number: usize, step: u64) -> Operator {
         let arrived = async || (client.count() >= number).then_some(());
         self.space.wait_for("the request arrives", arrived).await;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::mode::Mode;
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition};
 
 async fn gone(space: &Space, name: &str) {
@@ -18,11 +18,11 @@ async fn gone(space: &Space, name: &str) {
 
 #[tokio::test]
 async fn the_secret_goes_with_its_credential_and_is_not_made_again() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let operator = Settings::new(&space, &stand_in).patient().start().await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let operator = Settings::new(&space, &mock_provider).patient().start().await;
     let ways = [("back", DeleteParams::background()), ("fore", DeleteParams::foreground())];
     for (name, how) in &ways {
-        let client = space.first_token(name, &stand_in).await;
+        let client = space.first_token(name, &mock_provider).await;
         let secret = space.secret(&format!("{name}-token")).await.unwrap();
         let reference = &secret.owner_references()[0];
         assert_eq!((reference.controller, reference.block_owner_deletion), (Some(true), None));
@@ -33,7 +33,7 @@ async fn the_secret_goes_with_its_credential_and_is_not_made_again() {
         let token = format!("{name}-token");
         space.wait_for(&what, async || space.secret(&token).await.is_none().then_some(())).await;
         // The chance to make it again: a later credential is served.
-        space.first_token(&format!("after-{name}"), &stand_in).await;
+        space.first_token(&format!("after-{name}"), &mock_provider).await;
         assert!(space.secret(&token).await.is_none());
         assert_eq!(client.count(), 1, "{name}");
         let creates =
@@ -46,9 +46,9 @@ async fn the_secret_goes_with_its_credential_and_is_not_made_again() {
 
 #[tokio::test]
 async fn an_orphaned_secret_stays_and_is_not_taken_over_by_a_new_credential_of_that_name() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     collector_has_caught_up(&space).await;
     let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     drop(space.credentials.delete("a", &orphan).await.unwrap());
@@ -56,7 +56,7 @@ async fn an_orphaned_secret_stays_and_is_not_taken_over_by_a_new_credential_of_t
     let left = space.secret("a-token").await.unwrap();
     assert!(left.owner_references().is_empty());
 
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
     assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/TargetNotOwned"));
     assert_eq!(space.secret("a-token").await.unwrap(), left);
@@ -86,28 +86,28 @@ async fn delete_namespace(space: &Space) {
 
 #[tokio::test]
 async fn a_namespace_can_be_deleted_while_the_operator_is_down() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let operator = Settings::new(&space, &stand_in).patient().start().await;
-    space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let operator = Settings::new(&space, &mock_provider).patient().start().await;
+    space.first_token("a", &mock_provider).await;
     operator.kill();
     delete_namespace(&space).await;
 }
 
 #[tokio::test]
 async fn a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no_complaint() {
-    let (home, stand_in) = (Space::new().await, StandIn::start());
+    let (home, mock_provider) = (Space::new().await, MockProvider::start());
     let space = Space::new().await;
     let both = format!("{},{}", home.name, space.name);
-    let operator = Settings::new(&home, &stand_in).eager().flag("--namespaces", &both).start().await;
+    let operator = Settings::new(&home, &mock_provider).eager().flag("--namespaces", &both).start().await;
     let mut clients = Vec::new();
     for name in ["a", "b", "c", "d", "e"] {
-        clients.push(space.first_token(name, &stand_in).await);
+        clients.push(space.first_token(name, &mock_provider).await);
     }
     let events = async || (space.event_writes().await >= 5).then_some(());
     space.wait_for("an event each, the last of the first sync", events).await;
     let before = space.audit().await.by("operator");
     delete_namespace(&space).await;
-    home.first_token("later", &stand_in).await;
+    home.first_token("later", &mock_provider).await;
     for client in clients {
         assert_eq!(client.count(), 1, "{}", client.name());
     }

@@ -20,9 +20,9 @@ async fn run(transcript: &mut Transcript, title: &str, words: &[&str]) -> Run {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_secret_of_the_current_context_is_exchanged_under_the_operators_rules() {
     let scene = Scene::new().await;
-    let (space, client) = (&scene.space, scene.stand_in.welkin("VBOPNRYRWJIP"));
+    let (space, client) = (&scene.space, scene.mock_provider.welkin("VBOPNRYRWJIP"));
     client.accept(SECRET);
-    let mut transcript = Transcript::new("from-secret", &scene.stand_in);
+    let mut transcript = Transcript::new("from-secret", &scene.mock_provider);
     transcript.secret("the secret", SECRET);
     transcript.show(&space.name, "care");
     transcript.variable("KUBECONFIG", &space.plane.admin_kubeconfig());
@@ -51,11 +51,11 @@ async fn a_source_secret_of_the_current_context_is_exchanged_under_the_operators
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_tried() {
     let scene = Scene::new().await;
-    let user = scene.stand_in.qontak("somebody@example.com");
+    let user = scene.mock_provider.qontak("somebody@example.com");
     user.accept("a password of a test").lifetime(29_823_918.0);
     let values = [("user", "somebody@example.com"), ("pass", "a password of a test")];
     scene.space.source("login", Some("qontak"), &values).await;
-    let mut transcript = Transcript::new("from-secret-qontak", &scene.stand_in);
+    let mut transcript = Transcript::new("from-secret-qontak", &scene.mock_provider);
     transcript.secret("the password", "a password of a test");
     transcript.show(&scene.space.name, "care");
     // The context's own namespace is meant where none is named.
@@ -69,16 +69,16 @@ async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_tried() {
     let run = tokio::task::block_in_place(|| {
         transcript.run_shown("keys of its own, in the context's namespace", &renamed, &shown, || None)
     });
-    assert_eq!((run.code, user.count(), scene.stand_in.token_uses()), (0, 1, (1, 0)), "{}", run.stderr);
+    assert_eq!((run.code, user.count(), scene.mock_provider.token_uses()), (0, 1, (1, 0)), "{}", run.stderr);
     transcript.check();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
     let scene = Scene::new().await;
-    let client = scene.stand_in.welkin("VBOPNRYRWJIP");
+    let client = scene.mock_provider.welkin("VBOPNRYRWJIP");
     scene.space.source_welkin("welkin-client", SECRET).await;
-    let mut transcript = Transcript::new("from-secret-refused", &scene.stand_in);
+    let mut transcript = Transcript::new("from-secret-refused", &scene.mock_provider);
     transcript.secret("the secret", SECRET);
     transcript.show(&scene.space.name, "care");
     let source = format!("{}/welkin-client", scene.space.name);
@@ -92,7 +92,7 @@ async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
     let context = run(&mut transcript, "no such context", &[&words[..], &["--context", "elsewhere"]].concat()).await;
     let nowhere = [&words[..], &["--kubeconfig", "/nowhere/config"]].concat();
     let unread = run(&mut transcript, "no such kubeconfig", &nowhere).await;
-    let gone = scene.space.plane.kubeconfig_by_way_of("https://127.0.0.1:1", scene.stand_in.ca_pem());
+    let gone = scene.space.plane.kubeconfig_by_way_of("https://127.0.0.1:1", scene.mock_provider.ca_pem());
     transcript.variable("KUBECONFIG", &gone);
     let silent = run(&mut transcript, "nobody answers", &words).await;
     let codes = [alone, forbidden, context, unread, silent].map(|run| run.code);
@@ -103,7 +103,7 @@ async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_source_secret_is_read_with_kubectls_rules_for_kubeconfigs_and_proxies() {
     let scene = Scene::new().await;
-    let (space, client) = (&scene.space, scene.stand_in.welkin("VBOPNRYRWJIP"));
+    let (space, client) = (&scene.space, scene.mock_provider.welkin("VBOPNRYRWJIP"));
     client.accept(SECRET);
     space.source("welkin-client", Some("welkin"), &[("secret", SECRET)]).await;
     let address = space.plane.url().trim_start_matches("https://").to_owned();
@@ -120,7 +120,7 @@ async fn the_source_secret_is_read_with_kubectls_rules_for_kubeconfigs_and_proxi
     let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP", "--from-secret", &source];
     let exchange = |variables: &[(&'static str, PathBuf)]| {
         let variables = [&[("KUBECONFIG", PathBuf::from(&list))], variables].concat();
-        let mut command = command(&words, &flags(&scene.stand_in), &variables);
+        let mut command = command(&words, &flags(&scene.mock_provider), &variables);
         tokio::task::block_in_place(|| Run::of(&command.output().unwrap()))
     };
     let of_environment = ("HTTPS_PROXY", PathBuf::from(proxy.origin()));

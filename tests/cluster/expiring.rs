@@ -3,28 +3,28 @@
 use apicredential::api::Provider::Qontak;
 
 use crate::hostile::{self, FIRST, SECOND, each};
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
 
 #[tokio::test]
 async fn a_token_that_ends_while_its_renewal_fails_is_kept_and_said_to_be_expired() {
-    let (space, throttling, stand_in) = (Space::new().await, StandIn::start(), StandIn::start());
+    let (space, throttling, mock_provider) = (Space::new().await, MockProvider::start(), MockProvider::start());
     let error = |status| Reply::error_with(status, hostile::TOKEN, hostile::BODY);
     let rows = [
-        ("unavailable", &stand_in, error(500), "ProviderUnavailable", "Reconciling"),
-        ("hanging", &stand_in, Reply::hang(), "ProviderTimeout", "Reconciling"),
+        ("unavailable", &mock_provider, error(500), "ProviderUnavailable", "Reconciling"),
+        ("hanging", &mock_provider, Reply::hang(), "ProviderTimeout", "Reconciling"),
         ("limited", &throttling, error(429).header("retry-after", "600"), "RateLimited", "Reconciling"),
-        ("unusable", &stand_in, Reply::raw(200, hostile::BODY), "InvalidResponse", "Stalled"),
-        ("rejected", &stand_in, error(401), "CredentialsRejected", "Stalled"),
+        ("unusable", &mock_provider, Reply::raw(200, hostile::BODY), "InvalidResponse", "Stalled"),
+        ("rejected", &mock_provider, error(401), "CredentialsRejected", "Stalled"),
     ];
-    let settings = hostile::patient(&space, &stand_in).endpoints(&[&stand_in, &throttling], &[]);
+    let settings = hostile::patient(&space, &mock_provider).endpoints(&[&mock_provider, &throttling], &[]);
     let settings = settings.flag("--min-renewal-interval", "1s");
     let _operator = settings.start().await;
     // One token of a minute, and then nothing but the failure.
-    each(&rows, async |&(name, stand_in, ref reply, reason, trouble)| {
-        let client = hostile::client(stand_in, Qontak, name);
+    each(&rows, async |&(name, mock_provider, ref reply, reason, trouble)| {
+        let client = hostile::client(mock_provider, Qontak, name);
         client.next(hostile::token(Qontak).lifetime(60.0)).always(reply.clone());
-        hostile::credential(&space, stand_in, &client, Qontak, name).await;
+        hostile::credential(&space, mock_provider, &client, Qontak, name).await;
         space.wait_ready(name).await;
         let before = space.secret(&format!("{name}-token")).await.expect("it is Ready");
         let credential = space.wait_condition(name, "Ready", "False/TokenExpired").await;
@@ -38,8 +38,8 @@ async fn a_token_that_ends_while_its_renewal_fails_is_kept_and_said_to_be_expire
         assert_eq!(space.secret(&format!("{name}-token")).await, Some(before), "{name}");
     })
     .await;
-    for (name, stand_in, ..) in rows.iter().filter(|row| row.0 != "limited") {
-        let client = hostile::client(stand_in, Qontak, name);
+    for (name, mock_provider, ..) in rows.iter().filter(|row| row.0 != "limited") {
+        let client = hostile::client(mock_provider, Qontak, name);
         hostile::source(&space, Qontak, name, SECOND).await;
         space.wait_condition(name, "Ready", "True/TokenValid").await;
         let secrets: Vec<_> = client.requests().into_iter().map(|request| request.secret).collect();

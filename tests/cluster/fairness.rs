@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use crate::hostile::{self, each};
 use crate::support::operator::Settings;
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, value};
 
 const HANGING: usize = 200;
@@ -16,7 +16,7 @@ const CONCURRENCY: usize = 64;
 
 #[tokio::test]
 async fn two_hundred_credentials_of_a_hanging_provider_do_not_hold_up_fifty_of_another() {
-    let (space, hanging, swift) = (Space::new().await, StandIn::start(), StandIn::start());
+    let (space, hanging, swift) = (Space::new().await, MockProvider::start(), MockProvider::start());
     let settings = Settings::new(&space, &hanging).endpoints(&[&hanging, &swift], &[]);
     // So long that none of the hanging ones ends before the others are done; then it lets all of them go.
     let settings = settings.flag("--provider-timeout", "30s").flag("--lease-duration", "80s");
@@ -71,10 +71,11 @@ fn in_flight(clients: &[(String, Client)]) -> usize {
 async fn no_more_requests_than_the_burst_and_the_rate_allow_reach_an_endpoint() {
     const RATE: f64 = 2.0;
     const BURST: f64 = 2.0;
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let settings = hostile::patient(&space, &stand_in).flag("--provider-rate", "2").flag("--provider-burst", "2");
-    let clients = names_and_clients("a", 20, |name| hostile::client(&stand_in, Welkin, name));
-    each(&clients, async |(name, client)| hostile::credential(&space, &stand_in, client, Welkin, name).await).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let settings = hostile::patient(&space, &mock_provider).flag("--provider-rate", "2").flag("--provider-burst", "2");
+    let clients = names_and_clients("a", 20, |name| hostile::client(&mock_provider, Welkin, name));
+    each(&clients, async |(name, client)| hostile::credential(&space, &mock_provider, client, Welkin, name).await)
+        .await;
     let _operator = settings.start().await;
     hostile::wait_for_all(&space, "every token", clients.len(), hostile::is_settled).await;
     let mut times: Vec<_> =

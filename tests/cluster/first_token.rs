@@ -58,7 +58,7 @@ async fn the_secret_is_rendered_as_the_spec_says_and_holds_nothing_else_of_ours(
     let scene = Scene::new().await;
     let client = scene.welkin_client("a").await;
     let _operator = scene.operator().patient().start().await;
-    let mut manifest = space::welkin("a", &client, &scene.stand_in);
+    let mut manifest = space::welkin("a", &client, &scene.mock_provider);
     manifest["metadata"]["labels"] = json!({"of": "the-credential"});
     manifest["spec"]["target"] = json!({
         "name": "a-token",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::install::manifests;
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, annotation, value};
 use crate::wire::{apply, create};
 
@@ -22,12 +22,12 @@ const TRACKING: [&str; 7] = [
 
 #[tokio::test]
 async fn the_target_never_carries_the_tracking_marks_of_its_credential() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).quick().start().await;
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).quick().start().await;
+    let client = mock_provider.welkin(&space.unique("a"));
     client.lifetime(4.0);
     space.source_welkin("a-source", "any secret at all").await;
-    let mut manifest = space::welkin("a", &client, &stand_in);
+    let mut manifest = space::welkin("a", &client, &mock_provider);
     let marks: Value = TRACKING.iter().map(|name| ((*name).to_owned(), json!("care"))).collect();
     manifest["metadata"]["labels"] = marks.clone();
     manifest["metadata"]["annotations"] = marks;
@@ -53,11 +53,11 @@ async fn the_target_never_carries_the_tracking_marks_of_its_credential() {
 
 #[tokio::test]
 async fn a_merge_target_from_git_is_applied_again_and_keeps_its_token() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = mock_provider.welkin(&space.unique("a"));
     space.source_welkin("a-source", "any secret at all").await;
-    let mut manifest = space::welkin("a", &client, &stand_in);
+    let mut manifest = space::welkin("a", &client, &mock_provider);
     manifest["spec"]["target"]["creationPolicy"] = json!("Merge");
     // As docs/gitops.md says: the Secret in Git names the consent and not the keys that are ours.
     let in_git = json!({

@@ -9,7 +9,7 @@ use kube::api::ListParams;
 
 use crate::support::leaks::Sentinels;
 use crate::support::operator::Settings;
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space};
 
 /// In every Qontak user's name: it is in the source Secret, too.
@@ -52,16 +52,16 @@ pub fn token(provider: Provider) -> Reply {
 }
 
 /// An operator that does nothing but what a watch event asks for, and bounds a provider's time to some seconds.
-pub fn patient(space: &Space, stand_in: &StandIn) -> Settings {
-    let settings = Settings::new(space, stand_in).patient();
+pub fn patient(space: &Space, mock_provider: &MockProvider) -> Settings {
+    let settings = Settings::new(space, mock_provider).patient();
     settings.flag("--provider-rate", "0").flag("--provider-timeout", "10s").flag("--lease-duration", "40s")
 }
 
 /// The client that a credential of this name asks with; from now on it answers well until told otherwise.
-pub fn client(stand_in: &StandIn, provider: Provider, name: &str) -> Client {
+pub fn client(mock_provider: &MockProvider, provider: Provider, name: &str) -> Client {
     let client = match provider {
-        Provider::Welkin => stand_in.welkin(name),
-        Provider::Qontak => stand_in.qontak(&format!("{USERNAME}-{name}")),
+        Provider::Welkin => mock_provider.welkin(name),
+        Provider::Qontak => mock_provider.qontak(&format!("{USERNAME}-{name}")),
     };
     client.always(token(provider));
     client
@@ -77,12 +77,12 @@ pub async fn source(space: &Space, provider: Provider, name: &str, secret: &str)
 }
 
 /// Creates a credential of this name, with its source.
-pub async fn credential(space: &Space, stand_in: &StandIn, client: &Client, provider: Provider, name: &str) {
+pub async fn credential(space: &Space, mock_provider: &MockProvider, client: &Client, provider: Provider, name: &str) {
     source(space, provider, name, FIRST).await;
     space
         .apply(&match provider {
-            Provider::Welkin => space::welkin(name, client, stand_in),
-            Provider::Qontak => space::qontak(name, stand_in),
+            Provider::Welkin => space::welkin(name, client, mock_provider),
+            Provider::Qontak => space::qontak(name, mock_provider),
         })
         .await;
 }

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition};
 use crate::wire::{JSON, apply, send, try_create};
 
@@ -123,16 +123,16 @@ async fn a_pod_of_the_deployment_is_admitted_where_only_restricted_pods_are() {
 async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_forbidden_to_it() {
     const OWN: &str = "apicredential-operator";
     let plane = installed_plane().await;
-    let (space, stand_in) = (Space::on(Arc::clone(&plane)).await, StandIn::start());
+    let (space, mock_provider) = (Space::on(Arc::clone(&plane)).await, MockProvider::start());
     let kubeconfig = plane.kubeconfig_for_service_account(OWN, OWN).await;
     let rights: Api<Lease> = Api::namespaced(control_plane::client(&kubeconfig).await, OWN);
     space.wait_for("the rights count", async || rights.get_opt(OWN).await.ok().map(drop)).await;
-    let settings = Settings::new(&space, &stand_in).without_flag("--namespaces").flag("--lease-namespace", OWN);
+    let settings = Settings::new(&space, &mock_provider).without_flag("--namespaces").flag("--lease-namespace", OWN);
     let operator = settings.kubeconfig(&kubeconfig).quick().start().await;
-    let client = stand_in.welkin(&space.unique("a"));
+    let client = mock_provider.welkin(&space.unique("a"));
     client.lifetime(6.0);
     space.source_welkin("a-source", "any secret at all").await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     space.wait_for("a renewal", async || (client.count() >= 2).then_some(())).await;
     space

@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 
 use crate::support::account::{Account, operator_rules};
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, value};
 
 /// From SIGTERM to its last line, as promised.
@@ -128,10 +128,10 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
 /// A short lease, and an exchange that fits into half of it.
 const SHORT: [(&str, &str); 2] = [("--lease-duration", "40s"), ("--provider-timeout", "10s")];
 
-/// A namespace with a stand-in and two accounts, so that the audit log tells the operators apart.
+/// A namespace with a mock provider and two accounts, so that the audit log tells the operators apart.
 struct Scene {
     space: Space,
-    stand_in: StandIn,
+    mock_provider: MockProvider,
     accounts: [Account; 2],
 }
 
@@ -141,9 +141,10 @@ impl Scene {
         let space = Space::new().await;
         let rules = operator_rules();
         let accounts = [space.account("first", &rules).await, space.account("second", &rules).await];
-        let scene = Self { space, stand_in: StandIn::start(), accounts };
-        let settings =
-            flags.iter().fold(Settings::new(&scene.space, &scene.stand_in).patient(), |settings, (flag, value)| {
+        let scene = Self { space, mock_provider: MockProvider::start(), accounts };
+        let settings = flags
+            .iter()
+            .fold(Settings::new(&scene.space, &scene.mock_provider).patient(), |settings, (flag, value)| {
                 settings.flag(flag, value)
             });
         let first = settings.clone().kubeconfig(&scene.accounts[0].kubeconfig).start().await;
@@ -155,12 +156,12 @@ impl Scene {
     }
 
     fn client(&self, name: &str) -> Client {
-        self.stand_in.welkin(&self.space.unique(name))
+        self.mock_provider.welkin(&self.space.unique(name))
     }
 
     async fn add(&self, name: &str) {
         self.space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
-        self.space.apply(&space::welkin(name, &self.client(name), &self.stand_in)).await;
+        self.space.apply(&space::welkin(name, &self.client(name), &self.mock_provider)).await;
     }
 
     async fn leads(&self, operator: &Operator) {

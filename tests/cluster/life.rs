@@ -1,4 +1,4 @@
-//! A scene for the tests of a token's life: one namespace, one stand-in, and credentials known by a short name.
+//! A scene for the tests of a token's life: one namespace, one mock provider, and credentials known by a short name.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +12,28 @@ use serde_json::{Value, json};
 
 use crate::support::audit::Audit;
 use crate::support::operator::Settings;
-use crate::support::provider::{Client, StandIn};
+use crate::support::provider::{Client, MockProvider};
 use crate::support::space::{self, Space, annotation, value};
 
 /// A namespace and a provider of its own.
 pub struct Scene {
     pub space: Space,
-    pub stand_in: StandIn,
+    pub mock_provider: MockProvider,
 }
 
 impl Scene {
     pub async fn new() -> Self {
-        Self { space: Space::new().await, stand_in: StandIn::start() }
+        Self { space: Space::new().await, mock_provider: MockProvider::start() }
     }
 
     /// An operator for this scene.
     pub fn operator(&self) -> Settings {
-        Settings::new(&self.space, &self.stand_in)
+        Settings::new(&self.space, &self.mock_provider)
     }
 
     /// A Welkin client and the source `<name>-source` that it accepts; its credential is not created yet.
     pub async fn welkin_client(&self, name: &str) -> Client {
-        let client = self.stand_in.welkin(&self.space.unique(name));
+        let client = self.mock_provider.welkin(&self.space.unique(name));
         let secret = format!("sentinel-secret-of-{name}");
         client.accept(&secret);
         self.space.source_welkin(&format!("{name}-source"), &secret).await;
@@ -42,7 +42,7 @@ impl Scene {
 
     /// A Qontak user and the source `<name>-source` that it accepts; its credential is not created yet.
     pub async fn qontak_user(&self, name: &str) -> Client {
-        let user = self.stand_in.qontak(&self.space.unique(name));
+        let user = self.mock_provider.qontak(&self.space.unique(name));
         let password = format!("sentinel-password-of-{name}");
         user.accept(&password);
         self.space.source_qontak(&format!("{name}-source"), user.name(), &password).await;
@@ -51,12 +51,12 @@ impl Scene {
 
     /// Creates a Welkin credential.
     pub async fn apply_welkin(&self, name: &str, client: &Client) -> ApiCredential {
-        self.space.apply(&space::welkin(name, client, &self.stand_in)).await
+        self.space.apply(&space::welkin(name, client, &self.mock_provider)).await
     }
 
     /// Creates a Qontak credential.
     pub async fn apply_qontak(&self, name: &str) -> ApiCredential {
-        self.space.apply(&space::qontak(name, &self.stand_in)).await
+        self.space.apply(&space::qontak(name, &self.mock_provider)).await
     }
 
     /// A credential that was created only now becomes Ready: the operator had its chance to do what it must not do.

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
 use crate::wire::{apply, create, send};
 
@@ -73,10 +73,10 @@ async fn refused(space: &Space, name: &str, reason: &str) -> Value {
 
 #[tokio::test]
 async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
-    let (space, stand_in) = (loose_space().await, StandIn::start());
-    let client = stand_in.welkin(&space.unique("x"));
+    let (space, mock_provider) = (loose_space().await, MockProvider::start());
+    let client = mock_provider.welkin(&space.unique("x"));
     let broken = |name: &str, edit: fn(&mut Value)| {
-        let mut manifest = space::welkin(name, &client, &stand_in);
+        let mut manifest = space::welkin(name, &client, &mock_provider);
         edit(&mut manifest["spec"]);
         manifest
     };
@@ -87,18 +87,18 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
     ];
     // Before the operator starts and while it runs.
     create(&space.client, &manifests[0], &space.name).await.accepted();
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     for manifest in &manifests[1..] {
         create(&space.client, manifest, &space.name).await.accepted();
     }
-    let good = space.first_token("good", &stand_in).await;
+    let good = space.first_token("good", &mock_provider).await;
     let mut told = Vec::new();
     for manifest in &manifests {
         let name = manifest["metadata"]["name"].as_str().unwrap();
         told.push((name, refused(&space, name, "InvalidSpec").await));
     }
     // A clock: one that lacks its source is looked at every 0.6 s, and they every second.
-    space.apply(&space::welkin("clock", &client, &stand_in)).await;
+    space.apply(&space::welkin("clock", &client, &mock_provider)).await;
     space.looks_at("clock-token", 6).await;
     for (name, before) in &told {
         assert_eq!(before["message"], Reason::InvalidSpec.message(), "{name}: nothing of the object is repeated");
@@ -120,21 +120,21 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
 
 #[tokio::test]
 async fn what_the_definition_refuses_the_code_refuses_again_before_any_request() {
-    let (space, stand_in) = (loose_space().await, StandIn::start());
-    let client = stand_in.welkin(&space.unique("x"));
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let (space, mock_provider) = (loose_space().await, MockProvider::start());
+    let client = mock_provider.welkin(&space.unique("x"));
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.source_welkin("source", "any secret at all").await;
     let segments = ["gh/x", "..", ".", "%2e%2e", "a?b", "a#b", "a b", "a\n", "\u{fc}", ""];
     let mut cases = Vec::new();
     for (number, segment) in segments.iter().enumerate() {
         for field in ["tenant", "clientName"] {
-            let mut manifest = space::welkin(&format!("{}-{number}", field.to_lowercase()), &client, &stand_in);
+            let mut manifest = space::welkin(&format!("{}-{number}", field.to_lowercase()), &client, &mock_provider);
             manifest["spec"]["provider"]["welkin"][field] = json!(segment);
             cases.push((manifest, "InvalidSpec", field));
         }
     }
     let other = |name: &str, reason, says, edit: fn(&mut Value)| {
-        let mut manifest = space::welkin(name, &client, &stand_in);
+        let mut manifest = space::welkin(name, &client, &mock_provider);
         edit(&mut manifest["spec"]);
         (manifest, reason, says)
     };
@@ -166,7 +166,7 @@ async fn what_the_definition_refuses_the_code_refuses_again_before_any_request()
         let message = ready["message"].as_str().unwrap();
         assert!(message.contains(says), "{manifest}: {message}");
     }
-    assert_eq!((stand_in.total(), stand_in.connections()), (0, 0));
+    assert_eq!((mock_provider.total(), mock_provider.connections()), (0, 0));
     let audit = space.audit().await.by("operator").to("secrets");
     assert_eq!(audit.writes(), 0, "{audit}");
 }

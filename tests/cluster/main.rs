@@ -1,4 +1,4 @@
-//! Tests against a real API server, the real operator binary and the provider stand-in.
+//! Tests against a real API server, the real operator binary and the provider mock provider.
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
 #![allow(
@@ -38,6 +38,7 @@ mod memory;
 mod merge;
 mod metrics;
 mod midflight;
+mod mock_provider_works;
 mod modes;
 mod namespaces;
 mod odd_answers;
@@ -55,7 +56,6 @@ mod signals;
 mod source;
 mod source_changes;
 mod spec_walk;
-mod stand_in_works;
 #[path = "../support/tree.rs"]
 mod support;
 mod support_works;

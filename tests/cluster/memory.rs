@@ -28,8 +28,8 @@ async fn once_idle_no_secret_and_no_token_is_left_on_the_heap() {
     let (client, user) = (scene.welkin_client("a").await, scene.qontak_user("b").await);
     let (operator, mut memory) = start(&scene.operator()).await;
     client.next(Reply::token().latency(Duration::from_secs(10)));
-    let welkin = space::welkin("a", &client, &scene.stand_in);
-    let qontak = space::qontak("b", &scene.stand_in);
+    let welkin = space::welkin("a", &client, &scene.mock_provider);
+    let qontak = space::qontak("b", &scene.mock_provider);
     for mut manifest in [welkin, qontak] {
         manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
         scene.space.apply(&manifest).await;
@@ -125,7 +125,7 @@ fn in_image(scene: &Scene, image: &Path) -> Settings {
     };
     let program = copy(Path::new(env!("CARGO_BIN_EXE_apicredential-operator")), "apicredential-operator");
     let kubeconfig = copy(&scene.space.plane.operator_kubeconfig(), "kubeconfig");
-    let authority = copy(scene.stand_in.ca_file(), "ca.pem");
+    let authority = copy(scene.mock_provider.ca_file(), "ca.pem");
     let settings = scene.operator().kubeconfig(&kubeconfig).flag("--provider-ca-file", authority.to_str().unwrap());
     if !geteuid().is_root() {
         return settings;

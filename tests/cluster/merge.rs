@@ -7,16 +7,16 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::support::operator::Settings;
-use crate::support::provider::{Client, StandIn};
+use crate::support::provider::{Client, MockProvider};
 use crate::support::space::{self, Space, annotation, condition, message, value};
 
 const ALLOW: &str = "apicredential.io/allow";
 
 /// A source, and a credential that merges into `<name>-token`.
-async fn merging(space: &Space, name: &str, stand_in: &StandIn) -> (Client, Value) {
-    let client = stand_in.welkin(&space.unique(name));
+async fn merging(space: &Space, name: &str, mock_provider: &MockProvider) -> (Client, Value) {
+    let client = mock_provider.welkin(&space.unique(name));
     space.source_welkin(&format!("{name}-source"), "any secret at all").await;
-    let mut manifest = space::welkin(name, &client, stand_in);
+    let mut manifest = space::welkin(name, &client, mock_provider);
     manifest["spec"]["target"]["creationPolicy"] = json!("Merge");
     (client, manifest)
 }
@@ -41,9 +41,9 @@ fn foreign(entries: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let (client, manifest) = merging(&space, "a", &stand_in).await;
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, manifest) = merging(&space, "a", &mock_provider).await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&manifest).await;
     space.wait_condition("a", "Ready", "False/TargetNotFound").await;
     space.looks_at("a-token", 3).await;
@@ -53,7 +53,7 @@ async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
     let told = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
     space.looks_at("a-token", 3).await;
     assert_eq!(space.secret("a-token").await.unwrap(), made);
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
 
     space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
@@ -75,10 +75,10 @@ async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
 
 #[tokio::test]
 async fn consent_that_was_given_to_another_can_be_passed_on_by_the_line_in_the_message() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let (client, manifest) = merging(&space, "a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, manifest) = merging(&space, "a", &mock_provider).await;
     space.apply_secret(&mounted("a-token", Some("somebody-else"))).await;
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&manifest).await;
     let told = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
     space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
@@ -88,12 +88,12 @@ async fn consent_that_was_given_to_another_can_be_passed_on_by_the_line_in_the_m
 
 #[tokio::test]
 async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let (client, mut manifest) = merging(&space, "a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, mut manifest) = merging(&space, "a", &mock_provider).await;
     manifest["spec"]["target"]["tokenKey"] = json!("config");
     manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
     let made = space.apply_secret(&mounted("a-token", Some("a"))).await;
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&manifest).await;
     let told = space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
     assert!(message(&told, "Ready").unwrap().contains("\"config\""), "{told:?}");
@@ -101,7 +101,7 @@ async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
     space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:authorization"}}})).await;
     space.looks_at("a-token", 3).await;
     space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
     assert_eq!(space.secret("a-token").await.unwrap().data, made.data);
 
     let told = space.credential("a").await;
@@ -114,10 +114,10 @@ async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
 
 #[tokio::test]
 async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_takes_the_token_over() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let (client, manifest) = merging(&space, "a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, manifest) = merging(&space, "a", &mock_provider).await;
     space.apply_secret(&mounted("a-token", Some("a"))).await;
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     space.apply(&manifest).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let left = space.secret("a-token").await.unwrap();
@@ -125,7 +125,7 @@ async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_
     space.delete("a").await;
     space.wait_for("it is gone", async || space.credentials.get_opt("a").await.unwrap().is_none().then_some(())).await;
     // The chance to do something wrong: a later credential is served.
-    space.first_token("later", &stand_in).await;
+    space.first_token("later", &mock_provider).await;
     assert_eq!(space.secret("a-token").await.unwrap(), left, "nothing is cleaned up");
 
     let again = space.apply(&manifest).await;
@@ -141,12 +141,12 @@ async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_
 
 #[tokio::test]
 async fn a_secret_that_another_living_credential_writes_is_not_merged_into() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
-    space.first_token("owner", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    space.first_token("owner", &mock_provider).await;
     space.patch_secret("owner-token", &json!({"metadata": {"annotations": {ALLOW: "a:token"}}})).await;
     let written = space.secret("owner-token").await.unwrap();
-    let (client, mut manifest) = merging(&space, "a", &stand_in).await;
+    let (client, mut manifest) = merging(&space, "a", &mock_provider).await;
     manifest["spec"]["target"]["name"] = json!("owner-token");
     space.apply(&manifest).await;
     space.wait_condition("a", "Ready", "False/TargetOwnedByOther").await;
@@ -157,8 +157,8 @@ async fn a_secret_that_another_living_credential_writes_is_not_merged_into() {
 
 #[tokio::test]
 async fn a_target_that_cannot_or_must_not_be_written_is_named_before_any_request() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     let mut immutable = mounted("immutable-token", Some("immutable"));
     immutable["immutable"] = json!(true);
     let mut typed = mounted("typed-token", Some("typed"));
@@ -178,13 +178,13 @@ async fn a_target_that_cannot_or_must_not_be_written_is_named_before_any_request
     let mut made = Vec::<Secret>::new();
     for (name, secret, _) in &cases {
         made.push(space.apply_secret(secret).await);
-        let (_, manifest) = merging(&space, name, &stand_in).await;
+        let (_, manifest) = merging(&space, name, &mock_provider).await;
         space.apply(&manifest).await;
     }
     for ((name, _, reason), made) in cases.iter().zip(&made) {
         space.wait_condition(name, "Ready", &format!("False/{reason}")).await;
         assert_eq!(space.secret(&format!("{name}-token")).await.as_ref(), Some(made));
     }
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
     assert_eq!(space.audit().await.by("operator").to("secrets").writes(), 0);
 }

@@ -102,7 +102,7 @@ async fn other_causes_are_counted_by_their_names() {
     scene.space.source_welkin("a-source", "another secret").await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
-    let other = scene.stand_in.welkin(&scene.space.unique("other"));
+    let other = scene.mock_provider.welkin(&scene.space.unique("other"));
     let counted = async |cause: &str| {
         let series = format!("apicredential_renewals_total{{provider=\"Welkin\",cause=\"{cause}\"}}");
         let once = async || (operator.metric(&series).await? >= 1.0).then_some(());

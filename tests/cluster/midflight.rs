@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, condition, value};
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn nothing_is_said_of_a_credential_that_was_deleted_while_its_exchange_fai
 async fn a_credential_that_was_recreated_gets_a_token_of_its_own() {
     let scene = Scene::in_flight().await;
     scene.space.delete("a").await;
-    scene.space.apply(&space::welkin("a", &scene.client, &scene.stand_in)).await;
+    scene.space.apply(&space::welkin("a", &scene.client, &scene.mock_provider)).await;
     scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!((scene.client.count(), scene.client.max_in_flight()), (2, 1));
     assert_eq!(scene.token().await, scene.client.last_token());
@@ -134,19 +134,19 @@ struct Scene {
     // It ends before its namespace does.
     operator: Operator,
     space: Space,
-    stand_in: StandIn,
+    mock_provider: MockProvider,
     client: Client,
 }
 
 impl Scene {
     async fn empty() -> Self {
-        let (space, stand_in) = (Space::new().await, StandIn::start());
-        let client = stand_in.welkin(&space.unique("a"));
+        let (space, mock_provider) = (Space::new().await, MockProvider::start());
+        let client = mock_provider.welkin(&space.unique("a"));
         space.source_welkin("a-source", "a secret of a source").await;
         // A short delay after what could not be written, no resync.
-        let settings = Settings::new(&space, &stand_in).flag("--resync", "1h").flag("--retry-base", "1s");
+        let settings = Settings::new(&space, &mock_provider).flag("--resync", "1h").flag("--retry-base", "1s");
         let operator = settings.start().await;
-        Self { operator, space, stand_in, client }
+        Self { operator, space, mock_provider, client }
     }
 
     /// The first exchange of `a` is in flight.
@@ -158,7 +158,7 @@ impl Scene {
     async fn in_flight_to(reply: Reply) -> Self {
         let scene = Self::empty().await;
         scene.client.next(reply);
-        scene.space.apply(&space::welkin("a", &scene.client, &scene.stand_in)).await;
+        scene.space.apply(&space::welkin("a", &scene.client, &scene.mock_provider)).await;
         scene.arrived(1).await;
         scene
     }
@@ -166,7 +166,7 @@ impl Scene {
     /// `a` has its first token.
     async fn ready() -> Self {
         let scene = Self::empty().await;
-        scene.space.apply(&space::welkin("a", &scene.client, &scene.stand_in)).await;
+        scene.space.apply(&space::welkin("a", &scene.client, &scene.mock_provider)).await;
         scene.space.wait_ready("a").await;
         scene
     }
@@ -183,8 +183,8 @@ impl Scene {
     /// Whatever was to be done for `a` had its chance.
     async fn another_becomes_ready(&self) {
         self.space.source_welkin("b-source", "a secret of a source").await;
-        let client = self.stand_in.welkin(&self.space.unique("b"));
-        self.space.apply(&space::welkin("b", &client, &self.stand_in)).await;
+        let client = self.mock_provider.welkin(&self.space.unique("b"));
+        self.space.apply(&space::welkin("b", &client, &self.mock_provider)).await;
         self.space.wait_ready("b").await;
     }
 

@@ -1,22 +1,22 @@
 //! `--namespaces`: several namespaces feed one operator, and nothing else is touched.
 
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
 
 #[tokio::test]
 async fn every_listed_namespace_is_served_and_no_other() {
-    let stand_in = StandIn::start();
+    let mock_provider = MockProvider::start();
     let spaces = [Space::new().await, Space::new().await, Space::new().await];
     let mut clients = Vec::new();
     for space in &spaces {
-        let client = stand_in.welkin(&space.unique("c"));
+        let client = mock_provider.welkin(&space.unique("c"));
         space.source_welkin("a-source", "a-secret").await;
-        space.apply(&space::welkin("a", &client, &stand_in)).await;
+        space.apply(&space::welkin("a", &client, &mock_provider)).await;
         clients.push(client);
     }
     let listed = format!("{},{}", spaces[0].name, spaces[1].name);
-    let _operator = Settings::new(&spaces[0], &stand_in).patient().flag("--namespaces", &listed).start().await;
+    let _operator = Settings::new(&spaces[0], &mock_provider).patient().flag("--namespaces", &listed).start().await;
     spaces[0].wait_ready("a").await;
     spaces[1].wait_ready("a").await;
 
@@ -37,18 +37,18 @@ async fn every_listed_namespace_is_served_and_no_other() {
 /// Sharding: each shard has namespaces and a lease of its own, and its end is nobody else's.
 #[tokio::test]
 async fn shards_with_namespaces_and_leases_of_their_own_work_side_by_side() {
-    let stand_in = StandIn::start();
+    let mock_provider = MockProvider::start();
     let spaces = [Space::new().await, Space::new().await];
     let mut clients = Vec::new();
     let mut shards = Vec::new();
     for space in &spaces {
         // Its lease is in the same namespace.
-        shards.push(Settings::new(space, &stand_in).patient().flag("--namespaces", &space.name).start().await);
+        shards.push(Settings::new(space, &mock_provider).patient().flag("--namespaces", &space.name).start().await);
     }
     for space in &spaces {
-        let client = stand_in.welkin(&space.unique("c"));
+        let client = mock_provider.welkin(&space.unique("c"));
         space.source_welkin("a-source", "a-secret").await;
-        space.apply(&space::welkin("a", &client, &stand_in)).await;
+        space.apply(&space::welkin("a", &client, &mock_provider)).await;
         clients.push(client);
     }
     for (space, shard) in spaces.iter().zip(&shards) {

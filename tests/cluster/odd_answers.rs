@@ -3,7 +3,7 @@
 use apicredential::api::Provider::{self, Qontak, Welkin};
 
 use crate::hostile::{self, each, is_settled, token};
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{Space, annotation, value};
 
 /// The lifetime that the status tells; none for a token that never expires.
@@ -34,12 +34,12 @@ fn rows() -> Vec<(&'static str, Provider, Reply, Lifetime, &'static str)> {
 
 #[tokio::test]
 async fn odd_but_good_answers_are_taken_for_what_they_mean() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = hostile::patient(&space, &stand_in).start().await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = hostile::patient(&space, &mock_provider).start().await;
     each(rows(), async |(name, provider, reply, ..)| {
-        let client = hostile::client(&stand_in, provider, name);
+        let client = hostile::client(&mock_provider, provider, name);
         client.always(reply);
-        hostile::credential(&space, &stand_in, &client, provider, name).await;
+        hostile::credential(&space, &mock_provider, &client, provider, name).await;
     })
     .await;
     hostile::wait_for_all(&space, "every token", rows().len(), is_settled).await;

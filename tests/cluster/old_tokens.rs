@@ -91,7 +91,7 @@ async fn a_token_from_the_far_future_is_replaced_before_it_can_have_expired() {
 
 /// A Qontak credential with this maximal age, whose stored token is moved in time; then the operator that finds it.
 async fn aged(scene: &Scene, settings: &Settings, max_age: &str, by: i64) -> Operator {
-    let mut manifest = space::qontak("a", &scene.stand_in);
+    let mut manifest = space::qontak("a", &scene.mock_provider);
     manifest["spec"]["renewal"] = json!({ "maxAge": max_age });
     let operator = settings.start().await;
     scene.space.apply(&manifest).await;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
 
 /// From SIGTERM to the end of the process, as promised.
@@ -18,13 +18,13 @@ const LONGER_THAN_THE_LEASE: Duration = Duration::from_secs(41);
 #[tokio::test]
 async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged() {
     let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
-    let (space, stand_in) = (Space::on(Arc::clone(&plane)).await, StandIn::start());
-    let [resting, due] = ["resting", "due"].map(|name| stand_in.welkin(&space.unique(name)));
+    let (space, mock_provider) = (Space::on(Arc::clone(&plane)).await, MockProvider::start());
+    let [resting, due] = ["resting", "due"].map(|name| mock_provider.welkin(&space.unique(name)));
     due.lifetime(60.0);
-    let settings = Settings::new(&space, &stand_in).quick().flag("--resync", "1h");
+    let settings = Settings::new(&space, &mock_provider).quick().flag("--resync", "1h");
     let operator = settings.flag("--lease-duration", "40s").flag("--provider-timeout", "10s").start().await;
     for client in [&resting, &due] {
-        add(&space, &stand_in, client.name().split('-').next().unwrap()).await;
+        add(&space, &mock_provider, client.name().split('-').next().unwrap()).await;
     }
     space.wait_ready("resting").await;
     let planned = space.wait_ready("due").await.status.unwrap().renewal_time.unwrap().0;
@@ -40,7 +40,7 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
     says(&operator, "leading").await;
     space.wait_until("due", "renewed", |due| due.status.as_ref().and_then(|status| status.revision) == Some(2)).await;
     space.wait_ready("due").await;
-    add(&space, &stand_in, "later").await;
+    add(&space, &mock_provider, "later").await;
     space.wait_ready("later").await;
     assert_eq!((resting.count(), due.count(), due.max_in_flight()), (1, 2, 1));
     assert_eq!(transitions(&space).await, lease, "nobody else wanted the lease");
@@ -52,7 +52,7 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
     until(paused + LONGER_THAN_THE_LEASE).await;
     plane.resume_api_server();
     says(&operator, "leading").await;
-    add(&space, &stand_in, "last").await;
+    add(&space, &mock_provider, "last").await;
     space.wait_ready("last").await;
     assert_eq!((resting.count(), due.count()), (1, 2));
     assert!(operator.is_running(), "one process went through all of it");
@@ -69,9 +69,9 @@ async fn until(time: Timestamp) {
     space::poll(space::DEADLINE, passed).await.expect("it is soon");
 }
 
-async fn add(space: &Space, stand_in: &StandIn, name: &str) {
+async fn add(space: &Space, mock_provider: &MockProvider, name: &str) {
     space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
-    space.apply(&space::welkin(name, &stand_in.welkin(&space.unique(name)), stand_in)).await;
+    space.apply(&space::welkin(name, &mock_provider.welkin(&space.unique(name)), mock_provider)).await;
 }
 
 /// Waits for the beginning of what `/readyz` says.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::life::Scene;
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::support::operator::Operator;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::random;
 use crate::support::space::{self, Space, annotation};
 
@@ -148,7 +148,7 @@ async fn an_older_copy_of_etcd_put_back_is_lived_with() {
 
 async fn scene() -> Scene {
     let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
-    Scene { space: Space::on(plane).await, stand_in: StandIn::start() }
+    Scene { space: Space::on(plane).await, mock_provider: MockProvider::start() }
 }
 
 /// From a first token over a renewal to the end; KiB at the peak.

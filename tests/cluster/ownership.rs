@@ -5,13 +5,13 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::support::operator::Settings;
-use crate::support::provider::{Client, StandIn};
+use crate::support::provider::{Client, MockProvider};
 use crate::support::space::{self, Space, condition, value};
 
 #[tokio::test]
 async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_costs_no_exchange() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = mock_provider.welkin(&space.unique("a"));
     space.source_welkin("a-source", "any secret at all").await;
     let foreign = json!({
         "apiVersion": "v1", "kind": "Secret",
@@ -21,8 +21,8 @@ async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_
         "stringData": {"token": "of somebody else"},
     });
     let foreign = space.apply_secret(&foreign).await;
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     for percent in 20..40 {
         space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
         space.patch("a", &json!({"spec": {"renewal": {"renewBeforePercentage": percent}}})).await;
@@ -30,7 +30,7 @@ async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_
     let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
     assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/TargetNotOwned"));
     assert_eq!(space.secret("a-token").await.unwrap(), foreign);
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
     assert_eq!(space.wait_event_writes(1).await, 1, "told once");
     let audit = space.audit().await.by("operator").to("secrets");
     assert_eq!(audit.writes(), 0, "not even dry: {audit}");
@@ -43,8 +43,8 @@ async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_
 
 #[tokio::test]
 async fn a_secret_of_another_owner_is_not_taken_over() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = mock_provider.welkin(&space.unique("a"));
     let source = space.source_welkin("a-source", "any secret at all").await;
     // Its owner exists, so that no garbage collector removes it; and the label is a lie.
     let owned = json!({
@@ -55,20 +55,20 @@ async fn a_secret_of_another_owner_is_not_taken_over() {
         },
     });
     let owned = space.apply_secret(&owned).await;
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
     space.looks_at("a-token", 3).await;
     assert_eq!(space.secret("a-token").await.unwrap(), owned);
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
 }
 
 /// Two credentials with one source and one target.
-fn rivals(space: &Space, stand_in: &StandIn, round: usize) -> [(String, Client, Value); 2] {
+fn rivals(space: &Space, mock_provider: &MockProvider, round: usize) -> [(String, Client, Value); 2] {
     ["a", "b"].map(|letter| {
         let name = format!("{letter}{round}");
-        let client = stand_in.welkin(&space.unique(&name));
-        let mut manifest = space::welkin(&name, &client, stand_in);
+        let client = mock_provider.welkin(&space.unique(&name));
+        let mut manifest = space::welkin(&name, &client, mock_provider);
         manifest["spec"]["provider"]["welkin"]["secretRef"]["name"] = json!("source");
         manifest["spec"]["target"]["name"] = json!(format!("token{round}"));
         (name, client, manifest)
@@ -93,11 +93,11 @@ async fn settled(space: &Space, names: [&str; 2]) -> [usize; 2] {
 
 #[tokio::test]
 async fn two_credentials_made_at_one_instant_for_one_secret_cost_one_exchange_and_the_loser_takes_over() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     space.source_welkin("source", "any secret at all").await;
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     for round in 0..5 {
-        let [one, two] = rivals(&space, &stand_in, round);
+        let [one, two] = rivals(&space, &mock_provider, round);
         tokio::join!(space.apply(&one.2), space.apply(&two.2));
         let [winner, loser] = settled(&space, [&one.0, &two.0]).await;
         let (winner, loser) = ([&one, &two][winner], [&one, &two][loser]);
@@ -115,16 +115,16 @@ async fn two_credentials_made_at_one_instant_for_one_secret_cost_one_exchange_an
 
 #[tokio::test]
 async fn of_those_that_are_there_when_the_operator_starts_the_oldest_gets_the_secret() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     space.source_welkin("source", "any secret at all").await;
-    let rounds: Vec<_> = (0..4).map(|round| rivals(&space, &stand_in, round)).collect();
+    let rounds: Vec<_> = (0..4).map(|round| rivals(&space, &mock_provider, round)).collect();
     let mut oldest = Vec::new();
     for [one, two] in &rounds {
         let (first, second) = tokio::join!(space.apply(&one.2), space.apply(&two.2));
         let age = |credential: &ApiCredential| (credential.creation_timestamp().unwrap().0, credential.uid().unwrap());
         oldest.push(usize::from(age(&second) < age(&first)));
     }
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     for ([one, two], oldest) in rounds.iter().zip(oldest) {
         let [winner, _] = settled(&space, [&one.0, &two.0]).await;
         assert_eq!(winner, oldest, "{} and {}", one.0, two.0);

@@ -14,7 +14,7 @@ use crate::helm::template;
 use crate::install::apply_quietly;
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, DEADLINE, Space};
 
 /// What a role grants: a verb on a resource.
@@ -45,7 +45,7 @@ async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
         "cluster" => Space::on(Arc::new(ControlPlane::start(Content::Installed).await.unwrap())).await,
         _ => Space::new().await,
     };
-    let stand_in = StandIn::start();
+    let mock_provider = MockProvider::start();
     let name = format!("operator-of-{}", space.name);
     let mut arguments = vec!["--namespace".to_owned(), space.name.clone()];
     for value in [format!("mode={mode}"), format!("fullnameOverride={name}")].into_iter().chain(values(&space)) {
@@ -62,14 +62,14 @@ async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
 
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
     let flags = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
-    let settings = Settings::new(&space, &stand_in).without_flag("--namespaces").kubeconfig(&kubeconfig).quick();
+    let settings = Settings::new(&space, &mock_provider).without_flag("--namespaces").kubeconfig(&kubeconfig).quick();
     let settings = flags
         .iter()
         .filter_map(|flag| flag.as_str()?.split_once('='))
         .fold(settings, |it, (flag, value)| it.flag(flag, value));
     let settings = settings.flag("--resync", "2s");
     let operator = settings.start().await;
-    live(&space, &stand_in, mode == "pinned").await;
+    live(&space, &mock_provider, mode == "pinned").await;
     assert!(operator.terminate(DEADLINE).await.success());
     // Who comes later finds a lease, and reads it.
     assert!(settings.start().await.terminate(DEADLINE).await.success());
@@ -95,11 +95,11 @@ async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
 }
 
 /// A first token, renewals, a refusal and what mends it; a target that goes, unless it is not the operator's to make.
-async fn live(space: &Space, stand_in: &StandIn, merge: bool) {
-    let client = stand_in.welkin(&space.unique("a"));
+async fn live(space: &Space, mock_provider: &MockProvider, merge: bool) {
+    let client = mock_provider.welkin(&space.unique("a"));
     client.lifetime(6.0);
     space.source_welkin("a-source", "any secret at all").await;
-    let mut manifest = space::welkin("a", &client, stand_in);
+    let mut manifest = space::welkin("a", &client, mock_provider);
     if merge {
         manifest["spec"]["target"]["creationPolicy"] = json!("Merge");
         let target = json!({

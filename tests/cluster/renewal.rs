@@ -21,7 +21,7 @@ async fn readers_never_see_a_token_beside_the_times_of_another() {
         client.next(Reply::token().lifetime(if turn % 2 == 0 { 24.0 } else { 25.0 }));
     }
     let operator = scene.operator().quick().start().await;
-    let mut manifest = space::welkin("a", &client, &scene.stand_in);
+    let mut manifest = space::welkin("a", &client, &scene.mock_provider);
     manifest["spec"]["target"]["data"] = json!({"times": "{issuedAt} {expiresAt}"});
     manifest["spec"]["renewal"] = json!({"renewBeforePercentage": 50});
     scene.space.apply(&manifest).await;
@@ -95,7 +95,7 @@ async fn the_renewal_is_planned_as_the_spec_says_and_as_planned_again_after_a_re
     for (name, renewal, lifetime, _) in plans() {
         let client = scene.welkin_client(name).await;
         client.always(lifetime.map_or(Reply::token().without_expiry(), |seconds| Reply::token().lifetime(seconds)));
-        let mut manifest = space::welkin(name, &client, &scene.stand_in);
+        let mut manifest = space::welkin(name, &client, &scene.mock_provider);
         manifest["spec"]["renewal"] = renewal;
         scene.space.apply(&manifest).await;
     }
@@ -147,7 +147,7 @@ async fn a_qontak_token_without_an_expiry_never_expires_and_is_renewed_only_by_a
     for (name, renewal) in [("a", json!({})), ("b", json!({"maxAge": "10m"}))] {
         let user = scene.qontak_user(name).await;
         user.always(Reply::token().without_expiry());
-        let mut manifest = space::qontak(name, &scene.stand_in);
+        let mut manifest = space::qontak(name, &scene.mock_provider);
         manifest["spec"]["renewal"] = renewal;
         manifest["spec"]["target"]["data"] = json!({"until": "{expiresAt}"});
         scene.space.apply(&manifest).await;

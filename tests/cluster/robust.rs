@@ -5,16 +5,16 @@ use serde_json::json;
 use crate::support::account::{operator_rules, operator_rules_without};
 use crate::support::audit::Audit;
 use crate::support::operator::Settings;
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, condition, value};
 
 #[tokio::test]
 async fn without_the_right_to_watch_secrets_it_works_by_reading() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let account = space.account("reader", &operator_rules_without("secrets", &["list", "watch"])).await;
-    let settings = Settings::new(&space, &stand_in).kubeconfig(&account.kubeconfig).quick();
+    let settings = Settings::new(&space, &mock_provider).kubeconfig(&account.kubeconfig).quick();
     let operator = settings.flag("--resync", "2s").start().await;
-    let client = add(&space, &stand_in, "a").await;
+    let client = add(&space, &mock_provider, "a").await;
     space.wait_ready("a").await;
     let reads = async || space.audit().await.by(&account.user).to("secrets").only(|call| call.name == "a-token");
 
@@ -53,16 +53,16 @@ async fn without_the_right_to_watch_secrets_it_works_by_reading() {
 
 #[tokio::test]
 async fn a_namespace_that_may_not_be_read_does_not_stop_another() {
-    let (space, forbidden, stand_in) = (Space::new().await, Space::new().await, StandIn::start());
+    let (space, forbidden, mock_provider) = (Space::new().await, Space::new().await, MockProvider::start());
     let account = space.account("narrow", &operator_rules()).await;
     let namespaces = format!("{},{}", space.name, forbidden.name);
-    let settings = Settings::new(&space, &stand_in).kubeconfig(&account.kubeconfig).quick();
+    let settings = Settings::new(&space, &mock_provider).kubeconfig(&account.kubeconfig).quick();
     let _operator = settings.flag("--namespaces", &namespaces).start().await;
-    let client = add(&space, &stand_in, "a").await;
+    let client = add(&space, &mock_provider, "a").await;
     space.wait_ready("a").await;
     assert_eq!(client.count(), 1);
     // Once the right is there, it counts without a restart.
-    let late = add(&forbidden, &stand_in, "b").await;
+    let late = add(&forbidden, &mock_provider, "b").await;
     space.grant("narrow", &forbidden.name, &operator_rules()).await;
     forbidden.wait_ready("b").await;
     assert_eq!((client.count(), late.count()), (1, 1));
@@ -70,11 +70,11 @@ async fn a_namespace_that_may_not_be_read_does_not_stop_another() {
 
 #[tokio::test]
 async fn a_status_that_could_not_be_written_is_written_later_without_an_exchange() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let account = space.account("mute", &operator_rules_without("apicredentials/status", &["patch"])).await;
-    let settings = Settings::new(&space, &stand_in).kubeconfig(&account.kubeconfig).quick();
+    let settings = Settings::new(&space, &mock_provider).kubeconfig(&account.kubeconfig).quick();
     let _operator = settings.flag("--resync", "1h").start().await;
-    let client = add(&space, &stand_in, "a").await;
+    let client = add(&space, &mock_provider, "a").await;
     let refused = async || {
         let audit = space.audit().await.by(&account.user).to("apicredentials/status");
         (audit.only(|call| call.code == 403).writes() >= 2).then_some(())
@@ -88,11 +88,11 @@ async fn a_status_that_could_not_be_written_is_written_later_without_an_exchange
 
 #[tokio::test]
 async fn a_failing_attempt_costs_a_status_and_an_event_and_no_more() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).quick().flag("--retry-base", "200ms").start().await;
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).quick().flag("--retry-base", "200ms").start().await;
+    let client = mock_provider.welkin(&space.unique("a"));
     client.always(Reply::error(503));
-    add(&space, &stand_in, "a").await;
+    add(&space, &mock_provider, "a").await;
     space.wait_for("five attempts", async || (client.count() >= 5).then_some(())).await;
     let audit = space.audit().await.by("operator").without("leases");
     let attempts = client.count();
@@ -103,9 +103,9 @@ async fn a_failing_attempt_costs_a_status_and_an_event_and_no_more() {
 
 #[tokio::test]
 async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).quick().flag("--resync", "1s").start().await;
-    let client = add(&space, &stand_in, "a").await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).quick().flag("--resync", "1s").start().await;
+    let client = add(&space, &mock_provider, "a").await;
     space.wait_ready("a").await;
     let about_a = async || {
         let audit: Audit = space.audit().await.by("operator");
@@ -120,9 +120,9 @@ async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
         space.wait_for(&format!("{name} is read again"), async || (reads().await > known).then_some(())).await;
     }
     // Another one lives fast; meanwhile the first is looked at again and again.
-    let busy = stand_in.welkin(&space.unique("busy"));
+    let busy = mock_provider.welkin(&space.unique("busy"));
     busy.lifetime(6.0);
-    add(&space, &stand_in, "busy").await;
+    add(&space, &mock_provider, "busy").await;
     space.wait_ready("busy").await;
     let before = about_a().await;
     space.wait_for("four tokens of the other", async || (busy.count() >= 4).then_some(())).await;
@@ -133,14 +133,14 @@ async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
 
 #[tokio::test]
 async fn who_waits_for_a_target_gets_it_when_the_credential_before_it_goes() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let [first, second] = ["first", "second"].map(|name| {
-        let mut manifest = space::welkin(name, &stand_in.welkin(&space.unique(name)), &stand_in);
+        let mut manifest = space::welkin(name, &mock_provider.welkin(&space.unique(name)), &mock_provider);
         manifest["spec"]["target"]["name"] = "shared".into();
         manifest
     });
     space.source_welkin("second-source", "a secret of a source").await;
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     // The older one has no source: the Secret that both name is never made, so only the end of the older one tells.
     space.apply(&first).await;
     let first = space.wait_condition("first", "Ready", "False/SourceSecretNotFound").await;
@@ -149,16 +149,16 @@ async fn who_waits_for_a_target_gets_it_when_the_credential_before_it_goes() {
     space.wait_for("another second", async || (jiff::Timestamp::now() > next_second).then_some(())).await;
     space.apply(&second).await;
     space.wait_condition("second", "Ready", "False/TargetOwnedByOther").await;
-    let client = stand_in.welkin(&space.unique("second"));
+    let client = mock_provider.welkin(&space.unique("second"));
     assert_eq!(client.count(), 0);
     space.delete("first").await;
     space.wait_condition("second", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 1);
 }
 
-async fn add(space: &Space, stand_in: &StandIn, name: &str) -> Client {
-    let client = stand_in.welkin(&space.unique(name));
+async fn add(space: &Space, mock_provider: &MockProvider, name: &str) -> Client {
+    let client = mock_provider.welkin(&space.unique(name));
     space.source_welkin(&format!("{name}-source"), "a secret of a source").await;
-    space.apply(&space::welkin(name, &client, stand_in)).await;
+    space.apply(&space::welkin(name, &client, mock_provider)).await;
     client
 }

@@ -8,7 +8,7 @@ use crate::support::space::{self, annotation, condition, value};
 
 /// The credential `a`, whose tokens have half of their life left when they are due: time for a test to look.
 async fn apply_renewed_at_half(scene: &Scene) {
-    let mut manifest = space::qontak("a", &scene.stand_in);
+    let mut manifest = space::qontak("a", &scene.mock_provider);
     manifest["spec"]["renewal"] = json!({"renewBeforePercentage": 50});
     scene.space.apply(&manifest).await;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::account::operator_rules_without;
 use crate::support::operator::{Operator, Settings};
 use crate::support::process::Process;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
 use crate::support::{random, undertaker};
 
@@ -17,11 +17,11 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn told_to_stop_while_idle_it_gives_the_lease_up_and_ends_well() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = stand_in.welkin(&space.unique("c"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = mock_provider.welkin(&space.unique("c"));
     space.source_welkin("a-source", "a secret of a source").await;
-    let operator = Settings::new(&space, &stand_in).patient().start().await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    let operator = Settings::new(&space, &mock_provider).patient().start().await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_ready("a").await;
     assert_ne!(holder(&space).await, "");
     assert_eq!(operator.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", operator.output());
@@ -31,8 +31,8 @@ async fn told_to_stop_while_idle_it_gives_the_lease_up_and_ends_well() {
 
 #[tokio::test]
 async fn told_to_stop_while_standing_by_it_leaves_the_lease_alone() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let settings = Settings::new(&space, &stand_in);
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let settings = Settings::new(&space, &mock_provider);
     let first = settings.start().await;
     let leads = async || (first.get("/readyz").await?.1 == "leading\n").then_some(());
     space.wait_for("the first leads", leads).await;
@@ -45,7 +45,7 @@ async fn told_to_stop_while_standing_by_it_leaves_the_lease_alone() {
 
 #[tokio::test]
 async fn told_to_stop_while_the_api_server_is_silent_it_ends_well() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     // Connections are taken and never answered.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let kubeconfig = std::fs::read_to_string(space.plane.operator_kubeconfig()).unwrap();
@@ -53,17 +53,17 @@ async fn told_to_stop_while_the_api_server_is_silent_it_ends_well() {
     assert_ne!(kubeconfig, elsewhere);
     let path = undertaker::directory().join(format!("silent-{}.yaml", random::suffix()));
     std::fs::write(&path, elsewhere).unwrap();
-    let operator = Settings::new(&space, &stand_in).kubeconfig(&path).spawn();
+    let operator = Settings::new(&space, &mock_provider).kubeconfig(&path).spawn();
     serves(&space, &operator).await;
     assert_eq!(operator.terminate(STOPS_WITHIN).await.code(), Some(0), "{}", operator.output());
 }
 
 #[tokio::test]
 async fn told_to_stop_before_its_caches_are_filled_it_gives_the_lease_up_and_ends_well() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let rules = operator_rules_without("apicredentials", &["list", "watch"]);
     let account = space.account("blind", &rules).await;
-    let operator = Settings::new(&space, &stand_in).kubeconfig(&account.kubeconfig).spawn();
+    let operator = Settings::new(&space, &mock_provider).kubeconfig(&account.kubeconfig).spawn();
     let leads = async || space.leases.get_opt("apicredential-operator").await.ok().flatten();
     space.wait_for("the operator leads", leads).await;
     assert_ne!(holder(&space).await, "");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition, message};
 
 const SECRET: &str = "the-right-secret";
@@ -86,16 +86,16 @@ fn cases() -> Vec<Case> {
 
 #[tokio::test]
 async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once_it_is_mended() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let cases = cases();
-    let client = |case: &Case| stand_in.welkin(&space.unique(case.name));
+    let client = |case: &Case| mock_provider.welkin(&space.unique(case.name));
     for case in &cases {
         client(case).accept(SECRET);
         if let Some(source) = &case.source {
             space.apply_secret(source).await;
         }
-        space.apply(&space::welkin(case.name, &client(case), &stand_in)).await;
+        space.apply(&space::welkin(case.name, &client(case), &mock_provider)).await;
     }
     for case in &cases {
         let told = space.wait_condition(case.name, "Ready", &format!("False/{}", case.reason)).await;
@@ -108,7 +108,7 @@ async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once
         let events = space.wait_events(case.name, 1).await;
         assert_eq!(events, [("Warning".to_owned(), case.reason.to_owned(), says)], "{}", case.name);
     }
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
     assert_eq!(space.wait_event_writes(cases.len()).await, cases.len(), "one event each, told once");
 
     for case in &cases {
@@ -137,27 +137,27 @@ async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once
 
 #[tokio::test]
 async fn a_basic_auth_secret_can_be_a_source() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let user = stand_in.qontak(&space.unique("u"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let user = mock_provider.qontak(&space.unique("u"));
     user.accept("a-password");
     let data = json!({"username": user.name(), "password": "a-password"});
     space.apply_secret(&source("q", Some("qontak"), "kubernetes.io/basic-auth", &data)).await;
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    space.apply(&space::qontak("q", &stand_in)).await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    space.apply(&space::qontak("q", &mock_provider)).await;
     space.wait_condition("q", "Ready", "True/TokenValid").await;
     assert_eq!(user.count(), 1);
 }
 
 #[tokio::test]
 async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let user = stand_in.qontak(&space.unique("u"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let user = mock_provider.qontak(&space.unique("u"));
     user.accept("a-password-of-theirs").accept_oauth_client("an-id-of-theirs", "a-client-secret-of-theirs");
     let values =
         [("user", user.name()), ("pass", "a-password-of-theirs"), ("id", ""), ("sec", "a-client-secret-of-theirs")];
     space.source("q-source", Some("qontak"), &values).await;
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let mut manifest = space::qontak("q", &stand_in);
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let mut manifest = space::qontak("q", &mock_provider);
     manifest["spec"]["provider"]["qontak"]["keys"] =
         json!({"username": "user", "password": "secret", "clientId": "id", "clientSecret": "sec"});
     space.apply(&manifest).await;
@@ -175,29 +175,29 @@ async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
 
 #[tokio::test]
 async fn a_secret_that_consents_to_one_vendor_is_never_shown_to_the_other() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let (client, user) = (stand_in.welkin(&space.unique("c")), stand_in.qontak(&space.unique("u")));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, user) = (mock_provider.welkin(&space.unique("c")), mock_provider.qontak(&space.unique("u")));
     let both = [("secret", "the-one-secret"), ("username", user.name()), ("password", "the-one-secret")];
     space.source("w-source", Some("qontak"), &both).await;
     space.source("q-source", Some("welkin"), &both).await;
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    space.apply(&space::welkin("w", &client, &stand_in)).await;
-    space.apply(&space::qontak("q", &stand_in)).await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    space.apply(&space::welkin("w", &client, &mock_provider)).await;
+    space.apply(&space::qontak("q", &mock_provider)).await;
     for (name, vendor) in [("w", "Welkin"), ("q", "Qontak")] {
         let told = space.wait_condition(name, "Ready", "False/SourceNotPermitted").await;
         let says = message(&told, "Ready").unwrap();
         assert!(says.contains(vendor), "{says}");
     }
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
 }
 
 #[tokio::test]
 async fn refusals_come_in_their_order_target_first_then_consent_type_and_keys() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = stand_in.welkin(&space.unique("a"));
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = mock_provider.welkin(&space.unique("a"));
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply_secret(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a-token"}})).await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     // The target is foreign, and there is no source either.
     let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
     assert_eq!(condition(&told, "SourceResolved"), None, "it was not looked at");
@@ -212,7 +212,7 @@ async fn refusals_come_in_their_order_target_first_then_consent_type_and_keys() 
     space.delete_secret("a-source").await;
     space.apply_secret(&source("a", Some("welkin"), "Opaque", &json!({}))).await;
     space.wait_condition("a", "Ready", "False/SourceKeyMissing").await;
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
     space.patch_secret("a-source", &json!({"stringData": {"secret": "any secret at all"}})).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 1);

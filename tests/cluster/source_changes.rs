@@ -6,14 +6,14 @@ use serde_json::json;
 
 use crate::life::Scene;
 use crate::support::operator::Settings;
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space, annotation, condition, value};
 
 #[tokio::test]
 async fn new_values_in_the_source_cost_one_exchange_at_once_and_ready_does_not_flicker() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     let before = space.credential("a").await;
     let first = client.last_token();
 
@@ -46,9 +46,9 @@ async fn new_values_in_the_source_cost_one_exchange_at_once_and_ready_does_not_f
 
 #[tokio::test]
 async fn a_source_that_is_rewritten_with_the_same_values_costs_no_exchange_and_no_write() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     let token = space.secret("a-token").await.unwrap();
     let stored = async || space.audit().await.by("operator").without("leases").only(|call| !call.dry_run).writes();
     space.wait_event_writes(1).await;
@@ -83,12 +83,12 @@ async fn a_source_that_is_rewritten_with_the_same_values_costs_no_exchange_and_n
 
 #[tokio::test]
 async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_until_it_ends() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).quick().start().await;
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).quick().start().await;
+    let client = mock_provider.welkin(&space.unique("a"));
     client.lifetime(15.0);
     space.source_welkin("a-source", "the-first-secret").await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let first = client.last_token();
 
@@ -116,9 +116,9 @@ async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_
 
 #[tokio::test]
 async fn a_source_that_vanishes_under_a_valid_token_is_told_of_and_its_return_costs_nothing() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     let events = space.wait_event_writes(1).await;
 
     space.delete_secret("a-source").await;
@@ -137,9 +137,9 @@ async fn a_source_that_vanishes_under_a_valid_token_is_told_of_and_its_return_co
 
 #[tokio::test]
 async fn consent_that_is_withdrawn_ends_the_use_of_the_source_and_not_of_the_token() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     space.patch_secret("a-source", &json!({"metadata": {"labels": {"apicredential.io/source": null}}})).await;
     let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
     assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("False/SourceNotPermitted"));

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Client, StandIn};
+use crate::support::provider::{Client, MockProvider};
 use crate::support::random::Dice;
 use crate::support::space::{self, Space, annotation, condition, observed};
 
@@ -68,7 +68,7 @@ struct Walker {
     // It ends before its namespace does.
     _operator: Operator,
     space: Space,
-    stand_in: StandIn,
+    mock_provider: MockProvider,
     client: Client,
     dice: Dice,
     policy: &'static str,
@@ -94,9 +94,9 @@ const BAD: [(&str, &str); 4] = [
 
 impl Walker {
     async fn new(seed: u64, policy: &'static str) -> Self {
-        let (space, stand_in) = (Space::new().await, StandIn::start());
-        let client = stand_in.welkin(&space.unique("walker"));
-        let settings = Settings::new(&space, &stand_in).flag("--retry-base", "100ms").flag("--resync", "1h");
+        let (space, mock_provider) = (Space::new().await, MockProvider::start());
+        let client = mock_provider.welkin(&space.unique("walker"));
+        let settings = Settings::new(&space, &mock_provider).flag("--retry-base", "100ms").flag("--resync", "1h");
         space.source("unlabelled", None, &[("secret", "a secret without consent")]).await;
         space.source("spaced", Some("welkin"), &[("secret", "a secret with an end \n")]).await;
         space.source("empty", Some("welkin"), &[("secret", "")]).await;
@@ -109,7 +109,7 @@ impl Walker {
             _operator: settings.start().await,
             spec: home(),
             space,
-            stand_in,
+            mock_provider,
             client,
             dice: Dice::new(seed),
             policy,
@@ -214,7 +214,7 @@ impl Walker {
     }
 
     async fn write_spec(&self) {
-        let mut manifest = space::welkin("a", &self.client, &self.stand_in);
+        let mut manifest = space::welkin("a", &self.client, &self.mock_provider);
         let spec = &mut manifest["spec"];
         spec["provider"]["welkin"]["tenant"] = json!(self.spec.tenant);
         spec["provider"]["welkin"]["secretRef"]["name"] = json!(self.spec.source);

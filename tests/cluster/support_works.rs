@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::leaks::Sentinels;
 use crate::support::process::Process;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, observed, value};
 use crate::support::undertaker;
 
@@ -58,9 +58,9 @@ async fn a_service_account_gets_a_token_that_the_api_server_knows() {
 #[tokio::test]
 async fn credentials_are_accepted_and_their_owned_secrets_are_collected() {
     let space = Space::new().await;
-    let stand_in = StandIn::start();
-    space.apply(&space::qontak("other", &stand_in)).await;
-    let credential = space.apply(&space::welkin("a", &stand_in.welkin("A"), &stand_in)).await;
+    let mock_provider = MockProvider::start();
+    space.apply(&space::qontak("other", &mock_provider)).await;
+    let credential = space.apply(&space::welkin("a", &mock_provider.welkin("A"), &mock_provider)).await;
     assert!(!observed(&credential), "the default status speaks of no generation yet");
     let owner = json!({
         "apiVersion": "apicredential.io/v1alpha1",

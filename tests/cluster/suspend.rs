@@ -11,7 +11,7 @@ async fn one_that_is_suspended_from_the_start_says_so_and_exchanges_once_it_is_r
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("a").await;
-    let mut manifest = space::welkin("a", &client, &scene.stand_in);
+    let mut manifest = space::welkin("a", &client, &scene.mock_provider);
     manifest["spec"]["suspend"] = json!(true);
     scene.space.apply(&manifest).await;
     let credential = scene.space.wait_condition("a", "Ready", "False/Suspended").await;

@@ -10,7 +10,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition, value};
 
 /// What counts of a Secret: everything but the bookkeeping of the API server.
@@ -38,9 +38,9 @@ async fn pending_after<T>(space: &Space, deed: impl Future<Output = T>) -> ApiCr
 
 #[tokio::test]
 async fn a_deleted_target_comes_back_with_one_exchange() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     let before = space.audit().await.by("operator").to("secrets");
 
     let deleted = Instant::now();
@@ -59,9 +59,9 @@ async fn a_deleted_target_comes_back_with_one_exchange() {
 
 #[tokio::test]
 async fn an_edited_token_or_expiry_or_a_lost_fingerprint_costs_one_exchange_each() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     for (number, edit) in [
         json!({"stringData": {"token": "put-there-by-hand"}}),
         json!({"data": {"token": null}}),
@@ -86,12 +86,12 @@ async fn an_edited_token_or_expiry_or_a_lost_fingerprint_costs_one_exchange_each
 
 #[tokio::test]
 async fn what_others_add_to_the_target_stays_over_renewals() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).quick().start().await;
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).quick().start().await;
+    let client = mock_provider.welkin(&space.unique("a"));
     client.lifetime(4.0);
     space.source_welkin("a-source", "the-first-secret").await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_ready("a").await;
     let foreign = json!({
         "metadata": {"labels": {"team": "care"}, "annotations": {"example.com/note": "keep", "apicredential.io/allow": "b"}},
@@ -115,11 +115,11 @@ async fn what_others_add_to_the_target_stays_over_renewals() {
 
 #[tokio::test]
 async fn our_part_of_the_target_is_put_right_without_an_exchange() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).patient().start().await;
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let client = mock_provider.welkin(&space.unique("a"));
     space.source_welkin("a-source", "the-first-secret").await;
-    let mut manifest = space::welkin("a", &client, &stand_in);
+    let mut manifest = space::welkin("a", &client, &mock_provider);
     manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
     manifest["spec"]["target"]["metadata"] = json!({"labels": {"team": "care"}, "annotations": {"example.com/a": "b"}});
     space.apply(&manifest).await;
@@ -150,9 +150,9 @@ async fn our_part_of_the_target_is_put_right_without_an_exchange() {
 
 #[tokio::test]
 async fn an_immutable_target_of_ours_is_told_of_and_neither_deleted_nor_paid_for() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     space.patch_secret("a-token", &json!({"immutable": true})).await;
     let frozen = space.secret("a-token").await.unwrap();
     client.accept("the-second-secret");

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::hostile::{self, FIRST, SECOND, THIRD};
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, value};
 
 fn limited(status: u16, retry_after: Option<&str>) -> Reply {
@@ -43,21 +43,21 @@ fn pauses() -> Vec<(&'static str, Reply, (i64, i64))> {
 async fn the_pause_is_the_headers_time_within_its_bounds() {
     let space = Space::new().await;
     let rows: Vec<_> =
-        pauses().into_iter().map(|(name, reply, bounds)| (name, reply, bounds, StandIn::start())).collect();
-    let stand_ins: Vec<&StandIn> = rows.iter().map(|(.., stand_in)| stand_in).collect();
-    let _operator = hostile::patient(&space, stand_ins[0]).endpoints(&stand_ins, &[]).start().await;
-    for (name, reply, _, stand_in) in &rows {
-        let client = hostile::client(stand_in, Qontak, name);
+        pauses().into_iter().map(|(name, reply, bounds)| (name, reply, bounds, MockProvider::start())).collect();
+    let mock_providers: Vec<&MockProvider> = rows.iter().map(|(.., mock_provider)| mock_provider).collect();
+    let _operator = hostile::patient(&space, mock_providers[0]).endpoints(&mock_providers, &[]).start().await;
+    for (name, reply, _, mock_provider) in &rows {
+        let client = hostile::client(mock_provider, Qontak, name);
         client.always(reply.clone());
-        hostile::credential(&space, stand_in, &client, Qontak, name).await;
+        hostile::credential(&space, mock_provider, &client, Qontak, name).await;
     }
-    for (name, _, (least, most), stand_in) in &rows {
+    for (name, _, (least, most), mock_provider) in &rows {
         let credential = space.wait_condition(name, "Ready", "False/RateLimited").await;
         assert_eq!(space::condition(&credential, "Reconciling").as_deref(), Some("True/RateLimited"), "{name}");
         let (last, next) = hostile::last_and_next(&credential);
         let delay = next.as_second() - last.as_second();
         assert!((*least..=*most).contains(&delay), "{name}: the next attempt comes after {delay} s");
-        assert_eq!(stand_in.total(), 1, "{name}");
+        assert_eq!(mock_provider.total(), 1, "{name}");
     }
     space.assert_no_leaks(&hostile::sentinels()).await;
 }
@@ -65,12 +65,12 @@ async fn the_pause_is_the_headers_time_within_its_bounds() {
 #[tokio::test]
 async fn a_pause_of_nothing_is_one_second_long() {
     let space = Space::new().await;
-    let (zero, past) = (StandIn::start(), StandIn::start());
+    let (zero, past) = (MockProvider::start(), MockProvider::start());
     let _operator = hostile::patient(&space, &zero).endpoints(&[&zero, &past], &[]).start().await;
-    for (name, stand_in, header) in [("zero", &zero, "0"), ("past", &past, "Sun, 06 Nov 1994 08:49:37 GMT")] {
-        let client = hostile::client(stand_in, Welkin, name);
+    for (name, mock_provider, header) in [("zero", &zero, "0"), ("past", &past, "Sun, 06 Nov 1994 08:49:37 GMT")] {
+        let client = hostile::client(mock_provider, Welkin, name);
         client.next(limited(429, Some(header)));
-        hostile::credential(&space, stand_in, &client, Welkin, name).await;
+        hostile::credential(&space, mock_provider, &client, Welkin, name).await;
         // With a base of 5 min, only the header's time can bring it back.
         space.wait_condition(name, "Ready", "True/TokenValid").await;
         let times: Vec<_> = client.requests().into_iter().map(|request| request.at).collect();
@@ -82,14 +82,14 @@ async fn a_pause_of_nothing_is_one_second_long() {
 /// The credentials of one endpoint and one of another, after the first endpoint asked to pause.
 struct Paused {
     space: Space,
-    busy: StandIn,
-    free: StandIn,
+    busy: MockProvider,
+    free: MockProvider,
     clients: [Client; 4],
 }
 
 impl Paused {
     async fn new(retry_after: &str) -> (Self, Settings, Operator) {
-        let (space, busy, free) = (Space::new().await, StandIn::start(), StandIn::start());
+        let (space, busy, free) = (Space::new().await, MockProvider::start(), MockProvider::start());
         let settings = hostile::patient(&space, &busy).endpoints(&[&busy, &free], &[]);
         let operator = settings.start().await;
         let clients = [

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::net::TcpSocket;
 
 use crate::hostile::{self, FIRST, SECOND};
-use crate::support::provider::{Front, StandIn};
+use crate::support::provider::{Front, MockProvider};
 use crate::support::space::{self, Space};
 
 /// A port of loopback that nobody listens at, and nobody else can while the socket is held.
@@ -18,11 +18,11 @@ fn closed_port() -> (TcpSocket, String) {
     (socket, format!("https://localhost:{port}"))
 }
 
-/// A stand-in at a port that no connection of this machine's own takes while nobody listens there.
-fn at_a_lasting_address() -> (StandIn, SocketAddr) {
+/// A mock provider at a port that no connection of this machine's own takes while nobody listens there.
+fn at_a_lasting_address() -> (MockProvider, SocketAddr) {
     let ports = 30_000..32_000;
     let mut addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let listening = addresses.find_map(|address| Some((StandIn::listen(address, Front::Trusted).ok()?, address)));
+    let listening = addresses.find_map(|address| Some((MockProvider::listen(address, Front::Trusted).ok()?, address)));
     listening.expect("one of the ports is free")
 }
 
@@ -35,20 +35,22 @@ async fn an_endpoint_that_cannot_be_reached_safely_is_told_apart_and_sent_no_sec
         ("expired", Front::Expired, "TlsFailed", "Stalled"),
         ("cut", Front::Cut, "ConnectionFailed", "Reconciling"),
     ];
-    let fronts = fronts.map(|(name, front, reason, trouble)| (name, StandIn::with_front(front), reason, trouble));
-    let stand_ins: Vec<&StandIn> = fronts.iter().map(|(_, stand_in, ..)| stand_in).collect();
+    let fronts = fronts.map(|(name, front, reason, trouble)| (name, MockProvider::with_front(front), reason, trouble));
+    let mock_providers: Vec<&MockProvider> = fronts.iter().map(|(_, mock_provider, ..)| mock_provider).collect();
     let (_held, closed) = closed_port();
     let unknown = "https://name.invalid".to_owned();
-    let settings = hostile::patient(&space, stand_ins[0]).endpoints(&stand_ins, &[&closed, &unknown]);
+    let settings = hostile::patient(&space, mock_providers[0]).endpoints(&mock_providers, &[&closed, &unknown]);
     let _operator = settings.start().await;
 
-    let mut cases: Vec<_> =
-        fronts.iter().map(|(name, stand_in, reason, trouble)| (*name, stand_in.origin(), *reason, *trouble)).collect();
+    let mut cases: Vec<_> = fronts
+        .iter()
+        .map(|(name, mock_provider, reason, trouble)| (*name, mock_provider.origin(), *reason, *trouble))
+        .collect();
     cases.push(("closed", closed, "ConnectionFailed", "Reconciling"));
     cases.push(("unknown", unknown, "DnsFailed", "Reconciling"));
     for (name, origin, ..) in &cases {
         hostile::source(&space, Welkin, name, FIRST).await;
-        let mut manifest = space::welkin(name, &stand_ins[0].welkin(name), stand_ins[0]);
+        let mut manifest = space::welkin(name, &mock_providers[0].welkin(name), mock_providers[0]);
         manifest["spec"]["provider"]["welkin"]["endpoint"] = json!(origin);
         space.apply(&manifest).await;
     }
@@ -62,33 +64,33 @@ async fn an_endpoint_that_cannot_be_reached_safely_is_told_apart_and_sent_no_sec
         assert!((full / 2..=full + 60).contains(&delay), "{name}: the next attempt comes after {delay} s");
         assert!(space.secret(&format!("{name}-token")).await.is_none());
     }
-    for (name, stand_in, ..) in &fronts {
-        assert_eq!(stand_in.total(), 0, "{name} was sent a request");
-        assert!(stand_in.connections() > 0, "{name} was not even tried");
+    for (name, mock_provider, ..) in &fronts {
+        assert_eq!(mock_provider.total(), 0, "{name} was sent a request");
+        assert!(mock_provider.connections() > 0, "{name} was not even tried");
     }
     space.assert_no_leaks(&hostile::sentinels()).await;
 }
 
 #[tokio::test]
 async fn the_last_good_token_outlives_a_provider_that_goes_away_and_comes_back_as_another() {
-    let (space, (stand_in, address)) = (Space::new().await, at_a_lasting_address());
-    let _operator = hostile::patient(&space, &stand_in).start().await;
-    let client = hostile::client(&stand_in, Welkin, "a");
-    hostile::credential(&space, &stand_in, &client, Welkin, "a").await;
+    let (space, (mock_provider, address)) = (Space::new().await, at_a_lasting_address());
+    let _operator = hostile::patient(&space, &mock_provider).start().await;
+    let client = hostile::client(&mock_provider, Welkin, "a");
+    hostile::credential(&space, &mock_provider, &client, Welkin, "a").await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let before = space.secret("a-token").await;
 
-    drop(stand_in);
+    drop(mock_provider);
     hostile::source(&space, Welkin, "a", SECOND).await;
     space.wait_condition("a", "Renewed", "False/ConnectionFailed").await;
-    let impostor = StandIn::listen(address, Front::SelfSigned).unwrap();
+    let impostor = MockProvider::listen(address, Front::SelfSigned).unwrap();
     hostile::source(&space, Welkin, "a", hostile::THIRD).await;
     let credential = space.wait_condition("a", "Renewed", "False/TlsFailed").await;
     assert_eq!(space::condition(&credential, "Ready").as_deref(), Some("True/RenewalFailing"));
     assert_eq!(space.secret("a-token").await, before);
     assert_eq!(impostor.total(), 0, "a stranger was sent a request");
     drop(impostor);
-    let impostor = StandIn::listen(address, Front::WrongHost).unwrap();
+    let impostor = MockProvider::listen(address, Front::WrongHost).unwrap();
     hostile::source(&space, Welkin, "a", SECOND).await;
     let asked = async || (impostor.connections() > 0).then_some(());
     space.wait_for("the next try", asked).await;

@@ -13,13 +13,13 @@ use crate::support::account::operator_rules;
 use crate::support::audit::Call;
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::support::operator::Settings;
-use crate::support::provider::{Client, StandIn};
+use crate::support::provider::{Client, MockProvider};
 use crate::support::space::{self, DEADLINE, Space};
 
 #[tokio::test]
 async fn a_definition_that_is_older_than_the_program_is_told_of_and_served_all_the_same() {
     let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
-    let scene = Scene { space: Space::on(plane).await, stand_in: StandIn::start() };
+    let scene = Scene { space: Space::on(plane).await, mock_provider: MockProvider::start() };
     let definitions: Api<CustomResourceDefinition> = Api::all(scene.space.client.clone());
     let told = |operator: &crate::support::operator::Operator| {
         let lines = operator.log();
@@ -121,25 +121,25 @@ impl Roll {
 
     /// A token of each provider, one under further keys, one in a Secret of somebody else; and one that was refused.
     async fn settle(&mut self) {
-        let Scene { space, stand_in } = &self.scene;
+        let Scene { space, mock_provider } = &self.scene;
         for name in ["a", "b"] {
-            self.clients.push(space.first_token(name, stand_in).await);
+            self.clients.push(space.first_token(name, mock_provider).await);
         }
         let user = self.scene.qontak_user("qontak").await;
         self.scene.apply_qontak("qontak").await;
-        let refused = stand_in.welkin(&space.unique("refused"));
+        let refused = mock_provider.welkin(&space.unique("refused"));
         refused.accept("another one");
         space.source_welkin("refused-source", "not this one").await;
-        space.apply(&space::welkin("refused", &refused, stand_in)).await;
+        space.apply(&space::welkin("refused", &refused, mock_provider)).await;
         let rendering = self.scene.welkin_client("rendering").await;
-        let mut manifest = space::welkin("rendering", &rendering, stand_in);
+        let mut manifest = space::welkin("rendering", &rendering, mock_provider);
         manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}", "until": "{expiresAt}"});
         space.apply(&manifest).await;
         let merging = self.scene.welkin_client("merging").await;
         let allow = json!({"apicredential.io/allow": "merging"});
         let target = json!({"name": "merging-token", "annotations": allow});
         space.apply_secret(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": target})).await;
-        let mut manifest = space::welkin("merging", &merging, stand_in);
+        let mut manifest = space::welkin("merging", &merging, mock_provider);
         manifest["spec"]["target"]["creationPolicy"] = json!("Merge");
         space.apply(&manifest).await;
         for name in ["qontak", "rendering", "merging"] {
@@ -173,7 +173,7 @@ async fn a_backup_that_is_restored_costs_each_credential_one_exchange_at_the_end
     let names = ["a", "b", "c", "d", "e"];
     let mut clients = Vec::new();
     for name in names {
-        clients.push(scene.space.first_token(name, &scene.stand_in).await);
+        clients.push(scene.space.first_token(name, &scene.mock_provider).await);
     }
     let mut backup = Vec::new();
     for name in names {

@@ -6,7 +6,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition, value};
 use crate::wire::{apply, send};
 
@@ -42,12 +42,12 @@ async fn more_rehearsals(space: &Space, count: usize) {
 
 #[tokio::test]
 async fn a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_was_there_before() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let client = stand_in.welkin(&space.unique("a"));
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let client = mock_provider.welkin(&space.unique("a"));
     space.source_welkin("a-source", "any secret at all").await;
     let quotas = forbid_secrets(&space).await;
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_condition("a", "Ready", "False/TargetWriteRejected").await;
     more_rehearsals(&space, 4).await;
     assert_eq!(client.count(), 1);
@@ -68,9 +68,9 @@ async fn a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_wa
 
 #[tokio::test]
 async fn a_policy_that_rejects_the_write_costs_one_exchange_until_it_is_lifted() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
-    let _operator = Settings::new(&space, &stand_in).eager().start().await;
-    let client = space.first_token("a", &stand_in).await;
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    let client = space.first_token("a", &mock_provider).await;
     let written = space.secret("a-token").await.unwrap();
 
     let policy = json!({

@@ -112,7 +112,7 @@ watch_renewal() {
 rotate() {
   say "Rotating: Qontak now accepts only a new password, and the source Secret is updated with it"
   printf '{"secret": "%s"}' "$qontak_new_password" |
-    client put --ca "$scratch/ca.pem" "$origin/_stand-in/clients/qontak/$qontak_user"
+    client put --ca "$scratch/ca.pem" "$origin/_mock/clients/qontak/$qontak_user"
   kubectl patch secret qontak-login -p "{\"stringData\": {\"password\": \"$qontak_new_password\"}}" | indent
   wait_until 60 "a token is issued for the new password" revision_is_at_least qontak 2
   requests
@@ -165,7 +165,7 @@ revision_is_at_least() {
 }
 
 requests() {
-  client requests --ca "$scratch/ca.pem" "$origin/_stand-in/requests" | indent
+  client requests --ca "$scratch/ca.pem" "$origin/_mock/requests" | indent
 }
 
 # --- Processes ---

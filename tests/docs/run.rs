@@ -1,4 +1,4 @@
-//! Runs every page on a real API server, with the operator beside it and the stand-in in the vendors' place.
+//! Runs every page on a real API server, with the operator beside it and the mock provider in the vendors' place.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,11 +12,11 @@ use crate::page::{self, Kind, Page};
 use crate::session::{self, EMPTY_CLUSTER, Session};
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::proxy::Proxy;
 use crate::support::space::Space;
 
-/// The clients that the pages speak of; the stand-in accepts any secret of theirs.
+/// The clients that the pages speak of; the mock provider accepts any secret of theirs.
 const WELKIN: [&str; 2] = ["VBOPNRYRWJIP", "QHFRNKJDWUSA"];
 const QONTAK: [&str; 2] = ["you@example.com", "shop@example.com"];
 
@@ -46,17 +46,17 @@ async fn try_page(page: &Page) -> Result<(), String> {
         let start = || async { ControlPlane::start(Content::Installed).await.map(Arc::new) };
         Arc::clone(SHARED.get_or_try_init(start).await?)
     };
-    let (space, stand_in) = (Space::on(plane).await, StandIn::start());
+    let (space, mock_provider) = (Space::on(plane).await, MockProvider::start());
     for name in WELKIN {
-        stand_in.welkin(name);
+        mock_provider.welkin(name);
     }
     for name in QONTAK {
-        stand_in.qontak(name);
+        mock_provider.qontak(name);
     }
-    // The manifests name no endpoint, or the vendors' own: the proxy leads all of them to the stand-in.
-    let origin = stand_in.origin();
+    // The manifests name no endpoint, or the vendors' own: the proxy leads all of them to the mock provider.
+    let origin = mock_provider.origin();
     let proxy = Proxy::to(origin.trim_start_matches("https://")).await;
-    let mut settings = Settings::new(&space, &stand_in).quick().flag("--log", "info");
+    let mut settings = Settings::new(&space, &mock_provider).quick().flag("--log", "info");
     settings = settings.without_flag("--allowed-endpoints").flag("--provider-proxy", &proxy.origin());
     if own {
         settings = settings.kubeconfig(&space.plane.admin_kubeconfig()).without_flag("--namespaces");

@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 
 use node::{Node, Report};
 use support::operator::{Operator, Settings};
-use support::provider::{Client, StandIn};
+use support::provider::{Client, MockProvider};
 use support::space::{self, Space, value};
 
 /// For a node's start and some periods of a kubelet.
@@ -67,25 +67,25 @@ struct Scene {
     patched: Arc<Mutex<Vec<(String, Timestamp)>>>,
     node: Node,
     _operator: Operator,
-    stand_in: StandIn,
+    mock_provider: MockProvider,
     space: Space,
 }
 
 impl Scene {
     async fn new(title: &'static str, sync_period: Option<&str>, lifetime: f64, renewal: &Value) -> Self {
-        let (space, stand_in) = (Space::new().await, StandIn::start());
+        let (space, mock_provider) = (Space::new().await, MockProvider::start());
         let node = Node::start(&space, sync_period);
-        let user = stand_in.qontak(&space.unique("app"));
+        let user = mock_provider.qontak(&space.unique("app"));
         user.accept("sentinel-password").lifetime(lifetime);
         space.source_qontak("app-source", user.name(), "sentinel-password").await;
         let patched = watch(space.secrets.clone());
-        let operator = Settings::new(&space, &stand_in).flag("--min-renewal-interval", "1s").start().await;
-        let mut credential = space::qontak("app", &stand_in);
+        let operator = Settings::new(&space, &mock_provider).flag("--min-renewal-interval", "1s").start().await;
+        let mut credential = space::qontak("app", &mock_provider);
         credential["spec"]["renewal"] = renewal.clone();
         space.apply(&credential).await;
         space.wait_ready("app").await;
-        node.run_pod(&space, &stand_in, "app-token").await;
-        Self { title, user, patched, node, _operator: operator, stand_in, space }
+        node.run_pod(&space, &mock_provider, "app-token").await;
+        Self { title, user, patched, node, _operator: operator, mock_provider, space }
     }
 
     async fn ask_to_renew(&self) {
@@ -128,7 +128,7 @@ impl Scene {
     fn assert_never_refused(&self, reports: &[Report]) {
         let last = reports.last().unwrap();
         assert_eq!((last.refused, last.good), (0, last.calls), "{last:?}\n{}", self.node.log_ends());
-        let (good, bad) = self.stand_in.token_uses();
+        let (good, bad) = self.mock_provider.token_uses();
         assert!(good >= last.good && bad == 0, "the provider counts {good} good ones and {bad} others");
         let issued: Vec<String> = self.user.tokens().iter().map(|token| hash(&token.text)).collect();
         let seen = distinct(reports);

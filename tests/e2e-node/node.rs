@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::process::Process;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::space::Space;
 use crate::support::{random, undertaker};
 
@@ -58,7 +58,7 @@ impl Node {
     }
 
     /// Runs a pod on it that mounts the target Secret twice: as a volume, and one file of it by subPath.
-    pub async fn run_pod(&self, space: &Space, stand_in: &StandIn, secret: &str) {
+    pub async fn run_pod(&self, space: &Space, mock_provider: &MockProvider, secret: &str) {
         let pods: Api<Pod> = Api::namespaced(space.client.clone(), &space.name);
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "app"},
@@ -73,8 +73,8 @@ impl Node {
                     "name": "app",
                     "image": IMAGE,
                     "imagePullPolicy": "Never",
-                    "args": [format!("{}/api/open/v1/health", stand_in.origin()), "/secret/token", "/still/token"],
-                    "env": [{"name": "PROVIDER_CA", "value": stand_in.ca_pem()}],
+                    "args": [format!("{}/api/open/v1/health", mock_provider.origin()), "/secret/token", "/still/token"],
+                    "env": [{"name": "PROVIDER_CA", "value": mock_provider.ca_pem()}],
                     "volumeMounts": [
                         {"name": "secret", "mountPath": "/secret", "readOnly": true},
                         {"name": "secret", "mountPath": "/still/token", "subPath": "token", "readOnly": true},

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::gate::{Gate, Log};
 use crate::support::operator::Settings;
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
 
 /// In flight for long enough to be overtaken by the deletion.
@@ -13,16 +13,16 @@ const LATENCY: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn no_further_exchange_is_made_for_a_credential_that_a_live_read_has_not_found() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let log = Log::new(|_, _| {});
     let gate = Gate::start(&space.plane, &log, 0);
-    let settings = Settings::new(&space, &stand_in).flag("--retry-base", "250ms").kubeconfig(gate.kubeconfig());
+    let settings = Settings::new(&space, &mock_provider).flag("--retry-base", "250ms").kubeconfig(gate.kubeconfig());
     let _operator = settings.start().await;
 
-    let client = stand_in.welkin(&space.unique("a"));
+    let client = mock_provider.welkin(&space.unique("a"));
     client.next(Reply::token().latency(LATENCY));
     space.source_welkin("a-source", "a secret of a source").await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_for("the exchange is in flight", async || (client.count() > 0).then_some(())).await;
     log.silence_watches(true);
     space.delete("a").await;

@@ -1,7 +1,7 @@
 //! What happened in one run, as data: the oracles judge it afterwards, and their own tests forge it.
 //!
 //! Three logs, each complete in itself and each with times of this machine's one clock: the requests at the gate, the
-//! versions of the objects as the API server stored them, and the exchanges at the stand-in. What people and faults
+//! versions of the objects as the API server stored them, and the exchanges at the mock provider. What people and faults
 //! did stands beside them as [`Deed`]s.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct History {
     pub calls: Vec<Call>,
     /// Every version of the Secrets and credentials of the namespace, in the order of their storing.
     pub versions: Vec<Version>,
-    /// Every request for a token, in the order in which the stand-in received them.
+    /// Every request for a token, in the order in which the mock provider received them.
     pub exchanges: Vec<Exchange>,
     /// What people and faults did, in order.
     pub deeds: Vec<Deed>,
@@ -63,7 +63,7 @@ pub struct Version {
 /// One request for a token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
-    /// When the stand-in had read the request.
+    /// When the mock provider had read the request.
     pub at: Timestamp,
     /// The Welkin client's or the Qontak user's name: one credential of a run has one of its own.
     pub client: String,

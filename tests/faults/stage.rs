@@ -14,7 +14,7 @@ use crate::support::gate::{Act, Gate, Log};
 use crate::support::leaks::Sentinels;
 use crate::support::old_tokens;
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::random;
 use crate::support::space::{self, Space};
 
@@ -30,7 +30,7 @@ pub const NAME: &str = "a";
 /// The world of one run.
 pub struct Stage {
     pub space: Space,
-    pub stand_in: StandIn,
+    pub mock_provider: MockProvider,
     /// The credential's client at the provider.
     pub client: Client,
     provider: Provider,
@@ -57,12 +57,12 @@ struct Inner {
 impl Stage {
     /// An empty namespace, and so many replicas that are not started yet.
     pub async fn new(provider: Provider, replicas: usize, pause: Duration) -> Self {
-        let (space, stand_in) = (Space::new().await, StandIn::start());
+        let (space, mock_provider) = (Space::new().await, MockProvider::start());
         let recorder = Recorder::start(&space.client, &space.name).await;
         let name = space.unique(NAME);
         let client = match provider {
-            Provider::Welkin => stand_in.welkin(&name),
-            Provider::Qontak => stand_in.qontak(&name),
+            Provider::Welkin => mock_provider.welkin(&name),
+            Provider::Qontak => mock_provider.qontak(&name),
         };
         let hands = Replicas(Arc::new(Mutex::new(Inner {
             settings: Vec::new(),
@@ -76,10 +76,10 @@ impl Stage {
         });
         let gates: Vec<Gate> = (0..replicas).map(|replica| Gate::start(&space.plane, &log, replica)).collect();
         hands.open().settings =
-            gates.iter().map(|gate| settings(&space, &stand_in).kubeconfig(gate.kubeconfig())).collect();
+            gates.iter().map(|gate| settings(&space, &mock_provider).kubeconfig(gate.kubeconfig())).collect();
         Self {
             space,
-            stand_in,
+            mock_provider,
             client,
             provider,
             log,
@@ -124,9 +124,9 @@ impl Stage {
     pub async fn credential(&self) {
         self.note(What::Spec { credential: NAME.to_owned(), request: true });
         let manifest = match self.provider {
-            Provider::Welkin => space::welkin(NAME, &self.client, &self.stand_in),
+            Provider::Welkin => space::welkin(NAME, &self.client, &self.mock_provider),
             Provider::Qontak => {
-                let mut manifest = space::qontak(NAME, &self.stand_in);
+                let mut manifest = space::qontak(NAME, &self.mock_provider);
                 manifest["spec"]["verification"] = json!({"interval": "5m"});
                 manifest
             }
@@ -270,8 +270,8 @@ impl Stage {
     }
 }
 
-fn settings(space: &Space, stand_in: &StandIn) -> Settings {
-    Settings::new(space, stand_in)
+fn settings(space: &Space, mock_provider: &MockProvider) -> Settings {
+    Settings::new(space, mock_provider)
         .flag("--retry-base", "250ms")
         .flag("--min-renewal-interval", "1s")
         .flag("--provider-timeout", "2s")

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::gate::{Act, Fault, Gate, Log, Site, When};
 use crate::support::operator::Settings;
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
 
 /// Far longer than the test: nobody tries again because it is time.
@@ -12,18 +12,18 @@ const LONG: &str = "5m";
 
 #[tokio::test]
 async fn an_attempt_that_no_status_tells_of_yet_is_not_made_again_after_a_conflict() {
-    let (space, stand_in) = (Space::new().await, StandIn::start());
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let log = Log::new(|_, _| {});
     let gate = Gate::start(&space.plane, &log, 0);
     let at = |nth, act| Fault { site: status_of_a(nth), when: When::Before, act };
     log.arm(vec![at(1, Act::Answer(500)), at(2, Act::Answer(409))]);
-    let settings = Settings::new(&space, &stand_in).flag("--retry-base", LONG).kubeconfig(gate.kubeconfig());
+    let settings = Settings::new(&space, &mock_provider).flag("--retry-base", LONG).kubeconfig(gate.kubeconfig());
     let _operator = settings.start().await;
 
-    let client = stand_in.welkin(&space.unique("a"));
+    let client = mock_provider.welkin(&space.unique("a"));
     client.always(Reply::error(503));
     space.source_welkin("a-source", "a secret of a source").await;
-    space.apply(&space::welkin("a", &client, &stand_in)).await;
+    space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_for("the first try to write it", async || (!log.fired().is_empty()).then_some(())).await;
 
     // The edit wakes the operator, if the news of its source did not come late and woke it before; its second try is

@@ -1,6 +1,6 @@
 //! What is printed of a token, for people and for programs, and where the credentials may come from.
 
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::support::proxy::Proxy;
 use crate::transcript::{Transcript, command, file, flags};
 
@@ -14,10 +14,10 @@ fn with<'a>(base: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn a_welkin_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
-    let stand_in = StandIn::start();
-    let client = stand_in.welkin("VBOPNRYRWJIP");
+    let mock_provider = MockProvider::start();
+    let client = mock_provider.welkin("VBOPNRYRWJIP");
     client.accept(SECRET);
-    let mut transcript = Transcript::new("welkin", &stand_in);
+    let mut transcript = Transcript::new("welkin", &mock_provider);
     transcript.secret("the secret", SECRET);
     let piped = with(&WELKIN, &["--secret-stdin"]);
     let run = transcript.run("the secret on a line of standard input", &piped, &format!("{SECRET}\n"));
@@ -49,10 +49,10 @@ fn a_welkin_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
 
 #[test]
 fn a_qontak_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
-    let stand_in = StandIn::start();
-    let user = stand_in.qontak("somebody@example.com");
+    let mock_provider = MockProvider::start();
+    let user = mock_provider.qontak("somebody@example.com");
     user.accept(PASSWORD).lifetime(29_823_918.0);
-    let mut transcript = Transcript::new("qontak", &stand_in);
+    let mut transcript = Transcript::new("qontak", &mock_provider);
     transcript.secret("the password", PASSWORD);
     let piped = ["exchange", "qontak", "--login-stdin"];
     let login = format!("somebody@example.com\n{PASSWORD}\n");
@@ -83,9 +83,9 @@ fn a_qontak_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
 
 #[test]
 fn what_is_printed_for_a_shell_and_for_a_program_can_be_read_there() {
-    let stand_in = StandIn::start();
-    let client = stand_in.welkin("VBOPNRYRWJIP");
-    let (flags, path) = (flags(&stand_in).join(" "), file("secret", SECRET.as_bytes()));
+    let mock_provider = MockProvider::start();
+    let client = mock_provider.welkin("VBOPNRYRWJIP");
+    let (flags, path) = (flags(&mock_provider).join(" "), file("secret", SECRET.as_bytes()));
     let line = |form: &str| {
         let program = env!("CARGO_BIN_EXE_apicredential-operator");
         format!("{program} {} --secret-file {path} {flags} -o {form}", WELKIN.join(" "))
@@ -103,11 +103,11 @@ fn what_is_printed_for_a_shell_and_for_a_program_can_be_read_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_to_the_provider_is_that_of_the_flags_and_of_no_proxy_variable() {
-    let stand_in = StandIn::start();
-    let client = stand_in.welkin("VBOPNRYRWJIP");
+    let mock_provider = MockProvider::start();
+    let client = mock_provider.welkin("VBOPNRYRWJIP");
     let (named, of_environment) = (Proxy::start(None).await, Proxy::start(None).await);
     let path = file("secret", SECRET.as_bytes());
-    let mut flags = flags(&stand_in);
+    let mut flags = flags(&mock_provider);
     flags.extend(["--provider-proxy".to_owned(), named.origin()]);
     let words = with(&WELKIN, &["--secret-file", &path]);
     let variables = ["HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, of_environment.origin().into()));

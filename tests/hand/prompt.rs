@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::transcript::{command, flags};
 
 const SECRET: &str = "+}B{KGTG6#zG%P;tQm0C";
@@ -29,13 +29,13 @@ struct Session {
 }
 
 impl Session {
-    fn start(words: &[&str], stand_in: &StandIn) -> Self {
+    fn start(words: &[&str], mock_provider: &MockProvider) -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let name = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
         let terminal: OwnedFd = File::options().read(true).write(true).open(name).unwrap().into();
-        let mut command = command(words, &flags(stand_in), &[]);
+        let mut command = command(words, &flags(mock_provider), &[]);
         command.stdin(terminal.try_clone().unwrap()).stderr(terminal.try_clone().unwrap()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let keyboard = File::from(keyboard);
@@ -88,11 +88,11 @@ impl Session {
 
 #[test]
 fn the_secret_is_asked_for_at_the_terminal_and_does_not_show() {
-    let stand_in = StandIn::start();
-    let client = stand_in.welkin("VBOPNRYRWJIP");
+    let mock_provider = MockProvider::start();
+    let client = mock_provider.welkin("VBOPNRYRWJIP");
     client.accept(SECRET);
     let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP", "-o", "token"];
-    let mut session = Session::start(&words, &stand_in);
+    let mut session = Session::start(&words, &mock_provider);
     session.wait_for("Secret of the API client VBOPNRYRWJIP: ");
     assert!(!session.echoes(), "what is typed would show");
     session.type_line(SECRET);
@@ -107,10 +107,10 @@ fn the_secret_is_asked_for_at_the_terminal_and_does_not_show() {
 
 #[test]
 fn a_login_is_asked_for_with_the_name_shown_and_the_password_not() {
-    let stand_in = StandIn::start();
-    let user = stand_in.qontak("somebody@example.com");
+    let mock_provider = MockProvider::start();
+    let user = mock_provider.qontak("somebody@example.com");
     user.accept("a password of a test");
-    let mut session = Session::start(&["exchange", "qontak", "-o", "header"], &stand_in);
+    let mut session = Session::start(&["exchange", "qontak", "-o", "header"], &mock_provider);
     session.wait_for("Qontak user name: ");
     assert!(session.echoes());
     session.type_line("somebody@example.com");
@@ -125,37 +125,37 @@ fn a_login_is_asked_for_with_the_name_shown_and_the_password_not() {
 
 #[test]
 fn who_interrupts_the_prompt_gets_the_echo_back_and_sends_nothing() {
-    let stand_in = StandIn::start();
-    stand_in.welkin("VBOPNRYRWJIP");
+    let mock_provider = MockProvider::start();
+    mock_provider.welkin("VBOPNRYRWJIP");
     let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP"];
-    let mut session = Session::start(&words, &stand_in);
+    let mut session = Session::start(&words, &mock_provider);
     session.wait_for("Secret of the API client");
     assert!(!session.echoes());
     let pid = i32::try_from(session.child.id()).ok().and_then(Pid::from_raw).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     let terminal = session.terminal.try_clone().unwrap();
     let (code, stdout, screen) = session.end();
-    assert_eq!((code, stdout.as_str(), stand_in.total()), (Some(130), "", 0), "{screen}");
+    assert_eq!((code, stdout.as_str(), mock_provider.total()), (Some(130), "", 0), "{screen}");
     assert!(tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO));
 }
 
 #[test]
 fn an_answer_that_cannot_be_right_is_refused_and_input_that_would_show_is_not_read() {
-    let stand_in = StandIn::start();
+    let mock_provider = MockProvider::start();
     let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP"];
-    let mut session = Session::start(&words, &stand_in);
+    let mut session = Session::start(&words, &mock_provider);
     session.wait_for("Secret of the API client");
     session.type_line("");
     session.wait_for("SourceKeyEmpty");
     assert_eq!(session.end().0, Some(7));
     // A terminal would drop the end of it without a word.
-    let mut session = Session::start(&words, &stand_in);
+    let mut session = Session::start(&words, &mock_provider);
     session.wait_for("Secret of the API client");
     session.type_line(&"x".repeat(5000));
     session.wait_for("too long for a terminal");
     assert_eq!(session.end().0, Some(7));
-    let mut session = Session::start(&[&words[..], &["--secret-stdin"]].concat(), &stand_in);
+    let mut session = Session::start(&[&words[..], &["--secret-stdin"]].concat(), &mock_provider);
     session.wait_for("leave --secret-stdin out");
     assert_eq!(session.end().0, Some(2));
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
 }

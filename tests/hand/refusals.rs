@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 use crate::transcript::{self, Run, Transcript, file, flags};
 
 const SECRET: &str = "+}B{KGTG6#zG%P;tQm0C";
@@ -12,10 +12,10 @@ const WELKIN: [&str; 7] = ["exchange", "welkin", "--tenant", "gh", "--client-nam
 
 #[test]
 fn what_the_provider_answers_decides_the_exit_code_and_is_asked_for_once() {
-    let stand_in = StandIn::start();
-    let client = stand_in.welkin("VBOPNRYRWJIP");
+    let mock_provider = MockProvider::start();
+    let client = mock_provider.welkin("VBOPNRYRWJIP");
     client.accept(SECRET);
-    let mut transcript = Transcript::new("provider", &stand_in);
+    let mut transcript = Transcript::new("provider", &mock_provider);
     transcript.secret("the secret", SECRET);
     transcript.secret("a wrong secret", "this-secret-is-wrong");
     transcript.secret("remote text", REMOTE);
@@ -50,16 +50,16 @@ fn what_the_provider_answers_decides_the_exit_code_and_is_asked_for_once() {
         assert_eq!((run.code, client.count()), (code, sent + 2), "{title}");
         assert_eq!(run.stdout, "", "{title}");
     }
-    assert_eq!(stand_in.total(), 16);
+    assert_eq!(mock_provider.total(), 16);
     transcript.check();
 }
 
 #[test]
 fn a_wrong_password_and_a_wrong_page_are_told_in_the_words_of_qontak() {
-    let stand_in = StandIn::start();
-    let user = stand_in.qontak("somebody@example.com");
+    let mock_provider = MockProvider::start();
+    let user = mock_provider.qontak("somebody@example.com");
     user.accept("the right password");
-    let mut transcript = Transcript::new("qontak-refused", &stand_in);
+    let mut transcript = Transcript::new("qontak-refused", &mock_provider);
     transcript.secret("a wrong password", "the wrong password");
     let words = ["exchange", "qontak", "--login-stdin", "--output", "token"];
     let login = "somebody@example.com\nthe wrong password\n";
@@ -73,12 +73,13 @@ fn a_wrong_password_and_a_wrong_page_are_told_in_the_words_of_qontak() {
 
 #[test]
 fn a_provider_that_cannot_be_reached_or_trusted_is_never_shown_the_secret() {
-    let (stand_in, another) = (StandIn::start(), StandIn::start());
-    let client = stand_in.welkin("VBOPNRYRWJIP");
-    let mut transcript = Transcript::new("way", &stand_in);
+    let (mock_provider, another) = (MockProvider::start(), MockProvider::start());
+    let client = mock_provider.welkin("VBOPNRYRWJIP");
+    let mut transcript = Transcript::new("way", &mock_provider);
     transcript.secret("the secret", SECRET);
     let ca = another.ca_file().display().to_string();
-    let more = ["--endpoint", &stand_in.origin(), "--allowed-endpoints", &format!("welkin={}", stand_in.origin())];
+    let more =
+        ["--endpoint", &mock_provider.origin(), "--allowed-endpoints", &format!("welkin={}", mock_provider.origin())];
     transcript.flags(&[&more[..], &["--provider-ca-file", &ca]].concat());
     let run = transcript.run("a certificate of another authority", &WELKIN, SECRET);
     assert_eq!(run.code, 6);
@@ -95,8 +96,8 @@ fn a_provider_that_cannot_be_reached_or_trusted_is_never_shown_the_secret() {
 
 #[test]
 fn what_is_wrong_on_this_side_is_told_before_any_request() {
-    let stand_in = StandIn::start();
-    let mut transcript = Transcript::new("local", &stand_in);
+    let mock_provider = MockProvider::start();
+    let mut transcript = Transcript::new("local", &mock_provider);
     transcript.secret("the secret", SECRET);
     for (title, text) in [
         ("nothing on standard input", String::new()),
@@ -127,17 +128,17 @@ fn what_is_wrong_on_this_side_is_told_before_any_request() {
     assert_eq!(transcript.run("a host that is not on the list", &WELKIN, SECRET).code, 7);
     transcript.flags(&["--provider-ca-file", "/nowhere/ca.pem"]);
     assert_eq!(transcript.run("no certificates where they should be", &WELKIN, SECRET).code, 7);
-    assert_eq!((stand_in.total(), stand_in.connections()), (0, 0));
+    assert_eq!((mock_provider.total(), mock_provider.connections()), (0, 0));
     transcript.check();
 }
 
 #[test]
 fn a_token_that_cannot_be_printed_is_a_failure() {
-    let stand_in = StandIn::start();
-    let client = stand_in.welkin("VBOPNRYRWJIP");
+    let mock_provider = MockProvider::start();
+    let client = mock_provider.welkin("VBOPNRYRWJIP");
     let path = file("secret", SECRET.as_bytes());
     let words = [&WELKIN[..6], &["--secret-file", &path, "-o", "token"]].concat();
-    let mut command = transcript::command(&words, &flags(&stand_in), &[]);
+    let mut command = transcript::command(&words, &flags(&mock_provider), &[]);
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let run = Run::of(&command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap());
     assert_eq!((run.code, client.count()), (7, 1));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::leaks::Sentinels;
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::support::{random, undertaker};
 
 /// Several runs in one golden file.
@@ -21,13 +21,13 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Runs against this stand-in: the flags that lead there are given but not shown.
-    pub fn new(name: &'static str, stand_in: &StandIn) -> Self {
+    /// Runs against this mock provider: the flags that lead there are given but not shown.
+    pub fn new(name: &'static str, mock_provider: &MockProvider) -> Self {
         Self {
             name,
             text: String::new(),
-            flags: flags(stand_in),
-            replaced: vec![(stand_in.origin(), "https://provider".to_owned())],
+            flags: flags(mock_provider),
+            replaced: vec![(mock_provider.origin(), "https://provider".to_owned())],
             sentinels: Vec::new(),
             variables: Vec::new(),
         }
@@ -108,9 +108,9 @@ impl Transcript {
     }
 }
 
-/// The flags that lead to this stand-in.
-pub fn flags(stand_in: &StandIn) -> Vec<String> {
-    let (origin, ca) = (stand_in.origin(), stand_in.ca_file().display().to_string());
+/// The flags that lead to this mock provider.
+pub fn flags(mock_provider: &MockProvider) -> Vec<String> {
+    let (origin, ca) = (mock_provider.origin(), mock_provider.ca_file().display().to_string());
     let allowed = format!("welkin={origin},qontak={origin}");
     let flags = ["--endpoint", &origin, "--provider-ca-file", &ca, "--allowed-endpoints", &allowed];
     flags.map(str::to_owned).into()

@@ -3,15 +3,15 @@
 use apicredential_operator::cli::Args;
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::support::provider::StandIn;
+use crate::support::provider::MockProvider;
 use crate::transcript::{Transcript, flags};
 
 const SECRET: &str = "a-secret-that-somebody-typed";
 
 #[test]
 fn the_help_of_the_exchange_is_the_one_that_was_reviewed() {
-    let stand_in = StandIn::start();
-    let mut transcript = Transcript::new("help", &stand_in);
+    let mock_provider = MockProvider::start();
+    let mut transcript = Transcript::new("help", &mock_provider);
     transcript.flags(&[]);
     for words in [&["exchange", "--help"][..], &["exchange", "welkin", "--help"], &["exchange", "qontak", "--help"]] {
         let run = transcript.run("help", words, "");
@@ -22,9 +22,9 @@ fn the_help_of_the_exchange_is_the_one_that_was_reviewed() {
 
 #[test]
 fn a_command_line_that_is_not_right_is_refused_without_a_request() {
-    let stand_in = StandIn::start();
-    let mut transcript = Transcript::new("usage", &stand_in);
-    let flags = flags(&stand_in);
+    let mock_provider = MockProvider::start();
+    let mut transcript = Transcript::new("usage", &mock_provider);
+    let flags = flags(&mock_provider);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let welkin = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP"];
     let more = |words: &[&'static str]| [&welkin[..], words].concat();
@@ -49,14 +49,14 @@ fn a_command_line_that_is_not_right_is_refused_without_a_request() {
     }
     transcript.flags(&["--endpoint", "https://host/path"]);
     assert_eq!(transcript.run("an endpoint that is no origin", &more(&["--secret-stdin"]), SECRET).code, 2);
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
     transcript.check();
 }
 
 #[test]
 fn a_credential_on_the_command_line_is_refused_and_not_repeated() {
-    let stand_in = StandIn::start();
-    let mut transcript = Transcript::new("misplaced", &stand_in);
+    let mock_provider = MockProvider::start();
+    let mut transcript = Transcript::new("misplaced", &mock_provider);
     let (secret, joined) = (SECRET.to_owned(), format!("--secret={SECRET}"));
     let welkin = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP"];
     let qontak = ["exchange", "qontak"];
@@ -74,7 +74,7 @@ fn a_credential_on_the_command_line_is_refused_and_not_repeated() {
         assert_eq!((run.code, run.stdout.as_str()), (2, ""));
         assert!(!run.stderr.contains(SECRET), "{}", run.stderr);
     }
-    assert_eq!(stand_in.total(), 0);
+    assert_eq!(mock_provider.total(), 0);
     transcript.check();
 }
 

@@ -13,7 +13,7 @@ use crate::metrics::{ALL, of_series};
 use crate::prometheus::{Prometheus, shortened_rules};
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::support::operator::{Operator, Settings};
-use crate::support::provider::{Client, Reply, StandIn};
+use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space};
 
 /// Expressions that return nothing here, and why.
@@ -30,9 +30,9 @@ struct Incident {
     space: Space,
     settings: Settings,
     /// Well but for one client, throttling, and failing.
-    well: StandIn,
-    slow: StandIn,
-    broken: StandIn,
+    well: MockProvider,
+    slow: MockProvider,
+    broken: MockProvider,
 }
 
 #[tokio::test]
@@ -59,16 +59,16 @@ type Replica = (Operator, String);
 /// An operator on which nothing happens once its one credential is ready.
 struct Quiet {
     _space: Space,
-    _stand_in: StandIn,
+    _mock_provider: MockProvider,
     replica: Replica,
 }
 
 impl Quiet {
     async fn begin(incident: &Incident) -> Self {
-        let (space, stand_in) = (Space::on(Arc::clone(&incident.plane)).await, StandIn::start());
-        let replica = incident.replica(QUIET, &Settings::new(&space, &stand_in).patient()).await;
-        space.first_token("quiet", &stand_in).await;
-        Self { _space: space, _stand_in: stand_in, replica }
+        let (space, mock_provider) = (Space::on(Arc::clone(&incident.plane)).await, MockProvider::start());
+        let replica = incident.replica(QUIET, &Settings::new(&space, &mock_provider).patient()).await;
+        space.first_token("quiet", &mock_provider).await;
+        Self { _space: space, _mock_provider: mock_provider, replica }
     }
 }
 
@@ -84,7 +84,7 @@ impl Incident {
         let prometheus = Prometheus::start(&shortened_rules()).await;
         let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
         let space = Space::on(Arc::clone(&plane)).await;
-        let [well, slow, broken] = [(); 3].map(|()| StandIn::start());
+        let [well, slow, broken] = [(); 3].map(|()| MockProvider::start());
         let settings = Settings::new(&space, &well).endpoints(&[&well, &slow, &broken], &[]);
         let settings = settings.flag("--min-renewal-interval", "1s").flag("--retry-base", "100ms");
         // Not to be lost while the API server is away, nor taken over before the alert has fired.

@@ -48,10 +48,10 @@ async fn a_printed_manifest_is_accepted_by_the_api_server() {
 async fn an_apicredential_is_created_together_with_its_source_and_becomes_ready() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
-    let user = scene.stand_in.qontak("me@example.com");
+    let user = scene.mock_provider.qontak("me@example.com");
     user.accept("sentinel-password");
     let mut shell = Transcript::new("create", &scene);
-    let origin = scene.stand_in.origin();
+    let origin = scene.mock_provider.origin();
     let username = shell.file("username", "me@example.com\n");
     let (username, endpoint) = (format!("username={username}"), origin.as_str());
     let arguments = [

@@ -17,10 +17,10 @@ async fn every_check_is_ok_in_a_healthy_cluster() {
     let client = scene.welkin_client("care").await;
     scene.apply_welkin("care", &client).await;
     scene.space.wait_ready("care").await;
-    deploy(&scene, &["--allowed-endpoints", &format!("welkin={}", scene.stand_in.origin())], 1).await;
+    deploy(&scene, &["--allowed-endpoints", &format!("welkin={}", scene.mock_provider.origin())], 1).await;
     let mut shell = Transcript::new("doctor-well", &scene);
     replace_holder(&mut shell, &scene).await;
-    let ca = scene.stand_in.ca_file().display().to_string();
+    let ca = scene.mock_provider.ca_file().display().to_string();
     shell.replace(&ca, "CA-FILE");
     let place = ["--operator-namespace", &scene.space.name];
     let run = shell.run_in(&scene.space, &[&["doctor", "--provider-ca-file", &ca], &place[..]].concat()).await;

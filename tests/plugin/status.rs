@@ -12,7 +12,7 @@ async fn the_tree_of_a_healthy_apicredential_shows_both_secrets_and_the_next_ste
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("care").await;
-    let mut manifest = space::welkin("care", &client, &scene.stand_in);
+    let mut manifest = space::welkin("care", &client, &scene.mock_provider);
     manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
     scene.space.apply(&manifest).await;
     scene.space.wait_ready("care").await;

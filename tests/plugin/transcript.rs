@@ -43,10 +43,10 @@ impl Transcript {
     /// A session in the scene's namespace, as the user `admin`.
     pub fn new(name: &'static str, scene: &Scene) -> Self {
         let mut transcript = Self::bare(name, scene.space.plane.admin_kubeconfig());
-        transcript.sentinels = Sentinels::of_providers(&[scene.stand_in.witness()]);
+        transcript.sentinels = Sentinels::of_providers(&[scene.mock_provider.witness()]);
         transcript.replace(&scene.space.plane.admin_kubeconfig().display().to_string(), "KUBECONFIG");
         transcript.replace(&scene.space.name, "NAMESPACE");
-        transcript.replace(&scene.stand_in.origin(), "https://provider");
+        transcript.replace(&scene.mock_provider.origin(), "https://provider");
         transcript.replace(&scene.space.plane.url(), "https://api-server");
         transcript
     }

@@ -1,4 +1,4 @@
-//! What a program stands on that starts the operator by itself: the control plane and the provider's stand-in.
+//! What a program stands on that starts the operator by itself: the control plane and the mock provider.
 
 pub mod certificates;
 pub mod control_plane;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::mode::Mode;
 use super::process::Process;
-use super::provider::{StandIn, Witness};
+use super::provider::{MockProvider, Witness};
 use super::random;
 use super::space::{Space, poll};
 
@@ -48,9 +48,9 @@ pub struct Output {
 }
 
 impl Settings {
-    /// An operator for one test's namespace, as the user `operator`, that may ask this stand-in; logs at TRACE.
-    pub fn new(space: &Space, stand_in: &StandIn) -> Self {
-        let (namespace, origin) = (&space.name, stand_in.origin());
+    /// An operator for one test's namespace, as the user `operator`, that may ask this mock provider; logs at TRACE.
+    pub fn new(space: &Space, mock_provider: &MockProvider) -> Self {
+        let (namespace, origin) = (&space.name, mock_provider.origin());
         let settings = Self {
             flags: Vec::new(),
             program: env!("CARGO_BIN_EXE_apicredential-operator").into(),
@@ -62,20 +62,20 @@ impl Settings {
             space_outputs: Arc::clone(&space.outputs),
             space_witnesses: Arc::clone(&space.witnesses),
         };
-        settings.witnessed_by(stand_in);
+        settings.witnessed_by(mock_provider);
         settings
             .flag("--namespaces", namespace)
             .flag("--lease-namespace", namespace)
             .flag("--listen", "127.0.0.1:0")
-            .flag("--provider-ca-file", &stand_in.ca_file().display().to_string())
+            .flag("--provider-ca-file", &mock_provider.ca_file().display().to_string())
             .flag("--allowed-endpoints", &format!("welkin={origin},qontak={origin}"))
             .flag("--log-format", "json")
             .flag("--log", "trace")
     }
 
-    /// What this stand-in is shown and issues must turn up nowhere: looked for at the end of the test's namespace.
-    pub(super) fn witnessed_by(&self, stand_in: &StandIn) {
-        self.space_witnesses.lock().unwrap_or_else(PoisonError::into_inner).push(stand_in.witness());
+    /// What this mock provider is shown and issues must turn up nowhere: looked for at the end of the test's namespace.
+    pub(super) fn witnessed_by(&self, mock_provider: &MockProvider) {
+        self.space_witnesses.lock().unwrap_or_else(PoisonError::into_inner).push(mock_provider.witness());
     }
 
     /// Sets a flag: `.flag("--resync", "1h")`.

@@ -1,7 +1,7 @@
-//! The providers' stand-in: both vendors' documented shapes over real TLS, scriptable per client, with counts.
+//! The providers' mock provider: both vendors' documented shapes over real TLS, scriptable per client, with counts.
 //!
-//! Clients are known by name: a Welkin API client's name, a Qontak user's name. [`StandIn::welkin`] and
-//! [`StandIn::qontak`] make one known and give the handle to script it. Since all tests may share one stand-in, give
+//! Clients are known by name: a Welkin API client's name, a Qontak user's name. [`MockProvider::welkin`] and
+//! [`MockProvider::qontak`] make one known and give the handle to script it. Since all tests may share one mock provider, give
 //! each test's clients names of their own. It runs on a thread and a runtime of its own, so that a `#[tokio::test]`
 //! may block or end as it likes.
 
@@ -44,8 +44,8 @@ use super::{random, undertaker};
 /// Tells what a provider was shown and what it issued so far, and how to call it.
 pub type Witness = Box<dyn Fn() -> Vec<(&'static str, String)> + Send + Sync>;
 
-/// A running stand-in; ended when dropped.
-pub struct StandIn {
+/// A running mock provider; ended when dropped.
+pub struct MockProvider {
     address: SocketAddr,
     ca: String,
     ca_file: PathBuf,
@@ -54,7 +54,7 @@ pub struct StandIn {
     thread: Option<JoinHandle<()>>,
 }
 
-impl StandIn {
+impl MockProvider {
     /// Starts one with a certificate that is right.
     pub fn start() -> Self {
         Self::with_front(Front::Trusted)
@@ -69,7 +69,7 @@ impl StandIn {
     pub fn listen(address: SocketAddr, front: Front) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let authority = Authority::new("provider stand-in");
+        let authority = Authority::new("provider mock provider");
         let leaf = front.leaf(&authority);
         let ca_file = undertaker::directory().join(format!("provider-ca-{}.pem", random::suffix()));
         std::fs::write(&ca_file, authority.pem())?;
@@ -93,7 +93,7 @@ impl StandIn {
         &self.ca
     }
 
-    /// A file with [`StandIn::ca_pem`], for `--provider-ca-file`.
+    /// A file with [`MockProvider::ca_pem`], for `--provider-ca-file`.
     pub fn ca_file(&self) -> &PathBuf {
         &self.ca_file
     }
@@ -148,7 +148,7 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
+impl Drop for MockProvider {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

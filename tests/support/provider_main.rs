@@ -1,4 +1,4 @@
-//! The provider stand-in by hand: `make provider`, or `cargo run --example provider -- --help`.
+//! The provider mock provider by hand: `make provider`, or `cargo run --example provider -- --help`.
 
 #![allow(dead_code, unused_imports, reason = "the tests use more of the support modules than this program")]
 #![allow(
@@ -22,15 +22,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use provider::{Client, Front, Reply, StandIn};
+use provider::{Client, Front, MockProvider, Reply};
 
 /// Stands in for Welkin and Qontak on loopback, over TLS with a certificate authority of its own.
 ///
 /// Accepts one client of each provider. While it runs:
 ///
-///   curl --cacert CA ORIGIN/_stand-in/requests
+///   curl --cacert CA ORIGIN/_mock/requests
 ///       counts the requests of each client
-///   curl --cacert CA -X PUT ORIGIN/_stand-in/clients/welkin/VBOPNRYRWJIP -d '{"secret": "new"}'
+///   curl --cacert CA -X PUT ORIGIN/_mock/clients/welkin/VBOPNRYRWJIP -d '{"secret": "new"}'
 ///       accepts another secret from now on; also "lifetimeSeconds", and "status" (such as 503) to be down
 #[derive(Parser)]
 #[command(name = "provider", verbatim_doc_comment)]
@@ -67,21 +67,22 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let stand_in = match StandIn::listen(arguments.listen, Front::Trusted) {
-        Ok(stand_in) => stand_in,
+    let mock_provider = match MockProvider::listen(arguments.listen, Front::Trusted) {
+        Ok(mock_provider) => mock_provider,
         Err(error) => {
             eprintln!("provider: cannot listen on {}: {error}", arguments.listen);
             return ExitCode::FAILURE;
         }
     };
     let folder = arguments.ca_out.parent().unwrap_or(Path::new(""));
-    let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&arguments.ca_out, stand_in.ca_pem()));
+    let written =
+        std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&arguments.ca_out, mock_provider.ca_pem()));
     if let Err(error) = written {
         eprintln!("provider: cannot write {}: {error}", arguments.ca_out.display());
         return ExitCode::FAILURE;
     }
-    introduce(&stand_in, &arguments);
-    println!("origin {}", stand_in.origin());
+    introduce(&mock_provider, &arguments);
+    println!("origin {}", mock_provider.origin());
     println!("ca {}", arguments.ca_out.display());
     let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
@@ -92,11 +93,11 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn introduce(stand_in: &StandIn, arguments: &Arguments) {
-    let welkin = stand_in.welkin(&arguments.welkin_client);
+fn introduce(mock_provider: &MockProvider, arguments: &Arguments) {
+    let welkin = mock_provider.welkin(&arguments.welkin_client);
     accept(&welkin, arguments.welkin_secret.as_deref());
     welkin.lifetime(arguments.welkin_lifetime);
-    let qontak = stand_in.qontak(&arguments.qontak_user);
+    let qontak = mock_provider.qontak(&arguments.qontak_user);
     accept(&qontak, arguments.qontak_password.as_deref());
     qontak.reuse_tokens(arguments.qontak_reuse);
     if arguments.qontak_lifetime == 0.0 {

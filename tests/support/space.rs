@@ -84,7 +84,7 @@ impl Space {
         space
     }
 
-    /// A name that no other test's stand-in client has: `unique("a")` is fit to be a Welkin client name.
+    /// A name that no other test's mock provider client has: `unique("a")` is fit to be a Welkin client name.
     pub fn unique(&self, name: &str) -> String {
         format!("{name}-{}", self.name)
     }

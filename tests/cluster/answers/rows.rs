@@ -7,7 +7,7 @@ use apicredential::reason::Reason;
 use serde_json::Value;
 
 use crate::hostile::{BODY, HEADER, LOCATION, TOKEN, token};
-use crate::support::provider::{Reply, StandIn};
+use crate::support::provider::{MockProvider, Reply};
 
 /// One bad answer.
 pub struct Row {
@@ -24,7 +24,7 @@ fn row(name: &'static str, provider: Provider, reply: Reply, reason: Reason) -> 
 }
 
 /// All of them; redirects lead to this other server.
-pub fn rows(elsewhere: &StandIn) -> Vec<Row> {
+pub fn rows(elsewhere: &MockProvider) -> Vec<Row> {
     let mut rows = statuses();
     rows.extend(redirects(elsewhere));
     rows.extend(transports());
@@ -58,7 +58,7 @@ fn html(status: u16) -> Reply {
     Reply::raw(status, page).header("content-type", "text/html; charset=utf-8")
 }
 
-fn redirects(elsewhere: &StandIn) -> Vec<Row> {
+fn redirects(elsewhere: &MockProvider) -> Vec<Row> {
     let location = format!("{}/{LOCATION}/oauth/token?code={LOCATION}", elsewhere.origin());
     let redirect = |status| Reply::redirect(status, &location);
     vec![

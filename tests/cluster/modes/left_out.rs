@@ -38,7 +38,7 @@ const OF_NO_MODE: [(&str, &str); 7] = [
     ("loose_schema::", "their operator may do everything, on a control plane with another definition"),
     ("guard_rails::", "they are about the rights of people, without an operator"),
     ("crd_rules::", "they are about the definition, without an operator"),
-    ("stand_in_works::", "they are about the provider's stand-in, without an operator"),
+    ("mock_provider_works::", "they are about the mock provider, without an operator"),
 ];
 
 /// The tests that a mode cannot support, by the beginning of their names, with the reason.

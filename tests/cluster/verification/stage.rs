@@ -51,7 +51,7 @@ impl Stage {
     }
 
     pub fn user(&self, name: &str) -> Client {
-        self.scene.stand_in.qontak(&self.scene.space.unique(name))
+        self.scene.mock_provider.qontak(&self.scene.space.unique(name))
     }
 
     /// Creates a credential and waits for its token.
@@ -64,7 +64,7 @@ impl Stage {
     pub async fn apply_unready(&self, name: &str) -> Client {
         let user = self.scene.qontak_user(name).await;
         user.lifetime(29_823_918.0);
-        let mut manifest = space::qontak(name, &self.scene.stand_in);
+        let mut manifest = space::qontak(name, &self.scene.mock_provider);
         manifest["spec"]["verification"] = json!({"interval": "5m"});
         self.scene.space.apply(&manifest).await;
         user

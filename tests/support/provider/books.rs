@@ -1,4 +1,4 @@
-//! What the stand-in knows and remembers: clients, their credentials and scripts, requests, tokens.
+//! What the mock provider knows and remembers: clients, their credentials and scripts, requests, tokens.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use super::script::Reply;
 pub const QONTAK_CLIENT_ID: &str = "RRrn6uIxalR_QaHFlcKOqbjHMG63elEdPTair9B9YdY";
 pub const QONTAK_CLIENT_SECRET: &str = "Sa8IGIh_HpVK1ZLAF0iFf7jU760osaUNV659pBIZR00";
 
-/// A request as the stand-in saw it.
+/// A request as the mock provider saw it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// When it was read in full.

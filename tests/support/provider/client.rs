@@ -1,4 +1,4 @@
-//! A test's handle on one client of the stand-in: set what it is answered, see what it asked.
+//! A test's handle on one client of the mock provider: set what it is answered, see what it asked.
 
 use apicredential::api::Provider;
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! The stand-in's own pages below `/_stand-in/`, for a shell: counts, and a client's accepted secret and lifetime.
+//! The mock provider's own pages below `/_mock/`, for a shell: counts, and a client's accepted secret and lifetime.
 
 use apicredential::api::Provider;
 use axum::Router;
@@ -16,7 +16,7 @@ use super::client::Client;
 use super::script::Reply;
 
 pub fn routes() -> Router<Books> {
-    Router::new().route("/_stand-in/requests", get(requests)).route("/_stand-in/clients/{provider}/{name}", put(change))
+    Router::new().route("/_mock/requests", get(requests)).route("/_mock/clients/{provider}/{name}", put(change))
 }
 
 async fn requests(State(books): State<Books>) -> impl IntoResponse {

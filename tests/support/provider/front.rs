@@ -1,4 +1,4 @@
-//! The stand-in's TLS listener: the certificate it shows is part of what can be scripted.
+//! The mock provider's TLS listener: the certificate it shows is part of what can be scripted.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const NAMES: [&str; 6] = [
 /// What a client meets before HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
-    /// A certificate for localhost and the vendors' hosts, signed by the authority of [`super::StandIn::ca_pem`].
+    /// A certificate for localhost and the vendors' hosts, signed by the authority of [`super::MockProvider::ca_pem`].
     Trusted,
     /// A certificate for the same names that vouches for itself.
     SelfSigned,

@@ -1,4 +1,4 @@
-//! What a client of the stand-in is answered: a reply is data, made with a builder, and may be used many times.
+//! What a client of the mock provider is answered: a reply is data, made with a builder, and may be used many times.
 
 use std::fmt;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl Reply {
 
     /// An error in the provider's shape, whatever the credentials are.
     pub fn error(status: u16) -> Self {
-        Self::error_with(status, "STAND_IN_ERROR", "The stand-in was told to answer so.")
+        Self::error_with(status, "MOCK_ERROR", "The script of the mock provider requests this response.")
     }
 
     /// The same with a code and a text, which the operator must repeat nowhere.

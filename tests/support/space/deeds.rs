@@ -6,16 +6,16 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Map, Value, json};
 
-use super::super::provider::{Client, StandIn};
+use super::super::provider::{Client, MockProvider};
 use super::Space;
 
 impl Space {
     /// A Welkin source, a client that accepts it and a credential; waits until its first token is there.
-    pub async fn first_token(&self, name: &str, stand_in: &StandIn) -> Client {
-        let client = stand_in.welkin(&self.unique(name));
+    pub async fn first_token(&self, name: &str, mock_provider: &MockProvider) -> Client {
+        let client = mock_provider.welkin(&self.unique(name));
         client.accept("the-first-secret");
         self.source_welkin(&format!("{name}-source"), "the-first-secret").await;
-        self.apply(&super::welkin(name, &client, stand_in)).await;
+        self.apply(&super::welkin(name, &client, mock_provider)).await;
         self.wait_condition(name, "Ready", "True/TokenValid").await;
         client
     }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::provider::{Client, StandIn};
+use super::super::provider::{Client, MockProvider};
 
 /// A Welkin credential's manifest: source `<name>-source`, target `<name>-token`; change it as the test needs.
-pub fn welkin(name: &str, client: &Client, stand_in: &StandIn) -> Value {
+pub fn welkin(name: &str, client: &Client, mock_provider: &MockProvider) -> Value {
     manifest(
         name,
         &json!({
@@ -14,19 +14,19 @@ pub fn welkin(name: &str, client: &Client, stand_in: &StandIn) -> Value {
                 "tenant": "gh",
                 "clientName": client.name(),
                 "secretRef": {"name": format!("{name}-source")},
-                "endpoint": stand_in.origin(),
+                "endpoint": mock_provider.origin(),
             },
         }),
     )
 }
 
 /// A Qontak credential's manifest: source `<name>-source`, target `<name>-token`; change it as the test needs.
-pub fn qontak(name: &str, stand_in: &StandIn) -> Value {
+pub fn qontak(name: &str, mock_provider: &MockProvider) -> Value {
     manifest(
         name,
         &json!({
             "type": "Qontak",
-            "qontak": {"secretRef": {"name": format!("{name}-source")}, "endpoint": stand_in.origin()},
+            "qontak": {"secretRef": {"name": format!("{name}-source")}, "endpoint": mock_provider.origin()},
         }),
     )
 }
