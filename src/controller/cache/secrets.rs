@@ -68,6 +68,9 @@ impl SecretRecord {
 #[derive(Default)]
 struct SecretEntry {
     record: Option<SecretRecord>,
+    /// A watch has shown it. What only a reply has shown goes with the last ApiCredential that names it: without the
+    /// permission to watch, nothing else would ever remove it.
+    is_watched: bool,
     /// How many lists had begun when our last reply arrived.
     written_in: u64,
     /// The ApiCredentials that name it, in order.
@@ -76,7 +79,8 @@ struct SecretEntry {
 
 impl SecretEntry {
     fn is_worth_keeping(&self) -> bool {
-        !self.named_by.is_empty() || self.record.as_ref().is_some_and(|record| record.is_present)
+        let is_present = self.record.as_ref().is_some_and(|record| record.is_present);
+        !self.named_by.is_empty() || (self.is_watched && is_present)
     }
 
     fn version(&self) -> Option<u64> {
@@ -138,6 +142,7 @@ impl Secrets {
                 Arrival::compare(record.revision.number(), entry.version())
             }
         };
+        entry.is_watched = true;
         let changed = arrival != Arrival::Outdated && entry.set(record);
         if changed { entry.named_by.clone() } else { Vec::new() }
     }

@@ -278,6 +278,23 @@ fn never_seen_and_deleted_since_differ() {
 }
 
 #[test]
+fn what_only_a_reply_has_shown_goes_with_the_last_that_names_it() {
+    let cache = Cache::default();
+    let shown_again = |cache: &Cache| {
+        watched(cache, &credential("a", "u1", EARLY, "t"));
+        let record = record(cache, "a");
+        cache.remove(&key("a"));
+        record
+    };
+    watched(&cache, &credential("a", "u1", EARLY, "t"));
+    cache.apply_target_reply(&key("a"), &written_target("20"), cache.begin_call());
+    cache.remove(&key("a"));
+    assert_eq!(shown_again(&cache), None, "no watch would ever remove it");
+    cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), VersionSource::Watch);
+    assert!(shown_again(&cache).is_some_and(|record| record.is_present), "a watch shows it");
+}
+
+#[test]
 fn a_secret_is_a_change_for_those_that_name_it_as_what_it_is() {
     let cache = Cache::default();
     watched(&cache, &credential("a", "u1", EARLY, "t"));
