@@ -77,7 +77,8 @@ impl Cache {
 
     /// Taken right before a call is sent, and given back with its reply.
     pub fn begin_call(&self) -> CallStart {
-        CallStart(self.lock().lists)
+        let inner = self.lock();
+        CallStart { lists: inner.lists, events: inner.secrets.events }
     }
 
     /// Takes in a version of an ApiCredential.
@@ -109,8 +110,11 @@ impl Cache {
         let key = writer.sibling(secret.metadata.name.as_deref().unwrap_or_default());
         let record = SecretRecord::of(secret);
         let lists = inner.lists;
-        let changed = inner.secrets.apply_reply(&key, record, call.0 == lists, lists, writer);
-        inner.count_changes(changed)
+        let reply = inner.secrets.apply_reply(&key, record, call, lists, writer);
+        if reply.echo_was_counted {
+            inner.with(writer, |state| state.changes -= 1);
+        }
+        inner.count_changes(reply.changed)
     }
 
     /// A watch shows a Secret to be deleted, or no longer to have the watch's label.

@@ -17,9 +17,14 @@ pub enum VersionSource {
     Reply(CallStart),
 }
 
-/// When a call of ours was sent: how many lists had begun by then.
+/// When a call of ours was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallStart(pub(super) u64);
+pub struct CallStart {
+    /// How many lists had begun by then.
+    pub(super) lists: u64,
+    /// How many events of Secrets had arrived by then.
+    pub(super) events: u64,
+}
 
 /// How a version that arrives compares with the cached one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use apicredential::object_key::Key;
 use apicredential::revision::Revision;
 use kube::{Resource, ResourceExt as _};
 
-use super::arrival::{Arrival, VersionSource};
+use super::arrival::{Arrival, CallStart, VersionSource};
 
 /// What a Secret is to an ApiCredential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,8 @@ struct SecretEntry {
     /// A watch has shown it. What only a reply has shown goes with the last ApiCredential that names it: without the
     /// permission to watch, nothing else would ever remove it.
     is_watched: bool,
+    /// The number of the last event that changed the record, which counted as a change for everyone who names the Secret.
+    counted_at: u64,
     /// How many lists had begun when our last reply arrived.
     written_in: u64,
     /// The ApiCredentials that name it, in order.
@@ -103,11 +105,22 @@ impl SecretEntry {
     }
 }
 
+/// What follows from the reply to our own write.
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    /// The ApiCredentials for which it is a change.
+    pub changed: Vec<Key>,
+    /// The watch was faster than the reply: our own write counted as a change for the ApiCredential that wrote it.
+    pub echo_was_counted: bool,
+}
+
 /// All Secrets, by what they are.
 #[derive(Default)]
 pub(super) struct Secrets {
     sources: HashMap<Key, SecretEntry>,
     targets: HashMap<Key, SecretEntry>,
+    /// Events of the watches so far.
+    pub events: u64,
 }
 
 impl Secrets {
@@ -133,6 +146,8 @@ impl Secrets {
         record: SecretRecord,
         origin: VersionSource,
     ) -> Vec<Key> {
+        self.events += 1;
+        let event = self.events;
         let entry = self.slot_mut(role).entry(key.clone()).or_default();
         let arrival = match origin {
             VersionSource::List(list) => {
@@ -144,31 +159,39 @@ impl Secrets {
         };
         entry.is_watched = true;
         let changed = arrival != Arrival::Outdated && entry.set(record);
+        if changed {
+            entry.counted_at = event;
+        }
         if changed { entry.named_by.clone() } else { Vec::new() }
     }
 
-    /// Takes in the reply to our own write of a target. `is_fresh` tells that no list has begun since the call was sent:
-    /// only then may the reply show a Secret that was not there.
+    /// Takes in the reply to our own write of a target. Only if no list has begun since the call was sent may it show a Secret
+    /// that was not there.
     pub(super) fn apply_reply(
         &mut self,
         key: &Key,
         record: SecretRecord,
-        is_fresh: bool,
+        call: CallStart,
         lists: u64,
         writer: &Key,
-    ) -> Vec<Key> {
+    ) -> Reply {
+        let is_fresh = call.lists == lists;
         // Nobody names it any more: it goes with its owner, or is not ours to follow.
         let Some(entry) = self.targets.get_mut(key).filter(|entry| !entry.named_by.is_empty()) else {
-            return Vec::new();
+            return Reply::default();
         };
         let is_present = entry.record.as_ref().is_some_and(|record| record.is_present);
         let is_outdated = Arrival::compare(record.revision.number(), entry.version()) == Arrival::Outdated;
         if is_outdated || !(is_fresh || is_present) {
-            return Vec::new();
+            return Reply::default();
         }
         entry.written_in = lists;
-        let changed = entry.set(record);
-        if changed { entry.named_by.iter().filter(|other| *other != writer).cloned().collect() } else { Vec::new() }
+        let was_counted = std::mem::take(&mut entry.counted_at) > call.events;
+        if !entry.set(record) {
+            return Reply { changed: Vec::new(), echo_was_counted: was_counted };
+        }
+        let changed = entry.named_by.iter().filter(|other| *other != writer).cloned().collect();
+        Reply { changed, echo_was_counted: false }
     }
 
     /// A watch shows that a Secret is gone, at this revision.

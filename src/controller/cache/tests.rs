@@ -159,6 +159,37 @@ fn the_echo_of_our_own_write_is_no_change() {
 }
 
 #[test]
+fn the_echo_of_our_own_write_is_no_change_either_if_it_is_faster_than_the_reply() {
+    let cache = Cache::default();
+    watched(&cache, &credential("a", "u1", EARLY, "t"));
+    reconcile(&cache, "a", true, || {
+        let call = cache.begin_call();
+        cache.apply_secret(SecretRole::Target, &key("t"), &target("20"), VersionSource::Watch);
+        assert_eq!(cache.apply_target_reply(&key("a"), &written_target("20"), call), enqueued(&[]));
+    });
+    assert!(!is_dirty(&cache, "a"));
+    reconcile(&cache, "a", true, || {
+        let call = cache.begin_call();
+        cache.apply_secret(SecretRole::Target, &key("t"), &target("21"), VersionSource::Watch);
+        cache.apply_secret(SecretRole::Target, &key("t"), &target("22"), VersionSource::Watch);
+        cache.apply_target_reply(&key("a"), &written_target("22"), call);
+    });
+    assert!(is_dirty(&cache, "a"), "somebody else wrote before us");
+    reconcile(&cache, "a", true, || {
+        let call = cache.begin_call();
+        cache.apply(&key("a"), DeserializeGuard(Ok(of_another_spec())), VersionSource::Watch);
+        cache.apply_target_reply(&key("a"), &written_target("22"), call);
+    });
+    assert!(is_dirty(&cache, "a"), "a write that changed nothing takes no other change away");
+}
+
+fn of_another_spec() -> ApiCredential {
+    let mut credential = at_version(&credential("a", "u1", EARLY, "t"), "30");
+    credential.metadata.generation = Some(2);
+    credential
+}
+
+#[test]
 fn an_older_event_does_not_replace_what_we_wrote() {
     let cache = Cache::default();
     let credential = credential("a", "u1", EARLY, "t");
