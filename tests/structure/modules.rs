@@ -7,7 +7,7 @@ use crate::source::{Import, SourceFile, imports, paths, source_files, words};
 /// From one module to another.
 pub type Edge = (String, String);
 
-/// A crate, and how fine its modules are looked at.
+/// A crate, and which of its modules are examined file by file.
 pub struct Crate {
     /// The folder with its sources.
     pub folder: &'static str,

@@ -154,7 +154,7 @@ pub struct Import {
     pub path: Vec<String>,
     /// The name in this file; `*` for all.
     pub name: String,
-    /// Others can use it by way of this module.
+    /// Others can use it through this module.
     pub is_public: bool,
 }
 
