@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::schedule::Margin;
+use crate::providers::Lifetime;
+use crate::schedule::{Expiry, Margin, Policy};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
