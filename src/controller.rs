@@ -15,10 +15,13 @@ pub mod watch;
 pub mod work_queue;
 
 mod attempt_history;
+mod backoff;
 mod check_history;
+mod dry_run;
 mod exchange;
 mod observe;
 mod reconciliation;
+mod repair;
 mod reserve_slot;
 mod status_input;
 mod status_writer;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use apicredential::api::ApiCredentialStatus;
 use apicredential::decide::{Target, UnresolvedFailure};
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::plan::Plan;
 use apicredential::reason::{Class, Reason};
 use apicredential::schedule::{self, Timings};
@@ -16,88 +17,81 @@ use super::cache::renew_request;
 use super::history::AttemptInputs;
 use super::reconciliation::Reconciliation;
 use crate::clock;
-use apicredential::next_reconcile::NextReconcile;
 
-impl Reconciliation {
-    /// Whether the inputs are not those of the last attempt, and whether that is known well enough to count attempts anew.
-    pub(super) fn are_inputs_new(&self, plan: &Plan, values: Option<&SecretValues>) -> (bool, bool) {
-        let now = self.attempt_inputs(plan, values);
-        if let Some(before) = &self.history.inputs {
-            let are_new = before.identity != now.identity || (values.is_some() && before.values != now.values);
-            return (are_new, are_new);
-        }
-        // After a restart the values of the last attempt are not known: another version of its Secret gives one try.
-        let status = self.status();
-        let differs = status.last_attempt.as_ref().is_some_and(|last| {
-            let generation = self.credential.metadata.generation.unwrap_or(0);
-            let other_spec = last.generation != generation && status.observed_generation != Some(generation);
-            other_spec || values.is_some_and(|values| values.version != last.source_version)
-        });
-        (differs, false)
+/// Whether the inputs, which are the spec's identity and the source's values, changed since the last attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChangedInputs {
+    /// They did not, as far as is known.
+    No,
+    /// They probably did: after a restart the values of the last attempt are not known, only the version of its Secret. That
+    /// gives one attempt at once, but the counter of failed attempts goes on.
+    Probably,
+    /// They did: the counter of failed attempts starts anew.
+    Yes,
+}
+
+/// Compares the inputs with those of the last attempt.
+pub(super) fn changed_inputs(run: &Reconciliation, plan: &Plan, values: Option<&SecretValues>) -> ChangedInputs {
+    let now = attempt_inputs(run, plan, values);
+    if let Some(before) = &run.history.inputs {
+        let is_same = before.identity == now.identity && (values.is_none() || before.values == now.values);
+        return if is_same { ChangedInputs::No } else { ChangedInputs::Yes };
     }
+    let status = run.status();
+    let differs = status.last_attempt.as_ref().is_some_and(|last| {
+        let generation = run.credential.metadata.generation.unwrap_or(0);
+        let other_spec = last.generation != generation && status.observed_generation != Some(generation);
+        other_spec || values.is_some_and(|values| values.version != last.source_version)
+    });
+    if differs { ChangedInputs::Probably } else { ChangedInputs::No }
+}
 
-    pub(super) fn attempt_inputs(&self, plan: &Plan, values: Option<&SecretValues>) -> AttemptInputs {
-        let exposed = values.map(SecretValues::expose).unwrap_or_default();
-        let key = &self.context.settings.session_key[..];
-        AttemptInputs {
-            identity: fingerprint::mac(key, "identity", &plan.request.identity()),
-            values: fingerprint::mac(key, "values", &exposed),
-        }
+/// What an attempt is made from, as it can be compared later.
+pub(super) fn attempt_inputs(run: &Reconciliation, plan: &Plan, values: Option<&SecretValues>) -> AttemptInputs {
+    let exposed = values.map(SecretValues::expose).unwrap_or_default();
+    let key = &run.context.settings.session_key[..];
+    AttemptInputs {
+        identity: fingerprint::mac(key, "identity", &plan.request.identity()),
+        values: fingerprint::mac(key, "values", &exposed),
     }
+}
 
-    pub(super) fn unresolved_failure(
-        &mut self,
-        target: &Target,
-        record: Option<&TokenRecord>,
-    ) -> Option<UnresolvedFailure> {
-        let status = self.status();
-        let reason = status.unresolved_failure()?;
-        let (last, now) = (status.last_attempt.as_ref()?.time.0, clock::now());
-        // A time of issue in the future proves nothing.
-        let is_later = |record: &TokenRecord| record.issued_at > last && record.issued_at <= now;
-        if record.is_some_and(|record| is_later(record) || is_of_last_attempt(record, status)) {
-            return None;
-        }
-        let mut next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
-        let request = &status.last_handled_renew_request;
-        if request.is_some() && *request == renew_request(&*self.credential) {
-            // A renew request failed, and the planned renewal was kept. That plan binds no other cause than its own.
-            let failed = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0).max(1);
-            next = next.min(schedule::after(last, self.longest_after(reason.retry_class(), failed)));
-        }
-        let expiry = match target {
-            Target::Ours { token: Some(token), .. } => token.lifetime.expiry.time(),
-            _ => None,
-        };
-        let latest = latest_attempt(reason, expiry, now, &self.context.settings.timings);
-        let next = NextReconcile::At(self.bounded(next, latest));
-        Some(UnresolvedFailure { reason, next })
+/// The failed attempt that the status reports, if nothing has answered it since, and until when it holds the next one back.
+pub(super) fn unresolved_failure(
+    run: &mut Reconciliation,
+    target: &Target,
+    record: Option<&TokenRecord>,
+) -> Option<UnresolvedFailure> {
+    let status = run.status();
+    let reason = status.unresolved_failure()?;
+    let (last, now) = (status.last_attempt.as_ref()?.time.0, clock::now());
+    // A time of issue in the future proves nothing.
+    let is_later = |record: &TokenRecord| record.issued_at > last && record.issued_at <= now;
+    if record.is_some_and(|record| is_later(record) || is_of_last_attempt(record, status)) {
+        return None;
     }
-
-    /// The longest delay that so many failures of that class in a row can have led to.
-    fn longest_after(&self, class: Class, failed: u32) -> Duration {
-        let timings = &self.context.settings.timings;
-        match class {
-            Class::Throttled => schedule::longest(class, timings),
-            _ => schedule::delay(class, failed, timings, false, self.uid()),
-        }
+    let mut next = status.next_attempt_time.as_ref().map_or(last, |time| time.0);
+    let request = &status.last_handled_renew_request;
+    if request.is_some() && *request == renew_request(&*run.credential) {
+        // A renew request failed, and the planned renewal was kept. That plan binds no other cause than its own.
+        let failed = u32::try_from(status.failed_attempts.unwrap_or(0)).unwrap_or(0).max(1);
+        next = next.min(schedule::after(last, longest_after(run, reason.retry_class(), failed)));
     }
+    let expiry = match target {
+        Target::Ours { token: Some(token), .. } => token.lifetime.expiry.time(),
+        _ => None,
+    };
+    let latest = latest_attempt(reason, expiry, now, &run.context.settings.timings);
+    let next = NextReconcile::At(run.history.bounded_attempt(next, latest));
+    Some(UnresolvedFailure { reason, next })
+}
 
-    /// Only a clock that was set back can leave an attempt further ahead than the longest delay of its class. The bound
-    /// then stays, or else it would move along with the clock.
-    fn bounded(&mut self, next: Timestamp, latest: Option<Timestamp>) -> Timestamp {
-        let Some(latest) = latest else { return next };
-        let before = self.history.latest_attempt.filter(|bound| *bound <= latest);
-        self.history.latest_attempt = before.or((next > latest).then_some(latest));
-        next.min(self.history.latest_attempt.unwrap_or(next))
-    }
-
-    /// The delay after a write, or a dry run of one, that failed without an exchange.
-    pub(super) fn after_failed_write(&mut self) -> NextReconcile {
-        self.history.failed_writes = self.history.failed_writes.saturating_add(1);
-        let timings = &self.context.settings.timings;
-        let delay = schedule::delay(Class::Transient, self.history.failed_writes, timings, false, self.uid());
-        NextReconcile::after(clock::now(), delay)
+/// The longest delay that so many failures of that class in a row can have led to.
+fn longest_after(run: &Reconciliation, class: Class, failed: u32) -> Duration {
+    let timings = &run.context.settings.timings;
+    match class {
+        Class::Throttled => schedule::longest(class, timings),
+        _ => schedule::delay(class, failed, timings, false, run.uid()),
     }
 }
 

@@ -11,40 +11,29 @@ use jiff::Timestamp;
 use super::reconciliation::Reconciliation;
 use crate::clock;
 
-impl Reconciliation {
-    /// What the status reports of earlier checks, for the token that is in the Secret now.
-    pub(super) fn verification(
-        &mut self,
-        plan: &Plan,
-        target: &Target,
-        record: Option<&TokenRecord>,
-        no_check_before: Option<Timestamp>,
-    ) -> Verification {
-        let (Some(interval), Some(record), Target::Ours { token: Some(token), .. }) =
-            (plan.verification, record, target)
-        else {
-            return Verification::default();
-        };
-        let status = self.status();
-        let last = status.verification.as_deref();
-        let refused = last.filter(|_| status.is_revoked(record.issued_at)).map(|last| {
-            let tokens = u32::try_from(last.refused_tokens.unwrap_or(0)).unwrap_or(0);
-            let earliest = schedule::exchange_after_refusal(token.lifetime.issued, interval, tokens);
-            earliest.max(after_same_token(status, interval).unwrap_or(earliest))
-        });
-        let since = last.map_or(token.lifetime.issued, |last| last.time.0.max(token.lifetime.issued));
-        let planned = self.bounded_check(schedule::check_time(since, interval, self.uid()), interval);
-        Verification { next_check: Some(no_check_before.map_or(planned, |time| time.max(planned))), refused }
-    }
-
-    /// Only a clock that was set back can leave a check further ahead than an interval and its spread. The bound then stays,
-    /// or else it would move along with the clock.
-    fn bounded_check(&mut self, planned: Timestamp, interval: i64) -> Timestamp {
-        let latest = schedule::latest_check(clock::now(), interval);
-        let before = self.history.latest_check.filter(|bound| *bound <= latest);
-        self.history.latest_check = (planned > latest).then(|| before.unwrap_or(latest));
-        self.history.latest_check.unwrap_or(planned)
-    }
+/// What the status reports of earlier checks, for the token that is in the Secret now.
+pub(super) fn verification(
+    run: &mut Reconciliation,
+    plan: &Plan,
+    target: &Target,
+    record: Option<&TokenRecord>,
+    no_check_before: Option<Timestamp>,
+) -> Verification {
+    let (Some(interval), Some(record), Target::Ours { token: Some(token), .. }) = (plan.verification, record, target)
+    else {
+        return Verification::default();
+    };
+    let status = run.status();
+    let last = status.verification.as_deref();
+    let refused = last.filter(|_| status.is_revoked(record.issued_at)).map(|last| {
+        let tokens = u32::try_from(last.refused_tokens.unwrap_or(0)).unwrap_or(0);
+        let earliest = schedule::exchange_after_refusal(token.lifetime.issued, interval, tokens);
+        earliest.max(after_same_token(status, interval).unwrap_or(earliest))
+    });
+    let since = last.map_or(token.lifetime.issued, |last| last.time.0.max(token.lifetime.issued));
+    let planned = schedule::check_time(since, interval, run.uid());
+    let planned = run.history.bounded_check(planned, schedule::latest_check(clock::now(), interval));
+    Verification { next_check: Some(no_check_before.map_or(planned, |time| time.max(planned))), refused }
 }
 
 /// The provider refuses a token and issues it again for the next request. Until then a check comes first, which may show

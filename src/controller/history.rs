@@ -41,6 +41,24 @@ impl AttemptHistory {
         self.target_known = true;
         self.failed_writes = 0;
     }
+
+    /// When the next attempt is made, which the status plans for `planned`. Only a clock that was set back can leave it
+    /// further ahead than `latest`, the end of the longest delay of its class. That bound then stays, or else it would move
+    /// along with the clock.
+    pub(super) fn bounded_attempt(&mut self, planned: Timestamp, latest: Option<Timestamp>) -> Timestamp {
+        let Some(latest) = latest else { return planned };
+        let before = self.latest_attempt.filter(|bound| *bound <= latest);
+        self.latest_attempt = before.or((planned > latest).then_some(latest));
+        planned.min(self.latest_attempt.unwrap_or(planned))
+    }
+
+    /// When the next check is made, which follows from the last one for `planned`. Only a clock that was set back can leave it
+    /// further ahead than `latest`, an interval and its spread from now. That bound then stays, as above.
+    pub(super) fn bounded_check(&mut self, planned: Timestamp, latest: Timestamp) -> Timestamp {
+        let before = self.latest_check.filter(|bound| *bound <= latest);
+        self.latest_check = (planned > latest).then(|| before.unwrap_or(latest));
+        self.latest_check.unwrap_or(planned)
+    }
 }
 
 /// The inputs of an attempt; the values only as an HMAC under a key of this process.

@@ -12,8 +12,10 @@ use apicredential::target::render::{StoredToken, TokenRecord, render};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
+use super::attempt_history::{ChangedInputs, changed_inputs, unresolved_failure};
 use super::cache::renew_request;
-use super::reconciliation::Reconciliation;
+use super::check_history::verification;
+use super::reconciliation::{Outcome, Reconciliation};
 use crate::clock;
 use crate::kube_api::{ApiError, READ};
 use apicredential::next_reconcile::NextReconcile;
@@ -55,6 +57,14 @@ impl Reads {
     }
 }
 
+/// What follows from a repair or a check.
+pub(super) enum Step {
+    /// Observe again, by these reads.
+    Observe(Reads),
+    /// The reconcile ends.
+    End(Outcome),
+}
+
 /// What was observed.
 pub(super) struct Observation {
     pub(super) facts: Facts,
@@ -83,172 +93,168 @@ pub(super) struct ObserveError {
     pub(super) observation: Option<Box<Observation>>,
 }
 
-impl Reconciliation {
-    /// Reads the target, and the source where the watch does not show that it is unchanged.
-    pub(super) async fn observe(&mut self, reads: &mut Reads) -> Result<Observation, ObserveError> {
-        let plan = match &self.plan {
-            Ok(plan) => plan.clone(),
-            Err(refusal) => return Ok(self.observe_invalid_spec(refusal.clone())),
-        };
-        let kube = &self.context.issuer.kube;
-        let secret = match std::mem::take(&mut reads.target) {
-            TargetRead::Known(secret) => Some(*secret),
-            TargetRead::Live => {
-                let read = kube.read_secret(self.key.namespace(), &plan.target.name, READ).await;
-                read.map_err(|error| ObserveError { error, observation: None })?
-            }
-        };
-        let target = ownership::target(&self.credential, &plan, secret, &self.context.issuer.watch.cache);
-        if matches!(target, ownership::Target::Refused(_)) {
-            return Ok(self.observation(&plan, target, Source::Unknown, None, reads.no_check_before));
+/// Reads the target, and the source where the watch does not show that it is unchanged.
+pub(super) async fn observe(run: &mut Reconciliation, reads: &mut Reads) -> Result<Observation, ObserveError> {
+    let plan = match &run.plan {
+        Ok(plan) => plan.clone(),
+        Err(refusal) => return Ok(observe_invalid_spec(run, refusal.clone())),
+    };
+    let kube = &run.context.issuer.kube;
+    let secret = match std::mem::take(&mut reads.target) {
+        TargetRead::Known(secret) => Some(*secret),
+        TargetRead::Live => {
+            let read = kube.read_secret(run.key.namespace(), &plan.target.name, READ).await;
+            read.map_err(|error| ObserveError { error, observation: None })?
         }
-        match self.observe_source(&plan, &target, reads.source).await {
-            Ok((source, values)) => Ok(self.observation(&plan, target, source, values, reads.no_check_before)),
-            Err(error) => {
-                let observation = self.observation(&plan, target, Source::Unknown, None, reads.no_check_before);
-                Err(ObserveError { error, observation: Some(Box::new(observation)) })
-            }
+    };
+    let target = ownership::target(&run.credential, &plan, secret, &run.context.issuer.watch.cache);
+    if matches!(target, ownership::Target::Refused(_)) {
+        return Ok(observation_of(run, &plan, target, Source::Unknown, None, reads.no_check_before));
+    }
+    match observe_source(run, &plan, &target, reads.source).await {
+        Ok((source, values)) => Ok(observation_of(run, &plan, target, source, values, reads.no_check_before)),
+        Err(error) => {
+            let observation = observation_of(run, &plan, target, Source::Unknown, None, reads.no_check_before);
+            Err(ObserveError { error, observation: Some(Box::new(observation)) })
         }
     }
+}
 
-    fn observe_invalid_spec(&self, refusal: Refusal) -> Observation {
-        let target = match refusal.reason {
-            Reason::TargetIsSource => Target::Refused(refusal.clone()),
-            _ => Target::Absent,
-        };
-        let facts = Facts {
-            suspended: self.credential.spec.suspend,
-            spec: Some(refusal),
-            target,
-            blocked: None,
-            source: Source::Unknown,
-            renew_requested: false,
-            verification: Verification::default(),
-            attempts: Attempts::default(),
-        };
-        Observation { facts, secret: None, record: None, values: None, counts_anew: false }
+fn observe_invalid_spec(run: &Reconciliation, refusal: Refusal) -> Observation {
+    let target = match refusal.reason {
+        Reason::TargetIsSource => Target::Refused(refusal.clone()),
+        _ => Target::Absent,
+    };
+    let facts = Facts {
+        suspended: run.credential.spec.suspend,
+        spec: Some(refusal),
+        target,
+        blocked: None,
+        source: Source::Unknown,
+        renew_requested: false,
+        verification: Verification::default(),
+        attempts: Attempts::default(),
+    };
+    Observation { facts, secret: None, record: None, values: None, counts_anew: false }
+}
+
+async fn observe_source(
+    run: &mut Reconciliation,
+    plan: &Plan,
+    target: &ownership::Target,
+    read: SourceRead,
+) -> Result<(Source, Option<SecretValues>), ApiError> {
+    let record = match target {
+        ownership::Target::Ours { stored: StoredToken::Intact(record), .. } => Some(record),
+        _ => None,
+    };
+    if read == SourceRead::IfChanged && is_source_unchanged(run, record) {
+        return Ok((Source::Unchanged, None));
     }
-
-    async fn observe_source(
-        &mut self,
-        plan: &Plan,
-        target: &ownership::Target,
-        read: SourceRead,
-    ) -> Result<(Source, Option<SecretValues>), ApiError> {
-        let record = match target {
-            ownership::Target::Ours { stored: StoredToken::Intact(record), .. } => Some(record),
-            _ => None,
-        };
-        if read == SourceRead::IfChanged && self.is_source_unchanged(record) {
-            return Ok((Source::Unchanged, None));
-        }
-        let namespace = self.key.namespace();
-        let secret = self.context.issuer.kube.read_secret(namespace, &plan.source, READ).await?;
-        Ok(match source::resolve(namespace, plan, secret.as_ref()) {
-            Err(refusal) => (Source::Refused(refusal), None),
-            Ok(values) => {
-                let changed = record.is_some_and(|record| !is_made_from(record, &values));
-                if !changed {
-                    self.history.source_read_for = self.credential.metadata.generation;
-                }
-                (Source::Resolved { changed }, Some(values))
+    let namespace = run.key.namespace();
+    let secret = run.context.issuer.kube.read_secret(namespace, &plan.source, READ).await?;
+    Ok(match source::resolve(namespace, plan, secret.as_ref()) {
+        Err(refusal) => (Source::Refused(refusal), None),
+        Ok(values) => {
+            let changed = record.is_some_and(|record| !is_made_from(record, &values));
+            if !changed {
+                run.history.source_read_for = run.credential.metadata.generation;
             }
-        })
-    }
-
-    /// Whether the watch shows the source that the token was made from, and this spec was known when it was read: which of
-    /// its keys are used may have changed with the spec.
-    fn is_source_unchanged(&self, record: Option<&TokenRecord>) -> bool {
-        let source = self.snapshot.source.as_ref();
-        let source = source.filter(|source| source.is_present && self.context.issuer.watch.is_healthy());
-        let is_same = source
-            .zip(record)
-            .is_some_and(|(source, record)| source.revision == Revision::from(record.source_version.as_str()));
-        is_same && self.history.source_read_for == self.credential.metadata.generation
-    }
-
-    /// The facts about a target and a source that were read.
-    pub(super) fn observation(
-        &mut self,
-        plan: &Plan,
-        target: ownership::Target,
-        source: Source,
-        values: Option<SecretValues>,
-        no_check_before: Option<Timestamp>,
-    ) -> Observation {
-        let mut blocked = None;
-        let (target, secret, record) = match target {
-            ownership::Target::Absent => (Target::Absent, None, None),
-            ownership::Target::Refused(refusal) => (Target::Refused(refusal), None, None),
-            ownership::Target::Ours { secret, stored: found, blocked: why } => {
-                blocked = why;
-                self.history.target_known = true;
-                let (token, record) = match found {
-                    StoredToken::Missing => (None, None),
-                    StoredToken::Corrupt => (Some(corrupt_token()), None),
-                    StoredToken::Intact(record) => {
-                        (Some(self.token(plan, &record, &Revision::of(&*secret))), Some(record))
-                    }
-                };
-                let drift = record.as_ref().is_some_and(|record| differs(&self.credential, plan, record, &secret));
-                (Target::Ours { token, drift }, Some(*secret), record)
-            }
-        };
-        let renew_requested = self.is_renewal_requested(record.as_ref());
-        let (fresh, anew) = self.are_inputs_new(plan, values.as_ref());
-        let open = self.unresolved_failure(&target, record.as_ref());
-        let verification = self.verification(plan, &target, record.as_ref(), no_check_before);
-        let last_sent = self.status().last_attempt.as_ref().map(|attempt| attempt.time.0);
-        let facts = Facts {
-            suspended: self.credential.spec.suspend,
-            spec: (!plan.endpoint_allowed).then(|| Reason::EndpointNotAllowed.into()),
-            target,
-            blocked,
-            source,
-            renew_requested,
-            verification,
-            attempts: Attempts { unresolved: open, inputs_changed: fresh, last_sent },
-        };
-        Observation { facts, secret, record, values, counts_anew: anew || renew_requested }
-    }
-
-    /// Whether a renew request waits that neither the stored token nor a failed attempt has answered.
-    fn is_renewal_requested(&self, record: Option<&TokenRecord>) -> bool {
-        let request = renew_request(&*self.credential);
-        let answered = record.and_then(|record| record.renew_request.as_ref());
-        request.is_some()
-            && request.as_ref() != answered
-            && request.as_ref() != self.status().last_handled_renew_request.as_ref()
-    }
-
-    fn token(&mut self, plan: &Plan, record: &TokenRecord, revision: &Revision) -> Token {
-        let stored = TokenLifetime { issued: record.issued_at, expiry: record.expiry };
-        let spec_known = self.status().observed_generation == self.credential.metadata.generation;
-        let fit = ownership::spec_match(record, &plan.request, spec_known);
-        let now = clock::now();
-        let timings = self.context.settings.timings;
-        if stored.issued <= now {
-            let renewal = schedule::renewal_time(&stored, &plan.renewal, self.uid(), &timings);
-            return Token { lifetime: stored, spec_match: fit, renewal };
+            (Source::Resolved { changed }, Some(values))
         }
-        // Issued in the future: one of the clocks is wrong, and no exchange would make that better.
-        let first_seen = match self.history.ahead.as_deref().copied() {
-            // Unless the clock was set back since.
-            Some((issued, first_seen)) if issued == stored.issued && first_seen <= now => first_seen,
-            _ => self.reported_since(revision, now).unwrap_or(clock::whole_seconds(now)),
-        };
-        self.history.ahead = Some(Box::new((stored.issued, first_seen)));
-        let (life, due) = schedule::ahead_of_clock(&stored, first_seen, &plan.renewal, self.uid());
-        let planned = schedule::renewal_time(&life, &plan.renewal, self.uid(), &timings);
-        Token { lifetime: life, spec_match: fit, renewal: due.or(planned) }
-    }
+    })
+}
 
-    /// From when the status counts the token in that revision of the target: a new term must not put its renewal off.
-    fn reported_since(&self, revision: &Revision, now: Timestamp) -> Option<Timestamp> {
-        let status = self.status();
-        let same = status.target.as_ref().is_some_and(|target| target.version == revision.as_str());
-        status.token.as_ref().filter(|_| same).map(|token| token.issued_time.0).filter(|since| *since <= now)
+/// Whether the watch shows the source that the token was made from, and this spec was known when it was read: which of
+/// its keys are used may have changed with the spec.
+fn is_source_unchanged(run: &Reconciliation, record: Option<&TokenRecord>) -> bool {
+    let source = run.snapshot.source.as_ref();
+    let source = source.filter(|source| source.is_present && run.context.issuer.watch.is_healthy());
+    let is_same = source
+        .zip(record)
+        .is_some_and(|(source, record)| source.revision == Revision::from(record.source_version.as_str()));
+    is_same && run.history.source_read_for == run.credential.metadata.generation
+}
+
+/// The facts about a target and a source that were read.
+pub(super) fn observation_of(
+    run: &mut Reconciliation,
+    plan: &Plan,
+    target: ownership::Target,
+    source: Source,
+    values: Option<SecretValues>,
+    no_check_before: Option<Timestamp>,
+) -> Observation {
+    let mut blocked = None;
+    let (target, secret, record) = match target {
+        ownership::Target::Absent => (Target::Absent, None, None),
+        ownership::Target::Refused(refusal) => (Target::Refused(refusal), None, None),
+        ownership::Target::Ours { secret, stored: found, blocked: why } => {
+            blocked = why;
+            run.history.target_known = true;
+            let (token, record) = match found {
+                StoredToken::Missing => (None, None),
+                StoredToken::Corrupt => (Some(corrupt_token()), None),
+                StoredToken::Intact(record) => (Some(token(run, plan, &record, &Revision::of(&*secret))), Some(record)),
+            };
+            let drift = record.as_ref().is_some_and(|record| differs(&run.credential, plan, record, &secret));
+            (Target::Ours { token, drift }, Some(*secret), record)
+        }
+    };
+    let renew_requested = is_renewal_requested(run, record.as_ref());
+    let inputs = changed_inputs(run, plan, values.as_ref());
+    let open = unresolved_failure(run, &target, record.as_ref());
+    let verification = verification(run, plan, &target, record.as_ref(), no_check_before);
+    let last_sent = run.status().last_attempt.as_ref().map(|attempt| attempt.time.0);
+    let facts = Facts {
+        suspended: run.credential.spec.suspend,
+        spec: (!plan.endpoint_allowed).then(|| Reason::EndpointNotAllowed.into()),
+        target,
+        blocked,
+        source,
+        renew_requested,
+        verification,
+        attempts: Attempts { unresolved: open, inputs_changed: inputs != ChangedInputs::No, last_sent },
+    };
+    Observation { facts, secret, record, values, counts_anew: inputs == ChangedInputs::Yes || renew_requested }
+}
+
+/// Whether a renew request waits that neither the stored token nor a failed attempt has answered.
+fn is_renewal_requested(run: &Reconciliation, record: Option<&TokenRecord>) -> bool {
+    let request = renew_request(&*run.credential);
+    let answered = record.and_then(|record| record.renew_request.as_ref());
+    request.is_some()
+        && request.as_ref() != answered
+        && request.as_ref() != run.status().last_handled_renew_request.as_ref()
+}
+
+fn token(run: &mut Reconciliation, plan: &Plan, record: &TokenRecord, revision: &Revision) -> Token {
+    let stored = TokenLifetime { issued: record.issued_at, expiry: record.expiry };
+    let spec_known = run.status().observed_generation == run.credential.metadata.generation;
+    let fit = ownership::spec_match(record, &plan.request, spec_known);
+    let now = clock::now();
+    let timings = run.context.settings.timings;
+    if stored.issued <= now {
+        let renewal = schedule::renewal_time(&stored, &plan.renewal, run.uid(), &timings);
+        return Token { lifetime: stored, spec_match: fit, renewal };
     }
+    // Issued in the future: one of the clocks is wrong, and no exchange would make that better.
+    let first_seen = match run.history.ahead.as_deref().copied() {
+        // Unless the clock was set back since.
+        Some((issued, first_seen)) if issued == stored.issued && first_seen <= now => first_seen,
+        _ => reported_since(run, revision, now).unwrap_or(clock::whole_seconds(now)),
+    };
+    run.history.ahead = Some(Box::new((stored.issued, first_seen)));
+    let (life, due) = schedule::ahead_of_clock(&stored, first_seen, &plan.renewal, run.uid());
+    let planned = schedule::renewal_time(&life, &plan.renewal, run.uid(), &timings);
+    Token { lifetime: life, spec_match: fit, renewal: due.or(planned) }
+}
+
+/// From when the status counts the token in that revision of the target: a new term must not put its renewal off.
+fn reported_since(run: &Reconciliation, revision: &Revision, now: Timestamp) -> Option<Timestamp> {
+    let status = run.status();
+    let same = status.target.as_ref().is_some_and(|target| target.version == revision.as_str());
+    status.token.as_ref().filter(|_| same).map(|token| token.issued_time.0).filter(|since| *since <= now)
 }
 
 /// Whether our part of the Secret is not what it should be.

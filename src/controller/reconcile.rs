@@ -5,22 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apicredential::decide::{Decision, decide};
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule;
-use apicredential::target::render::render;
 use futures::FutureExt as _;
 
+use super::backoff::after_failed_write;
 use super::cache::{CachedObject, Remember, Snapshot};
 use super::context::Context;
-use super::observe::{Observation, ObserveError, Reads, SourceRead, TargetRead};
+use super::dry_run::is_namespace_terminating;
+use super::exchange::exchange;
+use super::observe::{Observation, ObserveError, Reads, SourceRead, Step, observe};
 use super::reconciliation::{Outcome, Reconciliation};
-use super::reserve_slot::Slot;
-use super::token_issuer::write::WriteError;
-use super::{restore, status_writer};
-use crate::clock::{self, SuspendAwareInstant};
+use super::repair::repair;
+use super::reserve_slot::{Slot, reserve_slot};
+use super::restore;
+use super::status_input::{status_input, status_input_from_status};
+use super::status_writer::{report, report_refusal, report_unobserved, write_status};
+use super::verify::verify;
+use crate::clock;
 use crate::kube_api::ApiError;
-use apicredential::next_reconcile::NextReconcile;
 
 /// One reconcile of an ApiCredential, if it exists, and after which time to reconcile again even if nothing changes. Never
 /// fails: whatever goes wrong becomes a status and a time.
@@ -53,10 +58,12 @@ pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
 
 async fn reconcile_snapshot(key: Key, snapshot: Snapshot, context: Arc<Context>) -> NextReconcile {
     match snapshot.object.clone() {
-        CachedObject::Decoded(credential) => Reconciliation::new(key, credential, snapshot, context).run().await,
+        CachedObject::Decoded(credential) => {
+            reconcile_credential(Reconciliation::new(key, credential, snapshot, context)).await
+        }
         CachedObject::Undecodable(meta) => {
             context.limiter.forget(&key);
-            status_writer::report_unobserved(&key, &snapshot.object, &context, &Reason::InvalidSpec.into()).await;
+            report_unobserved(&key, &snapshot.object, &context, &Reason::InvalidSpec.into()).await;
             let uid = meta.uid.clone().unwrap_or_default();
             NextReconcile::At(schedule::resync_time(clock::now(), &uid, &context.settings.timings))
         }
@@ -73,184 +80,126 @@ async fn after_panic(key: &Key, object: &CachedObject, context: &Context) -> Nex
     tracing::error!(namespace, name, reason = %Reason::UnexpectedPanic, "the reconcile of this ApiCredential panicked");
     context.limiter.forget(key);
     let refusal = Reason::UnexpectedPanic.into();
-    let _ = unless_it_panics(status_writer::report_unobserved(key, object, context, &refusal)).await;
+    let _ = unless_it_panics(report_unobserved(key, object, context, &refusal)).await;
     NextReconcile::after(clock::now(), context.settings.timings.retry_base * 12)
 }
 
-/// What follows from a repair or a check.
-enum Step {
-    /// Observe again, by these reads.
-    Observe(Reads),
-    /// The reconcile ends.
-    End(Outcome),
+/// Observes, decides, acts and writes the status, unless nothing has changed since the last reconcile.
+async fn reconcile_credential(mut run: Reconciliation) -> NextReconcile {
+    if let Some(next) = next_if_unchanged(&mut run) {
+        return finish(run, Outcome::Settled(next));
+    }
+    // From here on it counts as changed until it settles, so that a panic or an error needs no exit of its own.
+    run.context.issuer.watch.cache.begin(&run.key, &mut run.snapshot);
+    let outcome = match reserve_slot(&mut run) {
+        Slot::Later(next) => Outcome::Queued(next),
+        Slot::Free => observe_and_act(&mut run).await,
+    };
+    let next = next_report(&mut run);
+    finish(run, outcome.or_earlier(next))
 }
 
-/// How many steps one reconcile takes at most: a repair, a check, a read of the source, a conflict.
-const STEPS: usize = 7;
+/// When the next reconcile is due, if the cache shows that nothing changed since the last one, or, in the first reconcile of a
+/// term, since the status was written. Such a reconcile sends nothing.
+fn next_if_unchanged(run: &mut Reconciliation) -> Option<NextReconcile> {
+    let (began, next) = match run.snapshot.planned {
+        Some(_) if run.snapshot.is_dirty => return None,
+        Some(planned) => planned,
+        None => (run.began, restore::from_status(run)?),
+    };
+    let is_current = !run.has_pending_status()
+        && next.is_after(clock::now())
+        && !began.is_set_back()
+        && run.context.issuer.watch.is_healthy();
+    // The plan stays that of the earlier reconcile, and so does the time that a clock which is set back is compared with.
+    run.began = began;
+    is_current.then_some(next)
+}
 
-impl Reconciliation {
-    async fn run(mut self) -> NextReconcile {
-        match self.snapshot.planned {
-            Some((began, next)) if !self.snapshot.is_dirty && self.is_up_to_date(began, next) => {
-                // A resync finds that nothing changed, and sends nothing.
-                return self.or_resync(next);
-            }
-            None => {
-                if let Some(next) = restore::from_status(&mut self)
-                    && self.is_up_to_date(self.began, next)
-                {
-                    return self.finish(Outcome::Settled(next));
-                }
-            }
-            Some(_) => {}
-        }
-        // From here on it counts as changed until it settles, so that a panic or an error needs no exit of its own.
-        self.context.issuer.watch.cache.begin(&self.key, &mut self.snapshot);
-        let outcome = match self.reserve_slot() {
-            Slot::Later(next) => Outcome::Queued(next),
-            Slot::Free => self.steps().await,
+/// How often one reconcile observes at most: again after a repair, a check, a read of the source or a conflict.
+const MOST_OBSERVATIONS: usize = 7;
+
+async fn observe_and_act(run: &mut Reconciliation) -> Outcome {
+    let mut reads = Reads::default();
+    for _ in 0..MOST_OBSERVATIONS {
+        let observation = match observe(run, &mut reads).await {
+            Ok(observation) => observation,
+            Err(error) => return report_api_error(run, error).await,
         };
-        let outcome = self.or_sooner(outcome);
-        self.finish(outcome)
-    }
-
-    /// Whether nothing is due that the reconcile which began then planned, and the cache can be trusted.
-    fn is_up_to_date(&self, began: SuspendAwareInstant, next: NextReconcile) -> bool {
-        !self.has_pending_status()
-            && next.is_after(clock::now())
-            && !began.is_set_back()
-            && self.context.issuer.watch.is_healthy()
-    }
-
-    async fn steps(&mut self) -> Outcome {
-        let mut reads = Reads::default();
-        for _step in 0..STEPS {
-            let observation = match self.observe(&mut reads).await {
-                Ok(observation) => observation,
-                Err(error) => return self.report_api_error(error).await,
-            };
-            let step = match decide(&observation.facts, clock::now()) {
-                Decision::Idle(next) => {
-                    self.write_status(self.status_input(&observation)).await;
-                    return Outcome::Settled(next);
-                }
-                Decision::Wait(_cause, time) => {
-                    self.write_status(self.status_input(&observation)).await;
-                    return Outcome::Settled(NextReconcile::At(time).or_earlier(observation.expiry()));
-                }
-                Decision::Reject(refusal) => return self.reject(&observation, refusal).await,
-                Decision::Repair => self.repair(&observation).await,
-                Decision::Check => Step::Observe(Box::pin(self.verify(&observation)).await),
-                Decision::Exchange(_) if observation.values.is_none() => {
-                    Step::Observe(Reads { source: SourceRead::Always, ..reads.with_target(observation.secret) })
-                }
-                Decision::Exchange(cause) => return Box::pin(self.exchange(observation, cause)).await,
-            };
-            match step {
-                Step::Observe(again) => reads = again,
-                Step::End(outcome) => return outcome,
+        let step = match decide(&observation.facts, clock::now()) {
+            Decision::Idle(next) => {
+                report(run, &observation).await;
+                return Outcome::Settled(next);
             }
-        }
-        Outcome::Unsettled(self.after_retry_base(1))
-    }
-
-    /// Some things are due whatever the reconcile waits for: another try to write a status, and the end of the token, which
-    /// is reported.
-    fn or_sooner(&mut self, outcome: Outcome) -> Outcome {
-        let mut next = outcome.next();
-        if self.has_pending_status() {
-            next = next.or_earlier(self.after_failed_write());
-        }
-        let now = clock::now();
-        let ends = self.status().token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
-        next = next.or_earlier(ends.filter(|ends| *ends > now).into());
-        match outcome {
-            Outcome::Settled(_) => Outcome::Settled(next),
-            Outcome::Unsettled(_) => Outcome::Unsettled(next),
-            Outcome::Queued(_) => Outcome::Queued(next),
-        }
-    }
-
-    /// Keeps what was learned for the next reconcile, and says when that is due.
-    fn finish(mut self, outcome: Outcome) -> NextReconcile {
-        if !matches!(outcome, Outcome::Queued(_)) {
-            // A place in a queue that this reconcile did not need again is given back.
-            self.history.waits_since = None;
-            self.context.limiter.forget(&self.key);
-        }
-        let remember = Remember {
-            began: self.began,
-            next: outcome.next(),
-            is_settled: matches!(outcome, Outcome::Settled(_)),
-            reported_status: self.reported.clone(),
-            history: std::mem::take(&mut self.history),
-        };
-        if !self.context.issuer.watch.cache.finish(&self.key, &self.snapshot, remember) {
-            // It was deleted meanwhile: nothing may stay behind.
-            self.context.metrics.remove_credential(&self.key);
-        }
-        self.or_resync(outcome.next())
-    }
-
-    fn or_resync(&self, next: NextReconcile) -> NextReconcile {
-        let resync = schedule::resync_time(clock::now(), self.uid(), &self.context.settings.timings);
-        next.or_earlier(NextReconcile::At(resync))
-    }
-
-    /// A refusal waits for a change, else it is observed again after a flat delay.
-    async fn reject(&mut self, observation: &Observation, refusal: Refusal) -> Outcome {
-        let next = self.after_retry_base(12).or_earlier(observation.expiry());
-        if self.is_namespace_terminating(&refusal).await {
-            return Outcome::Unsettled(next);
-        }
-        self.write_status(self.status_input(observation).refused(refusal)).await;
-        Outcome::Settled(next)
-    }
-
-    /// The API server did not let us read. Where the target was not seen, what the status reports of it may still be so.
-    async fn report_api_error(&mut self, ObserveError { error, observation }: ObserveError) -> Outcome {
-        let retry = self.after_retry_base(12);
-        if error == ApiError::NamespaceTerminating {
-            return Outcome::Unsettled(retry);
-        }
-        let seen = observation.as_ref().map(|observation| self.status_input(observation));
-        let input = seen.unwrap_or_else(|| self.status_input_from_status());
-        self.write_status(input.refused(error.reason().into())).await;
-        Outcome::Unsettled(observation.map_or(retry, |observation| retry.or_earlier(observation.expiry())))
-    }
-
-    /// Writes our part of the Secret again, from the token in it.
-    async fn repair(&mut self, observation: &Observation) -> Step {
-        let (Ok(plan), Some(current), Some(record)) = (self.plan.clone(), &observation.secret, &observation.record)
-        else {
-            return Step::End(Outcome::Unsettled(self.after_retry_base(1)));
-        };
-        let error = match self.context.issuer.repair(&self.credential, &plan, record, current).await {
-            Ok(secret) => {
-                tracing::info!(
-                    namespace = self.key.namespace(),
-                    name = self.key.name(),
-                    "the target Secret was repaired from the token in it"
-                );
-                let failed = self.history.failed_writes;
-                self.history.note_write(&secret);
-                if render(&self.credential, &plan, record).to_patch(&secret).is_none() {
-                    return Step::Observe(Reads { target: TargetRead::Known(Box::new(secret)), ..Reads::default() });
-                }
-                // Something changes what is written. To repair it again would go on for ever.
-                self.history.failed_writes = failed;
-                self.write_status(self.status_input(observation).refused(Reason::TargetWriteRejected.into())).await;
-                return Step::End(Outcome::Settled(self.after_failed_write()));
+            Decision::Wait(_cause, time) => {
+                report(run, &observation).await;
+                return Outcome::Settled(NextReconcile::At(time).or_earlier(observation.expiry()));
             }
-            Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound)) => return Step::Observe(Reads::default()),
-            Err(WriteError::Api(error)) => error,
-            Err(WriteError::NotAllowed | WriteError::TooLate | WriteError::Expired) => {
-                return Step::End(Outcome::Unsettled(self.after_retry_base(1)));
+            Decision::Reject(refusal) => return reject(run, &observation, refusal).await,
+            Decision::Repair => repair(run, &observation).await,
+            Decision::Check => Step::Observe(Box::pin(verify(run, &observation)).await),
+            Decision::Exchange(_) if observation.values.is_none() => {
+                Step::Observe(Reads { source: SourceRead::Always, ..reads.with_target(observation.secret) })
             }
+            Decision::Exchange(cause) => return Box::pin(exchange(run, observation, cause)).await,
         };
-        self.write_status(self.status_input(observation).refused(error.reason().into())).await;
-        Step::End(Outcome::Unsettled(self.after_failed_write()))
+        match step {
+            Step::Observe(again) => reads = again,
+            Step::End(outcome) => return outcome,
+        }
     }
+    Outcome::Unsettled(run.after_retry_base(1))
+}
+
+/// What is to be reported whatever the reconcile waits for: a status that could not be written, and the end of the token.
+fn next_report(run: &mut Reconciliation) -> NextReconcile {
+    let retry = if run.has_pending_status() { after_failed_write(run) } else { NextReconcile::OnChange };
+    let expiry = run.status().token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
+    retry.or_earlier(expiry.filter(|expiry| *expiry > clock::now()).into())
+}
+
+/// Keeps what was learned for the next reconcile, and returns when that is due.
+fn finish(mut run: Reconciliation, outcome: Outcome) -> NextReconcile {
+    if !matches!(outcome, Outcome::Queued(_)) {
+        // A slot in the queue that this reconcile did not need again is given back.
+        run.history.waits_since = None;
+        run.context.limiter.forget(&run.key);
+    }
+    let remember = Remember {
+        began: run.began,
+        next: outcome.next(),
+        is_settled: matches!(outcome, Outcome::Settled(_)),
+        reported_status: run.reported.clone(),
+        history: std::mem::take(&mut run.history),
+    };
+    if !run.context.issuer.watch.cache.finish(&run.key, &run.snapshot, remember) {
+        // It was deleted meanwhile: nothing may stay behind.
+        run.context.metrics.remove_credential(&run.key);
+    }
+    let resync = schedule::resync_time(clock::now(), run.uid(), &run.context.settings.timings);
+    outcome.next().or_earlier(NextReconcile::At(resync))
+}
+
+/// A refusal waits for a change, else it is observed again after a flat delay.
+async fn reject(run: &mut Reconciliation, observation: &Observation, refusal: Refusal) -> Outcome {
+    let next = run.after_retry_base(12).or_earlier(observation.expiry());
+    if is_namespace_terminating(run, &refusal).await {
+        return Outcome::Unsettled(next);
+    }
+    report_refusal(run, observation, refusal).await;
+    Outcome::Settled(next)
+}
+
+/// The API server did not let us read. Where the target was not seen, what the status reports of it may still be so.
+async fn report_api_error(run: &mut Reconciliation, ObserveError { error, observation }: ObserveError) -> Outcome {
+    let retry = run.after_retry_base(12);
+    if error == ApiError::NamespaceTerminating {
+        return Outcome::Unsettled(retry);
+    }
+    let seen = observation.as_ref().map(|observation| status_input(run, observation));
+    let input = seen.unwrap_or_else(|| status_input_from_status(run));
+    write_status(run, input.refused(error.reason().into())).await;
+    Outcome::Unsettled(observation.map_or(retry, |observation| retry.or_earlier(observation.expiry())))
 }
 
 #[cfg(test)]

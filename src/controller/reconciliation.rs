@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apicredential::api::{ApiCredential, ApiCredentialStatus};
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::Refusal;
@@ -11,7 +12,6 @@ use super::cache::Snapshot;
 use super::context::Context;
 use super::history::AttemptHistory;
 use crate::clock::{self, SuspendAwareInstant};
-use apicredential::next_reconcile::NextReconcile;
 
 /// How a reconcile ended, and when the next one is due if nothing changes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,15 @@ impl Outcome {
     pub(super) fn next(self) -> NextReconcile {
         match self {
             Self::Settled(next) | Self::Unsettled(next) | Self::Queued(next) => next,
+        }
+    }
+
+    /// The same, with the next reconcile no later than that.
+    pub(super) fn or_earlier(self, other: NextReconcile) -> Self {
+        match self {
+            Self::Settled(next) => Self::Settled(next.or_earlier(other)),
+            Self::Unsettled(next) => Self::Unsettled(next.or_earlier(other)),
+            Self::Queued(next) => Self::Queued(next.or_earlier(other)),
         }
     }
 }

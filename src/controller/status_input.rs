@@ -12,55 +12,53 @@ use super::observe::Observation;
 use super::reconciliation::Reconciliation;
 use crate::clock;
 
-impl Reconciliation {
-    /// What there is to report of an observation.
-    pub(super) fn status_input(&self, observation: &Observation) -> StatusInput {
-        let facts = &observation.facts;
-        let token = decide::token(facts);
-        let life = token.filter(|token| token.spec_match == SpecMatch::Fits).map(|token| token.lifetime);
-        let plan = self.plan.as_ref().ok();
-        let capped = life.and_then(|life| life.seconds()).zip(plan).is_some_and(|(lifetime, plan)| {
-            matches!(plan.renewal.margin, Margin::Seconds(_)) && plan.renewal.margin_of(lifetime).1
-        });
-        let record = observation.record.as_ref();
-        StatusInput {
-            token_state: decide::token_state(facts, clock::now()),
-            issued_at: life.and(record).map(|record| record.issued_at),
-            lifetime: life,
-            renewal_time: token.and_then(|token| token.renewal),
-            margin_capped: capped,
-            source: match &facts.source {
-                Source::Unknown => SourceFinding::Unknown,
-                Source::Unchanged | Source::Resolved { .. } => SourceFinding::Resolved,
-                Source::Refused(refusal) => SourceFinding::Refused(refusal.clone()),
-            },
-            target_refusal: match &facts.target {
-                Target::Refused(refusal) => Some(refusal.clone()),
-                Target::Absent | Target::Ours { .. } => None,
-            },
-            check: match plan {
-                Some(plan) if plan.verification.is_none() => CheckFinding::NotWanted,
-                _ => CheckFinding::Unchanged,
-            },
-            written_despite_error: record.is_some_and(|record| is_of_last_attempt(record, self.status())),
-            target: self.target_status(observation),
-            ..nothing_observed(&self.credential)
-        }
+/// What there is to report of an observation.
+pub(super) fn status_input(run: &Reconciliation, observation: &Observation) -> StatusInput {
+    let facts = &observation.facts;
+    let token = decide::token(facts);
+    let life = token.filter(|token| token.spec_match == SpecMatch::Fits).map(|token| token.lifetime);
+    let plan = run.plan.as_ref().ok();
+    let capped = life.and_then(|life| life.seconds()).zip(plan).is_some_and(|(lifetime, plan)| {
+        matches!(plan.renewal.margin, Margin::Seconds(_)) && plan.renewal.margin_of(lifetime).1
+    });
+    let record = observation.record.as_ref();
+    StatusInput {
+        token_state: decide::token_state(facts, clock::now()),
+        issued_at: life.and(record).map(|record| record.issued_at),
+        lifetime: life,
+        renewal_time: token.and_then(|token| token.renewal),
+        margin_capped: capped,
+        source: match &facts.source {
+            Source::Unknown => SourceFinding::Unknown,
+            Source::Unchanged | Source::Resolved { .. } => SourceFinding::Resolved,
+            Source::Refused(refusal) => SourceFinding::Refused(refusal.clone()),
+        },
+        target_refusal: match &facts.target {
+            Target::Refused(refusal) => Some(refusal.clone()),
+            Target::Absent | Target::Ours { .. } => None,
+        },
+        check: match plan {
+            Some(plan) if plan.verification.is_none() => CheckFinding::NotWanted,
+            _ => CheckFinding::Unchanged,
+        },
+        written_despite_error: record.is_some_and(|record| is_of_last_attempt(record, run.status())),
+        target: target_status(run, observation),
+        ..nothing_observed(&run.credential)
     }
+}
 
-    /// What the last status reports, where the target could not be read.
-    pub(super) fn status_input_from_status(&self) -> StatusInput {
-        from_status(&self.credential, self.status())
-    }
+/// What the last status reports, where the target could not be read.
+pub(super) fn status_input_from_status(run: &Reconciliation) -> StatusInput {
+    from_status(&run.credential, run.status())
+}
 
-    /// The target to name in the status: of our write, or of a token that the status does not know yet.
-    fn target_status(&self, observation: &Observation) -> Option<TargetStatus> {
-        let (secret, record) = (observation.secret.as_ref()?, observation.record.as_ref()?);
-        let revision = Revision::of(secret);
-        let known = self.status().token.as_ref().map(|token| token.issued_time.0) == Some(record.issued_at);
-        let is_ours = self.history.last_write.as_ref() == Some(&revision);
-        (!known || is_ours).then(|| TargetStatus { name: secret.name_any(), version: revision.to_string() })
-    }
+/// The target to name in the status: of our write, or of a token that the status does not know yet.
+fn target_status(run: &Reconciliation, observation: &Observation) -> Option<TargetStatus> {
+    let (secret, record) = (observation.secret.as_ref()?, observation.record.as_ref()?);
+    let revision = Revision::of(secret);
+    let known = run.status().token.as_ref().map(|token| token.issued_time.0) == Some(record.issued_at);
+    let is_ours = run.history.last_write.as_ref() == Some(&revision);
+    (!known || is_ours).then(|| TargetStatus { name: secret.name_any(), version: revision.to_string() })
 }
 
 /// What a status reports, where nothing could be observed: the token in the Secret is as good as before.
@@ -88,26 +86,5 @@ pub(super) fn from_status(credential: &ApiCredential, status: &ApiCredentialStat
 fn nothing_observed(credential: &ApiCredential) -> StatusInput {
     let generation = credential.metadata.generation.unwrap_or(0);
     let provider = Some(credential.spec.provider.type_);
-    StatusInput { provider, suspended: credential.spec.suspend, ..undecodable(generation) }
-}
-
-/// Of an ApiCredential that cannot be decoded, nothing is known.
-pub(super) fn undecodable(generation: i64) -> StatusInput {
-    StatusInput {
-        generation,
-        provider: None,
-        token_state: TokenState::None,
-        issued_at: None,
-        lifetime: None,
-        renewal_time: None,
-        margin_capped: false,
-        suspended: false,
-        source: SourceFinding::Unknown,
-        target_refusal: None,
-        refusal: None,
-        attempt: None,
-        check: CheckFinding::Unchanged,
-        written_despite_error: false,
-        target: None,
-    }
+    StatusInput { provider, suspended: credential.spec.suspend, ..StatusInput::unobserved(generation) }
 }

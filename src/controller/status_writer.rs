@@ -11,106 +11,119 @@ use kube::core::DeserializeGuard;
 
 use super::cache::{CachedObject, VersionSource};
 use super::context::Context;
+use super::observe::Observation;
 use super::reconciliation::Reconciliation;
-use super::status_input;
+use super::status_input::{self, status_input};
 use crate::clock;
 use crate::kube_api::ApiError;
 use crate::metrics::CredentialGauges;
 
-impl Reconciliation {
-    /// Writes the status if it changed, and the event if there is one.
-    pub(super) async fn write_status(&mut self, input: StatusInput) {
-        if !self.context.issuer.watch.cache.is_live(&self.key, self.uid()) {
-            // It was deleted meanwhile: nobody is left to read it.
-            return;
-        }
-        let prior = self.status().clone();
-        let now = clock::now_seconds();
-        let next = status::status(&prior, &input, now).transitions_since(&self.snapshot.stored_status);
-        self.context.metrics.set_credential(&self.key, CredentialGauges::of(&next, input.suspended));
-        let event = status::event(&prior, &next, &input);
-        let nothing_sent = input.attempt.is_none() && !matches!(input.check, CheckFinding::Made(_));
-        if let Some(event) = event.as_ref().filter(|_| nothing_sent) {
-            let (namespace, name) = (self.key.namespace(), self.key.name());
-            tracing::info!(namespace, name, reason = %event.reason, "no exchange");
-        }
-        if next != prior || self.has_pending_status() {
-            self.save(next, &input).await;
-        } else {
-            self.reported = Some(Arc::new(next));
-        }
-        if let Some(event) = event.filter(|_| self.context.issuer.leadership.may_write()) {
-            self.context.issuer.kube.publish_event(&*self.credential, &event).await;
-        }
-    }
+/// Writes the status of an observation.
+pub(super) async fn report(run: &mut Reconciliation, observation: &Observation) {
+    let input = status_input(run, observation);
+    write_status(run, input).await;
+}
 
-    async fn save(&mut self, next: ApiCredentialStatus, input: &StatusInput) {
-        let pending_before = self.reported.clone().filter(|_| self.has_pending_status());
-        // It counts from now on, written or not: a lost status must not cost an attempt.
-        let next = Arc::new(next);
-        self.reported = Some(Arc::clone(&next));
-        let version = self.snapshot.object.meta().resource_version.clone().unwrap_or_default();
-        match self.put(&version, &next).await {
-            Err(ApiError::Conflict) => self.save_after_conflict(input, pending_before).await,
-            Err(error) => self.note_rejected(error),
-            Ok(()) => {}
-        }
-    }
+/// Writes the status of an observation, with the reason why nothing more is done.
+pub(super) async fn report_refusal(run: &mut Reconciliation, observation: &Observation, refusal: impl Into<Refusal>) {
+    let input = status_input(run, observation).refused(refusal.into());
+    write_status(run, input).await;
+}
 
-    /// Somebody wrote in between. A label or an annotation changes nothing; another spec is for another reconcile. An attempt
-    /// may be only in a status that could not be written before, `pending_before`.
-    async fn save_after_conflict(&mut self, input: &StatusInput, pending_before: Option<Arc<ApiCredentialStatus>>) {
-        let issuer = &self.context.issuer;
-        let call = issuer.watch.cache.begin_call();
-        let live = match issuer.kube.read_credential(self.key.namespace(), self.key.name()).await {
-            Ok(Some(live))
-                if live.uid().as_deref() == Some(self.uid()) && live.metadata.deletion_timestamp.is_none() =>
-            {
-                live
-            }
-            Ok(_) | Err(_) => return,
-        };
-        let version = live.resource_version().unwrap_or_default();
-        let is_other_spec = live.metadata.generation != self.credential.metadata.generation;
-        let stored = live.status.clone().unwrap_or_default();
-        let effects = issuer.watch.cache.apply(&self.key, DeserializeGuard(Ok(live)), VersionSource::Reply(call));
-        issuer.watch.enqueue_all(&effects);
-        self.snapshot.stored_status = Arc::new(stored);
-        let was_sent = input.attempt.is_some() || matches!(input.check, CheckFinding::Made(_));
-        if is_other_spec && !was_sent {
-            self.reported = pending_before;
-            return;
-        }
-        let prior = pending_before.unwrap_or_else(|| Arc::clone(&self.snapshot.stored_status));
-        // Two calls lie between the observation and this second attempt.
-        let now = clock::now_seconds();
-        let next = Arc::new(status::status(&prior, &input.as_of(now), now));
-        self.reported = Some(Arc::clone(&next));
-        if let Err(error) = self.put(&version, &next).await {
-            self.note_rejected(error);
-        }
+/// Writes the status if it changed, and the event if there is one.
+pub(super) async fn write_status(run: &mut Reconciliation, input: StatusInput) {
+    if !run.context.issuer.watch.cache.is_live(&run.key, run.uid()) {
+        // It was deleted meanwhile: nobody is left to read it.
+        return;
     }
+    let prior = run.status().clone();
+    let now = clock::now_seconds();
+    let next = status::status(&prior, &input, now).transitions_since(&run.snapshot.stored_status);
+    run.context.metrics.set_credential(&run.key, CredentialGauges::of(&next, input.suspended));
+    let event = status::event(&prior, &next, &input);
+    let nothing_sent = input.attempt.is_none() && !matches!(input.check, CheckFinding::Made(_));
+    if let Some(event) = event.as_ref().filter(|_| nothing_sent) {
+        let (namespace, name) = (run.key.namespace(), run.key.name());
+        tracing::info!(namespace, name, reason = %event.reason, "no exchange");
+    }
+    if next != prior || run.has_pending_status() {
+        save(run, next, &input).await;
+    } else {
+        run.reported = Some(Arc::new(next));
+    }
+    if let Some(event) = event.filter(|_| run.context.issuer.leadership.may_write()) {
+        run.context.issuer.kube.publish_event(&*run.credential, &event).await;
+    }
+}
 
-    /// Replaces the status of the object if it still has that resourceVersion.
-    async fn put(&mut self, version: &str, status: &ApiCredentialStatus) -> Result<(), ApiError> {
-        let issuer = &self.context.issuer;
-        if !issuer.leadership.may_write() {
-            return Err(ApiError::Unavailable);
-        }
-        let call = issuer.watch.cache.begin_call();
-        let written = issuer.kube.replace_status(self.key.namespace(), self.key.name(), version, status).await?;
-        let effects = issuer.watch.cache.apply(&self.key, written.clone(), VersionSource::Reply(call));
-        issuer.watch.enqueue_all(&effects);
-        let (object, stored) = CachedObject::split(written);
-        self.snapshot.object = object;
-        self.snapshot.stored_status = Arc::new(stored.unwrap_or_default());
-        Ok(())
+async fn save(run: &mut Reconciliation, next: ApiCredentialStatus, input: &StatusInput) {
+    let pending_before = run.reported.clone().filter(|_| run.has_pending_status());
+    // It counts from now on, written or not: a lost status must not cost an attempt.
+    let next = Arc::new(next);
+    run.reported = Some(Arc::clone(&next));
+    let version = run.snapshot.object.meta().resource_version.clone().unwrap_or_default();
+    match put(run, &version, &next).await {
+        Err(ApiError::Conflict) => save_after_conflict(run, input, pending_before).await,
+        Err(error) => note_rejected(run, error),
+        Ok(()) => {}
     }
+}
 
-    fn note_rejected(&self, error: ApiError) {
-        let (namespace, name) = (self.key.namespace(), self.key.name());
-        tracing::debug!(namespace, name, %error, "the status was not accepted");
+/// Somebody wrote in between. A label or an annotation changes nothing; another spec is for another reconcile. An attempt
+/// may be only in a status that could not be written before, `pending_before`.
+async fn save_after_conflict(
+    run: &mut Reconciliation,
+    input: &StatusInput,
+    pending_before: Option<Arc<ApiCredentialStatus>>,
+) {
+    let issuer = &run.context.issuer;
+    let call = issuer.watch.cache.begin_call();
+    let live = match issuer.kube.read_credential(run.key.namespace(), run.key.name()).await {
+        Ok(Some(live)) if live.uid().as_deref() == Some(run.uid()) && live.metadata.deletion_timestamp.is_none() => {
+            live
+        }
+        Ok(_) | Err(_) => return,
+    };
+    let version = live.resource_version().unwrap_or_default();
+    let is_other_spec = live.metadata.generation != run.credential.metadata.generation;
+    let stored = live.status.clone().unwrap_or_default();
+    let effects = issuer.watch.cache.apply(&run.key, DeserializeGuard(Ok(live)), VersionSource::Reply(call));
+    issuer.watch.enqueue_all(&effects);
+    run.snapshot.stored_status = Arc::new(stored);
+    let was_sent = input.attempt.is_some() || matches!(input.check, CheckFinding::Made(_));
+    if is_other_spec && !was_sent {
+        run.reported = pending_before;
+        return;
     }
+    let prior = pending_before.unwrap_or_else(|| Arc::clone(&run.snapshot.stored_status));
+    // Two calls lie between the observation and this second attempt.
+    let now = clock::now_seconds();
+    let next = Arc::new(status::status(&prior, &input.as_of(now), now));
+    run.reported = Some(Arc::clone(&next));
+    if let Err(error) = put(run, &version, &next).await {
+        note_rejected(run, error);
+    }
+}
+
+/// Replaces the status of the object if it still has that resourceVersion.
+async fn put(run: &mut Reconciliation, version: &str, status: &ApiCredentialStatus) -> Result<(), ApiError> {
+    let issuer = &run.context.issuer;
+    if !issuer.leadership.may_write() {
+        return Err(ApiError::Unavailable);
+    }
+    let call = issuer.watch.cache.begin_call();
+    let written = issuer.kube.replace_status(run.key.namespace(), run.key.name(), version, status).await?;
+    let effects = issuer.watch.cache.apply(&run.key, written.clone(), VersionSource::Reply(call));
+    issuer.watch.enqueue_all(&effects);
+    let (object, stored) = CachedObject::split(written);
+    run.snapshot.object = object;
+    run.snapshot.stored_status = Arc::new(stored.unwrap_or_default());
+    Ok(())
+}
+
+fn note_rejected(run: &Reconciliation, error: ApiError) {
+    let (namespace, name) = (run.key.namespace(), run.key.name());
+    tracing::debug!(namespace, name, %error, "the status was not accepted");
 }
 
 /// Reports on an ApiCredential that could not be observed at all: it cannot be decoded, or its reconcile panicked. Its last
@@ -122,7 +135,7 @@ pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context:
     let input = match object {
         // The token in the Secret is as good as before the panic.
         CachedObject::Decoded(credential) => status_input::from_status(credential, &prior),
-        CachedObject::Undecodable(meta) => status_input::undecodable(meta.generation.unwrap_or(0)),
+        CachedObject::Undecodable(meta) => StatusInput::unobserved(meta.generation.unwrap_or(0)),
     }
     .refused(refusal.clone());
     let next = status::status(&prior, &input, clock::now_seconds());

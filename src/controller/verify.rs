@@ -12,63 +12,64 @@ use apicredential::status::{Check, CheckFinding, CheckVerdict};
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
+use super::backoff::pause_endpoint;
 use super::observe::{Observation, Reads};
 use super::reconciliation::Reconciliation;
+use super::status_input::status_input;
+use super::status_writer::write_status;
 use crate::clock;
 use crate::provider_client::TokenCheck;
 
-impl Reconciliation {
-    /// Checks the token that was just read, and reports the result. Returns what to read next. Where the endpoint has no
-    /// permit for it now the check comes later: nobody who needs a token waits for this.
-    pub(super) async fn verify(&mut self, observation: &Observation) -> Reads {
-        let (Ok(plan), Some(record)) = (self.plan.clone(), &observation.record) else { return Reads::default() };
-        let Some(interval) = plan.verification else { return Reads::default() };
-        let (provider, endpoint) = (plan.request.provider(), plan.request.endpoint());
-        let leads = self.context.issuer.leadership.may_start();
-        let permit = leads.then(|| self.context.limiter.try_acquire_low_priority(endpoint, clock::steady())).flatten();
-        let Some(permit) = permit else {
-            let later = schedule::put_off_check(clock::now(), interval, self.uid());
-            return no_check_before(later).with_target(observation.secret.clone());
-        };
-        let at = clock::now_seconds();
-        let reads = no_check_before(schedule::check_time(at, interval, self.uid()));
-        let answer = self.context.issuer.providers.check(provider, endpoint, &record.token).await;
-        drop(permit);
-        let (verdict, outcome) = match answer {
-            TokenCheck::Accepted => (CheckVerdict::Accepted, Reason::TokenAccepted),
-            TokenCheck::Revoked => (CheckVerdict::Revoked, Reason::TokenRevoked),
-            TokenCheck::Unavailable(ExchangeFailure { reason, retry_after }) => {
-                if reason == Reason::RateLimited {
-                    self.pause_endpoint(&plan, observation, retry_after);
-                }
-                (CheckVerdict::Unavailable, reason)
+/// Checks the token that was just read, and reports the result. Returns what to read next. Where the endpoint has no
+/// permit for it now the check comes later: nobody who needs a token waits for this.
+pub(super) async fn verify(run: &mut Reconciliation, observation: &Observation) -> Reads {
+    let (Ok(plan), Some(record)) = (run.plan.clone(), &observation.record) else { return Reads::default() };
+    let Some(interval) = plan.verification else { return Reads::default() };
+    let (provider, endpoint) = (plan.request.provider(), plan.request.endpoint());
+    let leads = run.context.issuer.leadership.may_start();
+    let permit = leads.then(|| run.context.limiter.try_acquire_low_priority(endpoint, clock::steady())).flatten();
+    let Some(permit) = permit else {
+        let later = schedule::put_off_check(clock::now(), interval, run.uid());
+        return no_check_before(later).with_target(observation.secret.clone());
+    };
+    let at = clock::now_seconds();
+    let reads = no_check_before(schedule::check_time(at, interval, run.uid()));
+    let answer = run.context.issuer.providers.check(provider, endpoint, &record.token).await;
+    drop(permit);
+    let (verdict, outcome) = match answer {
+        TokenCheck::Accepted => (CheckVerdict::Accepted, Reason::TokenAccepted),
+        TokenCheck::Revoked => (CheckVerdict::Revoked, Reason::TokenRevoked),
+        TokenCheck::Unavailable(ExchangeFailure { reason, retry_after }) => {
+            if reason == Reason::RateLimited {
+                pause_endpoint(run, &plan, observation, retry_after);
             }
-        };
-        self.context.metrics.token_checked(provider, outcome);
-        self.report_check(observation, Check { at, issued: record.issued_at, verdict }, outcome).await;
-        if verdict == CheckVerdict::Revoked {
-            return reads;
+            (CheckVerdict::Unavailable, reason)
         }
-        // Nothing is to be done about it; a watch shows what changes meanwhile.
-        reads.with_target(observation.secret.clone())
+    };
+    run.context.metrics.token_checked(provider, outcome);
+    report_check(run, observation, Check { at, issued: record.issued_at, verdict }, outcome).await;
+    if verdict == CheckVerdict::Revoked {
+        return reads;
     }
+    // Nothing is to be done about it; a watch shows what changes meanwhile.
+    reads.with_target(observation.secret.clone())
+}
 
-    async fn report_check(&mut self, observation: &Observation, check: Check, outcome: Reason) {
-        let (namespace, name) = (self.key.namespace(), self.key.name());
-        if check.verdict == CheckVerdict::Revoked {
-            warn!(namespace, name, reason = %outcome, "the provider refuses the token in the Secret");
-        } else {
-            debug!(namespace, name, reason = %outcome, "the token was checked");
-        }
-        let mut input = self.status_input(observation);
-        input.token_state = match (input.token_state, check.verdict) {
-            (TokenState::Valid, CheckVerdict::Revoked) => TokenState::Revoked,
-            (TokenState::Revoked, CheckVerdict::Accepted) => TokenState::Valid,
-            (token_state, _) => token_state,
-        };
-        input.check = CheckFinding::Made(check);
-        self.write_status(input).await;
+async fn report_check(run: &mut Reconciliation, observation: &Observation, check: Check, outcome: Reason) {
+    let (namespace, name) = (run.key.namespace(), run.key.name());
+    if check.verdict == CheckVerdict::Revoked {
+        warn!(namespace, name, reason = %outcome, "the provider refuses the token in the Secret");
+    } else {
+        debug!(namespace, name, reason = %outcome, "the token was checked");
     }
+    let mut input = status_input(run, observation);
+    input.token_state = match (input.token_state, check.verdict) {
+        (TokenState::Valid, CheckVerdict::Revoked) => TokenState::Revoked,
+        (TokenState::Revoked, CheckVerdict::Accepted) => TokenState::Valid,
+        (token_state, _) => token_state,
+    };
+    input.check = CheckFinding::Made(check);
+    write_status(run, input).await;
 }
 
 fn no_check_before(time: Timestamp) -> Reads {

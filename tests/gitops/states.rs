@@ -218,23 +218,8 @@ fn holding(token_state: TokenState) -> StatusInput {
 }
 
 fn nothing() -> StatusInput {
-    StatusInput {
-        generation: GENERATION,
-        provider: Some(Provider::Welkin),
-        token_state: TokenState::None,
-        issued_at: None,
-        lifetime: None,
-        renewal_time: None,
-        margin_capped: false,
-        suspended: false,
-        source: SourceFinding::Resolved,
-        target_refusal: None,
-        refusal: None,
-        attempt: None,
-        check: CheckFinding::Unchanged,
-        written_despite_error: false,
-        target: None,
-    }
+    let provider = Some(Provider::Welkin);
+    StatusInput { provider, source: SourceFinding::Resolved, ..StatusInput::unobserved(GENERATION) }
 }
 
 #[test]

@@ -55,6 +55,27 @@ pub struct StatusInput {
 }
 
 impl StatusInput {
+    /// The input for that generation of an ApiCredential of which nothing is known yet.
+    pub fn unobserved(generation: i64) -> Self {
+        Self {
+            generation,
+            provider: None,
+            token_state: TokenState::None,
+            issued_at: None,
+            lifetime: None,
+            renewal_time: None,
+            margin_capped: false,
+            suspended: false,
+            source: SourceFinding::Unknown,
+            target_refusal: None,
+            refusal: None,
+            attempt: None,
+            check: CheckFinding::Unchanged,
+            written_despite_error: false,
+            target: None,
+        }
+    }
+
     /// The same input at a later time: the token may have expired meanwhile.
     pub fn as_of(&self, now: Timestamp) -> Self {
         let has_expired = self.lifetime.is_some_and(|lifetime| lifetime.expiry.is_over(now));

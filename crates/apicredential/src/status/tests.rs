@@ -13,23 +13,8 @@ pub(super) fn at(second: i64) -> Timestamp {
 
 /// No token, and nothing happened.
 pub(super) fn nothing() -> StatusInput {
-    StatusInput {
-        generation: 3,
-        provider: Some(Provider::Welkin),
-        token_state: TokenState::None,
-        issued_at: None,
-        lifetime: None,
-        renewal_time: None,
-        margin_capped: false,
-        suspended: false,
-        source: SourceFinding::Resolved,
-        target_refusal: None,
-        refusal: None,
-        attempt: None,
-        check: CheckFinding::Unchanged,
-        written_despite_error: false,
-        target: None,
-    }
+    let provider = Some(Provider::Welkin);
+    StatusInput { provider, source: SourceFinding::Resolved, ..StatusInput::unobserved(3) }
 }
 
 /// A token that was issued at `issued` and is valid for an hour.
