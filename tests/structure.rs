@@ -1,7 +1,6 @@
 //! The structure of the sources: no module cycles, a pure library, short files, and names of the field.
 //!
-//! It reads the sources as text, so it needs nothing but the compiler. A list of exceptions only shrinks: an entry that
-//! is no longer needed fails the test.
+//! It reads the sources as text, so it needs nothing but the compiler.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,45 +29,30 @@ const PLUGIN: Crate = Crate { folder: "crates/kubectl-apicredential/src", by_fil
 
 #[test]
 fn the_modules_of_the_library_form_no_cycle() {
-    check_cycles(&LIBRARY, LIBRARY_EXCEPTIONS);
+    check_cycles(&LIBRARY);
 }
-
-/// The uses that close a cycle today.
-const LIBRARY_EXCEPTIONS: &[(&str, &str)] = &[];
 
 #[test]
 fn the_modules_of_the_operator_form_no_cycle() {
-    check_cycles(&OPERATOR, OPERATOR_EXCEPTIONS);
+    check_cycles(&OPERATOR);
 }
-
-/// The uses that close a cycle today.
-const OPERATOR_EXCEPTIONS: &[(&str, &str)] = &[];
 
 #[test]
 fn the_modules_of_the_plugin_form_no_cycle() {
-    check_cycles(&PLUGIN, PLUGIN_EXCEPTIONS);
+    check_cycles(&PLUGIN);
 }
 
-/// The uses that close a cycle today.
-const PLUGIN_EXCEPTIONS: &[(&str, &str)] = &[];
-
-fn check_cycles(it: &Crate, exceptions: &[(&str, &str)]) {
+fn check_cycles(it: &Crate) {
     let edges = it.edges();
     assert!(edges.len() > 40, "{}: only {} edges were found", it.folder, edges.len());
-    let exceptions: BTreeSet<Edge> = exceptions.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect();
-    let others: BTreeSet<&Edge> = edges.keys().filter(|edge| !exceptions.contains(*edge)).collect();
     let mut text = String::new();
-    for cycle in cycles(others.iter().copied()) {
+    for cycle in cycles(edges.keys()) {
         text += &format!("\n{}", cycle.join(" -> "));
         for step in cycle.windows(2) {
             text += &format!("\n    {} uses {}: {}", step[0], step[1], edges[&(step[0].clone(), step[1].clone())]);
         }
     }
     assert!(text.is_empty(), "{}: modules that use each other:{text}", it.folder);
-    for exception in &exceptions {
-        let needed = edges.contains_key(exception) && !cycles(others.iter().copied().chain([exception])).is_empty();
-        assert!(needed, "{}: {exception:?} closes no cycle any more: remove it from the list", it.folder);
-    }
 }
 
 /// What sends, waits or reads a clock. `kube` stands for the whole of it: kube-core and kube-derive are allowed.
@@ -106,9 +90,6 @@ fn the_library_depends_on_nothing_that_sends_or_waits() {
 /// Lines of a file, without its tests.
 const MOST_LINES: usize = 400;
 
-/// The files that are longer today.
-const LONG_FILES: &[&str] = &["src/kube_api/kubeconfig.rs"];
-
 #[test]
 fn no_source_file_is_longer_than_400_lines_without_its_tests() {
     let mut files: Vec<_> = ["src", "crates"].into_iter().flat_map(source_files).collect();
@@ -117,12 +98,8 @@ fn no_source_file_is_longer_than_400_lines_without_its_tests() {
     for file in files.iter().rev().take_while(|file| file.lines > 300) {
         println!("{} lines: {}", file.lines, file.path);
     }
-    let long: BTreeSet<&str> = files.iter().filter(|it| it.lines > MOST_LINES).map(|it| it.path.as_str()).collect();
-    let allowed: BTreeSet<&str> = LONG_FILES.iter().copied().collect();
-    let new: Vec<_> = long.difference(&allowed).collect();
-    assert!(new.is_empty(), "longer than {MOST_LINES} lines without tests, so split them: {new:?}");
-    let gone: Vec<_> = allowed.difference(&long).collect();
-    assert!(gone.is_empty(), "no longer that long: remove them from the list: {gone:?}");
+    let long: Vec<_> = files.iter().filter(|it| it.lines > MOST_LINES).map(|it| it.path.as_str()).collect();
+    assert!(long.is_empty(), "longer than {MOST_LINES} lines without tests, so split them: {long:?}");
 }
 
 #[test]
