@@ -24,10 +24,15 @@ fn every_source_file_that_knows_a_provider_is_named_where_the_guide_adds_one() {
 #[test]
 fn the_files_and_targets_that_the_guides_name_exist() {
     let (guide, makefile) = (read("CONTRIBUTING.md") + &read("docs/contributing.md"), read("Makefile"));
+    let files = [files_in("src"), files_in("crates")].concat();
     for word in guide.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next()) {
         let folders = ["crates/", "crds/", "deploy/", "docs/", "fuzz/", "src/", "tests/", ".ci/"];
         if folders.iter().any(|folder| word.starts_with(folder)) {
             assert!(repository().join(word).exists(), "{word}");
+        } else if word.ends_with(".rs") && !word.starts_with('…') {
+            // A file is also named by the end of its path, where the sentence says in which folder it is.
+            let end = format!("/{word}");
+            assert!(files.iter().any(|file| file.ends_with(&end)), "{word}");
         }
     }
     for target in guide.split("\nmake ").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
@@ -46,15 +51,20 @@ fn knows_a_provider(text: &str) -> bool {
 }
 
 fn sources(folder: &str) -> Vec<String> {
+    let mut files = files_in(folder);
+    files.retain(|file| !file.contains("test"));
+    files
+}
+
+fn files_in(folder: &str) -> Vec<String> {
     let mut files = Vec::new();
     for entry in fs::read_dir(repository().join(folder)).expect("a folder") {
         let path = format!("{folder}/{}", entry.expect("an entry").file_name().to_string_lossy());
         if repository().join(&path).is_dir() {
-            files.extend(sources(&path));
+            files.extend(files_in(&path));
         } else if Path::new(&path).extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
-    files.retain(|file| !file.contains("test"));
     files
 }
