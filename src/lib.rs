@@ -6,7 +6,7 @@
 //! endpoint, [`provider_client`] sends the one token request, [`controller::token_issuer`] writes the token under guard,
 //! and the status and an event report the outcome. One replica at a time does this: the holder of the [`lease`].
 
-// In the order in which data passes through them.
+// In groups, in the order in which data reaches them.
 pub mod cli;
 pub mod clock;
 pub mod flags;

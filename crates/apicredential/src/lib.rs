@@ -5,10 +5,10 @@
 //!
 //! [`api`] holds the resource and its rules. [`plan`] parses a spec into a [`plan::Plan`]. [`source`] checks the source
 //! Secret, [`target`] the target Secret and renders a token into it. [`decide`] turns facts and the time into a
-//! decision, [`schedule`] says when the next step is due, [`providers`] builds token requests and parses their
+//! decision, [`schedule`] computes when the next step is due, [`providers`] builds token requests and parses their
 //! responses, and [`status`] turns an outcome into status, conditions and events. Every outcome has a [`reason`].
 
-// In the order in which data meets them.
+// In groups, in the order in which data reaches them.
 pub mod annotations;
 pub mod api;
 pub mod endpoint;
