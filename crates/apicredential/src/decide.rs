@@ -73,11 +73,12 @@ pub struct Facts {
 pub struct Verification {
     /// When the next check is made; `None` without `spec.verification`.
     pub next_check: Option<Timestamp>,
-    /// The provider refused this token in the last check: the time from which on that needs a token exchange.
+    /// From when on the token needs a token exchange because the provider refused it in the last check; `None` if the
+    /// provider did not refuse it.
     pub refused: Option<Timestamp>,
 }
 
-/// The target Secret.
+/// The target Secret. It is *ours* if this ApiCredential owns it, or may write to it by the consent of its owner.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// It does not exist, and this ApiCredential may create it.
@@ -223,8 +224,8 @@ fn decide_without_check(facts: &Facts, now: Timestamp) -> Decision {
     }
 }
 
-/// A renew request that comes too soon after the last attempt must not delay what is needed without it. A token
-/// exchange that is made meanwhile answers the request.
+/// The decision while a renew request has to wait, because it comes too soon after the last attempt. It delays nothing
+/// that is needed without it. A token exchange that is made meanwhile answers the request.
 fn before_renew_request(facts: &Facts, now: Timestamp, request: Timestamp) -> Decision {
     match decide_without_check(&Facts { renew_requested: false, ..facts.clone() }, now) {
         Decision::Idle(NextReconcile::At(time)) | Decision::Wait(_, time) => {

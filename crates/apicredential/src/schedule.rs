@@ -51,7 +51,7 @@ impl TokenLifetime {
     }
 }
 
-/// How long before expiry a token is renewed: its lead time.
+/// How long before its expiry a token is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Margin {
     /// A third of the lifetime.
@@ -65,7 +65,7 @@ pub enum Margin {
 /// `spec.renewal`, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The lead time.
+    /// How long before its expiry a token is renewed.
     pub margin: Margin,
     /// The age at which a token is renewed even if it is valid for longer.
     pub max_age: Option<i64>,
@@ -74,7 +74,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The lead time for a lifetime, both in seconds, and whether it was capped at half of the lifetime.
+    /// The margin for a lifetime, both in seconds, and whether it was capped at half of the lifetime.
     pub fn margin_of(&self, lifetime: i64) -> (i64, bool) {
         let wanted = match self.margin {
             Margin::Default => lifetime / 3,
@@ -96,11 +96,10 @@ pub struct Timings {
     pub resync: Duration,
 }
 
-/// The planned renewal, jitter included; `None` for a token that never expires without a `maxAge`.
+/// The planned renewal, jitter included; `None` for a token that never expires, if the spec has no `maxAge`.
 ///
-/// It is `max(issued + min interval, min(expiry − margin, issued + maxAge) − jitter)`. The jitter only makes it
-/// earlier. It is never before a quarter of A, the smaller of lifetime and `maxAge`: the margin is at most half of the
-/// lifetime, and the jitter at most a tenth of A.
+/// It is `issued + max(min interval, min(lifetime − margin, maxAge) − jitter)`. The jitter is at most a tenth of the
+/// smaller of lifetime and `maxAge`, and it only makes the renewal earlier. docs/design/timing.md explains the formula.
 pub fn renewal_time(token: &TokenLifetime, policy: &Policy, uid: &str, timings: &Timings) -> Option<Timestamp> {
     let lifetime = token.seconds();
     let age = match (lifetime, policy.max_age) {
@@ -118,9 +117,9 @@ pub fn renewal_time(token: &TokenLifetime, policy: &Policy, uid: &str, timings: 
     Some(later(token.issued, after))
 }
 
-/// The lifetime that counts for a token whose `issued-at` is in the future: it starts when the operator first saw the
-/// token. If the time of issue is further in the future than the margin, the second value is the time of its renewal,
-/// spread over a tenth of the lifetime.
+/// For a token whose `issued-at` is in the future, because the clock of another replica was ahead or this clock was set
+/// back. The first value is the lifetime that counts: it starts when the operator first saw the token. The second one
+/// is the time of its renewal, spread over a tenth of the lifetime, if the token is further ahead than its margin.
 pub fn ahead_of_clock(
     stored: &TokenLifetime,
     first_seen: Timestamp,
@@ -137,7 +136,8 @@ pub fn ahead_of_clock(
     (counted, due)
 }
 
-/// The delay before the next attempt, after `failed` (1 or more) consecutive failures of that class.
+/// The delay before the next attempt, after `failed` (1 or more) consecutive failures of that class. The multiples of
+/// `--retry-base` are those of the table in docs/design/timing.md.
 pub fn delay(class: Class, failed: u32, timings: &Timings, token_valid: bool, uid: &str) -> Duration {
     let n = failed.saturating_sub(1);
     let doubled = 1_u32.checked_shl(n.min(20)).unwrap_or(u32::MAX);
@@ -175,15 +175,15 @@ pub fn latest_check(now: Timestamp, interval: i64) -> Timestamp {
     later(now, interval.saturating_add(interval / 10))
 }
 
-/// When a check is made that found no free permit of the rate limit: after a quarter to half of the interval.
+/// When a check is tried again that found no free permit of the rate limit: after a quarter to half of the interval.
 pub fn put_off_check(now: Timestamp, interval: i64, uid: &str) -> Timestamp {
     let part = 0.5 + 0.5 * share(&[uid, "put off", &now.to_string()]);
     later(now, seconds(seconds_f64(interval) / 2.0 * part))
 }
 
-/// The time from which on a refused token needs a token exchange. `refused` counts the consecutive refused tokens. The
-/// first one needs it at once. A provider that refuses what it has just issued may be wrong, so each further token
-/// stays for twice as long, at most 24 intervals after its issue.
+/// From when on a token that the provider refuses needs a token exchange. `refused` counts the consecutive refused
+/// tokens. The first one needs it at once. A provider that refuses what it has just issued may be wrong, so each
+/// further token stays for twice as long as the one before, until at most 24 intervals after its issue.
 pub fn exchange_after_refusal(issued: Timestamp, interval: i64, refused: u32) -> Timestamp {
     let intervals = match refused {
         0 | 1 => 0,

@@ -1,4 +1,4 @@
-//! What a token that the provider issued is worth beside the stored one.
+//! Decides whether a token that the provider issued replaces the stored one.
 
 use jiff::Timestamp;
 
@@ -78,8 +78,8 @@ fn extends(stored: Stored, expiry: Expiry, issued: Timestamp) -> bool {
 }
 
 /// When to retry after a token that did not extend the stored one: shortly before the stored token expires, then when
-/// it expires. `None` after that: the delay of a transient failure applies. For a token that never expires, `maxAge`
-/// later.
+/// it expires. `None` after that: the delay of a transient failure applies. For a token that never expires, one
+/// `maxAge` from now.
 pub fn after_not_extended(lifetime: &TokenLifetime, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
     let Some((expiry, seconds)) = lifetime.expiry.time().zip(lifetime.seconds()) else {
         return policy.max_age.map(|max_age| schedule::later(now, max_age));
