@@ -49,7 +49,7 @@ pub fn read(
     let Some(secret) = secret else {
         return Err(Refusal::new(
             Reason::SourceSecretNotFound,
-            format!("The source Secret {source:?} does not exist in the credential's namespace; create it."),
+            format!("The source Secret {source:?} does not exist in the ApiCredential's namespace; create it."),
         ));
     };
     let label = request.provider().label();
@@ -100,7 +100,7 @@ pub fn check_value(what: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
         return refuse(Reason::SourceKeyEmpty, "is empty; write the value into it.");
     }
     if bytes.len() > MAX_VALUE {
-        return refuse(Reason::SourceTooLarge, "is larger than 4096 bytes; it cannot be the credential itself.");
+        return refuse(Reason::SourceTooLarge, "is larger than 4096 bytes; give only the value of the login.");
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return refuse(Reason::SourceNotUtf8, "is not valid UTF-8; write the value as text.");
