@@ -26,7 +26,7 @@ pub struct Plan {
     pub target: TargetPlan,
     /// When to renew the token.
     pub renewal: Policy,
-    /// The least time between two checks of the token, in seconds. `None` if the token is not checked.
+    /// The minimum time between two checks of the token, in seconds. `None` if the token is not checked.
     pub verification: Option<i64>,
     /// Whether the endpoint is in the operator's list of allowed endpoints.
     pub endpoint_allowed: bool,

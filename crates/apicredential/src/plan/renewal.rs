@@ -1,4 +1,4 @@
-//! `spec.renewal` → a policy in seconds, and `spec.verification` → an interval in seconds.
+//! Parses `spec.renewal` into a policy in seconds, and `spec.verification` into an interval in seconds.
 
 use crate::api::{Provider, RenewalSpec, VerificationSpec};
 use crate::reason::Refusal;
@@ -31,23 +31,23 @@ pub(super) fn parse_verification(spec: Option<&VerificationSpec>, provider: Prov
     let Some(spec) = spec else { return Ok(None) };
     if !provider.has_check() {
         return Err(Refusal::invalid_spec(format!(
-            "spec.verification is not possible for {provider}, which documents no request that tries a token; remove it."
+            "spec.verification is not possible for {provider}; remove it. Its vendor documents no request that only uses a token."
         )));
     }
     parse_duration(Some(&spec.interval), "verification.interval", 5 * MINUTE)
 }
 
-fn parse_duration(text: Option<&str>, field: &str, least: i64) -> Result<Option<i64>, Refusal> {
+fn parse_duration(text: Option<&str>, field: &str, minimum: i64) -> Result<Option<i64>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let seconds = duration_seconds(text)
         .ok_or_else(|| Refusal::invalid_spec(format!("spec.{field} must be a duration such as 90s, 20m or 1h30m.")))?;
-    if seconds < least {
-        return Err(Refusal::invalid_spec(format!("spec.{field} must be at least {}m.", least / MINUTE)));
+    if seconds < minimum {
+        return Err(Refusal::invalid_spec(format!("spec.{field} must be at least {}m.", minimum / MINUTE)));
     }
     Ok(Some(seconds))
 }
 
-/// `^([0-9]{1,5}(h|m|s)){1,3}$` in seconds.
+/// A duration in seconds; `None` if the text does not match `^([0-9]{1,5}(h|m|s)){1,3}$`, the rule of the CRD.
 fn duration_seconds(text: &str) -> Option<i64> {
     let mut total = 0_i64;
     let mut rest = text;

@@ -1,7 +1,8 @@
-//! What Kubernetes lets names, keys and labels look like. The API server has checked it by the CRD's rules; here it
-//! keeps a name from becoming another path, and a token from being asked for in vain.
+//! The syntax that Kubernetes requires of names, keys, labels and annotations. The API server has checked it with the
+//! rules of the CRD. It is checked again here, so that no name changes the path of a request, and no token is requested
+//! that could not be written.
 //!
-//! A refusal names the field and not the text, which may be of any length.
+//! A refusal names the field and not the text, which may have any length.
 
 use crate::reason::Refusal;
 
@@ -10,7 +11,7 @@ const LONGEST: usize = 253;
 /// The longest name without its prefix, and the longest value of a label.
 const LONGEST_LABEL: usize = 63;
 
-/// A Secret's name: a DNS subdomain.
+/// Checks the name of a Secret: a DNS subdomain.
 pub fn check_name(text: &str, field: &str) -> Result<(), Refusal> {
     if is_subdomain(text) {
         return Ok(());
@@ -20,7 +21,7 @@ pub fn check_name(text: &str, field: &str) -> Result<(), Refusal> {
     )))
 }
 
-/// A key of a Secret.
+/// Checks a key of a Secret.
 pub fn check_key(text: &str, field: &str) -> Result<(), Refusal> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let dots = text == "." || text.starts_with("..");
@@ -32,7 +33,7 @@ pub fn check_key(text: &str, field: &str) -> Result<(), Refusal> {
     )))
 }
 
-/// A label with its value.
+/// Checks the name and the value of a label.
 pub fn check_label(name: &str, value: &str) -> Result<(), Refusal> {
     if is_qualified(name) && (value.is_empty() || is_word(value)) {
         return Ok(());
@@ -42,7 +43,7 @@ pub fn check_label(name: &str, value: &str) -> Result<(), Refusal> {
     ))
 }
 
-/// An annotation's name; it counts without regard to case.
+/// Checks the name of an annotation. Its case does not matter, as at the API server.
 pub fn check_annotation(name: &str) -> Result<(), Refusal> {
     if is_qualified(&name.to_ascii_lowercase()) {
         return Ok(());
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_annotations_are_what_the_api_server_takes() {
+    fn labels_and_annotations_are_what_the_api_server_accepts() {
         for (name, value) in [("team", ""), ("example.com/Team", "Care_1"), (&"x".repeat(63), "a")] {
             assert!(check_label(name, value).is_ok(), "{name}: {value}");
         }

@@ -1,4 +1,4 @@
-//! `target.data` values: fixed text with fixed placeholders, no template language.
+//! The values of `spec.target.data`: text with placeholders from a fixed list. It is no template language.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ enum Part {
     Placeholder(Placeholder),
 }
 
-/// What can be filled in.
+/// A placeholder in a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placeholder {
     /// `{token}`: the raw token.
@@ -52,16 +52,16 @@ pub enum TemplateError {
         "unknown placeholder; known are {{token}} {{tokenType}} {{expiresAt}} {{issuedAt}} {{provider}}, and a literal brace is written \"{{{{\""
     )]
     UnknownPlaceholder,
-    /// The token is there more than once.
-    #[error("{{token}} may stand at most once in a value")]
+    /// The value contains the token more than once.
+    #[error("{{token}} may occur at most once in a value")]
     TokenTwice,
-    /// Too long.
+    /// The value is too long.
     #[error("a value may have at most 512 characters")]
     TooLong,
 }
 
 impl Template {
-    /// Parses a value; `{{` is a literal brace, and so is a lone `}`.
+    /// Parses a value. `{{` is a literal `{`, and a `}` without an open placeholder is literal, too.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         if text.chars().count() > 512 {
             return Err(TemplateError::TooLong);
@@ -89,7 +89,7 @@ impl Template {
         if tokens > 1 { Err(TemplateError::TokenTwice) } else { Ok(Self { parts }) }
     }
 
-    /// Fills the placeholders in.
+    /// The value, with each placeholder replaced.
     pub fn fill<'a>(&self, value: impl Fn(Placeholder) -> &'a str) -> String {
         let mut filled = String::new();
         for part in &self.parts {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_in_braces_is_refused() {
+    fn anything_else_in_braces_is_an_error() {
         for text in ["{Token}", "{", "{token", "{ token }", "{}"] {
             assert_eq!(filled(text).unwrap_err(), TemplateError::UnknownPlaceholder, "{text}");
         }
