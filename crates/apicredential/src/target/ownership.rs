@@ -60,21 +60,21 @@ pub fn target(
         };
     };
     let ours = match plan.target.policy {
-        CreationPolicy::Owner => owned(credential, &secret, existing),
-        CreationPolicy::Merge => permitted(credential, plan, &secret, existing),
+        CreationPolicy::Owner => check_owner(credential, &secret, existing),
+        CreationPolicy::Merge => check_consent(credential, plan, &secret, existing),
     };
     match ours {
         Err(refusal) => Target::Refused(refusal),
         Ok(()) => Target::Ours {
             stored: render::read(&secret, plan),
-            blocked: writable(plan, &secret).err(),
+            blocked: check_writable(plan, &secret).err(),
             secret: Box::new(secret),
         },
     }
 }
 
 /// With `Owner`, a Secret is ours if and only if its controller reference has our uid.
-fn owned(credential: &ApiCredential, secret: &Secret, existing: &impl CredentialLookup) -> Result<(), Refusal> {
+fn check_owner(credential: &ApiCredential, secret: &Secret, existing: &impl CredentialLookup) -> Result<(), Refusal> {
     let namespace = credential.namespace().unwrap_or_default();
     let controller = secret
         .owner_references()
@@ -95,7 +95,7 @@ fn owned(credential: &ApiCredential, secret: &Secret, existing: &impl Credential
 
 /// With `Merge`, a Secret is ours if and only if it consents by annotation and no other existing ApiCredential writes
 /// it.
-fn permitted(
+fn check_consent(
     credential: &ApiCredential,
     plan: &Plan,
     secret: &Secret,
@@ -126,7 +126,9 @@ fn permitted(
     Ok(())
 }
 
-fn writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
+/// A Secret that is ours can be written if it is no source Secret, is mutable, has type Opaque, and has no key of
+/// somebody else under a name that we want.
+fn check_writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
     if secret.labels().contains_key(annotations::SOURCE) {
         return Err(Reason::TargetIsSource.into());
     }
