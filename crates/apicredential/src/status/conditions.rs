@@ -32,8 +32,8 @@ pub(super) fn conditions(
     if let Some(verified) = verified(prior, input) {
         values.push((VERIFIED, verified));
     }
-    if let Some((type_, cause)) = ready.not_ready_cause {
-        values.push((type_, ConditionValue { status: TRUE, cause }));
+    if let Some((type_, explanation)) = ready.not_ready_condition {
+        values.push((type_, ConditionValue { status: TRUE, explanation }));
     }
     Some(list(prior, &values, input.generation, now))
 }
@@ -46,16 +46,16 @@ const UNKNOWN: &str = "Unknown";
 #[derive(Clone, Debug)]
 struct ConditionValue {
     status: &'static str,
-    cause: Refusal,
+    explanation: Refusal,
 }
 
 impl ConditionValue {
     fn true_with(reason: Reason) -> Self {
-        Self { status: TRUE, cause: reason.into() }
+        Self { status: TRUE, explanation: reason.into() }
     }
 
-    fn false_with(cause: Refusal) -> Self {
-        Self { status: FALSE, cause }
+    fn false_with(explanation: Refusal) -> Self {
+        Self { status: FALSE, explanation }
     }
 }
 
@@ -66,7 +66,7 @@ fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, input: &Stat
             let reason = Reason::parse(&condition.reason)?;
             Some(ConditionValue {
                 status: if condition.status == TRUE { TRUE } else { FALSE },
-                cause: Refusal::new(reason, condition.message.clone()),
+                explanation: Refusal::new(reason, condition.message.clone()),
             })
         })
     };
@@ -87,7 +87,7 @@ fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, input: &Stat
     }
     if let Some(reason) = next.unresolved_failure() {
         // The condition may have a message with parameters, which the reason alone does not give.
-        let with_parameters = unchanged().filter(|value| value.cause.reason == reason);
+        let with_parameters = unchanged().filter(|value| value.explanation.reason == reason);
         return Some(with_parameters.unwrap_or_else(|| ConditionValue::false_with(reason.into())));
     }
     let was_issued_by_last_attempt = next
@@ -100,31 +100,32 @@ fn renewed(next: &ApiCredentialStatus, prior: &ApiCredentialStatus, input: &Stat
 /// `Ready`, and which of `Reconciling` and `Stalled` is present with it.
 struct Ready {
     value: ConditionValue,
-    not_ready_cause: Option<(&'static str, Refusal)>,
+    not_ready_condition: Option<(&'static str, Refusal)>,
 }
 
 impl Ready {
-    fn yes(cause: Refusal) -> Self {
-        Self { value: ConditionValue { status: TRUE, cause }, not_ready_cause: None }
+    fn yes(explanation: Refusal) -> Self {
+        Self { value: ConditionValue { status: TRUE, explanation }, not_ready_condition: None }
     }
 
-    /// `Reconciling` or `Stalled` is chosen by the class of the cause.
-    fn no(cause: Refusal) -> Self {
-        let type_ = reconciling_or_stalled(cause.reason);
-        Self::no_because_of(cause.clone(), type_, cause)
+    /// False. The class of the reason decides whether `Reconciling` or `Stalled` is present, with the same explanation.
+    fn no(explanation: Refusal) -> Self {
+        let type_ = reconciling_or_stalled(explanation.reason);
+        Self::not_ready(explanation.clone(), type_, explanation)
     }
 
     fn pending() -> Self {
-        Self::no_because_of(Reason::Pending.into(), RECONCILING, Reason::Pending.into())
+        Self::not_ready(Reason::Pending.into(), RECONCILING, Reason::Pending.into())
     }
 
-    fn no_because_of(cause: Refusal, type_: &'static str, not_ready_cause: Refusal) -> Self {
-        Self { value: ConditionValue::false_with(cause), not_ready_cause: Some((type_, not_ready_cause)) }
+    /// False, with the condition of that type beside it.
+    fn not_ready(explanation: Refusal, type_: &'static str, other: Refusal) -> Self {
+        Self { value: ConditionValue::false_with(explanation), not_ready_condition: Some((type_, other)) }
     }
 
     /// While suspended the operator neither retries nor waits for a person.
     fn while_suspended(self, suspended: bool) -> Self {
-        Self { not_ready_cause: self.not_ready_cause.filter(|_| !suspended), ..self }
+        Self { not_ready_condition: self.not_ready_condition.filter(|_| !suspended), ..self }
     }
 }
 
@@ -142,9 +143,9 @@ fn ready(
     renewed: Option<&ConditionValue>,
 ) -> Option<Ready> {
     if let Some(refusal) = &input.target_refusal {
-        return Some(Ready::no_because_of(refusal.clone(), STALLED, refusal.clone()).while_suspended(input.suspended));
+        return Some(Ready::not_ready(refusal.clone(), STALLED, refusal.clone()).while_suspended(input.suspended));
     }
-    let failure = renewed.filter(|value| value.status != TRUE).map(|value| value.cause.clone());
+    let failure = renewed.filter(|value| value.status != TRUE).map(|value| value.explanation.clone());
     match input.token_state {
         TokenState::Valid => Some(Ready::yes(match failure {
             Some(failure) if failure.reason != Reason::TokenNotExtended => Reason::RenewalFailing.into(),
@@ -170,11 +171,11 @@ fn ready(
 /// The token has expired or is refused: `Reconciling` or `Stalled` carries the failure to replace it, if there is one.
 fn not_usable(reason: Reason, failure: Option<Refusal>) -> Ready {
     match failure {
-        None => Ready::no_because_of(reason.into(), RECONCILING, reason.into()),
+        None => Ready::not_ready(reason.into(), RECONCILING, reason.into()),
         Some(failure) => {
             let is_failure = failure.reason.class() != Class::Fine;
             let type_ = if is_failure { reconciling_or_stalled(failure.reason) } else { RECONCILING };
-            Ready::no_because_of(reason.into(), type_, failure)
+            Ready::not_ready(reason.into(), type_, failure)
         }
     }
 }
@@ -210,7 +211,7 @@ fn token_valid(input: &StatusInput) -> Refusal {
 fn verified(prior: &ApiCredentialStatus, input: &StatusInput) -> Option<ConditionValue> {
     let accepted = ConditionValue::true_with(Reason::TokenAccepted);
     let revoked = ConditionValue::false_with(Reason::TokenRevoked.into());
-    let unavailable = ConditionValue { status: UNKNOWN, cause: Reason::VerificationUnavailable.into() };
+    let unavailable = ConditionValue { status: UNKNOWN, explanation: Reason::VerificationUnavailable.into() };
     match input.check {
         CheckFinding::NotWanted => None,
         CheckFinding::Made(Check { verdict: CheckVerdict::Accepted, .. }) => Some(accepted),
@@ -250,8 +251,8 @@ fn list(
         conditions.push(Condition {
             type_: type_.to_owned(),
             status: value.status.to_owned(),
-            reason: value.cause.reason.as_str().to_owned(),
-            message: value.cause.message.clone(),
+            reason: value.explanation.reason.as_str().to_owned(),
+            message: value.explanation.message.clone(),
             observed_generation: Some(generation),
             last_transition_time: since.unwrap_or(Time(now)),
         });
