@@ -2,6 +2,9 @@
 //! decides how the operator retries.
 //!
 //! The table is closed within a release. Clients must treat it as open, because a later release may add reasons.
+//!
+//! The messages here name no object. A message with the name of a Secret, a key or a field is composed by the check that
+//! reports it, in [`crate::source`], [`crate::target::ownership`] or [`crate::plan`].
 
 use std::fmt;
 
@@ -138,8 +141,9 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A reason and its message. The message is stable: it contains no counter, time, id or remote text, so that the same
-/// failure has the same text each time.
+/// A reason and its message: most often why something is refused, but conditions that are True and events are made of
+/// them, too. The message is stable: it contains no counter, time, id or remote text, so that the same failure has the
+/// same text each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The machine-readable reason.
