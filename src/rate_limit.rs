@@ -1,7 +1,8 @@
 //! The rate limit of each provider endpoint: a concurrency limit, a rate with a burst, and a backoff that the provider requested.
 //! First come, first served.
 //!
-//! No task waits here. A key that may not send now gets the time of its next attempt, or is sent to `wake` when its turn comes.
+//! A key stands for an ApiCredential. No task waits here: a key that may not send now gets the time of its next attempt, or is
+//! sent to `wake` when its turn comes.
 //! So waiting holds no reconcile slot, and an endpoint that hangs does not delay the others.
 //!
 //! All times are readings of [`clock::steady`]. A wall clock that is set forward would end a backoff early and refill every
@@ -47,7 +48,7 @@ pub enum Admission<K: Clone + Eq + Hash> {
     Queued,
 }
 
-/// What a key in the queue waits for.
+/// What a key waits for that may not send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// It waits until this time.
@@ -81,7 +82,7 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
     pub fn begin_term(&self, wake: UnboundedSender<K>) {
         let mut state = self.0.lock();
         state.wake = wake;
-        state.queues.values_mut().for_each(|queue| drop(queue.empty()));
+        state.queues.values_mut().for_each(|queue| drop(queue.drain()));
     }
 
     /// Requests a permit for `key` at `endpoint`. The key loses its place in the queue of any other endpoint.
@@ -163,6 +164,7 @@ fn queue_of<'a, K: Clone + Eq + Hash>(
     queues.entry(endpoint.clone()).or_insert_with(|| EndpointQueue::new(limits))
 }
 
+/// Removes the key from all queues but that of `except`. Returns the keys whose turn has come by that.
 fn leave<K: Clone + Eq + Hash>(
     queues: &mut HashMap<Endpoint, EndpointQueue<K>>,
     key: &K,
@@ -198,7 +200,7 @@ impl<K> fmt::Debug for Shared<K> {
     }
 }
 
-/// The permission for one request in flight. Dropping it admits the next key in the queue.
+/// The permission for one request in flight, which counts until it is dropped. Dropping it admits the next key in the queue.
 #[must_use = "dropping the permit admits the next key"]
 pub struct Permit<K: Clone + Eq + Hash> {
     shared: Arc<Shared<K>>,

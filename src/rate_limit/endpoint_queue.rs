@@ -112,7 +112,7 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
     /// concurrency limit allows are in flight.
     pub(super) fn try_acquire_low_priority(&mut self, now: Duration) -> bool {
         let idle = self.waiters.positions.is_empty() && self.in_flight * 2 < self.in_flight_limit;
-        if !idle || self.paused_until(now).is_some() || self.rate.permit(0, now) > now {
+        if !idle || self.paused_until(now).is_some() || self.rate.permit_time(0, now) > now {
             return false;
         }
         self.rate.spend(now);
@@ -137,15 +137,16 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
         self.fill(now)
     }
 
-    /// Starts a backoff until this time, and empties the queue. Keys that wait for a wake are woken now, to learn the time. Keys
-    /// with a grant try again at their own time, and learn it then.
+    /// Starts a backoff until this time, and empties the queue. Queued keys are woken now and learn the time. Keys with a grant
+    /// try again at the time of their grant and learn it then.
     pub(super) fn pause(&mut self, until: Duration) -> Vec<K> {
         self.paused_until = self.paused_until.max(Some(until));
-        self.empty().collect()
+        self.drain().collect()
     }
 
-    /// Empties the queue, and returns the keys that waited for a wake.
-    pub(super) fn empty(&mut self) -> impl Iterator<Item = K> + use<K> {
+    /// Empties the queue, and returns the keys that were queued. Keys with a grant lose it and are not returned, because they try
+    /// again at the time of their grant.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = K> + use<K> {
         self.waiters.positions.clear();
         self.waiters.grants.clear();
         std::mem::take(&mut self.waiters.queue).into_values()
@@ -161,7 +162,7 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
         self.paused_until.filter(|until| *until > now)
     }
 
-    /// Grants the first keys of the queue as many requests as the concurrency limit still allows.
+    /// Grants a request to the first keys of the queue, as many as the concurrency limit still allows, and returns these keys.
     fn fill(&mut self, now: Duration) -> Vec<K> {
         let mut woken = Vec::new();
         while self.in_flight + self.waiters.grants.len() < self.in_flight_limit {
@@ -173,11 +174,11 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
         woken
     }
 
-    /// When the grant of this turn can be used if all grants ahead of it are used.
+    /// When the rate allows the grant of this turn, if all grants ahead of it are used. Grants that are late do not count.
     fn due(&self, turn: u64, now: Duration) -> Duration {
         let ahead =
             self.waiters.grants.range(..turn).filter(|(_, grant)| !overdue(grant.due, GRANT_GRACE, now)).count();
-        self.rate.permit(ahead, now)
+        self.rate.permit_time(ahead, now)
     }
 
     /// Drops the grants that were not used in time, except that of `present`.

@@ -1,4 +1,5 @@
-//! The generic cell rate algorithm (ITU-T I.371) in whole nanoseconds: at most `burst + rate × W` requests in any window `W`.
+//! The rate, as the generic cell rate algorithm (ITU-T I.371) in whole nanoseconds: at most `burst + rate × W` requests in any
+//! window `W`.
 
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ impl Rate {
         Self { spacing, tolerance, schedule: i128::MIN }
     }
 
-    /// When a permit can be spent after `ahead` others have been spent. Never before `now`.
-    pub(super) fn permit(&self, ahead: usize, now: Duration) -> Duration {
+    /// When a permit can be spent, after `ahead` others have been spent. Never before `now`.
+    pub(super) fn permit_time(&self, ahead: usize, now: Duration) -> Duration {
         if self.spacing == 0 {
             // The schedule is not used here, because another thread may have advanced it slightly beyond `now`.
             return now;
