@@ -37,7 +37,7 @@ mod seed;
 mod settings;
 mod steady;
 mod storm;
-#[path = "../support/grounds.rs"]
+#[path = "../support/servers.rs"]
 mod support;
 mod table;
 mod trickle;

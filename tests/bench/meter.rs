@@ -105,7 +105,7 @@ impl Audit {
         file.seek(SeekFrom::Start(self.from)).expect("the audit log is a file");
         let mut requests = Requests::default();
         for line in BufReader::new(file).lines().map_while(Result::ok) {
-            let Ok(line) = serde_json::from_str::<Line>(&line) else { continue };
+            let Ok(line) = serde_json::from_str::<AuditEvent>(&line) else { continue };
             if line.user.username == mode::USER {
                 let object = line.object_ref.unwrap_or_default();
                 let slash = if object.subresource.is_empty() { "" } else { "/" };
@@ -119,7 +119,7 @@ impl Audit {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct AuditEvent {
     verb: String,
     user: User,
     object_ref: Option<ObjectRef>,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::fleet::HOME;
 use super::meter::Usage;
 use super::support::process::Process;
-use super::support::{random, undertaker};
+use super::support::{random, reaper};
 use super::world::World;
 
 const START_WITHIN: Duration = Duration::from_secs(180);
@@ -38,7 +38,7 @@ impl Operator {
             ("--provider-rate", "0"),
         ];
         let kept = usual.into_iter().filter(|(name, _)| !flags.iter().any(|(given, _)| given == name));
-        let log = undertaker::directory().join(format!("operator-{}.log", random::suffix()));
+        let log = reaper::directory().join(format!("operator-{}.log", random::suffix()));
         let file = File::create(&log).expect("a log can be made");
         let mut command = Command::new(program());
         command.arg("run").args(kept.chain(flags.iter().copied()).flat_map(|(name, value)| [name, value]));

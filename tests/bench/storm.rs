@@ -12,7 +12,7 @@ use super::figures::{Figures, Goal};
 use super::fleet::{self, Member};
 use super::settings::Settings;
 use super::support::provider::{MockProvider, Reply};
-use super::support::{random, undertaker};
+use super::support::{random, reaper};
 use super::witness::Witness;
 use super::world::{World, lasting};
 
@@ -120,7 +120,7 @@ async fn half_hanging(n: usize, reply: &Reply, settings: &Settings) -> Half {
     }
     let origins = [world.mock_provider.origin(), other.origin()];
     fleet::create(&world.client, n, &[&origins[0], &origins[1]]).await;
-    let bundle = undertaker::directory().join(format!("both-{}.pem", random::suffix()));
+    let bundle = reaper::directory().join(format!("both-{}.pem", random::suffix()));
     std::fs::write(&bundle, format!("{}{}", world.mock_provider.ca_pem(), other.ca_pem())).expect("it can be written");
     let allowed = format!("welkin={},welkin={}", origins[0], origins[1]);
     let witness = Witness::start(&world.client);

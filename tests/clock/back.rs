@@ -132,7 +132,7 @@ async fn a_renew_request_is_not_put_off_by_what_the_clock_was_set_back() {
     let _operator = world.operator().start().await;
     let all = world.ready(1).await;
     world.step(-10 * MINUTE);
-    world.scene.ask_to_renew("a00", "now").await;
+    world.scene.request_renewal("a00", "now").await;
     world.scene.wait_answered("a00", "now").await;
     world.turns(3).await;
     assert_eq!(counts(&all), [2]);
@@ -155,11 +155,11 @@ async fn a_failed_renewal_of_a_token_from_the_future_is_not_tried_again_before_i
     space.wait_until("a00", "its token counts from now", counts).await;
     world.step(HOUR / 10 + 1);
     let failing = space.wait_condition("a00", "Ready", "True/RenewalFailing").await.status.unwrap();
-    world.scene.make_it_look("a00", 3).await;
+    world.scene.trigger_reconciles("a00", 3).await;
     assert_eq!(all[0].client.count(), 2);
     assert!(operator.terminate(DEADLINE).await.success());
     let _operator = settings.start().await;
-    world.scene.make_it_look("a00", 3).await;
+    world.scene.trigger_reconciles("a00", 3).await;
     assert_eq!(all[0].client.count(), 2);
     let status = world.status("a00").await;
     let open = |status: &ApiCredentialStatus| {

@@ -14,7 +14,7 @@ use crate::support::audit::{Audit, Call};
 use crate::support::operator::Settings;
 use crate::support::provider::Client;
 use crate::support::space::{self, condition};
-use crate::support::{random, undertaker};
+use crate::support::{random, reaper};
 
 /// The lifetime of every token here, in seconds.
 pub const HOUR: i64 = 3600;
@@ -29,7 +29,7 @@ pub struct Clocks {
 impl Clocks {
     /// As the machine has them.
     pub fn new() -> Self {
-        let file = undertaker::directory().join(format!("clock-{}", random::suffix()));
+        let file = reaper::directory().join(format!("clock-{}", random::suffix()));
         Self { file, ahead: Mutex::default() }
     }
 
@@ -171,7 +171,7 @@ impl World {
             self.scene.apply_welkin("turn", &nobody).await;
             self.scene.space.wait_condition("turn", "Ready", "False/SourceSecretNotFound").await;
         }
-        self.scene.space.looks_at("turn-token", times).await;
+        self.scene.space.wait_reads("turn-token", times).await;
     }
 
     /// What the operator asked of the API server, without lists and watches.

@@ -27,7 +27,7 @@ async fn an_endpoint_that_is_not_allowed_for_this_provider_gets_no_request() {
     for name in ["w", "q", "d"] {
         let told = space.wait_condition(name, "Ready", "False/EndpointNotAllowed").await;
         assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/EndpointNotAllowed"), "{name}");
-        space.looks_at(&format!("{name}-token"), 3).await;
+        space.wait_reads(&format!("{name}-token"), 3).await;
         assert_eq!(space.events_of(name).await.len(), 1, "{name}");
     }
     for mock_provider in [&mock_provider, &other] {

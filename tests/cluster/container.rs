@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::life::Scene;
 use crate::support::operator::Settings;
 use crate::support::space::DEADLINE;
-use crate::support::{random, undertaker};
+use crate::support::{random, reaper};
 
 const USER: &str = "65532";
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -92,12 +92,12 @@ fn in_sandbox(scene: &Scene, settings: Settings, bubblewrap: &Path) -> Settings 
 fn service_account(scene: &Scene) -> PathBuf {
     let kubeconfig = std::fs::read(scene.space.plane.operator_kubeconfig()).unwrap();
     let kubeconfig: Value = serde_json::from_slice(&kubeconfig).unwrap();
-    let authority = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
-    let directory = undertaker::directory().join(format!("service-account-{}", random::suffix()));
+    let ca = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
+    let directory = reaper::directory().join(format!("service-account-{}", random::suffix()));
     std::fs::create_dir(&directory).unwrap();
     let put = |name: &str, content: &[u8]| std::fs::write(directory.join(name), content).unwrap();
     put("token", kubeconfig["users"][0]["user"]["token"].as_str().unwrap().as_bytes());
-    put("ca.crt", &BASE64_STANDARD.decode(authority).unwrap());
+    put("ca.crt", &BASE64_STANDARD.decode(ca).unwrap());
     put("namespace", scene.space.name.as_bytes());
     directory
 }

@@ -7,7 +7,7 @@ use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::proxy::Proxy;
 use crate::support::space::poll;
-use crate::support::{space, undertaker};
+use crate::support::{reaper, space};
 
 const LOGIN: &str = "operator:a proxy's password 5c1d";
 
@@ -50,27 +50,27 @@ async fn a_login_that_the_proxy_refuses_is_a_failed_connection_and_is_read_anew_
 async fn an_authority_that_changes_is_trusted_without_a_restart_and_one_that_is_broken_is_told_once() {
     let scene = Scene::new().await;
     let another = MockProvider::start();
-    let authority = file("ca.pem", &std::fs::read(another.ca_file()).unwrap());
+    let ca = file("ca.pem", &std::fs::read(another.ca_file()).unwrap());
     let settings = scene.operator().eager().without_flag("--provider-ca-file");
-    let operator = settings.flag("--provider-ca-file", authority.to_str().unwrap()).start().await;
+    let operator = settings.flag("--provider-ca-file", ca.to_str().unwrap()).start().await;
     let client = scene.welkin_client("a").await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_condition("a", "Ready", "False/TlsFailed").await;
     assert_eq!(client.count(), 0);
 
-    std::fs::write(&authority, "no certificate").unwrap();
+    std::fs::write(&ca, "no certificate").unwrap();
     let told = || {
         operator.log().iter().filter(|line| line["message"].as_str().unwrap_or("").contains("cannot be used")).count()
     };
     let warned = poll(space::DEADLINE, async || (told() == 1).then_some(())).await;
     assert!(warned.is_some(), "{}", operator.output());
-    std::fs::write(&authority, std::fs::read(scene.mock_provider.ca_file()).unwrap()).unwrap();
+    std::fs::write(&ca, std::fs::read(scene.mock_provider.ca_file()).unwrap()).unwrap();
     scene.space.wait_ready("a").await;
     assert_eq!((client.count(), told()), (1, 1));
 }
 
 fn file(name: &str, content: &[u8]) -> PathBuf {
-    let path = undertaker::directory().join(format!("{}-{name}", crate::support::random::suffix()));
+    let path = reaper::directory().join(format!("{}-{name}", crate::support::random::suffix()));
     std::fs::write(&path, content).unwrap();
     path
 }

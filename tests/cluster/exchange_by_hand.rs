@@ -92,7 +92,7 @@ async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
     let context = run(&mut transcript, "no such context", &[&words[..], &["--context", "elsewhere"]].concat()).await;
     let nowhere = [&words[..], &["--kubeconfig", "/nowhere/config"]].concat();
     let unread = run(&mut transcript, "no such kubeconfig", &nowhere).await;
-    let gone = scene.space.plane.kubeconfig_by_way_of("https://127.0.0.1:1", scene.mock_provider.ca_pem());
+    let gone = scene.space.plane.kubeconfig_through("https://127.0.0.1:1", scene.mock_provider.ca_pem());
     transcript.variable("KUBECONFIG", &gone);
     let silent = run(&mut transcript, "nobody answers", &words).await;
     let codes = [alone, forbidden, context, unread, silent].map(|run| run.code);

@@ -68,17 +68,17 @@ impl Scene {
 
     /// Makes the operator look at `name` so many times, by touching the target as somebody else would, and waits until
     /// it has. What a look at it must not lead to can be counted afterwards.
-    pub async fn make_it_look(&self, name: &str, times: usize) {
+    pub async fn trigger_reconciles(&self, name: &str, times: usize) {
         for time in 0..times {
-            let before = self.looks(name).await;
+            let before = self.reconciles(name).await;
             let touch = json!({"metadata": {"labels": {"touched": format!("{time}-{before}")}}});
             self.space.patch_secret(&format!("{name}-token"), &touch).await;
-            let again = async || (self.looks(name).await > before).then_some(());
+            let again = async || (self.reconciles(name).await > before).then_some(());
             self.space.wait_for(&format!("{name}: another look"), again).await;
         }
     }
 
-    async fn looks(&self, name: &str) -> usize {
+    async fn reconciles(&self, name: &str) -> usize {
         let target = format!("{name}-token");
         self.calls(name).await.only(|call| call.name == target && call.verb == "get").calls().len()
     }
@@ -96,7 +96,7 @@ impl Scene {
     }
 
     /// Asks for a renewal by annotation.
-    pub async fn ask_to_renew(&self, name: &str, text: &str) {
+    pub async fn request_renewal(&self, name: &str, text: &str) {
         let annotations = json!({"apicredential.io/renew-requested-at": text});
         self.space.patch(name, &json!({"metadata": {"annotations": annotations}})).await;
     }

@@ -19,7 +19,7 @@ async fn each_attempt_is_one_line_that_names_credential_provider_cause_reason_an
         scene.space.wait_ready(name).await;
     }
     scene.space.wait_condition("bad", "Ready", "False/CredentialsRejected").await;
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     scene.wait_answered("a", "now").await;
 
     let logged = async || {

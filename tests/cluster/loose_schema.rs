@@ -99,7 +99,7 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
     }
     // A clock: one that lacks its source is looked at every 0.6 s, and they every second.
     space.apply(&space::welkin("clock", &client, &mock_provider)).await;
-    space.looks_at("clock-token", 6).await;
+    space.wait_reads("clock-token", 6).await;
     for (name, before) in &told {
         assert_eq!(before["message"], Reason::InvalidSpec.message(), "{name}: nothing of the object is repeated");
         assert_eq!(ready(&raw(&space, name).await).as_ref(), Some(before), "{name}: nothing moves");

@@ -18,14 +18,14 @@ async fn a_request_is_answered_once_and_a_text_that_is_too_long_never() {
         let client = scene.welkin_client(name).await;
         scene.apply_welkin(name, &client).await;
         scene.space.wait_ready(name).await;
-        scene.ask_to_renew(name, text).await;
+        scene.request_renewal(name, text).await;
         clients.push(client);
     }
-    scene.ask_to_renew("twice", "second").await;
+    scene.request_renewal("twice", "second").await;
     scene.wait_answered("fits", &texts[0].1).await;
     scene.wait_answered("twice", "second").await;
     // The same text again, and other changes beside it, are no new request.
-    scene.ask_to_renew("fits", &texts[0].1).await;
+    scene.request_renewal("fits", &texts[0].1).await;
     scene.space.patch("fits", &serde_json::json!({"metadata": {"labels": {"a": "b"}}})).await;
     scene.a_later_one_is_ready("later").await;
     assert_eq!(clients.iter().map(|client| client.count()).collect::<Vec<_>>(), [2, 1, 2]);
@@ -40,7 +40,7 @@ async fn a_request_is_answered_once_and_a_text_that_is_too_long_never() {
     assert_eq!(annotation(&scene.target("long").await, "renew-request"), None);
 
     // A new text after one that was answered is a new request.
-    scene.ask_to_renew("fits", "once more").await;
+    scene.request_renewal("fits", "once more").await;
     scene.wait_answered("fits", "once more").await;
     scene.a_later_one_is_ready("last").await;
     assert_eq!(clients.iter().map(|client| client.count()).collect::<Vec<_>>(), [3, 1, 2]);
@@ -60,12 +60,12 @@ async fn a_request_does_not_go_through_the_pause_of_its_endpoint() {
     other.always(Reply::error(429).header("retry-after", "600"));
     scene.apply_welkin("b", &other).await;
     scene.space.wait_condition("b", "Ready", "False/RateLimited").await;
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     // Past the 30 s within which no request is answered anyway.
     let sent = first.status.unwrap().last_attempt.unwrap().time.0;
     let past = async || (clock::now().duration_since(sent) > SignedDuration::from_secs(32)).then_some(());
     scene.space.wait_for("the request may be answered", past).await;
-    scene.make_it_look("a", 3).await;
+    scene.trigger_reconciles("a", 3).await;
     assert_eq!((client.count(), other.count()), (1, 1));
 }
 
@@ -77,7 +77,7 @@ async fn a_request_is_not_repeated_by_a_kill_right_after_the_write() {
     let client = scene.welkin_client("a").await;
     scene.apply_welkin("a", &client).await;
     let before = scene.space.wait_ready("a").await;
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     scene.wait_answered("a", "now").await;
     operator.kill();
     // The kill may have come a little later than the status; as if it had not.
@@ -102,7 +102,7 @@ async fn a_request_that_fails_is_answered_too() {
     let planned = scene.space.wait_ready("a").await.status.unwrap().renewal_time;
     let secret = scene.target("a").await;
     client.always(Reply::error(503));
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     let failed = scene.space.wait_condition("a", "Ready", "True/RenewalFailing").await;
     assert_eq!(condition(&failed, "Renewed").as_deref(), Some("False/ProviderUnavailable"));
     let said = failed.status.clone().unwrap();
@@ -110,10 +110,10 @@ async fn a_request_that_fails_is_answered_too() {
     assert_eq!((said.failed_attempts, said.next_attempt_time), (Some(1), planned), "the plan stands");
 
     // Neither another look nor a restart asks again.
-    scene.make_it_look("a", 5).await;
+    scene.trigger_reconciles("a", 5).await;
     assert!(operator.terminate(crate::support::space::DEADLINE).await.success());
     let _operator = settings.start().await;
-    scene.make_it_look("a", 3).await;
+    scene.trigger_reconciles("a", 3).await;
     assert_eq!(client.count(), 2);
     assert_eq!(content(&scene.target("a").await), content(&secret));
 }
@@ -126,7 +126,7 @@ async fn after_a_request_that_failed_a_secret_that_is_deleted_does_not_wait_for_
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     client.next(Reply::error(401));
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     scene.space.wait_condition("a", "Renewed", "False/CredentialsRejected").await;
     // The delay of a first rejection is at most 12 s here; the planned renewal is more than half an hour away.
     scene.space.delete_secret("a-token").await;
@@ -143,7 +143,7 @@ async fn a_request_that_was_throttled_pauses_nobody_after_a_restart() {
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     client.next(Reply::error(429).header("retry-after", "1"));
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     scene.space.wait_condition("a", "Renewed", "False/RateLimited").await;
     operator.kill();
     // What was asked for is over; the renewal that is planned for later is no pause.
@@ -170,7 +170,7 @@ async fn a_request_that_has_to_wait_does_not_hold_up_a_renewal_that_is_due() {
     client.next(Reply::token().lifetime(42.0));
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     // The renewal that was planned anyway answers it.
     scene.wait_answered("a", "now").await;
     let (tokens, requests) = (client.tokens(), client.requests());

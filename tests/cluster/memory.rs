@@ -125,12 +125,12 @@ fn in_image(scene: &Scene, image: &Path) -> Settings {
     };
     let program = copy(Path::new(env!("CARGO_BIN_EXE_apicredential-operator")), "apicredential-operator");
     let kubeconfig = copy(&scene.space.plane.operator_kubeconfig(), "kubeconfig");
-    let authority = copy(scene.mock_provider.ca_file(), "ca.pem");
-    let settings = scene.operator().kubeconfig(&kubeconfig).flag("--provider-ca-file", authority.to_str().unwrap());
+    let ca = copy(scene.mock_provider.ca_file(), "ca.pem");
+    let settings = scene.operator().kubeconfig(&kubeconfig).flag("--provider-ca-file", ca.to_str().unwrap());
     if !geteuid().is_root() {
         return settings;
     }
-    for file in [&kubeconfig, &authority] {
+    for file in [&kubeconfig, &ca] {
         chown(file, Some(USER), None).unwrap();
     }
     settings.program_as(&program, USER)

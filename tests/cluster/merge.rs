@@ -46,12 +46,12 @@ async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&manifest).await;
     space.wait_condition("a", "Ready", "False/TargetNotFound").await;
-    space.looks_at("a-token", 3).await;
+    space.wait_reads("a-token", 3).await;
     assert_eq!(space.audit().await.by("operator").to("secrets").writes(), 0, "never created, not even dry");
 
     let made = space.apply_secret(&mounted("a-token", None)).await;
     let told = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
-    space.looks_at("a-token", 3).await;
+    space.wait_reads("a-token", 3).await;
     assert_eq!(space.secret("a-token").await.unwrap(), made);
     assert_eq!(mock_provider.total(), 0);
 
@@ -99,7 +99,7 @@ async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
     assert!(message(&told, "Ready").unwrap().contains("\"config\""), "{told:?}");
     // Naming another key does not help.
     space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:authorization"}}})).await;
-    space.looks_at("a-token", 3).await;
+    space.wait_reads("a-token", 3).await;
     space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
     assert_eq!(mock_provider.total(), 0);
     assert_eq!(space.secret("a-token").await.unwrap().data, made.data);
@@ -150,7 +150,7 @@ async fn a_secret_that_another_living_credential_writes_is_not_merged_into() {
     manifest["spec"]["target"]["name"] = json!("owner-token");
     space.apply(&manifest).await;
     space.wait_condition("a", "Ready", "False/TargetOwnedByOther").await;
-    space.looks_at("owner-token", 3).await;
+    space.wait_reads("owner-token", 3).await;
     assert_eq!(client.count(), 0);
     assert_eq!(space.secret("owner-token").await.unwrap(), written);
 }

@@ -44,10 +44,10 @@ async fn a_token_without_end_that_comes_again_is_asked_for_one_maximal_age_later
     // Counted from the answer, which came between the two, and rounded up.
     assert!((asked.as_second() + 600..=seen + 601).contains(&next.as_second()), "{asked} {next} {seen}");
     let secret = scene.target("a").await;
-    scene.make_it_look("a", 2).await;
+    scene.trigger_reconciles("a", 2).await;
     end(&operator).await;
     let _operator = settings.start().await;
-    scene.make_it_look("a", 2).await;
+    scene.trigger_reconciles("a", 2).await;
     assert_eq!(user.count(), 2);
     assert_eq!(value(&scene.target("a").await, "token"), value(&secret, "token"));
     assert_eq!(scene.space.credential("a").await.status.unwrap().next_attempt_time, status.next_attempt_time);
@@ -61,7 +61,7 @@ async fn a_token_from_the_future_counts_from_now_and_costs_no_exchange() {
     // Ahead by less than the margin, a third of the lifetime.
     let (_operator, _) = shifted(&scene, &settings, &client, 3600.0, HOUR / 6).await;
     let secret = scene.target("a").await;
-    scene.make_it_look("a", 1).await;
+    scene.trigger_reconciles("a", 1).await;
     let credential = scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
     let token = credential.status.unwrap().token.unwrap();
     let left = token.expiration_time.unwrap().0.duration_since(apicredential_operator::clock::now()).as_secs();

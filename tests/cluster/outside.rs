@@ -105,7 +105,7 @@ async fn an_older_copy_of_etcd_put_back_is_lived_with() {
     let users_own = scene.target("taken").await;
 
     // What the copy knows nothing of.
-    scene.ask_to_renew("renewed", "after the copy").await;
+    scene.request_renewal("renewed", "after the copy").await;
     scene.space.wait_until("renewed", "renewed", |it| revision(it) == Some(2)).await;
     scene.space.wait_ready("renewed").await;
     scene.space.delete_secret("taken-token").await;
@@ -133,7 +133,7 @@ async fn an_older_copy_of_etcd_put_back_is_lived_with() {
     scene.a_later_one_is_ready("afterwards").await;
     scene.space.delete_secret("resting-token").await;
     scene.space.wait_for("the target is back", async || scene.space.secret("resting-token").await).await;
-    scene.ask_to_renew("renewed", "after the restore").await;
+    scene.request_renewal("renewed", "after the restore").await;
     scene.wait_answered("renewed", "after the restore").await;
     scene.space.wait_ready("renewed").await;
     let after: Vec<usize> = clients.iter().map(|client| client.count()).collect();
@@ -154,7 +154,7 @@ async fn scene() -> Scene {
 /// From a first token over a renewal to the end; KiB at the peak.
 async fn peak_of_a_life(scene: &Scene, operator: Operator, name: &str) -> u64 {
     scene.a_later_one_is_ready(name).await;
-    scene.ask_to_renew(name, "once").await;
+    scene.request_renewal(name, "once").await;
     scene.wait_answered(name, "once").await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", operator.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

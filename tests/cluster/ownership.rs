@@ -58,7 +58,7 @@ async fn a_secret_of_another_owner_is_not_taken_over() {
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
-    space.looks_at("a-token", 3).await;
+    space.wait_reads("a-token", 3).await;
     assert_eq!(space.secret("a-token").await.unwrap(), owned);
     assert_eq!(mock_provider.total(), 0);
 }

@@ -174,7 +174,7 @@ async fn a_token_that_came_due_while_nobody_ran_is_renewed_once() {
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     operator.kill();
-    let dead = async || (!client.tokens()[0].is_alive(apicredential_operator::clock::now())).then_some(());
+    let dead = async || (!client.tokens()[0].is_valid(apicredential_operator::clock::now())).then_some(());
     scene.space.wait_for("the token expires", dead).await;
 
     // A lease that nobody released must expire first; without an election there is none.

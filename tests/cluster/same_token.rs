@@ -54,7 +54,7 @@ async fn a_token_that_is_not_extended_is_not_asked_for_again_after_a_restart() {
     let kept = scene.space.wait_condition("a", "Renewed", "False/TokenNotExtended").await;
     assert!(operator.terminate(space::DEADLINE).await.success());
     let _operator = settings.start().await;
-    scene.make_it_look("a", 2).await;
+    scene.trigger_reconciles("a", 2).await;
     let now = scene.space.credential("a").await;
     assert_eq!((user.count(), now.status), (2, kept.status));
 }

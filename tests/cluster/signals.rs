@@ -10,7 +10,7 @@ use crate::support::operator::{Operator, Settings};
 use crate::support::process::Process;
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
-use crate::support::{random, undertaker};
+use crate::support::{random, reaper};
 
 /// From SIGTERM to the end of the process, as promised.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ async fn told_to_stop_while_the_api_server_is_silent_it_ends_well() {
     let kubeconfig = std::fs::read_to_string(space.plane.operator_kubeconfig()).unwrap();
     let elsewhere = kubeconfig.replace(&space.plane.url(), &format!("https://{}", silent.local_addr().unwrap()));
     assert_ne!(kubeconfig, elsewhere);
-    let path = undertaker::directory().join(format!("silent-{}.yaml", random::suffix()));
+    let path = reaper::directory().join(format!("silent-{}.yaml", random::suffix()));
     std::fs::write(&path, elsewhere).unwrap();
     let operator = Settings::new(&space, &mock_provider).kubeconfig(&path).spawn();
     serves(&space, &operator).await;
@@ -78,10 +78,10 @@ async fn told_to_stop_before_its_caches_are_filled_it_gives_the_lease_up_and_end
 async fn a_refused_start_ends_with_2_and_a_sentence_that_names_what_to_correct() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let garbage = undertaker::directory().join(format!("garbage-{}", random::suffix()));
+    let garbage = reaper::directory().join(format!("garbage-{}", random::suffix()));
     std::fs::write(&garbage, "neither YAML: nor: PEM").unwrap();
     let garbage = garbage.to_str().unwrap();
-    let kubeconfig = undertaker::directory().join(format!("kubeconfig-{}", random::suffix()));
+    let kubeconfig = reaper::directory().join(format!("kubeconfig-{}", random::suffix()));
     std::fs::write(&kubeconfig, KUBECONFIG).unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap();
     let lease = ["--lease-namespace", "a", "--listen", "127.0.0.1:0"];

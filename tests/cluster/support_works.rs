@@ -15,8 +15,8 @@ use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::leaks::Sentinels;
 use crate::support::process::Process;
 use crate::support::provider::MockProvider;
+use crate::support::reaper;
 use crate::support::space::{self, Space, observed, value};
-use crate::support::undertaker;
 
 #[tokio::test]
 async fn a_secret_can_be_created_on_the_real_api_server_and_the_audit_log_tells_of_it() {
@@ -122,7 +122,7 @@ async fn what_a_test_process_started_ends_with_it_even_if_it_is_killed() {
 fn starts_a_process_and_waits() {
     let child = Process::start("sleep", std::process::Command::new("sleep").arg("600")).unwrap();
     println!("its pid: {}", child.pid());
-    println!("its directory: {}", undertaker::directory().display());
+    println!("its directory: {}", reaper::directory().display());
     std::thread::sleep(Duration::from_secs(600));
 }
 

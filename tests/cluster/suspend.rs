@@ -45,13 +45,13 @@ async fn a_suspended_token_is_told_of_until_it_expires_and_renewed_once_after_th
     let credential = scene.space.wait_condition("a", "Ready", "False/TokenExpired").await;
     assert_eq!(condition(&credential, "Reconciling"), None);
     assert_eq!(condition(&credential, "Stalled"), None);
-    scene.make_it_look("a", 3).await;
+    scene.trigger_reconciles("a", 3).await;
     assert_eq!(client.count(), 1);
     assert_eq!(content(&scene.target("a").await), content(&secret));
 
     scene.space.patch("a", &json!({"spec": {"suspend": false}})).await;
     scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
-    scene.make_it_look("a", 3).await;
+    scene.trigger_reconciles("a", 3).await;
     assert_eq!(client.count(), 2);
     assert_eq!(client.requests()[1].secret, "another secret");
     assert_eq!(value(&scene.target("a").await, "by").as_deref(), Some("Welkin"));
@@ -65,7 +65,7 @@ async fn a_request_waits_while_suspended_and_is_answered_on_resume() {
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     scene.space.patch("a", &json!({"spec": {"suspend": true}})).await;
-    scene.ask_to_renew("a", "now").await;
+    scene.request_renewal("a", "now").await;
     // Long enough after the last attempt for a request to be answered.
     let first = client.requests()[0].at;
     let old = async || {
@@ -73,12 +73,12 @@ async fn a_request_waits_while_suspended_and_is_answered_on_resume() {
         (age > 31).then_some(())
     };
     scene.space.wait_for("half a minute to pass", old).await;
-    scene.make_it_look("a", 3).await;
+    scene.trigger_reconciles("a", 3).await;
     assert_eq!(client.count(), 1);
     assert_eq!(annotation(&scene.target("a").await, "renew-request"), None);
 
     scene.space.patch("a", &json!({"spec": {"suspend": false}})).await;
     scene.wait_answered("a", "now").await;
-    scene.make_it_look("a", 3).await;
+    scene.trigger_reconciles("a", 3).await;
     assert_eq!(client.count(), 2);
 }

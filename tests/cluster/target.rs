@@ -20,11 +20,11 @@ fn content(secret: &Secret) -> Value {
 
 /// Does something to the target of `a`; the version of the credential that then says a token is on its way. A watch is
 /// told of each version, however soon the next one follows.
-async fn pending_after<T>(space: &Space, deed: impl Future<Output = T>) -> ApiCredential {
+async fn pending_after<T>(space: &Space, action: impl Future<Output = T>) -> ApiCredential {
     let config = watcher::Config::default().fields("metadata.name=a");
     let mut versions = watcher(space.credentials.clone(), config).applied_objects().boxed();
     versions.try_next().await.unwrap().expect("the present version");
-    deed.await;
+    action.await;
     let pending = async {
         loop {
             let version = versions.try_next().await.unwrap().expect("the watch goes on");
@@ -163,7 +163,7 @@ async fn an_immutable_target_of_ours_is_told_of_and_neither_deleted_nor_paid_for
                 && condition(credential, "Renewed").as_deref() == Some("False/TargetImmutable")
         })
         .await;
-    space.looks_at("a-token", 3).await;
+    space.wait_reads("a-token", 3).await;
     assert_eq!(client.count(), 1);
     assert_eq!(space.secret("a-token").await.unwrap(), frozen);
     space.delete_secret("a-token").await;

@@ -23,7 +23,7 @@ async fn a_token_that_is_taken_is_tried_once_an_interval_whatever_happens_meanwh
     assert_eq!(condition(&credential, "Ready").as_deref(), Some("True/TokenValid"));
     let counter = r#"apicredential_verifications_total{provider="Qontak",outcome="TokenAccepted"}"#;
     assert_eq!(operator.metric(counter).await, Some(1.0));
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     stage.scene.space.patch("a", &json!({"spec": {"verification": {"interval": "6m"}}})).await;
     stage.scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
     let told = stage.scene.space.credential("a").await.status;
@@ -31,10 +31,10 @@ async fn a_token_that_is_taken_is_tried_once_an_interval_whatever_happens_meanwh
     // Neither a restart nor a leader who comes after one that was killed asks before its time.
     operator.kill();
     let operator = stage.start().await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     assert!(operator.terminate(space::DEADLINE).await.success());
     let operator = stage.start().await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!((stage.user("a").checks().len(), stage.user("a").count()), (1, 1));
     assert_eq!(stage.scene.space.credential("a").await.status, told, "and has nothing to write");
 
@@ -42,7 +42,7 @@ async fn a_token_that_is_taken_is_tried_once_an_interval_whatever_happens_meanwh
     stage.pass("a", HOUR).await;
     let _operator = stage.start().await;
     stage.wait_checks("a", 2).await;
-    stage.scene.make_it_look("a", 2).await;
+    stage.scene.trigger_reconciles("a", 2).await;
     assert_eq!((stage.user("a").checks().len(), stage.user("a").count()), (2, 1));
     let events = stage.scene.space.events_of("a").await;
     assert!(events.iter().all(|(_, reason, _)| ["Issued", "Adopted"].contains(&reason.as_str())), "{events:?}");
@@ -53,10 +53,10 @@ async fn a_new_token_is_not_tried_before_its_interval() {
     let stage = Stage::new().await;
     let operator = stage.start().await;
     stage.apply("a").await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     operator.kill();
     let _operator = stage.start().await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!((stage.user("a").checks().len(), stage.user("a").count()), (0, 1));
     assert_eq!(condition(&stage.scene.space.credential("a").await, "Verified"), None);
 }
@@ -73,10 +73,10 @@ async fn a_revoked_token_is_noticed_and_exchanged_once() {
     assert_eq!(condition(&credential, "Verified"), None, "of the new token nothing is known yet");
     stage.assert_holds("a", user.last_token()).await;
     assert_eq!(revoked_exchanges(&operator).await, Some(1.0));
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     operator.kill();
     let _operator = stage.start().await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!((user.checks().len(), user.count()), (1, 2));
     let events = stage.scene.space.events_of("a").await;
     let warnings: Vec<_> = events.iter().filter(|(type_, ..)| type_ == "Warning").map(|(_, it, _)| it).collect();
@@ -139,7 +139,7 @@ async fn a_check_that_is_told_to_slow_down_pauses_the_whole_endpoint() {
     let _operator = stage.settings().eager().start().await;
     stage.wait_verified("a", "Unknown/VerificationUnavailable").await;
     let late = stage.apply_unready("late").await;
-    stage.scene.space.looks_at("late-token", 3).await;
+    stage.scene.space.wait_reads("late-token", 3).await;
     assert_eq!((stage.user("a").checks().len(), late.count()), (1, 0));
 }
 
@@ -150,7 +150,7 @@ async fn a_suspended_credential_is_not_tried() {
     stage.user("a").revoke_tokens();
     let _operator = stage.start().await;
     stage.scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!(stage.user("a").checks().len(), 0);
     stage.scene.space.patch("a", &json!({"spec": {"suspend": false}})).await;
     stage.wait_revision("a", 2).await;
@@ -191,7 +191,7 @@ async fn without_verification_in_the_spec_nothing_is_tried_and_nothing_said() {
     stage.scene.space.wait_until("a", "not verified any more", silent).await;
     operator.kill();
     let _operator = stage.start().await;
-    stage.scene.make_it_look("a", 2).await;
+    stage.scene.trigger_reconciles("a", 2).await;
     assert_eq!((stage.user("a").checks().len(), stage.user("a").count()), (1, 1));
     assert_eq!(content(&stage.scene.target("a").await), content(&secret));
 }
@@ -205,7 +205,7 @@ async fn a_kill_around_the_check_costs_at_most_one_more_of_it_and_one_exchange()
         // The answer is set before there is somebody to be killed: the check may come at once.
         let victim = Arc::new(OnceLock::new());
         let killed = Arc::clone(&victim);
-        let kill = Disturbance::Deed(Arc::new(move || {
+        let kill = Disturbance::Action(Arc::new(move || {
             let operator: &Operator = killed.wait();
             operator.kill();
         }));
@@ -216,7 +216,7 @@ async fn a_kill_around_the_check_costs_at_most_one_more_of_it_and_one_exchange()
         user.answer_checks_truly();
         let _operator = stage.start().await;
         stage.wait_revision("a", 2).await;
-        stage.scene.make_it_look("a", 3).await;
+        stage.scene.trigger_reconciles("a", 3).await;
         assert_eq!((user.checks().len(), user.count()), (2, 2), "{point:?}");
     }
 }
@@ -236,7 +236,7 @@ async fn a_kill_between_the_refusal_and_the_token_costs_no_further_check() {
     operator.kill();
     let operator = stage.start().await;
     stage.wait_revision("a", 2).await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!((user.checks().len(), user.count(), user.tokens().len()), (1, 3, 2), "the lost one, and one more");
     assert_eq!(revoked_exchanges(&operator).await, Some(1.0));
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::page::{Block, Kind, Page, is_printed, repository};
 use crate::support::process::Process;
 use crate::support::random;
-use crate::support::undertaker;
+use crate::support::reaper;
 
 /// For all blocks of a page; only a failing one uses it up.
 const WITHIN: Duration = Duration::from_secs(540);
@@ -30,7 +30,7 @@ pub struct Session {
 impl Session {
     /// A session in this namespace.
     pub fn new(kubeconfig: &Path, namespace: &str) -> Self {
-        let folder = undertaker::directory().join(format!("docs-{}", random::suffix()));
+        let folder = reaper::directory().join(format!("docs-{}", random::suffix()));
         fs::create_dir_all(folder.join("home")).expect("a folder");
         for part in ["crds", "deploy", "docs"] {
             copy(&repository().join(part), &folder.join("work").join(part));

@@ -54,7 +54,7 @@ async fn two_minutes_are_enough_for_a_kubelet_in_its_default_period() {
     let first = scene.wait_tokens(1).await;
     scene.wait_tokens(2).await;
     // The kubelet has just looked: this one is under way for as long as it can be.
-    scene.ask_to_renew().await;
+    scene.request_renewal().await;
     scene.wait_tokens(3).await;
     scene.assert_kept_alive_beyond(&first).await;
 }
@@ -88,7 +88,7 @@ impl Scene {
         Self { title, user, patched, node, _operator: operator, mock_provider, space }
     }
 
-    async fn ask_to_renew(&self) {
+    async fn request_renewal(&self) {
         let annotations = json!({"apicredential.io/renew-requested-at": "now"});
         self.space.patch("app", &json!({"metadata": {"annotations": annotations}})).await;
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::process::Process;
 use crate::support::provider::MockProvider;
 use crate::support::space::Space;
-use crate::support::{random, undertaker};
+use crate::support::{random, reaper};
 
 const IMAGE: &str = "localhost/pod:e2e";
 
@@ -40,7 +40,7 @@ impl Node {
     /// Starts one; without a period the kubelet looks at its pods in its default period.
     pub fn start(space: &Space, sync_period: Option<&str>) -> Self {
         let name = format!("node-{}", random::suffix());
-        let folder = undertaker::directory().join(&name);
+        let folder = reaper::directory().join(&name);
         std::fs::create_dir(&folder).unwrap();
         let put = |file: &str, content: &str| std::fs::write(folder.join(file), content).unwrap();
         let cgroup = std::env::var("E2E_NODE_CGROUPS").expect("run.sh says how the cgroups that it removes begin");

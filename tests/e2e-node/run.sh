@@ -34,7 +34,7 @@ remove_cgroups() {
 finish() {
   local status=$?
   trap - EXIT INT TERM HUP
-  # The test's own undertaker ends what the test has started.
+  # The test's own reaper ends what the test has started.
   if [ -n "$test" ]; then
     kill "$test" 2>/dev/null || true
     wait "$test" 2>/dev/null || true

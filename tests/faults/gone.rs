@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::gate::{Gate, Log};
+use crate::support::fault_proxy::{FaultProxy, Log};
 use crate::support::operator::Settings;
 use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
@@ -15,8 +15,8 @@ const LATENCY: Duration = Duration::from_secs(3);
 async fn no_further_exchange_is_made_for_a_credential_that_a_live_read_has_not_found() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let log = Log::new(|_, _| {});
-    let gate = Gate::start(&space.plane, &log, 0);
-    let settings = Settings::new(&space, &mock_provider).flag("--retry-base", "250ms").kubeconfig(gate.kubeconfig());
+    let proxy = FaultProxy::start(&space.plane, &log, 0);
+    let settings = Settings::new(&space, &mock_provider).flag("--retry-base", "250ms").kubeconfig(proxy.kubeconfig());
     let _operator = settings.start().await;
 
     let client = mock_provider.welkin(&space.unique("a"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::support::gate::Call;
+use crate::support::fault_proxy::Call;
 
 /// One run, of one namespace with one or two replicas.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ pub enum What {
     /// A replica was killed (SIGKILL), or its end after SIGTERM was seen.
     Ended { replica: usize },
     /// A replica was told to stop (SIGTERM).
-    Told { replica: usize },
+    Terminated { replica: usize },
     /// A replica stands still (SIGSTOP) from here …
     Paused { replica: usize },
     /// … to here.

@@ -19,7 +19,7 @@
     reason = "test support: a broken set-up fails the test, with its reason"
 )]
 
-mod gate_works;
+mod fault_proxy_works;
 mod gone;
 mod history;
 mod oracles;
@@ -41,7 +41,7 @@ use plans::{pair, sample, single};
 use results::Results;
 use runs::{Plan, Trouble};
 use scenarios::Scenario;
-use support::gate::{Act, Fault, Site, When};
+use support::fault_proxy::{Act, Fault, Site, When};
 
 /// How many plans the smoke tier runs.
 const SMOKE: usize = 24;

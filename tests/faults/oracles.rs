@@ -30,7 +30,7 @@ mod writes;
 use std::collections::BTreeMap;
 
 use crate::history::History;
-use crate::support::gate::Call;
+use crate::support::fault_proxy::Call;
 
 use records::Records;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::runs::{Place, Plan, Run, Trouble};
 use crate::scenarios::Scenario;
-use crate::support::gate::{Act, Fault, Site, When};
+use crate::support::fault_proxy::{Act, Fault, Site, When};
 use crate::support::random::Dice;
 
 /// Periodic requests are the same each time: the lease's renewals after the first three are left out.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::gate::{Call, Log};
+use crate::support::fault_proxy::{Call, Log};
 
 /// How long nothing may be written once all is well.
 const QUIET: Duration = Duration::from_secs(2);

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::gate_works::Scene;
+use crate::fault_proxy_works::Scene;
 use crate::quiet::{settle, surplus};
-use crate::support::gate::{Act, When};
+use crate::support::fault_proxy::{Act, When};
 
 #[tokio::test]
 async fn what_follows_a_request_that_a_fault_delays_belongs_to_the_run() {
@@ -59,7 +59,7 @@ async fn a_reply_that_is_held_is_held_back_until_its_client_hangs_up() {
     };
     scene.given_up_once("it is stored", stored).await;
     let over = async || (!scene.log.holds_back()).then_some(());
-    scene.space.wait_for("the gate notices that the client is gone", over).await;
+    scene.space.wait_for("the fault proxy notices that the client is gone", over).await;
     assert!(scene.log.calls()[0].hung_up);
 }
 

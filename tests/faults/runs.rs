@@ -9,7 +9,7 @@ use crate::history::{History, What};
 use crate::quiet;
 use crate::scenarios::Scenario;
 use crate::stage::Stage;
-use crate::support::gate::{Act, Fault, Site};
+use crate::support::fault_proxy::{Act, Fault, Site};
 use crate::support::provider::{Disturbance, Point, Reply};
 use crate::support::space::poll;
 
@@ -159,9 +159,9 @@ impl Place {
 /// The next check is like any other.
 fn once(disturbance: Disturbance) -> Disturbance {
     match disturbance {
-        Disturbance::Deed(deed) => {
+        Disturbance::Action(action) => {
             let first = std::sync::Once::new();
-            Disturbance::Deed(Arc::new(move || first.call_once(|| deed())))
+            Disturbance::Action(Arc::new(move || first.call_once(|| action())))
         }
         other => other,
     }
@@ -173,11 +173,11 @@ fn disturbance(act: Act, stage: &Stage) -> Disturbance {
         Act::Hold => Disturbance::Silence,
         Act::CutWatches => {
             let log = stage.log.clone();
-            Disturbance::Deed(Arc::new(move || log.cut_watches()))
+            Disturbance::Action(Arc::new(move || log.cut_watches()))
         }
         act => {
             let hand = stage.hand();
-            Disturbance::Deed(Arc::new(move || hand(0, act)))
+            Disturbance::Action(Arc::new(move || hand(0, act)))
         }
     }
 }

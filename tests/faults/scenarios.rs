@@ -117,7 +117,7 @@ impl Scenario {
             }
             Self::HandOver => {
                 stage.source(&stage.new_secret()).await;
-                stage.tell_to_end(0);
+                stage.send_sigterm(0);
             }
         }
     }

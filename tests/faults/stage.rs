@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::history::{Deed, Exchange, History, Terms, What};
 use crate::recorder::Recorder;
-use crate::support::gate::{Act, Gate, Log};
+use crate::support::fault_proxy::{Act, FaultProxy, Log};
 use crate::support::leaks::Sentinels;
 use crate::support::old_tokens;
 use crate::support::operator::{Operator, Settings};
@@ -39,7 +39,7 @@ pub struct Stage {
     recorder: Recorder,
     sentinels: Mutex<Vec<String>>,
     supervisor: Mutex<Option<tokio::task::JoinHandle<()>>>,
-    _gates: Vec<Gate>,
+    _proxies: Vec<FaultProxy>,
 }
 
 /// The replicas, and what was done to them.
@@ -74,9 +74,10 @@ impl Stage {
             let hands = hands.clone();
             move |replica, act| hands.lay_on(replica, act)
         });
-        let gates: Vec<Gate> = (0..replicas).map(|replica| Gate::start(&space.plane, &log, replica)).collect();
+        let proxies: Vec<FaultProxy> =
+            (0..replicas).map(|replica| FaultProxy::start(&space.plane, &log, replica)).collect();
         hands.open().settings =
-            gates.iter().map(|gate| settings(&space, &mock_provider).kubeconfig(gate.kubeconfig())).collect();
+            proxies.iter().map(|proxy| settings(&space, &mock_provider).kubeconfig(proxy.kubeconfig())).collect();
         Self {
             space,
             mock_provider,
@@ -87,7 +88,7 @@ impl Stage {
             recorder,
             sentinels: Mutex::default(),
             supervisor: Mutex::default(),
-            _gates: gates,
+            _proxies: proxies,
         }
     }
 
@@ -143,7 +144,7 @@ impl Stage {
     /// Ends a replica, which hands over its lease.
     pub async fn stop(&self, replica: usize) {
         let running = self.replicas.open().running[replica].take();
-        self.note(What::Told { replica });
+        self.note(What::Terminated { replica });
         if let Some(operator) = running {
             operator.terminate(Duration::from_secs(30)).await;
         }
@@ -185,7 +186,7 @@ impl Stage {
     }
 
     /// SIGTERM.
-    pub fn tell_to_end(&self, replica: usize) {
+    pub fn send_sigterm(&self, replica: usize) {
         self.replicas.lay_on(replica, Act::Terminate);
     }
 
@@ -318,7 +319,7 @@ impl Replicas {
         let mut inner = self.open();
         let what = match act {
             Act::Kill => What::Ended { replica },
-            Act::Terminate => What::Told { replica },
+            Act::Terminate => What::Terminated { replica },
             _ => What::Paused { replica },
         };
         inner.deeds.push(Deed { at: clock::now(), what });
@@ -326,7 +327,7 @@ impl Replicas {
         let Some(operator) = inner.running[replica].as_ref() else { return };
         match act {
             Act::Kill => drop(operator.kill()),
-            Act::Terminate => operator.ask_to_end(),
+            Act::Terminate => operator.send_sigterm(),
             _ => {
                 operator.pause();
                 let replicas = self.clone();

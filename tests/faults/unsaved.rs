@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::gate::{Act, Fault, Gate, Log, Site, When};
+use crate::support::fault_proxy::{Act, Fault, FaultProxy, Log, Site, When};
 use crate::support::operator::Settings;
 use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
@@ -14,10 +14,10 @@ const LONG: &str = "5m";
 async fn an_attempt_that_no_status_tells_of_yet_is_not_made_again_after_a_conflict() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let log = Log::new(|_, _| {});
-    let gate = Gate::start(&space.plane, &log, 0);
+    let proxy = FaultProxy::start(&space.plane, &log, 0);
     let at = |nth, act| Fault { site: status_of_a(nth), when: When::Before, act };
     log.arm(vec![at(1, Act::Answer(500)), at(2, Act::Answer(409))]);
-    let settings = Settings::new(&space, &mock_provider).flag("--retry-base", LONG).kubeconfig(gate.kubeconfig());
+    let settings = Settings::new(&space, &mock_provider).flag("--retry-base", LONG).kubeconfig(proxy.kubeconfig());
     let _operator = settings.start().await;
 
     let client = mock_provider.welkin(&space.unique("a"));

@@ -20,7 +20,7 @@ fn a_token_is_tried_once_and_an_accepted_one_is_printed() {
 
     let revoking = || {
         let user = user.clone();
-        let revoke = Disturbance::Deed(Arc::new(move || drop(user.revoke_tokens().clone())));
+        let revoke = Disturbance::Action(Arc::new(move || drop(user.revoke_tokens().clone())));
         Reply::token().lifetime(29_823_918.0).disturbed(Point::Issued, revoke)
     };
     user.next(revoking());

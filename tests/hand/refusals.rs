@@ -81,7 +81,7 @@ fn a_provider_that_cannot_be_reached_or_trusted_is_never_shown_the_secret() {
     let more =
         ["--endpoint", &mock_provider.origin(), "--allowed-endpoints", &format!("welkin={}", mock_provider.origin())];
     transcript.flags(&[&more[..], &["--provider-ca-file", &ca]].concat());
-    let run = transcript.run("a certificate of another authority", &WELKIN, SECRET);
+    let run = transcript.run("a certificate of another CA", &WELKIN, SECRET);
     assert_eq!(run.code, 6);
     // Held, so that no other test listens there.
     let closed = tokio::net::TcpSocket::new_v4().unwrap();

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::leaks::Sentinels;
 use crate::support::provider::MockProvider;
-use crate::support::{random, undertaker};
+use crate::support::{random, reaper};
 
 /// Several runs in one golden file.
 pub struct Transcript {
@@ -159,7 +159,7 @@ fn program(words: &[&str], flags: &[String], stdin: &str, variables: &[(&'static
 
 /// A file that goes with the test.
 pub fn file(name: &str, content: &[u8]) -> String {
-    let path = undertaker::directory().join(format!("{}-{name}", random::suffix()));
+    let path = reaper::directory().join(format!("{}-{name}", random::suffix()));
     std::fs::write(&path, content).unwrap();
     path.to_str().unwrap().to_owned()
 }

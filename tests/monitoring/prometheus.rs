@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::expressions;
 use crate::support::process::Process;
 use crate::support::space::{DEADLINE, poll};
-use crate::support::{random, undertaker};
+use crate::support::{random, reaper};
 
 /// Limits in seconds that stand in the alerts, and what they are in a test; everything else is shortened by its unit.
 const LIMITS: [(&str, &str); 2] = [("> 300", "> 5"), ("> 90", "> 1")];
@@ -39,7 +39,7 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts one with these rules and nothing to scrape.
     pub async fn start(rules: &Value) -> Self {
-        let folder = undertaker::directory().join(format!("prometheus-{}", random::suffix()));
+        let folder = reaper::directory().join(format!("prometheus-{}", random::suffix()));
         std::fs::create_dir(&folder).expect("the folder can be made");
         let config = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},

@@ -36,8 +36,8 @@ async fn scene() -> Scene {
 /// A session whose `KUBECONFIG` lists three files: one that does not exist, one with the cluster, one with the user.
 fn shell(name: &'static str, scene: &Scene, cluster: &str) -> Transcript {
     let mut shell = Transcript::new(name, scene).without_spans();
-    let authority = std::fs::read_to_string(scene.space.plane.directory().join("ca.crt")).unwrap();
-    shell.file("one/ca.crt", &authority);
+    let ca = std::fs::read_to_string(scene.space.plane.directory().join("ca.crt")).unwrap();
+    shell.file("one/ca.crt", &ca);
     shell.file("two/login/token", &token(&scene.space.plane.admin_kubeconfig()));
     let missing = Path::new(&shell.file("one/config", cluster)).with_file_name("missing");
     let paths = [missing, shell.file("one/config", cluster).into(), shell.file("two/config", USER).into()];

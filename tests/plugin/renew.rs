@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::life::Scene;
 use crate::status::with_lease;
-use crate::support::gate::{Gate, Log};
+use crate::support::fault_proxy::{FaultProxy, Log};
 use crate::support::provider::Reply;
 use crate::support::space::annotation;
 use crate::transcript::Transcript;
@@ -80,13 +80,13 @@ async fn a_wait_costs_one_watch_however_long_it_takes() {
     scene.space.wait_ready("slow").await;
     operator.kill();
     let log = Log::new(|_, _| {});
-    let gate = Gate::start(&scene.space.plane, &log, 0);
+    let proxy = FaultProxy::start(&scene.space.plane, &log, 0);
     let mut shell = Transcript::new("renew-by-watch", &scene);
     // The gate's own kubeconfig has the operator's token.
     let read = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap();
-    let mut kubeconfig = read(gate.kubeconfig());
+    let mut kubeconfig = read(proxy.kubeconfig());
     kubeconfig["users"][0]["user"] = read(&scene.space.plane.admin_kubeconfig())["users"][0]["user"].take();
-    let path = shell.file("gate", &kubeconfig.to_string());
+    let path = shell.file("fault-proxy", &kubeconfig.to_string());
     shell.kubeconfig(Path::new(&path));
     // No result within the timeout: the operator was killed.
     assert_eq!(shell.run_in(&scene.space, &["renew", "slow", "--wait=5s"]).await.code, 1);
@@ -116,7 +116,7 @@ async fn a_request_that_cannot_be_handled_now_ends_the_wait() {
     assert_eq!(shell.run_in(&scene.space, &["renew", "suspended", "--wait"]).await.code, 1);
     assert_eq!(shell.run_in(&scene.space, &["renew", "unlabelled", "--wait"]).await.code, 1);
     // Within 30 s of the last attempt the operator delays the request for longer than this wait.
-    scene.ask_to_renew("too-soon", "now").await;
+    scene.request_renewal("too-soon", "now").await;
     scene.wait_answered("too-soon", "now").await;
     assert_eq!(shell.run_in(&scene.space, &["renew", "too-soon", "--wait=1s"]).await.code, 1);
     shell.check();

@@ -91,7 +91,7 @@ async fn drift_of_the_target_and_an_unknown_condition_are_shown() {
     });
     status["conditions"].as_array_mut().unwrap().push(verified);
     scene.patch_status("care", &status).await;
-    scene.ask_to_renew("care", "manually").await;
+    scene.request_renewal("care", "manually").await;
 
     let mut shell = Transcript::new("status-drift", &scene);
     assert_eq!(shell.run_in(&scene.space, &["status", "care"]).await.code, 0);

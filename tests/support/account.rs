@@ -1,4 +1,5 @@
-//! Service accounts with chosen rights: an operator that can be told apart in the audit log, or that lacks a right.
+//! Service accounts with chosen permissions: an operator with an identity of its own in the audit log, or one that
+//! lacks a permission.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use super::control_plane;
 use super::mode::{self, Mode, Named};
 use super::space::Space;
 
-/// A service account, and what it is called in the audit log.
+/// A service account, and its name in the audit log.
 pub struct Account {
     pub kubeconfig: PathBuf,
     pub user: String,
@@ -47,7 +48,7 @@ pub fn operator_rules_without(resource: &str, verbs: &[&str]) -> Vec<Value> {
 }
 
 impl Space {
-    /// A service account with these rights in this namespace; returns once they count.
+    /// A service account with these permissions in this namespace. Returns once they are in effect.
     pub async fn account(&self, name: &str, rules: &[Value]) -> Account {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
         apply::<ServiceAccount>(&self.client, &self.name, &account).await;
@@ -55,11 +56,11 @@ impl Space {
         let kubeconfig = self.plane.kubeconfig_for_service_account(&self.name, name).await;
         let leases: Api<Lease> = Api::namespaced(control_plane::client(&kubeconfig).await, &self.name);
         let lease = "apicredential-operator";
-        self.wait_for("the rights count", async || leases.get_opt(lease).await.ok().map(drop)).await;
+        self.wait_for("the permissions are in effect", async || leases.get_opt(lease).await.ok().map(drop)).await;
         Account { kubeconfig, user: format!("system:serviceaccount:{}:{name}", self.name) }
     }
 
-    /// Gives the operator's own account the rights that its mode has in a namespace; returns once they count.
+    /// Gives the operator's own account the permissions of its mode in a namespace. Returns once they are in effect.
     pub(super) async fn admit_operator(&self, secrets: &Named) {
         let mode = Mode::of_run();
         for object in mode.within(&self.name, secrets) {
@@ -68,14 +69,17 @@ impl Space {
                 _ => apply::<RoleBinding>(&self.client, &self.name, &object).await,
             }
         }
-        let mut rights = vec![("create", "coordination.k8s.io", "leases", "")];
+        let mut permissions = vec![("create", "coordination.k8s.io", "leases", "")];
         if mode != Mode::Cluster {
-            rights.push(("patch", "apicredential.io", "apicredentials/status", ""));
+            permissions.push(("patch", "apicredential.io", "apicredentials/status", ""));
         }
-        rights.extend(secrets.sources.iter().map(|name| ("get", "", "secrets", name.as_str())));
-        rights.extend(secrets.targets.iter().map(|name| ("patch", "", "secrets", name.as_str())));
-        for right in rights {
-            self.wait_for(&format!("{right:?} counts"), async || self.operator_may(right).await.then_some(())).await;
+        permissions.extend(secrets.sources.iter().map(|name| ("get", "", "secrets", name.as_str())));
+        permissions.extend(secrets.targets.iter().map(|name| ("patch", "", "secrets", name.as_str())));
+        for permission in permissions {
+            self.wait_for(&format!("{permission:?} is in effect"), async || {
+                self.operator_may(permission).await.then_some(())
+            })
+            .await;
         }
     }
 
@@ -94,7 +98,7 @@ impl Space {
         answer.status.is_some_and(|status| status.allowed)
     }
 
-    /// Gives this namespace's account exactly these rights in a namespace.
+    /// Gives this namespace's account exactly these permissions in a namespace.
     pub async fn grant(&self, account: &str, namespace: &str, rules: &[Value]) {
         let group = "rbac.authorization.k8s.io";
         let api_version = format!("{group}/v1");

@@ -1,4 +1,4 @@
-//! Counts requests at the API server by its own audit log.
+//! Counts requests at the API server from its audit log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::space::{Space, poll};
 use super::{mode, random};
 
-/// The requests in one namespace, oldest first: Secrets, events, leases, credentials.
+/// The requests in one namespace, oldest first: Secrets, events, leases, ApiCredentials.
 ///
 /// A watch is listed when it has ended. Requests of the namespace itself and lists over all namespaces are not here.
 #[derive(Clone, Debug)]
@@ -25,9 +25,9 @@ pub struct Call {
     pub verb: String,
     /// Plural, with the subresource: `apicredentials/status`.
     pub resource: String,
-    /// Empty for a list or a watch; a created object's name is known all the same.
+    /// Empty for a list or a watch. The name of a created object is known.
     pub name: String,
-    /// The status code of the answer.
+    /// The status code of the response.
     pub code: u16,
     /// Whether nothing was stored (`dryRun=All`).
     pub dry_run: bool,
@@ -64,7 +64,7 @@ impl Audit {
         Self(self.0.iter().filter(|call| fits(call)).cloned().collect())
     }
 
-    /// What came after an earlier look that was filtered in the same way.
+    /// What came after an earlier reading that was filtered in the same way.
     pub fn since(&self, earlier: &Self) -> Self {
         Self(self.0[earlier.0.len()..].to_vec())
     }
@@ -112,7 +112,7 @@ impl fmt::Display for Audit {
     }
 }
 
-/// Sends a request of its own and reads the log until that is there: what was answered before is there, too.
+/// Sends a request of its own and reads the log until that request is there. Earlier responses are there then, too.
 pub async fn read(space: &Space) -> Audit {
     let marker = format!("audit-marker-{}", random::suffix());
     space.secrets.get_opt(&marker).await.expect("Secrets can be read");
@@ -126,12 +126,12 @@ pub async fn read(space: &Space) -> Audit {
     let log = poll(super::space::DEADLINE, probe).await.expect("the audit log holds every request");
     let namespace = format!("/namespaces/{}/", space.name);
     let lines = log.lines().filter(|line| line.contains(&namespace) && !line.contains("audit-marker-"));
-    Audit(lines.filter_map(|line| serde_json::from_str::<Line>(line).ok()).map(Line::into_call).collect())
+    Audit(lines.filter_map(|line| serde_json::from_str::<AuditEvent>(line).ok()).map(AuditEvent::into_call).collect())
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct AuditEvent {
     #[serde(rename = "requestURI")]
     request_uri: String,
     verb: String,
@@ -159,7 +159,7 @@ struct ResponseStatus {
     code: u16,
 }
 
-impl Line {
+impl AuditEvent {
     fn into_call(self) -> Call {
         let object = self.object_ref.unwrap_or_default();
         let slash = if object.subresource.is_empty() { "" } else { "/" };

@@ -1,4 +1,4 @@
-//! Certificates for loopback servers, made afresh in each process.
+//! Certificates for loopback servers, generated anew in each process.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A certificate authority that nobody trusts but who is told to.
-pub struct Authority {
+/// A certificate authority (CA) that only those trust who are configured to.
+pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
@@ -22,14 +22,14 @@ pub struct Leaf {
     pub key: String,
 }
 
-impl Authority {
-    /// A new authority.
+impl CertificateAuthority {
+    /// A new CA.
     pub fn new(name: &str) -> Self {
         let mut params = params(name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key can be generated");
-        let pem = params.self_signed(&key).expect("an authority can be signed").pem();
+        let pem = params.self_signed(&key).expect("a CA can be signed").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
@@ -43,7 +43,7 @@ impl Authority {
         self.sign(&server(names))
     }
 
-    /// The same, but it ended in 2001.
+    /// The same, but expired in 2001.
     pub fn issue_expired(&self, names: &[&str]) -> Leaf {
         let mut params = server(names);
         params.not_before = date_time_ymd(2000, 1, 1);
@@ -58,7 +58,7 @@ impl Authority {
     }
 }
 
-/// A certificate that vouches for itself.
+/// A self-signed certificate.
 pub fn self_signed(names: &[&str]) -> Leaf {
     let key = KeyPair::generate().expect("a key can be generated");
     let certificate = server(names).self_signed(&key).expect("a certificate can sign itself");
@@ -71,7 +71,7 @@ pub fn key_pair() -> (String, String) {
     (key.serialize_pem(), key.public_key_pem())
 }
 
-/// What a server that shows this certificate speaks: HTTP/1.1.
+/// The TLS configuration of a server with this certificate: HTTP/1.1.
 pub fn server_config(leaf: &Leaf) -> ServerConfig {
     let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).expect("a PEM certificate");
     let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a PEM key");

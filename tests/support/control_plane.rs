@@ -1,8 +1,8 @@
 //! A real control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
 //!
 //! RBAC is on. Two kubeconfigs: `admin` may do everything; `operator` is the operator's own service account with the
-//! rights of the mode of the run (see [`super::mode`]), so that a missing right fails a test. Everything lives in one scratch directory and
-//! goes with this process, also when it is killed (see [`super::undertaker`]).
+//! permissions of the mode of the run (see [`super::mode`]), so that a missing permission fails a test. Everything is
+//! in one scratch directory and is removed with this process, also when it is killed (see [`super::reaper`]).
 
 mod files;
 mod install;
@@ -22,7 +22,7 @@ use self::files::Files;
 pub use self::files::kept_audit;
 use self::programs::{Ports, Programs};
 use super::process::Process;
-use super::{mode, random, undertaker};
+use super::{mode, random, reaper};
 
 /// From spawning the API server to its `/readyz`; about 5 s where nothing else runs.
 const READY_WITHIN: Duration = Duration::from_secs(300);
@@ -30,16 +30,16 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 /// A free port may be taken between finding and using it.
 const TRIES: usize = 5;
 
-/// What is put into a control plane before it is handed out.
+/// What is applied to a control plane before it is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The CRD from `crds/`, and the operator's service account with the rights that it has everywhere.
+    /// The CRD from `crds/`, and the operator's service account with the permissions that it has everywhere.
     Installed,
-    /// Nothing: somebody else applies the files.
+    /// Nothing: the test applies the files.
     Empty,
 }
 
-/// A running control plane; ended when dropped.
+/// A running control plane; stopped when dropped.
 pub struct ControlPlane {
     files: Files,
     ports: Ports,
@@ -51,7 +51,7 @@ pub struct ControlPlane {
 
 /// The control plane that all tests of this process share; the first call starts it and takes some seconds.
 ///
-/// Blocks instead of awaiting: each test has its own runtime, and the first to come works for all.
+/// Blocks instead of awaiting: each test has its own runtime, and the first to come starts it for all.
 pub fn shared() -> Arc<ControlPlane> {
     static SHARED: OnceLock<Result<Arc<ControlPlane>, String>> = OnceLock::new();
     let start = || on_own_runtime(ControlPlane::start(Content::Installed)).map(Arc::new);
@@ -62,7 +62,7 @@ pub fn shared() -> Arc<ControlPlane> {
 }
 
 impl ControlPlane {
-    /// Starts one; the error is a text for people, with the end of the log of the program that failed.
+    /// Starts one. The error is readable and contains the end of the log of the program that failed.
     pub async fn start(content: Content) -> Result<Self, String> {
         rustls::crypto::ring::default_provider().install_default().ok();
         let programs = Programs::find()?;
@@ -78,7 +78,7 @@ impl ControlPlane {
 
     async fn start_once(programs: &Programs, content: Content) -> Result<Self, String> {
         let ports = Ports::free();
-        let directory = undertaker::directory().join(format!("control-plane-{}", random::suffix()));
+        let directory = reaper::directory().join(format!("control-plane-{}", random::suffix()));
         let files = Files::write(directory, ports.api_server).map_err(|error| format!("writing files: {error}"))?;
         let etcd = programs.etcd(&files, &ports)?;
         let api_server = programs.api_server(&files, &ports)?;
@@ -111,24 +111,24 @@ impl ControlPlane {
         self.files.url()
     }
 
-    /// A kubeconfig that may do everything.
+    /// A kubeconfig with all permissions.
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.files.kubeconfig("admin")
     }
 
-    /// A kubeconfig that may do what the operator may.
+    /// A kubeconfig with the operator's permissions.
     pub fn operator_kubeconfig(&self) -> PathBuf {
         self.files.kubeconfig("operator")
     }
 
-    /// Writes a kubeconfig for a bearer token, such as one that a service account's TokenRequest gave.
+    /// Writes a kubeconfig for a bearer token, such as one from a service account's TokenRequest.
     pub fn kubeconfig_for_token(&self, name: &str, token: &str) -> PathBuf {
         self.files.write_kubeconfig(name, token).expect("a kubeconfig can be written")
     }
 
-    /// The operator's kubeconfig, but by way of another server, with this URL and authority.
-    pub fn kubeconfig_by_way_of(&self, url: &str, authority: &str) -> PathBuf {
-        self.files.write_kubeconfig_by_way_of(url, authority).expect("a kubeconfig can be written")
+    /// The operator's kubeconfig for another server, with this URL and CA.
+    pub fn kubeconfig_through(&self, url: &str, ca: &str) -> PathBuf {
+        self.files.write_kubeconfig_through(url, ca).expect("a kubeconfig can be written")
     }
 
     /// A kubeconfig with a token that the API server issues to a service account, as it does for a pod.
@@ -147,12 +147,12 @@ impl ControlPlane {
         client(&self.admin_kubeconfig()).await
     }
 
-    /// Stops the API server in its tracks: connections stay open and nothing answers.
+    /// Stops the API server with SIGSTOP: connections stay open and nothing responds.
     pub fn pause_api_server(&self) {
         self.with_api_server(Process::pause);
     }
 
-    /// Lets a paused API server go on.
+    /// Continues a stopped API server.
     pub fn resume_api_server(&self) {
         self.with_api_server(Process::resume);
     }
@@ -162,7 +162,7 @@ impl ControlPlane {
         take(&self.api_server);
     }
 
-    /// Kills etcd: the API server stays, and has nothing behind it.
+    /// Kills etcd. The API server keeps running without its store.
     pub fn stop_etcd(&self) {
         take(&self.etcd);
     }
@@ -182,7 +182,7 @@ impl ControlPlane {
         copy
     }
 
-    /// Ends everything, puts a copy of etcd's data back, and starts everything again.
+    /// Stops everything, restores a copy of etcd's data, and starts everything again.
     pub async fn put_back(&self, copy: &Path) {
         for process in [&self.controller_manager, &self.api_server, &self.etcd] {
             take(process);
@@ -203,7 +203,7 @@ impl ControlPlane {
         put(&self.api_server, process);
     }
 
-    /// Waits until the API server says that it is ready, its store included.
+    /// Waits until the API server is ready, its store included.
     pub async fn wait_ready(&self) {
         let client = self.client().await;
         programs::ready(&client, &[], &self.files, READY_WITHIN).await.expect("kube-apiserver is ready");
@@ -215,7 +215,7 @@ impl ControlPlane {
     }
 }
 
-/// Ends it, if it runs.
+/// Stops it, if it runs.
 fn take(process: &Mutex<Option<Process>>) {
     process.lock().unwrap_or_else(PoisonError::into_inner).take();
 }

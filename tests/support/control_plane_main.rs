@@ -1,4 +1,4 @@
-//! The local control plane by hand: `cargo run --example control-plane -- [--empty] [-- command …]`.
+//! Runs the local control plane manually: `cargo run --example control-plane -- [--empty] [-- command …]`.
 
 #![allow(dead_code, unused_imports, reason = "the tests use more of the support modules than this program")]
 #![allow(
@@ -15,7 +15,7 @@ mod control_plane;
 mod mode;
 mod process;
 mod random;
-mod undertaker;
+mod reaper;
 
 use std::process::ExitCode;
 
@@ -24,16 +24,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use control_plane::{Content, ControlPlane};
 
-/// Starts etcd, kube-apiserver and kube-controller-manager on loopback, and ends them with itself.
+/// Starts etcd, kube-apiserver and kube-controller-manager on loopback, and stops them when it ends.
 ///
-/// Without a command it prints the kubeconfigs and stays until its standard input closes, or SIGINT or SIGTERM comes.
+/// Without a command it prints the kubeconfigs and runs until its standard input closes, or SIGINT or SIGTERM comes.
 #[derive(Parser)]
 #[command(name = "control-plane")]
 struct Arguments {
-    /// Do not install the CRD and the operator's rights: they will be applied by hand
+    /// Do not install the CRD and the operator's permissions: they will be applied manually
     #[arg(long)]
     empty: bool,
-    /// A command to run with KUBECONFIG set; its exit status is ours
+    /// A command to run with KUBECONFIG set; its exit status is returned
     #[arg(last = true)]
     command: Vec<String>,
 }
@@ -68,7 +68,7 @@ async fn run(plane: &ControlPlane, program: &str, arguments: &[String]) -> ExitC
             return ExitCode::from(127);
         }
     };
-    // Ctrl-C goes to the command too; it decides when to end. SIGTERM comes to us alone.
+    // Ctrl-C reaches the command too; it decides when to end. SIGTERM reaches only this program.
     let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
     loop {

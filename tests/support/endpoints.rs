@@ -1,15 +1,15 @@
-//! Several providers for one operator: all their origins allowed, all their authorities trusted.
+//! Several providers for one operator: all their origins allowed, all their CAs trusted.
 
 use super::operator::Settings;
 use super::provider::MockProvider;
-use super::{random, undertaker};
+use super::{random, reaper};
 
 impl Settings {
-    /// May ask all of these mock providers, as either provider, and the other origins, which need not exist.
+    /// Allows all of these mock providers, for either provider, and the other origins, which need not exist.
     pub fn endpoints(self, mock_providers: &[&MockProvider], others: &[&str]) -> Self {
         mock_providers.iter().for_each(|mock_provider| self.witnessed_by(mock_provider));
         let bundle: String = mock_providers.iter().map(|mock_provider| mock_provider.ca_pem()).collect();
-        let file = undertaker::directory().join(format!("provider-cas-{}.pem", random::suffix()));
+        let file = reaper::directory().join(format!("provider-cas-{}.pem", random::suffix()));
         std::fs::write(&file, bundle).expect("the bundle can be written");
         let origins = mock_providers
             .iter()

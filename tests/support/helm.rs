@@ -1,4 +1,4 @@
-//! Helm, at the version that tests/tools pins, and our chart through its eyes.
+//! Helm, in the version that tests/tools pins, and our chart as Helm renders it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The name of the release and of its namespace.
 pub const RELEASE: &str = "apicredential-operator";
 
-/// The objects that the chart renders with these arguments, or what Helm says instead.
+/// The objects that the chart renders with these arguments, or Helm's error.
 pub fn template(arguments: &[&str]) -> Result<Vec<Value>, String> {
     let output = helm(&[&["template", RELEASE, &chart(), "--namespace", RELEASE], arguments].concat());
     if !output.status.success() {
@@ -23,7 +23,7 @@ pub fn helm(arguments: &[&str]) -> Output {
     run("helm", arguments)
 }
 
-/// Runs a program of tests/tools with a home of its own: what a developer has set up for himself is not looked at.
+/// Runs a program of tests/tools with a home directory of its own, so that a developer's configuration has no effect.
 pub fn run(name: &str, arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(program(name));
@@ -41,7 +41,7 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// Found, or built once; what is being done is told on standard error.
+/// Finds the programs, or builds them once. The progress is on standard error.
 fn program(name: &str) -> PathBuf {
     let script = repository().join("tests/tools/build.sh");
     let output = Command::new(&script).arg(name).stdin(Stdio::null()).stderr(Stdio::inherit()).output();

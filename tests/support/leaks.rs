@@ -1,4 +1,4 @@
-//! Looks for secrets where none may be, also in the forms that logs and errors give them.
+//! Searches for secrets where none may be, also in the forms that logs and errors give them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,21 +20,21 @@ use super::operator::Output;
 use super::provider::Witness;
 use super::space::Space;
 
-/// Shorter texts turn up by chance.
+/// Shorter texts occur by chance.
 const SHORTEST: usize = 12;
-/// A beginning or end of this length gives a longer secret away.
+/// A prefix or suffix of this length reveals a longer secret.
 const PART: usize = 24;
 
 /// The secrets to look for.
 pub struct Sentinels {
-    /// What to search for → how to call it in a failure, which must not repeat the secret.
+    /// The text to search for → its name in a failure, which must not repeat the secret.
     forms: BTreeMap<String, String>,
     /// Finds all of them in one pass: a log at TRACE is long, and there may be hundreds of tokens.
     searcher: OnceLock<AhoCorasick>,
 }
 
 impl Sentinels {
-    /// Secrets, passwords and tokens, by the name to call them.
+    /// Secrets, passwords and tokens, by the name that a failure shows.
     pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut sentinels = Self { forms: BTreeMap::new(), searcher: OnceLock::new() };
         for (name, secret) in secrets {
@@ -43,7 +43,7 @@ impl Sentinels {
         sentinels
     }
 
-    /// What was shown to these providers and what they issued, where it is long enough.
+    /// What these providers received and issued, where it is long enough.
     pub fn of_providers(witnesses: &[Witness]) -> Self {
         let mut sentinels = Self::new([]);
         for (name, secret) in witnesses.iter().flat_map(|witness| witness()) {
@@ -65,7 +65,7 @@ impl Sentinels {
         }
     }
 
-    /// How the sentinels that are in the text are called.
+    /// The names of the sentinels that are in the text.
     pub fn found_in(&self, text: &str) -> Vec<&str> {
         let mut names: Vec<&str> = self.sightings(text).into_iter().map(|(name, _)| name).collect();
         names.sort_unstable();
@@ -73,7 +73,7 @@ impl Sentinels {
         names
     }
 
-    /// The same, and where in the text each was seen.
+    /// The same, and where in the text each was found.
     pub fn sightings(&self, text: &str) -> Vec<(&str, usize)> {
         let searcher = self.searcher.get_or_init(|| AhoCorasick::new(self.forms.keys()).expect("the forms fit"));
         let names: Vec<&str> = self.forms.values().map(String::as_str).collect();
@@ -109,14 +109,14 @@ impl Space {
         assert!(leaks.is_empty(), "leaked: {leaks:#?}");
     }
 
-    /// Which sentinel is in an operator's output or metrics, or in an event, a credential, or the metadata of a Secret
+    /// The sentinels in an operator's output or metrics, or in an event, an ApiCredential, or the metadata of a Secret
     /// or lease of this namespace.
     pub async fn leaks(&self, sentinels: &Sentinels) -> Vec<String> {
         find(&self.client, &self.name, &self.operator_outputs(), sentinels).await
     }
 }
 
-/// See [`Space::leaks`]. An API server that does not answer has nothing to show.
+/// See [`Space::leaks`]. An API server that does not respond shows nothing.
 pub async fn find(client: &Client, namespace: &str, outputs: &[Arc<Output>], sentinels: &Sentinels) -> Vec<String> {
     let mut texts = Vec::new();
     for output in outputs {
@@ -184,7 +184,7 @@ fn shifted(secret: &str, offset: usize) -> Vec<u8> {
     std::iter::repeat_n(0, offset).chain(secret.bytes()).collect()
 }
 
-/// Only the characters that the secret alone decides, whatever stands before and after it.
+/// Only the characters that depend on the secret alone, whatever precedes and follows it.
 fn aligned(encoded: &str, offset: usize, secret: &str) -> String {
     let first = (offset * 8).div_ceil(6);
     let last = (offset + secret.len()) * 8 / 6;

@@ -1,31 +1,31 @@
 //! The mode of the chart in which the operators of this run are installed: `OPERATOR_MODE`, or `cluster`.
 //!
-//! They all run as the service account of that mode's rendering, with its rules and no other. Each test has a namespace
-//! of its own, so the Roles of a rendering are put into that, with their rules as they are.
+//! They all run as the service account of that mode's rendering, with exactly its rules. Each test has a namespace
+//! of its own, so the Roles of a rendering are created in that namespace, with their rules unchanged.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// What the account, its namespace and its Roles are called.
+/// The name of the account, its namespace and its Roles.
 pub const NAME: &str = "apicredential-operator";
 
-/// Who the operator is in the audit log.
+/// The operator's user name in the audit log.
 pub const USER: &str = "system:serviceaccount:apicredential-operator:apicredential-operator";
 
 /// A mode of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Rights in all namespaces.
+    /// Permissions in all namespaces.
     Cluster,
-    /// Rights in named namespaces.
+    /// Permissions in named namespaces.
     Namespaced,
-    /// Rights on named Secrets.
+    /// Permissions on named Secrets.
     Pinned,
 }
 
 impl Mode {
-    /// That of this run.
+    /// The mode of this run.
     pub fn of_run() -> Self {
         match std::env::var("OPERATOR_MODE").as_deref() {
             Err(_) | Ok("cluster") => Self::Cluster,
@@ -43,14 +43,14 @@ impl Mode {
         }
     }
 
-    /// The objects that are rendered for it.
+    /// The objects that the chart renders for it.
     pub fn rendering(self) -> Vec<Value> {
         let path = format!("deploy/rendered/{}.yaml", self.name());
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
         serde_saphyr::from_multiple(&text.expect("the rendering is readable")).expect("the rendering is YAML")
     }
 
-    /// The account, and the rights that hold in all namespaces, with their binding.
+    /// The account, and the permissions that hold in all namespaces, with their binding.
     pub fn everywhere(self) -> Vec<Value> {
         let objects = self.rendering().into_iter().filter(|object| object["metadata"]["name"] == NAME);
         let kinds = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"];
@@ -84,7 +84,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// Takes the names of a credential's Secrets up; whether one of them is new.
+    /// Adds the names of an ApiCredential's Secrets. Returns whether one of them is new.
     pub fn take_up(&mut self, credential: &Value) -> bool {
         let provider = &credential["spec"]["provider"];
         let source = ["welkin", "qontak"].iter().find_map(|it| provider[*it]["secretRef"]["name"].as_str());
@@ -99,12 +99,12 @@ impl Named {
         new
     }
 
-    /// Puts these names where the rendering names its example's.
+    /// Replaces the names of the rendering's example by these.
     fn rename(&self, role: &mut Value) {
         let rules = role["rules"].as_array_mut().into_iter().flatten();
         for rule in rules.filter(|rule| rule["resources"] == json!(["secrets"])) {
             let read = if rule["verbs"] == json!(["get"]) { self.sources.as_slice() } else { &[] };
-            // Without a name a rule would be about all Secrets.
+            // Without a name a rule would apply to all Secrets.
             let names = read.iter().chain(&self.targets).map(String::as_str).chain(["none"]);
             rule["resourceNames"] = names.collect();
         }

@@ -1,4 +1,4 @@
-//! A stored token that is older, or younger, than a test can wait for.
+//! Stored tokens that are older, or younger, than a test can wait for.
 
 use apicredential::plan::Plan;
 use apicredential::providers::AllowedEndpoints;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::space::{Space, annotation, value};
 
-/// Moves the times beside the stored token of `name` by so many seconds, with a fingerprint that fits them. No operator
+/// Shifts the times stored with the token of `name` by this many seconds, with a matching fingerprint. No operator
 /// may run.
 pub async fn shift(space: &Space, name: &str, by: i64) {
     let credential = space.credential(name).await;

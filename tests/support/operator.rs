@@ -48,7 +48,7 @@ pub struct Output {
 }
 
 impl Settings {
-    /// An operator for one test's namespace, as the user `operator`, that may ask this mock provider; logs at TRACE.
+    /// An operator for one test's namespace, as the user `operator`, with this mock provider allowed; logs at TRACE.
     pub fn new(space: &Space, mock_provider: &MockProvider) -> Self {
         let (namespace, origin) = (&space.name, mock_provider.origin());
         let settings = Self {
@@ -73,7 +73,8 @@ impl Settings {
             .flag("--log", "trace")
     }
 
-    /// What this mock provider is shown and issues must turn up nowhere: looked for at the end of the test's namespace.
+    /// The secrets that this mock provider receives and the tokens that it issues must not appear anywhere. The
+    /// end of the test's namespace searches for them.
     pub(super) fn witnessed_by(&self, mock_provider: &MockProvider) {
         self.space_witnesses.lock().unwrap_or_else(PoisonError::into_inner).push(mock_provider.witness());
     }
@@ -85,7 +86,7 @@ impl Settings {
         self
     }
 
-    /// Leaves a flag out.
+    /// Removes a flag.
     pub fn without_flag(mut self, name: &str) -> Self {
         self.flags.retain(|(known, _)| known != name);
         self
@@ -97,7 +98,7 @@ impl Settings {
         self
     }
 
-    /// Names a file to it by an environment variable.
+    /// Passes a file to it by an environment variable.
     pub fn variable(mut self, name: &str, path: &Path) -> Self {
         self.variables.push((name.to_owned(), path.to_owned()));
         self
@@ -110,24 +111,25 @@ impl Settings {
         self
     }
 
-    /// Runs it by way of another program, which gets these arguments before the operator's own.
+    /// Runs it through another program, which gets these arguments before the operator's own.
     pub fn inside(mut self, program: &Path, arguments: Vec<String>) -> Self {
         program.clone_into(&mut self.program);
         self.before = arguments;
         self
     }
 
-    /// Short periods for tests in which a token of some seconds is renewed.
+    /// Short intervals for tests in which a token of some seconds is renewed.
     pub fn quick(self) -> Self {
         self.flag("--min-renewal-interval", "1s").flag("--retry-base", "1s")
     }
 
-    /// No retry and no resync within a test: what happens, happens by a watch event.
+    /// No retry and no resync within a test: only watch events have an effect.
     pub fn patient(self) -> Self {
         self.flag("--resync", "1h").flag("--retry-base", "5m")
     }
 
-    /// Looks at everything every second, and tries again at once: for what no watch tells, and for what must not happen.
+    /// Reconciles everything every second, and retries at once: for changes that no watch reports, and for what must
+    /// not happen.
     pub fn eager(self) -> Self {
         self.flag("--min-renewal-interval", "1s").flag("--resync", "1s").flag("--retry-base", "50ms")
     }
@@ -139,11 +141,11 @@ impl Settings {
         operator
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts it without waiting.
     pub fn spawn(&self) -> Operator {
         match Mode::of_run() {
             Mode::Cluster | Mode::Namespaced => self.run(),
-            // No watch of Secrets tells of a change: it learns by looking again.
+            // No watch of Secrets reports a change, so the operator finds it at the next resync.
             Mode::Pinned => self.clone().flag("--resync", "1s").run(),
         }
     }
@@ -181,7 +183,7 @@ impl Operator {
         }
     }
 
-    /// Everything it has written so far.
+    /// Its output so far.
     pub fn output(&self) -> String {
         self.output.text()
     }
@@ -208,26 +210,26 @@ impl Operator {
         self.output.get(path).await
     }
 
-    /// What it writes, and its pages; for when this handle may not be held.
+    /// Its output and its HTTP pages, for when this handle may not be held.
     pub fn shared_output(&self) -> Arc<Output> {
         Arc::clone(&self.output)
     }
 
-    /// SIGKILL; returns when it is gone.
+    /// SIGKILL; returns when the process is gone.
     pub fn kill(&self) -> ExitStatus {
         let status = self.process.kill();
         self.read_to_end();
         status
     }
 
-    /// SIGTERM; how it ended, or a panic after `within`.
+    /// SIGTERM. Returns the exit status, or panics after `within`.
     pub async fn terminate(&self, within: Duration) -> ExitStatus {
         self.process.terminate();
         self.ended(within).await
     }
 
     /// SIGTERM without waiting.
-    pub fn ask_to_end(&self) {
+    pub fn send_sigterm(&self) {
         self.process.terminate();
     }
 
@@ -242,7 +244,7 @@ impl Operator {
         }
     }
 
-    /// The number of its process, also for `/proc`.
+    /// The process id, also for `/proc`.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -252,7 +254,7 @@ impl Operator {
         self.process.exit_status().is_none()
     }
 
-    /// SIGSTOP: everything in it stands still, its connections stay open.
+    /// SIGSTOP: the process is stopped, its connections stay open.
     pub fn pause(&self) {
         self.process.pause();
     }
@@ -262,7 +264,7 @@ impl Operator {
         self.process.resume();
     }
 
-    /// After its end: or else its last words could escape the leak scan.
+    /// Read after its end: otherwise its last output could escape the search for leaks.
     fn read_to_end(&self) {
         for reader in self.readers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             reader.join().ok();
@@ -277,12 +279,12 @@ impl Drop for Operator {
 }
 
 impl Output {
-    /// Everything so far.
+    /// The output so far.
     pub fn text(&self) -> String {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The last lines, and where the whole is, for a failure's text.
+    /// The last lines, and the path of the whole log, for a failure's text.
     pub fn end(&self) -> String {
         let text = self.text();
         let lines: Vec<&str> = text.lines().collect();
@@ -290,14 +292,14 @@ impl Output {
         format!("--- end of the operator's output; all of it: {}\n{end}\n", self.log.display())
     }
 
-    /// Status and body of a page of this operator; `None` if it does not answer (any more).
+    /// Status and body of a page of this operator; `None` if it does not respond (any more).
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.address()?);
         let response = plain_client().get(url).send().await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    /// The bound address, which a line with the message "listening" tells.
+    /// The bound address, from the log line with the message "listening".
     pub fn address(&self) -> Option<String> {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         text.lines().filter(|line| line.contains("listening")).find_map(|line| {
@@ -332,7 +334,7 @@ fn copy(mut pipe: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandl
     })
 }
 
-/// Kept after the run, to be read when a test failed.
+/// Kept after the run, to be read when a test has failed.
 fn log_path(namespace: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("operator-logs");
     std::fs::create_dir_all(&folder).expect("the folder for logs can be made");
@@ -341,7 +343,7 @@ fn log_path(namespace: &str) -> PathBuf {
 
 fn plain_client() -> reqwest::Client {
     rustls::crypto::ring::default_provider().install_default().ok();
-    // It speaks plain HTTP; reading the system's certificates would only cost time.
+    // The operator's pages are plain HTTP; loading the system's certificates would only cost time.
     let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(30));
     builder.build().expect("a plain client can be made")
 }

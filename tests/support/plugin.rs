@@ -1,4 +1,4 @@
-//! The kubectl plugin, a program of another package of the workspace: cargo builds it for this test when it is asked for.
+//! The kubectl plugin, a program of another package of the workspace. Cargo builds it when this test needs it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,8 +11,9 @@ use std::sync::OnceLock;
 pub fn plugin() -> &'static Path {
     static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
     PLUGIN.get_or_init(|| {
-        // With an example, which has the development dependencies: the features are those of the tests then, and nothing
-        // but the program is left to build.
+        // Built with an example, which has the development dependencies, so that the features are those of the tests
+        // and
+        // only the program is left to build.
         let build = ["build", "--locked", "--quiet", "--bin", "kubectl-apicredential", "--example", "control-plane"];
         let built = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(built.is_ok_and(|status| status.success()), "the kubectl plugin cannot be built");

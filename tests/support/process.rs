@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::undertaker;
+use super::reaper;
 
 /// A running program; killed when dropped.
 pub struct Process {
@@ -17,50 +17,51 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own, so that Ctrl-C leaves the order of the teardown to us.
+    /// Starts `command` in a process group of its own, so that Ctrl-C does not interfere with the order of the
+    /// teardown.
     pub fn start(name: &str, command: &mut Command) -> std::io::Result<Self> {
         let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
         let pid = child.id();
-        undertaker::kill_at_end(pid);
+        reaper::kill_at_end(pid);
         Ok(Self { name: name.to_owned(), pid, child: Mutex::new(child) })
     }
 
-    /// What to call it in messages.
+    /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its number.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The piped standard output and standard error; once.
+    /// The piped standard output and standard error. They can be taken once.
     pub fn take_output(&self) -> (Option<ChildStdout>, Option<ChildStderr>) {
         let mut child = self.child();
         (child.stdout.take(), child.stderr.take())
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, if it has ended.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        self.child().try_wait().expect("a child can be asked for its status")
+        self.child().try_wait().expect("a child has a status")
     }
 
-    /// Sends a signal; nothing once it has ended (the number may be somebody else's then).
+    /// Sends a signal. Does nothing once the process has ended, because the pid may be reused then.
     pub fn signal(&self, signal: Signal) {
         let mut child = self.child();
-        if child.try_wait().expect("a child can be asked for its status").is_some() {
+        if child.try_wait().expect("a child has a status").is_some() {
             return;
         }
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("a child has a pid");
         kill_process(pid, signal).expect("a child can be signalled");
     }
 
-    /// Stops it in its tracks (SIGSTOP), connections stay open; returns when all its threads stand still.
+    /// Stops it (SIGSTOP); its connections stay open. Returns when all its threads are stopped.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
         for _patience in 0..5000 {
-            if self.stands_still() {
+            if self.is_stopped() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -68,7 +69,7 @@ impl Process {
     }
 
     /// Whether each thread is stopped, or there is none any more.
-    fn stands_still(&self) -> bool {
+    fn is_stopped(&self) -> bool {
         let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return true };
         threads.flatten().all(|thread| {
             let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
@@ -77,17 +78,17 @@ impl Process {
         })
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Continues it (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Asks it to end (SIGTERM).
+    /// Terminates it (SIGTERM).
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Ends it (SIGKILL) and waits until it is gone.
+    /// Kills it (SIGKILL) and waits until it is gone.
     pub fn kill(&self) -> ExitStatus {
         let mut child = self.child();
         // An error means that it has ended already.
@@ -116,6 +117,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
-        undertaker::spare(self.pid);
+        reaper::forget(self.pid);
     }
 }

@@ -1,17 +1,17 @@
-//! The providers' mock provider: both vendors' documented shapes over real TLS, scriptable per client, with counts.
+//! The mock provider: the documented APIs of both vendors over real TLS, scriptable per client, with request counts.
 //!
-//! Clients are known by name: a Welkin API client's name, a Qontak user's name. [`MockProvider::welkin`] and
-//! [`MockProvider::qontak`] make one known and give the handle to script it. Since all tests may share one mock provider, give
-//! each test's clients names of their own. It runs on a thread and a runtime of its own, so that a `#[tokio::test]`
-//! may block or end as it likes.
+//! Clients are identified by name: a Welkin API client's name, a Qontak user's name. [`MockProvider::welkin`] and
+//! [`MockProvider::qontak`] register one and return the handle to script it. Tests may share one mock provider, so each
+//! test uses names of its own. It runs on a thread and a runtime of its own, so that a `#[tokio::test]`
+//! may block or end at any time.
 
-mod books;
 mod client;
-mod desk;
+mod control;
 mod exchange;
 mod front;
 mod qontak;
 mod script;
+mod state;
 mod welkin;
 
 use std::io;
@@ -32,35 +32,35 @@ use hyper_util::service::TowerToHyperService;
 use jiff::SignedDuration;
 use tokio::sync::oneshot;
 
-use self::books::Books;
-pub use self::books::{QONTAK_CLIENT_ID, QONTAK_CLIENT_SECRET, Request, Token};
 pub use self::client::Client;
 use self::exchange::Reset;
 pub use self::front::Front;
 pub use self::script::{Disturbance, Point, Reply};
-use super::certificates::{Authority, Leaf};
-use super::{random, undertaker};
+use self::state::ProviderState;
+pub use self::state::{QONTAK_CLIENT_ID, QONTAK_CLIENT_SECRET, Request, Token};
+use super::certificates::{CertificateAuthority, Leaf};
+use super::{random, reaper};
 
-/// Tells what a provider was shown and what it issued so far, and how to call it.
+/// Returns the secrets that a provider received, the tokens that it issued so far, and the provider's name.
 pub type Witness = Box<dyn Fn() -> Vec<(&'static str, String)> + Send + Sync>;
 
-/// A running mock provider; ended when dropped.
+/// A running mock provider; stopped when dropped.
 pub struct MockProvider {
     address: SocketAddr,
     ca: String,
     ca_file: PathBuf,
-    books: Books,
+    state: ProviderState,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl MockProvider {
-    /// Starts one with a certificate that is right.
+    /// Starts one with a valid certificate.
     pub fn start() -> Self {
         Self::with_front(Front::Trusted)
     }
 
-    /// Starts one that meets its clients so.
+    /// Starts one with this TLS behaviour.
     pub fn with_front(front: Front) -> Self {
         Self::listen((Ipv4Addr::LOCALHOST, 0).into(), front).expect("a loopback port is free")
     }
@@ -69,26 +69,26 @@ impl MockProvider {
     pub fn listen(address: SocketAddr, front: Front) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let authority = Authority::new("provider mock provider");
-        let leaf = front.leaf(&authority);
-        let ca_file = undertaker::directory().join(format!("provider-ca-{}.pem", random::suffix()));
-        std::fs::write(&ca_file, authority.pem())?;
-        let books = Books::default();
+        let ca = CertificateAuthority::new("mock provider");
+        let leaf = front.leaf(&ca);
+        let ca_file = reaper::directory().join(format!("provider-ca-{}.pem", random::suffix()));
+        std::fs::write(&ca_file, ca.pem())?;
+        let state = ProviderState::default();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn({
-            let books = books.clone();
-            move || serve(listener, front, &leaf, &books, stopped)
+            let state = state.clone();
+            move || serve(listener, front, &leaf, &state, stopped)
         });
-        let ca = authority.pem().to_owned();
-        Ok(Self { address, ca, ca_file, books, stop: Some(stop), thread: Some(thread) })
+        let ca_pem = ca.pem().to_owned();
+        Ok(Self { address, ca: ca_pem, ca_file, state, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Its origin, to be an endpoint: `https://localhost:PORT`.
+    /// Its origin, for use as an endpoint: `https://localhost:PORT`.
     pub fn origin(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// The certificate of its authority, PEM.
+    /// The certificate of its CA, PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca
     }
@@ -100,31 +100,31 @@ impl MockProvider {
 
     /// The Welkin API client of this name, in any tenant.
     pub fn welkin(&self, client_name: &str) -> Client {
-        Client::new(self.books.clone(), Provider::Welkin, client_name)
+        Client::new(self.state.clone(), Provider::Welkin, client_name)
     }
 
     /// The Qontak user of this name.
     pub fn qontak(&self, username: &str) -> Client {
-        Client::new(self.books.clone(), Provider::Qontak, username)
+        Client::new(self.state.clone(), Provider::Qontak, username)
     }
 
-    /// Sets its clock so far ahead (or back) of this machine's: tokens are issued, live and die by it.
+    /// Sets its clock this far ahead of (or behind) this machine's. Tokens are issued and expire by it.
     pub fn set_clock(&self, ahead: SignedDuration) {
-        self.books.open().ahead = ahead;
+        self.state.open().ahead = ahead;
     }
 
-    /// All requests to anything: known clients, strangers, uses of tokens, unknown paths.
+    /// The number of all requests: known clients, unknown clients, uses of tokens, unknown paths.
     pub fn total(&self) -> usize {
-        let inner = self.books.open();
+        let inner = self.state.open();
         let known: usize = inner.accounts.values().map(|account| account.requests.len()).sum();
         known + inner.strangers.len() + inner.uses.len()
     }
 
-    /// Tells what it was shown and what it issued, also after its end.
+    /// Returns the secrets that it received and the tokens that it issued, also after its end.
     pub fn witness(&self) -> Witness {
-        let books = self.books.clone();
+        let state = self.state.clone();
         Box::new(move || {
-            let inner = books.open();
+            let inner = state.open();
             let accounts = || inner.accounts.values();
             let shown = accounts().flat_map(|account| &account.requests).map(|it| ("a secret", it.secret.clone()));
             let issued = accounts().flat_map(|account| &account.tokens).map(|it| ("a token", it.text.clone()));
@@ -132,19 +132,19 @@ impl MockProvider {
         })
     }
 
-    /// Requests to clients and paths that are not known, as text.
+    /// Requests to unknown clients and paths, as text.
     pub fn strangers(&self) -> Vec<String> {
-        self.books.open().strangers.clone()
+        self.state.open().strangers.clone()
     }
 
-    /// How often a token was used that was good, and one that was not.
+    /// How often a valid token was used, and an invalid one.
     pub fn token_uses(&self) -> (usize, usize) {
-        self.books.open().token_uses()
+        self.state.open().token_uses()
     }
 
     /// Connections that were opened, whether a handshake followed or not.
     pub fn connections(&self) -> usize {
-        self.books.open().connections
+        self.state.open().connections
     }
 }
 
@@ -157,18 +157,18 @@ impl Drop for MockProvider {
     }
 }
 
-fn serve(listener: TcpListener, front: Front, leaf: &Leaf, books: &Books, stopped: oneshot::Receiver<()>) {
+fn serve(listener: TcpListener, front: Front, leaf: &Leaf, state: &ProviderState, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(async {
-        let mut connections = front::connections(listener, front, leaf, books.clone());
-        let router = routes(books.clone());
+        let mut connections = front::connections(listener, front, leaf, state.clone());
+        let router = routes(state.clone());
         let serving = async {
             while let Some(stream) = connections.recv().await {
                 let answer = service_fn({
                     let router = router.clone();
                     move |request| answer(router.clone(), request)
                 });
-                // An error is a client that went, or that was to be cut off.
+                // An error means that the client hung up or was disconnected on purpose.
                 tokio::spawn(async move {
                     http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await.ok();
                 });
@@ -176,11 +176,11 @@ fn serve(listener: TcpListener, front: Front, leaf: &Leaf, books: &Books, stoppe
         };
         tokio::select! {
             () = serving => {}
-            // An error means that the handle was dropped, which is how it is told.
+            // An error means that the handle was dropped, which also stops the server.
             _ = stopped => {}
         }
     });
-    // Requests that hang would be waited for.
+    // A graceful shutdown would wait for requests that hang.
     runtime.shutdown_background();
 }
 
@@ -192,15 +192,15 @@ async fn answer(router: Router, request: HttpRequest<Incoming>) -> io::Result<Re
     Ok(response)
 }
 
-fn routes(books: Books) -> Router {
-    let unknown = async |State(books): State<Books>, method: Method, uri: Uri| {
-        books.open().strangers.push(format!("{method} {uri}"));
+fn routes(state: ProviderState) -> Router {
+    let unknown = async |State(state): State<ProviderState>, method: Method, uri: Uri| {
+        state.open().strangers.push(format!("{method} {uri}"));
         StatusCode::NOT_FOUND
     };
     Router::new()
         .merge(welkin::routes())
         .merge(qontak::routes())
-        .merge(desk::routes())
+        .merge(control::routes())
         .fallback(unknown)
-        .with_state(books)
+        .with_state(state)
 }

@@ -1,4 +1,4 @@
-//! The provider mock provider by hand: `make provider`, or `cargo run --example provider -- --help`.
+//! Runs the mock provider manually: `make provider`, or `cargo run --example provider -- --help`.
 
 #![allow(dead_code, unused_imports, reason = "the tests use more of the support modules than this program")]
 #![allow(
@@ -13,7 +13,7 @@
 mod certificates;
 mod provider;
 mod random;
-mod undertaker;
+mod reaper;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use provider::{Client, Front, MockProvider, Reply};
 
-/// Stands in for Welkin and Qontak on loopback, over TLS with a certificate authority of its own.
+/// Mocks Welkin and Qontak on loopback, over TLS with a certificate authority (CA) of its own.
 ///
 /// Accepts one client of each provider. While it runs:
 ///
@@ -35,16 +35,16 @@ use provider::{Client, Front, MockProvider, Reply};
 #[derive(Parser)]
 #[command(name = "provider", verbatim_doc_comment)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// Where to write the authority's certificate (PEM), for --provider-ca-file and curl --cacert
+    /// The file for the CA's certificate (PEM), for --provider-ca-file and curl --cacert
     #[arg(long, value_name = "FILE", default_value = "target/provider-ca.pem")]
     ca_out: PathBuf,
-    /// The name of the Welkin API client; any tenant is right
+    /// The name of the Welkin API client; any tenant is accepted
     #[arg(long, value_name = "NAME", default_value = "VBOPNRYRWJIP")]
     welkin_client: String,
-    /// The Welkin client's secret; without it any is right
+    /// The Welkin client's secret; without it any is accepted
     #[arg(long, value_name = "TEXT")]
     welkin_secret: Option<String>,
     /// The lifetime of a Welkin token
@@ -53,13 +53,13 @@ struct Arguments {
     /// The name of the Qontak user
     #[arg(long, value_name = "NAME", default_value = "qontak@example.com")]
     qontak_user: String,
-    /// The Qontak user's password; without it any is right
+    /// The Qontak user's password; without it any is accepted
     #[arg(long, value_name = "TEXT")]
     qontak_password: Option<String>,
     /// The lifetime of a Qontak token; 0: it never expires
     #[arg(long, value_name = "SECONDS", default_value_t = 29_823_918.0)]
     qontak_lifetime: f64,
-    /// Answer Qontak requests with the living token and fewer seconds, as Doorkeeper may
+    /// Return the valid token with fewer seconds to Qontak requests, as Doorkeeper may
     #[arg(long)]
     qontak_reuse: bool,
 }

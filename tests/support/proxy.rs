@@ -1,4 +1,4 @@
-//! A CONNECT proxy, as corporate networks have: it opens tunnels for those who log in, and counts them.
+//! A CONNECT proxy, as corporate networks have: it opens tunnels for clients that log in, and counts them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,15 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A running proxy; ended when dropped.
+/// A running proxy; stopped when dropped.
 pub struct Proxy {
     address: SocketAddr,
-    seen: Arc<Seen>,
+    seen: Arc<Counters>,
     task: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Counters {
     tunnels: AtomicUsize,
     refused: AtomicUsize,
     login: Option<String>,
@@ -27,18 +27,18 @@ struct Seen {
 }
 
 impl Proxy {
-    /// One that asks for this `user:password`, if any.
+    /// A proxy that requires this `user:password`, if any.
     pub async fn start(login: Option<&str>) -> Self {
         let login = login.map(|login| format!("Basic {}", BASE64_STANDARD.encode(login)));
-        Self::serve(Seen { login, ..Seen::default() }).await
+        Self::serve(Counters { login, ..Counters::default() }).await
     }
 
-    /// One that leads every tunnel to this `host:port`, whatever host is asked for.
+    /// A proxy that connects every tunnel to this `host:port`, whatever host is requested.
     pub async fn to(host: &str) -> Self {
-        Self::serve(Seen { instead: Some(host.to_owned()), ..Seen::default() }).await
+        Self::serve(Counters { instead: Some(host.to_owned()), ..Counters::default() }).await
     }
 
-    async fn serve(seen: Seen) -> Self {
+    async fn serve(seen: Counters) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let address = listener.local_addr().expect("it has an address");
         let seen = Arc::new(seen);
@@ -68,7 +68,7 @@ impl Proxy {
         self.seen.refused.load(Ordering::SeqCst)
     }
 
-    /// Where tunnels were opened to, as `host:port`.
+    /// The targets of the tunnels, as `host:port`.
     pub fn targets(&self) -> Vec<String> {
         self.seen.targets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -80,7 +80,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn tunnel(stream: TcpStream, seen: Arc<Seen>) -> Option<()> {
+async fn tunnel(stream: TcpStream, seen: Arc<Counters>) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {

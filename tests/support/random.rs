@@ -1,4 +1,4 @@
-//! Random names and tokens, and dice that fall the same for the same seed.
+//! Random names and tokens, and random numbers that are the same for the same seed.
 
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ pub fn base64url<const N: usize>() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes::<N>())
 }
 
-/// Twelve random characters that fit into any Kubernetes name.
+/// Twelve random characters that are valid in any Kubernetes name.
 pub fn suffix() -> String {
     bytes::<6>().iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.

@@ -1,6 +1,6 @@
-//! One test's namespace: what it creates, what it sees, and what it waits for.
+//! The namespace of one test: its objects, what it reads, and what it waits for.
 
-mod deeds;
+mod actions;
 mod manifests;
 mod views;
 
@@ -27,7 +27,7 @@ use super::random;
 pub use self::manifests::{qontak, welkin};
 pub use self::views::{annotation, condition, message, observed, value};
 
-/// How long a test waits for what it expects; generous, because only a failing test uses it up.
+/// How long a test waits for an expected state. It is generous, because only a failing test uses it up.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A fresh namespace on a control plane; deletes itself when dropped, as well as it can.
@@ -46,7 +46,8 @@ pub struct Space {
     pub(super) audit_from: u64,
     pub(super) outputs: Arc<Mutex<Vec<Arc<Output>>>>,
     pub(super) witnesses: Arc<Mutex<Vec<Witness>>>,
-    /// Held until the names in it count: a role that is applied late must not take a name away that came after it.
+    /// Held until the permissions on the names in it are in effect: a Role that is applied late must not remove a name
+    /// that was added after it.
     pinned: tokio::sync::Mutex<Named>,
 }
 
@@ -84,7 +85,7 @@ impl Space {
         space
     }
 
-    /// A name that no other test's mock provider client has: `unique("a")` is fit to be a Welkin client name.
+    /// A name that no other client of the mock provider has: `unique("a")` is valid as a Welkin client name.
     pub fn unique(&self, name: &str) -> String {
         format!("{name}-{}", self.name)
     }
@@ -120,12 +121,12 @@ impl Space {
         self.secrets.patch(name, &apply_params(), &patch).await.expect("the Secret is accepted")
     }
 
-    /// Applies a credential (server-side, strict), which must be accepted.
+    /// Applies an ApiCredential (server-side, strict), which must be accepted.
     pub async fn apply(&self, manifest: &Value) -> ApiCredential {
         self.try_apply(manifest).await.expect("the ApiCredential is accepted")
     }
 
-    /// Applies a credential that may be refused.
+    /// Applies an ApiCredential that may be rejected.
     pub async fn try_apply(&self, manifest: &Value) -> kube::Result<ApiCredential> {
         let name = manifest["metadata"]["name"].as_str().expect("the manifest has a name");
         if Mode::of_run() == Mode::Pinned {
@@ -135,8 +136,9 @@ impl Space {
         self.credentials.patch(name, &apply_params(), &Patch::Apply(manifest)).await
     }
 
-    /// As the platform team does it in the mode `pinned`: the Secrets get named in the Role, and unless the credential
-    /// says what it wants, it merges into a Secret that is made for it.
+    /// As the platform team does it in the mode `pinned`: the Secrets are named in the Role, and unless the
+    /// ApiCredential
+    /// states otherwise, it merges into a Secret that is created for it.
     async fn pin(&self, manifest: &Value) -> Value {
         let mut manifest = manifest.clone();
         let mut named = self.pinned.lock().await;
@@ -158,12 +160,12 @@ impl Space {
         manifest
     }
 
-    /// Applies a credential written as YAML.
+    /// Applies an ApiCredential written as YAML.
     pub async fn apply_yaml(&self, manifest: &str) -> ApiCredential {
         self.apply(&serde_saphyr::from_str(manifest).expect("the manifest is YAML")).await
     }
 
-    /// Changes a credential by a JSON merge patch, such as `{"metadata": {"annotations": {…}}}`.
+    /// Changes an ApiCredential by a JSON merge patch, such as `{"metadata": {"annotations": {…}}}`.
     pub async fn patch(&self, name: &str, patch: &Value) -> ApiCredential {
         let patched = self.credentials.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
         patched.expect("the ApiCredential can be patched")
@@ -175,22 +177,22 @@ impl Space {
         patched.expect("the Secret can be patched")
     }
 
-    /// Deletes a credential, in the background.
+    /// Deletes an ApiCredential, in the background.
     pub async fn delete(&self, name: &str) {
         drop(self.credentials.delete(name, &DeleteParams::background()).await.expect("it can be deleted"));
     }
 
-    /// The credential now.
+    /// The current ApiCredential.
     pub async fn credential(&self, name: &str) -> ApiCredential {
         self.credentials.get(name).await.expect("the ApiCredential exists")
     }
 
-    /// The Secret now, if it exists.
+    /// The current Secret, if it exists.
     pub async fn secret(&self, name: &str) -> Option<Secret> {
         self.secrets.get_opt(name).await.expect("Secrets can be read")
     }
 
-    /// The events about a credential: type, reason, note.
+    /// The events about an ApiCredential: type, reason, note.
     pub async fn events_of(&self, name: &str) -> Vec<(String, String, String)> {
         let events = self.events.list(&ListParams::default()).await.expect("events can be listed").items;
         let about = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.as_deref()) == Some(name);
@@ -200,7 +202,7 @@ impl Space {
         events.into_iter().filter(about).map(parts).collect()
     }
 
-    /// The events about a credential, once there are so many: they are published after the status is written.
+    /// The events about an ApiCredential, once there are this many: they are published after the status is written.
     pub async fn wait_events(&self, name: &str, count: usize) -> Vec<(String, String, String)> {
         self.wait_for(&format!("{count} events about {name}"), async || {
             Some(self.events_of(name).await).filter(|events| events.len() >= count)
@@ -208,7 +210,7 @@ impl Space {
         .await
     }
 
-    /// Waits until the probe gives something; the panic after [`DEADLINE`] tells what the namespace looked like.
+    /// Waits until the probe returns something. The panic after [`DEADLINE`] reports the state of the namespace.
     pub async fn wait_for<T>(&self, what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
         match poll(DEADLINE, probe).await {
             Some(found) => found,
@@ -216,7 +218,7 @@ impl Space {
         }
     }
 
-    /// Waits until a credential fits.
+    /// Waits until an ApiCredential fits.
     pub async fn wait_until(
         &self,
         name: &str,
@@ -231,8 +233,8 @@ impl Space {
         .await
     }
 
-    /// Waits until a condition is as written: `wait_condition("a", "Ready", "True/TokenValid")`. The generation that
-    /// the condition speaks of must be the current one.
+    /// Waits until a condition is as written: `wait_condition("a", "Ready", "True/TokenValid")`. The
+    /// `observedGeneration` of the condition must be the current generation.
     pub async fn wait_condition(&self, name: &str, type_: &str, state: &str) -> ApiCredential {
         self.wait_until(name, &format!("{type_} is {state}"), |credential| {
             observed(credential) && condition(credential, type_).as_deref() == Some(state)
@@ -258,9 +260,9 @@ impl Space {
         self.outputs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What a failed test's reader wants to see; no Secret's data.
+    /// A report for the reader of a failed test, without the data of Secrets.
     pub async fn report(&self) -> String {
-        // The API server may be what is away.
+        // The API server may be down.
         let objects = tokio::time::timeout(Duration::from_secs(10), self.report_objects()).await;
         let mut text = objects.unwrap_or_else(|_| "(the API server does not answer)\n".to_owned());
         for output in self.operator_outputs() {
@@ -287,8 +289,8 @@ impl Space {
 }
 
 impl Drop for Space {
-    /// Whatever the test was about, no secret and no token may have turned up anywhere. The namespace's end is not
-    /// waited for: the control plane goes with the process anyway, deleting it only spares it the ballast.
+    /// In every test, no secret and no token may have appeared anywhere. The end of the namespace is not
+    /// waited for: the control plane ends with the process, and the deletion only keeps it small.
     fn drop(&mut self) {
         let failing = std::thread::panicking();
         let (plane, name, outputs) = (Arc::clone(&self.plane), self.name.clone(), self.operator_outputs());
@@ -312,7 +314,7 @@ impl Drop for Space {
     }
 }
 
-/// Asks again and again until there is something, or the time is up.
+/// Probes again and again until there is a result, or the time is up.
 pub async fn poll<T>(deadline: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let polling = async {
         loop {

@@ -1,11 +1,11 @@
-//! What the tests stand on. The programs `control-plane` and `provider` use parts of it.
+//! The support code of the tests. The programs `control-plane` and `provider` use parts of it.
 
 pub mod account;
 pub mod audit;
 pub mod certificates;
 pub mod control_plane;
 pub mod endpoints;
-pub mod gate;
+pub mod fault_proxy;
 pub mod leaks;
 pub mod mode;
 pub mod old_tokens;
@@ -15,5 +15,5 @@ pub mod process;
 pub mod provider;
 pub mod proxy;
 pub mod random;
+pub mod reaper;
 pub mod space;
-pub mod undertaker;

@@ -25,13 +25,13 @@ async fn a_provider_that_refuses_every_token_is_told_of_and_asked_for_ever_fewer
                 checks += 1;
                 stage.wait_checks("a", checks).await;
                 let said = stage.wait_verified("a", "False/TokenRevoked").await;
-                stage.scene.make_it_look("a", 2).await;
+                stage.scene.trigger_reconciles("a", 2).await;
                 assert_eq!(condition(&said, "Ready").as_deref(), Some("False/TokenRevoked"));
                 assert_eq!(condition(&said, "Reconciling").as_deref(), Some("True/TokenRevoked"));
                 assert_eq!(user.count(), number, "token {number} after {passed} intervals");
             } else {
                 stage.wait_revision("a", i64::try_from(number).unwrap() + 1).await;
-                stage.scene.make_it_look("a", 2).await;
+                stage.scene.trigger_reconciles("a", 2).await;
                 assert_eq!(user.count(), number + 1);
             }
             operator.kill();
@@ -67,10 +67,10 @@ async fn a_refused_token_that_is_issued_again_is_not_passed_off_as_a_new_one() {
     let wait = status.next_attempt_time.unwrap().0.as_second() - status.last_attempt.unwrap().time.0.as_second();
     assert!(wait >= INTERVAL + INTERVAL / 10, "{wait}");
     assert_eq!(content(&stage.scene.target("a").await), content(&before), "byte for byte");
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     operator.kill();
     let operator = stage.start().await;
-    stage.scene.make_it_look("a", 3).await;
+    stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!((user.checks().len(), user.count()), (1, 2));
 
     // A check that takes it mends all, without an exchange.
@@ -81,6 +81,6 @@ async fn a_refused_token_that_is_issued_again_is_not_passed_off_as_a_new_one() {
     let mended = stage.wait_verified("a", "True/TokenAccepted").await;
     assert_eq!(condition(&mended, "Ready").as_deref(), Some("True/TokenValid"));
     assert!(condition(&mended, "Renewed").unwrap().starts_with("True/"));
-    stage.scene.make_it_look("a", 2).await;
+    stage.scene.trigger_reconciles("a", 2).await;
     assert_eq!((user.checks().len(), user.count()), (2, 2));
 }

@@ -32,7 +32,7 @@ pub fn judge(records: &Records<'_>, report: &mut Report) {
 }
 
 fn changes_hands(what: &What) -> bool {
-    matches!(what, What::Started { .. } | What::Ended { .. } | What::Told { .. } | What::Paused { .. })
+    matches!(what, What::Started { .. } | What::Ended { .. } | What::Terminated { .. } | What::Paused { .. })
 }
 
 /// The exchanges of one credential: if rejected, tried five times, later and later, and then once in a long while,

@@ -59,11 +59,11 @@ fn disturbance(records: &Records<'_>, number: usize) -> Option<Excuse> {
     let to = match what {
         // It may be planned before it comes, and a renewal of the lease that is held is missed later.
         What::Fault { .. } => *from + history.terms.lease_duration,
-        What::Told { replica } => {
+        What::Terminated { replica } => {
             next(What::Ended { replica: *replica }).unwrap_or(Timestamp::MAX).min(*from + TO_THE_END)
         }
         // The end of one that was told to end is no event of its own.
-        What::Ended { replica } if was_told(&history.deeds[..number], *replica) => return None,
+        What::Ended { replica } if got_sigterm(&history.deeds[..number], *replica) => return None,
         What::Ended { .. } => *from,
         What::Paused { replica } => next(What::Resumed { replica: *replica }).unwrap_or(history.ended),
         _ => return None,
@@ -72,9 +72,9 @@ fn disturbance(records: &Records<'_>, number: usize) -> Option<Excuse> {
 }
 
 /// Whether this replica, since it was last started, was told to end.
-fn was_told(before: &[Deed], replica: usize) -> bool {
+fn got_sigterm(before: &[Deed], replica: usize) -> bool {
     let mut since = before.iter().rev().take_while(|deed| deed.what != What::Started { replica });
-    since.any(|deed| deed.what == What::Told { replica })
+    since.any(|deed| deed.what == What::Terminated { replica })
 }
 
 /// The end of a credential, until it was seen.

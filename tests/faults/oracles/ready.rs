@@ -7,7 +7,7 @@ use super::records::{Credential, Records, annotation, fits};
 use super::words::condition;
 use super::{Report, named};
 use crate::history::What;
-use crate::support::gate::{Call, Told};
+use crate::support::fault_proxy::{Call, ClientReply};
 
 pub fn judge(records: &Records<'_>, report: &mut Report) {
     let credentials = records.credentials();
@@ -68,7 +68,7 @@ fn last_seen<'a>(records: &Records<'a>, call: &Call, credential: &Credential<'a>
         it.replica == call.replica
             && it.resource == "secrets"
             && it.name == credential.target()
-            && it.told == Told::Truth
+            && it.reply == ClientReply::FromServer
             && it.received >= started
             && it.committed.is_some_and(|committed| committed <= call.received)
             && (it.took_effect() || it.verb == "get")

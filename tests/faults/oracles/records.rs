@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::history::{History, Version, What};
-use crate::support::gate::Call;
+use crate::support::fault_proxy::Call;
 
 /// The longest call of the operator: what it knows when it acts may be as old as this.
 pub const LOOK: Duration = Duration::from_secs(10);
@@ -124,8 +124,11 @@ impl<'a> Records<'a> {
 impl What {
     /// A fault, or something that was done to a replica.
     pub fn disturbs(&self) -> bool {
-        use What::{Ended, Fault, Paused, Resumed, Started, Told};
-        matches!(self, Fault { .. } | Started { .. } | Ended { .. } | Told { .. } | Paused { .. } | Resumed { .. })
+        use What::{Ended, Fault, Paused, Resumed, Started, Terminated};
+        matches!(
+            self,
+            Fault { .. } | Started { .. } | Ended { .. } | Terminated { .. } | Paused { .. } | Resumed { .. }
+        )
     }
 }
 

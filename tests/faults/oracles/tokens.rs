@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::records::{Records, annotation, version_in};
 use super::{Report, named};
 use crate::history::Version;
-use crate::support::gate::Call;
+use crate::support::fault_proxy::Call;
 
 pub fn judge(records: &Records<'_>, report: &mut Report) {
     for (number, call) in records.history.calls.iter().enumerate() {
@@ -16,7 +16,7 @@ pub fn judge(records: &Records<'_>, report: &mut Report) {
         let Some(token) = records.token_in(&call.answer) else { continue };
         let write = Write { records, call, number, token };
         let late = write.never_goes_back(report);
-        let late = write.is_alive(report) || late;
+        let late = write.is_valid(report) || late;
         report.late_creates += usize::from(late && call.verb == "create");
     }
 }
@@ -53,7 +53,7 @@ impl<'a> Write<'a> {
     }
 
     /// Whether the token ended while it was on its way.
-    fn is_alive(&self, report: &mut Report) -> bool {
+    fn is_valid(&self, report: &mut Report) -> bool {
         report.look("I4");
         // What the patch does not mention stands as it was, and so in the answer.
         let ends = Some(annotation(&self.call.body, "expires-at")).filter(|text| !text.is_empty());

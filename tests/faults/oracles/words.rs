@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::records::Records;
 use super::{Report, named};
-use crate::support::gate::Call;
+use crate::support::fault_proxy::Call;
 
 pub fn judge(records: &Records<'_>, report: &mut Report) {
     for (number, call) in records.history.calls.iter().enumerate().filter(|(_, call)| call.is_write()) {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::records::{Credential, Records, annotation, owner, version_in};
 use super::{Report, named};
-use crate::support::gate::Call;
+use crate::support::fault_proxy::Call;
 
 pub fn judge(records: &Records<'_>, report: &mut Report) {
     let credentials = records.credentials();

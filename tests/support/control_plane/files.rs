@@ -10,14 +10,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::super::certificates::{self, Authority};
+use super::super::certificates::{self, CertificateAuthority};
 use super::super::random;
 
-/// User and group of each token. The controller manager has its own, so that the audit log tells it apart.
+/// User and group of each token. The controller manager has its own, so that the audit log distinguishes it.
 const USERS: [(&str, &str); 3] =
     [("admin", "system:masters"), ("controller-manager", "system:masters"), ("operator", "")];
 
-/// What the tests count: the operator's reads and writes, once each, when they are answered.
+/// What the tests count: the operator's reads and writes, once each, when they are responded to.
 const AUDIT_POLICY: &str = r#"
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -39,7 +39,7 @@ rules:
 pub struct Files {
     directory: PathBuf,
     url: String,
-    authority: String,
+    ca: String,
     audit_log: PathBuf,
 }
 
@@ -49,21 +49,21 @@ pub fn kept_audit() -> Option<PathBuf> {
 }
 
 impl Files {
-    /// Makes the directory and everything in it that the programs read.
+    /// Creates the directory and everything in it that the programs read.
     pub fn write(directory: PathBuf, api_server_port: u16) -> io::Result<Self> {
         fs::create_dir_all(&directory)?;
-        let authority = Authority::new("local control plane");
+        let ca = CertificateAuthority::new("local control plane");
         let names = ["localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-        let serving = authority.issue(&names);
+        let serving = ca.issue(&names);
         let (private, public) = certificates::key_pair();
         let tokens: BTreeMap<_, _> = USERS.iter().map(|&(user, _)| (user, random::base64url::<32>())).collect();
         let files = Self {
             audit_log: kept_audit().map_or(directory.join("audit.log"), |kept| kept.join(audit_log_name())),
             directory,
             url: format!("https://127.0.0.1:{api_server_port}"),
-            authority: authority.pem().to_owned(),
+            ca: ca.pem().to_owned(),
         };
-        files.put("ca.crt", authority.pem())?;
+        files.put("ca.crt", ca.pem())?;
         files.put("serving.crt", &serving.certificate)?;
         files.put("serving.key", &serving.key)?;
         files.put("service-accounts.key", &private)?;
@@ -101,31 +101,25 @@ impl Files {
 
     /// A kubeconfig for this user's token.
     pub fn write_kubeconfig(&self, user: &str, token: &str) -> io::Result<PathBuf> {
-        self.write_kubeconfig_to(user, user, token, (&self.url, &self.authority))
+        self.write_kubeconfig_to(user, user, token, (&self.url, &self.ca))
     }
 
-    /// The operator's, by way of a server with this URL and authority.
-    pub fn write_kubeconfig_by_way_of(&self, url: &str, authority: &str) -> io::Result<PathBuf> {
+    /// A kubeconfig of the operator for another server, with this URL and CA.
+    pub fn write_kubeconfig_through(&self, url: &str, ca: &str) -> io::Result<PathBuf> {
         let operator: Value = serde_json::from_slice(&fs::read(self.kubeconfig("operator"))?)?;
         let token = operator["users"][0]["user"]["token"].as_str().unwrap_or_default().to_owned();
-        self.write_kubeconfig_to(&format!("operator-{}", random::suffix()), "operator", &token, (url, authority))
+        self.write_kubeconfig_to(&format!("operator-{}", random::suffix()), "operator", &token, (url, ca))
     }
 
     /// JSON is YAML, so a kubeconfig may be JSON.
-    fn write_kubeconfig_to(
-        &self,
-        name: &str,
-        user: &str,
-        token: &str,
-        (url, authority): (&str, &str),
-    ) -> io::Result<PathBuf> {
+    fn write_kubeconfig_to(&self, name: &str, user: &str, token: &str, (url, ca): (&str, &str)) -> io::Result<PathBuf> {
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "local",
             "clusters": [{"name": "local", "cluster": {
                 "server": url,
-                "certificate-authority-data": BASE64_STANDARD.encode(authority),
+                "certificate-authority-data": BASE64_STANDARD.encode(ca),
             }}],
             "users": [{"name": user, "user": {"token": token}}],
             "contexts": [{"name": "local", "context": {"cluster": "local", "user": user, "namespace": "default"}}],
@@ -142,7 +136,7 @@ impl Files {
     }
 }
 
-/// Begins with the name of the test's program, because they all may keep theirs in one folder.
+/// Begins with the name of the test's program, because all of them may keep their logs in one folder.
 fn audit_log_name() -> String {
     let program = std::env::current_exe().unwrap_or_default();
     let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! Puts our own manifests into a control plane: the definition, the operator's account, its rights.
+//! Applies our own manifests to a control plane: the CRD, the operator's account, its permissions.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use super::super::mode::{self, Mode};
 const CRD: &str = "crds/apicredentials.yaml";
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(120);
 
-/// The CRD, then the operator's account and the rights that it has everywhere.
+/// The CRD, then the operator's account and the permissions that it has everywhere.
 pub async fn everything(client: &Client) -> Result<(), String> {
     custom_resource_definition(client, &definition()?).await?;
     for object in Mode::of_run().everywhere() {

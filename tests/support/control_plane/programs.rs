@@ -13,7 +13,7 @@ use super::super::random;
 use super::files::Files;
 
 /// Below the range from which Linux takes ports for outgoing connections (32768 and up), so that no connection of
-/// our own takes the API server's port while it is away.
+/// our own takes the API server's port while it is down.
 const PORTS: std::ops::Range<u16> = 15_000..30_000;
 
 /// The ports of one control plane.
@@ -49,7 +49,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds them, or builds them once; what is being done is told on standard error.
+    /// Finds them, or builds them once. The progress is on standard error.
     pub fn find() -> Result<Self, String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/control-plane/build.sh");
         let output = Command::new(&script)
@@ -108,7 +108,7 @@ impl Programs {
                 "--service-cluster-ip-range=10.0.0.0/24",
                 &format!("--audit-policy-file={}", file("audit-policy.yaml")),
                 &format!("--audit-log-path={}", files.audit_log().display()),
-                // Written before the response ends, and never rotated: a test that got its answer can count.
+                // Written before the response ends, and never rotated, so a test that has its response can count.
                 "--audit-log-mode=blocking",
                 "--audit-log-maxsize=0",
                 "--profiling=false",
@@ -122,8 +122,8 @@ impl Programs {
             files,
             &[
                 &format!("--kubeconfig={}", files.kubeconfig("controller-manager").display()),
-                // What the operator's promises lean on: owned Secrets are collected, namespaces end, quotas count, the
-                // roles for people become part of view, edit and admin.
+                // What the operator relies on: owned Secrets are collected, namespaces are deleted, quotas count, the
+                // ClusterRoles for users are aggregated to view, edit and admin.
                 "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,\
              resourcequota-controller,clusterrole-aggregation-controller",
                 "--leader-elect=false",
@@ -148,7 +148,7 @@ impl Programs {
     }
 }
 
-/// Waits until the API server says it is ready; an end of one of the `processes` is an error at once.
+/// Waits until the API server is ready. The end of one of the `processes` is an error at once.
 pub async fn ready(client: &Client, processes: &[&Process], files: &Files, within: Duration) -> Result<(), String> {
     let poll = async {
         loop {

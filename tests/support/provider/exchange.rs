@@ -1,4 +1,4 @@
-//! From a request for a token to its answer: the same steps for both providers, whose shapes are in their modules.
+//! A token request from arrival to response. Both providers take the same steps; their formats are in their modules.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -13,11 +13,11 @@ use flate2::write::GzEncoder;
 use futures::stream::{self, Stream, StreamExt};
 use jiff::Timestamp;
 
-use super::books::{Account, Books, InFlight, Key, Request};
 use super::script::{Content, Disturbance, Flow, Point, Reply};
+use super::state::{Account, InFlight, Key, ProviderState, Request};
 use super::{qontak, welkin};
 
-/// The credentials of one request, as sent.
+/// The login of one request, as sent.
 pub struct Presented {
     pub tenant: String,
     pub secret: String,
@@ -25,17 +25,17 @@ pub struct Presented {
     pub headers: HeaderMap,
 }
 
-/// A refusal or an answer before it is a response.
+/// A rejection or a success, before it becomes an HTTP response.
 struct Drawn {
     status: u16,
     token: Option<String>,
     body: Vec<u8>,
 }
 
-/// Answers a request of a known client.
-pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<Body> {
-    let in_flight = books.arrive(&key, request(&presented, books.now()));
-    let reply = books.with(&key, |account| account.queue.pop_front().unwrap_or_else(|| account.usual.clone()));
+/// Responds to a request of a known client.
+pub async fn answer(state: &ProviderState, key: Key, presented: Presented) -> Response<Body> {
+    let in_flight = state.arrive(&key, request(&presented, state.now()));
+    let reply = state.with(&key, |account| account.queue.pop_front().unwrap_or_else(|| account.usual.clone()));
     tokio::time::sleep(reply.latency).await;
     if matches!(reply.flow, Flow::Hang) {
         std::future::pending::<()>().await;
@@ -43,8 +43,8 @@ pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<B
     if let Some(response) = disturb(&reply, Point::Arrived).await {
         return response;
     }
-    let (now, number) = (books.now(), in_flight.number());
-    let drawn = books.with(&key, |account| draw(&key, account, &presented, &reply, (number, now)));
+    let (now, number) = (state.now(), in_flight.number());
+    let drawn = state.with(&key, |account| draw(&key, account, &presented, &reply, (number, now)));
     in_flight.answered(drawn.status, drawn.token.clone());
     if let Some(response) = disturb(&reply, Point::Issued).await {
         return response;
@@ -52,7 +52,7 @@ pub async fn answer(books: &Books, key: Key, presented: Presented) -> Response<B
     respond(key.0, drawn, &reply, in_flight)
 }
 
-/// Does what the script says about this point; a response, if there is none.
+/// Does what the script plans for this point. Returns a response if that replaces the usual one.
 pub async fn disturb(reply: &Reply, here: Point) -> Option<Response<Body>> {
     let (point, disturbance) = reply.disturbance.as_ref()?;
     if *point != here {
@@ -65,12 +65,12 @@ pub async fn disturb(reply: &Reply, here: Point) -> Option<Response<Body>> {
             return Some(response);
         }
         Disturbance::Silence => std::future::pending().await,
-        Disturbance::Deed(deed) => deed(),
+        Disturbance::Action(action) => action(),
     }
     None
 }
 
-/// In place of a response: the connection is to be reset.
+/// In place of a response: the connection is reset.
 #[derive(Clone, Copy)]
 pub struct Reset;
 
@@ -117,7 +117,7 @@ fn draw(
             Drawn { status, token: None, body: body.into() }
         }
         Content::Raw(body) => Drawn { status, token: None, body: body.clone() },
-        // Made while it is sent.
+        // Created while the response is sent.
         Content::Filler(_) | Content::GzipBomb => Drawn { status, token: None, body: Vec::new() },
     }
 }
@@ -161,7 +161,7 @@ fn respond(provider: Provider, drawn: Drawn, reply: &Reply, in_flight: InFlight)
     response
 }
 
-/// A stream, so that it is sent chunked as the real services do.
+/// A stream, so that the body is sent chunked, as the real services do.
 fn body(chunks: impl Stream<Item = Bytes> + Send + 'static, flow: Flow, in_flight: InFlight) -> Body {
     match flow {
         Flow::Whole | Flow::Hang => accounted(chunks.map(Ok), in_flight),
@@ -172,7 +172,7 @@ fn body(chunks: impl Stream<Item = Bytes> + Send + 'static, flow: Flow, in_fligh
         Flow::Cut { after } => {
             let whole = chunks.flat_map(|chunk| stream::iter(pieces(&chunk, 1))).take(after);
             let end = stream::once(async {
-                // Or else the error would overtake the bytes.
+                // Otherwise the error would overtake the bytes.
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 Err(io::Error::other("cut"))
             });
@@ -181,24 +181,24 @@ fn body(chunks: impl Stream<Item = Bytes> + Send + 'static, flow: Flow, in_fligh
     }
 }
 
-/// A body whose request is in flight until its end: nobody asks for more than the last byte once the connection is gone.
+/// A body whose request is in flight until its last byte: nothing polls for more once the connection is gone.
 fn accounted(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static, in_flight: InFlight) -> Body {
     let end = stream::once(async move { in_flight.ended() }).filter_map(|()| async { None });
     Body::from_stream(chunks.chain(end))
 }
 
-/// Half of the body, then what the script says, then perhaps the rest.
+/// Half of the body, then what the script plans, then perhaps the rest.
 fn halved(body: Vec<u8>, disturbance: Disturbance, in_flight: InFlight) -> Body {
     let whole = Bytes::from(body);
     let (half, rest) = (whole.slice(..whole.len() / 2), whole.slice(whole.len() / 2..));
     let second = stream::once(async move {
-        // Or else it would overtake the bytes.
+        // Otherwise the disturbance would overtake the bytes.
         tokio::time::sleep(Duration::from_millis(20)).await;
         match disturbance {
             Disturbance::Reset => Err(io::Error::other("reset")),
             Disturbance::Silence => std::future::pending().await,
-            Disturbance::Deed(deed) => {
-                deed();
+            Disturbance::Action(action) => {
+                action();
                 Ok(rest)
             }
         }
@@ -230,7 +230,7 @@ fn filler(bytes: usize) -> impl Stream<Item = Bytes> + Send + 'static {
     stream::iter(chunks)
 }
 
-/// One MiB of zeros in about one KiB; members of a gzip stream may be strung together.
+/// One MiB of zeros in about one KiB. Members of a gzip stream can be concatenated.
 static GZIP_MEMBER: LazyLock<Bytes> = LazyLock::new(|| {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&vec![0; 1024 * 1024]).expect("a vector takes everything");

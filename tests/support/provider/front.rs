@@ -1,4 +1,4 @@
-//! The mock provider's TLS listener: the certificate it shows is part of what can be scripted.
+//! The mock provider's TLS listener. The certificate that it presents can be scripted.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::super::certificates::{Authority, Leaf, self_signed, server_config};
-use super::books::Books;
+use super::super::certificates::{CertificateAuthority, Leaf, self_signed, server_config};
+use super::state::ProviderState;
 
-/// The vendors' hosts too, for an operator whose proxy leads here.
+/// Includes the vendors' hosts, for an operator whose proxy resolves them to this server.
 const NAMES: [&str; 6] = [
     "localhost",
     "127.0.0.1",
@@ -23,36 +23,36 @@ const NAMES: [&str; 6] = [
 /// What a client meets before HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
-    /// A certificate for localhost and the vendors' hosts, signed by the authority of [`super::MockProvider::ca_pem`].
+    /// A certificate for localhost and the vendors' hosts, signed by the CA of [`super::MockProvider::ca_pem`].
     Trusted,
-    /// A certificate for the same names that vouches for itself.
+    /// A self-signed certificate for the same names.
     SelfSigned,
-    /// A certificate of the right authority for another host.
+    /// A certificate of the right CA for another host.
     WrongHost,
-    /// A certificate of the right authority that ended in 2001.
+    /// A certificate of the right CA that expired in 2001.
     Expired,
     /// The connection is closed in the middle of the handshake.
     Cut,
 }
 
 impl Front {
-    pub fn leaf(self, authority: &Authority) -> Leaf {
+    pub fn leaf(self, ca: &CertificateAuthority) -> Leaf {
         match self {
-            Self::Trusted | Self::Cut => authority.issue(&NAMES),
+            Self::Trusted | Self::Cut => ca.issue(&NAMES),
             Self::SelfSigned => self_signed(&NAMES),
-            Self::WrongHost => authority.issue(&["wrong-host.example"]),
-            Self::Expired => authority.issue_expired(&NAMES),
+            Self::WrongHost => ca.issue(&["wrong-host.example"]),
+            Self::Expired => ca.issue_expired(&NAMES),
         }
     }
 }
 
-/// Starts accepting, in the calling runtime: connections whose handshake is done. Each is shaken by a task of its own,
+/// Accepts connections in the calling runtime. The TLS handshake of each runs in a task of its own,
 /// so that one slow client does not hold up the others.
 pub fn connections(
     listener: std::net::TcpListener,
     front: Front,
     leaf: &Leaf,
-    books: Books,
+    state: ProviderState,
 ) -> mpsc::Receiver<TlsStream<TcpStream>> {
     listener.set_nonblocking(true).expect("a socket can be made non-blocking");
     let listener = TcpListener::from_std(listener).expect("a runtime is running");
@@ -61,13 +61,13 @@ pub fn connections(
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
-            books.open().connections += 1;
+            state.open().connections += 1;
             if front == Front::Cut {
                 continue;
             }
             let (acceptor, done) = (acceptor.clone(), done.clone());
             tokio::spawn(async move {
-                // A failed handshake is the client's business: it is what the bad certificates are for.
+                // A failed handshake is expected: the invalid certificates are there for it.
                 if let Ok(stream) = acceptor.accept(stream).await {
                     done.send(stream).await.ok();
                 }

@@ -1,4 +1,4 @@
-//! Qontak's shapes: Doorkeeper's password grant, and one call that uses the token.
+//! Qontak's formats: Doorkeeper's password grant, and one call that uses the token.
 
 use apicredential::api::Provider;
 use axum::Router;
@@ -11,43 +11,43 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::random;
-use super::books::{Account, Books};
 use super::exchange::{Presented, answer, disturb};
 use super::script::{Fields, Flow, Point, Reply};
+use super::state::{Account, ProviderState};
 
-pub fn routes() -> Router<Books> {
+pub fn routes() -> Router<ProviderState> {
     Router::new().route("/oauth/token", post(exchange)).route("/api/open/v1/health", get(health))
 }
 
-async fn exchange(State(books): State<Books>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn exchange(State(state): State<ProviderState>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     if field("grant_type") != "password" {
         return refusal(StatusCode::BAD_REQUEST, &error("unsupported_grant_type", "Only password is supported."));
     }
     let key = (Provider::Qontak, field("username"));
-    if !books.open().accounts.contains_key(&key) {
-        books.open().strangers.push(format!("qontak {}", key.1));
+    if !state.open().accounts.contains_key(&key) {
+        state.open().strangers.push(format!("qontak {}", key.1));
         return refusal(StatusCode::BAD_REQUEST, &error("invalid_grant", "The authorization grant is invalid."));
     }
     let oauth_client = Some((field("client_id"), field("client_secret")));
-    answer(&books, key, Presented { tenant: String::new(), secret: field("password"), oauth_client, headers }).await
+    answer(&state, key, Presented { tenant: String::new(), secret: field("password"), oauth_client, headers }).await
 }
 
-async fn health(State(books): State<Books>, headers: HeaderMap) -> Response<Body> {
+async fn health(State(state): State<ProviderState>, headers: HeaderMap) -> Response<Body> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let holder = bearer.and_then(|token| books.holder(Provider::Qontak, token));
+    let holder = bearer.and_then(|token| state.holder(Provider::Qontak, token));
     let alive = holder.as_ref().is_some_and(|(_, alive)| *alive);
-    books.open().uses.push(("/api/open/v1/health".to_owned(), alive));
+    state.open().uses.push(("/api/open/v1/health".to_owned(), alive));
     let Some((key, _)) = holder else { return word_of(alive) };
-    let at = books.now();
-    let (number, reply) = books.with(&key, |account| {
+    let at = state.now();
+    let (number, reply) = state.with(&key, |account| {
         account.checks.push((at, 0));
         (account.checks.len() - 1, account.check.clone())
     });
     let Some(reply) = reply else {
         let response = word_of(alive);
-        books.with(&key, |account| account.checks[number].1 = response.status().as_u16());
+        state.with(&key, |account| account.checks[number].1 = response.status().as_u16());
         return response;
     };
     tokio::time::sleep(reply.latency).await;
@@ -65,11 +65,11 @@ async fn health(State(books): State<Books>, headers: HeaderMap) -> Response<Body
         let name: HeaderName = name.parse().expect("a header name");
         response.headers_mut().insert(name, value.parse().expect("a header value"));
     }
-    books.with(&key, |account| account.checks[number].1 = response.status().as_u16());
+    state.with(&key, |account| account.checks[number].1 = response.status().as_u16());
     disturb(&reply, Point::Issued).await.unwrap_or(response)
 }
 
-/// What the service says to somebody who uses a token, by whether it lives.
+/// The service's response to the use of a token, by whether the token is valid.
 fn word_of(alive: bool) -> Response<Body> {
     if alive {
         return refusal(StatusCode::OK, &json!({"status": "success", "data": {"health": "ok"}}).to_string());
@@ -87,9 +87,9 @@ fn refusal(status: StatusCode, body: &str) -> Response<Body> {
     response
 }
 
-/// The token, and the body that carries it. With reuse, a living token comes back with what is left of it.
+/// The token, and the body that carries it. With reuse, a valid token is returned with its remaining seconds.
 pub fn token(account: &mut Account, reply: &Reply, now: Timestamp) -> (String, String) {
-    let living = account.tokens.last().filter(|token| account.reuse && token.is_alive(now)).cloned();
+    let living = account.tokens.last().filter(|token| account.reuse && token.is_valid(now)).cloned();
     let token = living.unwrap_or_else(|| {
         account.issue(&random::base64url::<32>(), reply.lifetime, now);
         account.tokens.last().cloned().expect("a token was issued")
@@ -107,7 +107,7 @@ pub fn error(code: &str, text: &str) -> String {
     json!({"error": code, "error_description": text}).to_string()
 }
 
-/// Whole unless the script asks for a fraction.
+/// A whole number unless the script sets a fraction.
 #[expect(clippy::cast_possible_truncation, reason = "lifetimes fit")]
 fn seconds(remaining: f64, lifetime: Option<f64>) -> Value {
     let whole = lifetime.is_none_or(|lifetime| lifetime.fract() == 0.0);

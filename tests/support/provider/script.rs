@@ -1,4 +1,4 @@
-//! What a client of the mock provider is answered: a reply is data, made with a builder, and may be used many times.
+//! Scripted responses of the mock provider. A reply is data, made with a builder, and can be used many times.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// One answer. Starts as the provider's normal one ([`Reply::token`]); each method changes one thing.
+/// One response. It starts as the provider's normal one ([`Reply::token`]); each method changes one thing.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub(super) latency: Duration,
@@ -20,26 +20,26 @@ pub struct Reply {
     pub(super) disturbance: Option<(Point, Disturbance)>,
 }
 
-/// Where in an exchange something may happen.
+/// A point within an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// The request was read, and nothing was done about it.
     Arrived,
-    /// The token was issued, and not a byte of the answer was sent.
+    /// The token was issued, and no byte of the response was sent.
     Issued,
-    /// Half of the answer's body was sent.
+    /// Half of the response body was sent.
     Halfway,
 }
 
-/// What happens there.
+/// What happens at that point.
 #[derive(Clone)]
 pub enum Disturbance {
     /// The connection is reset.
     Reset,
     /// Nothing more is sent.
     Silence,
-    /// Something outside, and then it goes on.
-    Deed(Arc<dyn Fn() + Send + Sync>),
+    /// An action of the test, after which the exchange continues.
+    Action(Arc<dyn Fn() + Send + Sync>),
 }
 
 impl fmt::Debug for Disturbance {
@@ -47,7 +47,7 @@ impl fmt::Debug for Disturbance {
         f.write_str(match self {
             Self::Reset => "Reset",
             Self::Silence => "Silence",
-            Self::Deed(_) => "Deed",
+            Self::Action(_) => "Action",
         })
     }
 }
@@ -55,33 +55,33 @@ impl fmt::Debug for Disturbance {
 /// What the body holds.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    /// A token in the provider's shape; the credentials are checked before.
+    /// A token in the provider's format, after the login was checked.
     Token,
-    /// The provider's own error shape for this code, with this text in it.
+    /// The provider's own error format for this code, with this text in it.
     Error { code: String, text: String },
     /// Exactly these bytes.
     Raw(Vec<u8>),
-    /// So many bytes of well-formed JSON.
+    /// This many bytes of well-formed JSON.
     Filler(usize),
     /// A gzip stream of about 1 MB that unpacks to 1 GiB.
     GzipBomb,
 }
 
-/// How the body travels.
+/// How the body is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Flow {
     /// At once, chunked.
     Whole,
-    /// Not even a header, ever.
+    /// Nothing is sent, not even a header.
     Hang,
-    /// So many bytes, a pause, and again.
+    /// This many bytes, a delay, and again.
     Drip { bytes: usize, pause: Duration },
-    /// So many bytes, then the connection is closed.
+    /// This many bytes, then the connection is closed.
     Cut { after: usize },
 }
 
 impl Reply {
-    /// A new token that lives 3600 seconds, if the credentials are right; else the provider's refusal.
+    /// A new token that is valid for 3600 seconds if the login is right; otherwise the provider's rejection.
     pub fn token() -> Self {
         Self {
             latency: Duration::ZERO,
@@ -96,28 +96,28 @@ impl Reply {
         }
     }
 
-    /// An error in the provider's shape, whatever the credentials are.
+    /// An error in the provider's format, whatever the login is.
     pub fn error(status: u16) -> Self {
         Self::error_with(status, "MOCK_ERROR", "The script of the mock provider requests this response.")
     }
 
-    /// The same with a code and a text, which the operator must repeat nowhere.
+    /// The same with a code and a text, which the operator must not repeat anywhere.
     pub fn error_with(status: u16, code: &str, text: &str) -> Self {
         let body = Content::Error { code: code.to_owned(), text: text.to_owned() };
         Self { status: Some(status), body, ..Self::token() }
     }
 
-    /// These bytes as `application/json`, whatever the credentials are.
+    /// These bytes as `application/json`, whatever the login is.
     pub fn raw(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status: Some(status), body: Content::Raw(body.into()), ..Self::token() }
     }
 
-    /// A redirect; the target must never see a request.
+    /// A redirect. Its location must never receive a request.
     pub fn redirect(status: u16, location: &str) -> Self {
         Self::raw(status, "").header("location", location)
     }
 
-    /// A body of exactly so many bytes: well-formed JSON, no token.
+    /// A body of exactly this many bytes: well-formed JSON without a token.
     pub fn filler(bytes: usize) -> Self {
         Self { status: Some(200), body: Content::Filler(bytes), ..Self::token() }
     }
@@ -128,7 +128,7 @@ impl Reply {
         bomb.header("content-encoding", "gzip")
     }
 
-    /// Takes the request and never answers.
+    /// Accepts the request and never responds.
     pub fn hang() -> Self {
         Self { flow: Flow::Hang, ..Self::token() }
     }
@@ -145,7 +145,7 @@ impl Reply {
         self
     }
 
-    /// The status code; by default 201 and 200 in turn, since both occur.
+    /// The status code. The default alternates between 201 and 200, because both occur.
     pub fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
@@ -157,13 +157,13 @@ impl Reply {
         self
     }
 
-    /// Waits before answering.
+    /// Waits before it responds.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Sets a field of the answer: `("enabled", false)`, `("token", Value::Null)`, `("expires_in", "3600")`.
+    /// Sets a field of the response: `("enabled", false)`, `("token", Value::Null)`, `("expires_in", "3600")`.
     pub fn field(self, name: &str, value: impl Into<Value>) -> Self {
         self.field_text(name, &value.into().to_string())
     }
@@ -174,7 +174,7 @@ impl Reply {
         self
     }
 
-    /// Leaves a field out.
+    /// Removes a field.
     pub fn without_field(mut self, name: &str) -> Self {
         self.fields.push((name.to_owned(), None));
         self
@@ -191,32 +191,32 @@ impl Reply {
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     pub fn without_claim(mut self, name: &str) -> Self {
         self.claims.push((name.to_owned(), None));
         self
     }
 
-    /// Something happens at that point.
+    /// Disturbs the exchange at that point.
     pub fn disturbed(mut self, point: Point, disturbance: Disturbance) -> Self {
         self.disturbance = Some((point, disturbance));
         self
     }
 
-    /// Sends the body so many bytes at a time, with a pause after each.
+    /// Sends the body in pieces of this many bytes, with a delay after each.
     pub fn drip(mut self, bytes: usize, pause: Duration) -> Self {
         self.flow = Flow::Drip { bytes: bytes.max(1), pause };
         self
     }
 
-    /// Closes the connection after so many bytes of the body.
+    /// Closes the connection after this many bytes of the body.
     pub fn cut(mut self, after: usize) -> Self {
         self.flow = Flow::Cut { after };
         self
     }
 }
 
-/// A JSON object as text, so that values may be given that a [`Value`] cannot hold; order is kept.
+/// A JSON object as text, so that it can hold values that a [`Value`] cannot. Its order is kept.
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {

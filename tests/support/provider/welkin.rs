@@ -1,4 +1,4 @@
-//! Welkin's shapes: a Cognito ID token in JSON, errors in an array, a load balancer's cookies.
+//! Welkin's formats: a Cognito ID token in JSON, errors in an array, a load balancer's cookies.
 
 use apicredential::api::Provider;
 use apicredential_operator::clock;
@@ -14,16 +14,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::random;
-use super::books::{Account, Books};
 use super::exchange::{Presented, answer};
 use super::script::{Fields, Reply};
+use super::state::{Account, ProviderState};
 
-pub fn routes() -> Router<Books> {
+pub fn routes() -> Router<ProviderState> {
     Router::new().route("/{tenant}/admin/api_clients/{client}", post(exchange))
 }
 
 async fn exchange(
-    State(books): State<Books>,
+    State(state): State<ProviderState>,
     Path((tenant, client)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
@@ -33,11 +33,11 @@ async fn exchange(
     let Some(secret) = body["secret"].as_str() else {
         return refusal(StatusCode::BAD_REQUEST, "INVALID_REQUEST", "The body must hold the secret.");
     };
-    if !books.open().accounts.contains_key(&key) {
-        books.open().strangers.push(format!("welkin {tenant}/{}", key.1));
+    if !state.open().accounts.contains_key(&key) {
+        state.open().strangers.push(format!("welkin {tenant}/{}", key.1));
         return refusal(StatusCode::NOT_FOUND, "API_CLIENT_NOT_FOUND", "There is no such API client.");
     }
-    answer(&books, key, Presented { tenant, secret: secret.to_owned(), oauth_client: None, headers }).await
+    answer(&state, key, Presented { tenant, secret: secret.to_owned(), oauth_client: None, headers }).await
 }
 
 fn refusal(status: StatusCode, code: &str, text: &str) -> Response<Body> {
@@ -68,7 +68,7 @@ pub fn load_balancer_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The claims of the vendor's sample; the signature is random bytes of RS256's length, since nobody here checks it.
+/// The claims of the vendor's sample. The signature is random bytes of RS256's length, because no test verifies it.
 fn jwt(reply: &Reply, now: Timestamp) -> String {
     let issued = clock::whole_seconds(now).as_second();
     let mut claims = Fields::new()
@@ -89,7 +89,7 @@ fn jwt(reply: &Reply, now: Timestamp) -> String {
     format!("{}.{}.{}", encode(header), encode(claims), random::base64url::<256>())
 }
 
-/// Whole where it can be, as Cognito's are; RFC 7519 allows fractions.
+/// A whole number where possible, as Cognito's are; RFC 7519 allows fractions.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "times of this century fit")]
 fn later(issued: i64, lifetime: f64) -> Value {
     if lifetime.fract() == 0.0 { (issued + lifetime as i64).into() } else { (issued as f64 + lifetime).into() }

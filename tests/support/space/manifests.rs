@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::provider::{Client, MockProvider};
 
-/// A Welkin credential's manifest: source `<name>-source`, target `<name>-token`; change it as the test needs.
+/// The manifest of a Welkin ApiCredential: source `<name>-source`, target `<name>-token`. Tests change it as needed.
 pub fn welkin(name: &str, client: &Client, mock_provider: &MockProvider) -> Value {
     manifest(
         name,
@@ -20,7 +20,7 @@ pub fn welkin(name: &str, client: &Client, mock_provider: &MockProvider) -> Valu
     )
 }
 
-/// A Qontak credential's manifest: source `<name>-source`, target `<name>-token`; change it as the test needs.
+/// The manifest of a Qontak ApiCredential: source `<name>-source`, target `<name>-token`. Tests change it as needed.
 pub fn qontak(name: &str, mock_provider: &MockProvider) -> Value {
     manifest(
         name,

@@ -1,4 +1,4 @@
-//! What a test asks of an object.
+//! What a test reads from an object.
 
 use std::fs::File;
 use std::io::Write;
@@ -21,7 +21,7 @@ pub fn message(credential: &ApiCredential, type_: &str) -> Option<String> {
     Some(conditions.iter().find(|condition| condition.type_ == type_)?.message.clone())
 }
 
-/// Whether the status speaks of the current generation.
+/// Whether the status is of the current generation.
 pub fn observed(credential: &ApiCredential) -> bool {
     credential.status.as_ref().and_then(|status| status.observed_generation) == credential.metadata.generation
 }
@@ -37,7 +37,7 @@ pub fn annotation(secret: &Secret, name: &str) -> Option<String> {
     secret.annotations().get(&format!("apicredential.io/{name}")).cloned()
 }
 
-/// Writes down whose namespace this is, for who reads a kept audit log: each test has a thread of its name.
+/// Records which test owns this namespace, for readers of a kept audit log. Each test has a thread of its name.
 pub(super) fn note_test(kept: &Path, namespace: &str) {
     let thread = std::thread::current();
     let line = format!("{namespace} {}\n", thread.name().unwrap_or("main"));

@@ -103,7 +103,7 @@ fn a_token_that_was_lost_without_a_reason_is_noticed() {
     assert_broken(&lost(None), "I2", "nothing explains");
     for what in [
         What::Ended { replica: 0 },
-        What::Told { replica: 0 },
+        What::Terminated { replica: 0 },
         What::Paused { replica: 0 },
         What::Fault { name: "patch secrets".into() },
         What::Deleted { credential: "a".into() },
@@ -148,13 +148,13 @@ fn an_excuse_lasts_as_long_as_what_it_is() {
         it
     };
     let paused = |meanwhile| lost(What::Paused { replica: 0 }, What::Resumed { replica: 0 }, meanwhile);
-    let told = |meanwhile| lost(What::Told { replica: 0 }, What::Ended { replica: 0 }, meanwhile);
+    let sigterm = |meanwhile| lost(What::Terminated { replica: 0 }, What::Ended { replica: 0 }, meanwhile);
     assert_kept(&paused(true));
-    assert_kept(&told(true));
+    assert_kept(&sigterm(true));
     assert_broken(&paused(false), "I2", "nothing explains");
-    assert_broken(&told(false), "I2", "nothing explains");
+    assert_broken(&sigterm(false), "I2", "nothing explains");
     // One that was told once and was started again may be killed later.
-    let mut it = told(false);
+    let mut it = sigterm(false);
     let killed = it.history.exchanges[1].at;
     it.history.deeds.push(Deed { at: killed, what: What::Ended { replica: 0 } });
     assert_kept(&it);

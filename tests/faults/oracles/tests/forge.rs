@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::records::plan;
 use super::super::{Report, judge};
 use crate::history::{Deed, Exchange, History, Terms, Version, What};
-use crate::support::gate::{Call, Told};
+use crate::support::fault_proxy::{Call, ClientReply};
 
 pub const TARGET: &str = "a-token";
 const UID: &str = "the-uid-of-a";
@@ -38,7 +38,7 @@ pub fn honest() -> Forge {
     it.syncs("first");
     it.at(100).source("two").syncs("second");
     it.at(200).deletes_target().rehearses().syncs("third");
-    it.at(300).did(What::Told { replica: 0 }).did(What::Ended { replica: 0 }).did(What::Started { replica: 0 });
+    it.at(300).did(What::Terminated { replica: 0 }).did(What::Ended { replica: 0 }).did(What::Started { replica: 0 });
     it.at(2700).syncs("fourth");
     it.at(2800).did(What::Calm).did(What::Converged);
     it
@@ -188,7 +188,7 @@ impl Forge {
             committed: Some(now),
             status: Some(status),
             answer,
-            told: Told::Truth,
+            reply: ClientReply::FromServer,
             hung_up: false,
         });
         self

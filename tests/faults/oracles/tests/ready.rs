@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::forge::{Forge, assert_broken, assert_kept, honest};
 use crate::history::What;
-use crate::support::gate::Told;
+use crate::support::fault_proxy::ClientReply;
 
 #[test]
 fn ready_without_a_secret_is_noticed() {
@@ -73,19 +73,19 @@ fn a_replica_that_has_looked_at_nothing_since_its_start_has_to_be_right_all_the_
 
 #[test]
 fn what_a_replica_was_not_told_it_has_not_seen() {
-    let looked = |told: Told, replica: usize| {
+    let looked = |reply: ClientReply, replica: usize| {
         let mut it = honest();
         it.at(2850).deletes_target();
         it.replica = replica;
-        it.reads().last_call().told = told;
+        it.reads().last_call().reply = reply;
         it.replica = 0;
         it.says("True", "TokenValid");
         it
     };
-    assert_kept(&looked(Told::Otherwise(500), 0));
-    assert_kept(&looked(Told::Nothing, 0));
-    assert_kept(&looked(Told::Truth, 1));
-    assert_broken(&looked(Told::Truth, 0), "I5", "no Secret");
+    assert_kept(&looked(ClientReply::Replaced(500), 0));
+    assert_kept(&looked(ClientReply::None, 0));
+    assert_kept(&looked(ClientReply::FromServer, 1));
+    assert_broken(&looked(ClientReply::FromServer, 0), "I5", "no Secret");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use kube::{Client, Config};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::gate::{Act, Call, Fault, Gate, Log, Site, Told, When};
+use crate::support::fault_proxy::{Act, Call, ClientReply, Fault, FaultProxy, Log, Site, When};
 use crate::support::space::{DEADLINE, Space};
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn what_is_passed_on_is_written_down_with_its_answer() {
     let created = scene.create("a").await.unwrap();
     let call = scene.last();
     assert_eq!(call.kind(), ("create", "secrets", "a"));
-    assert_eq!((call.status, call.told, call.replica), (Some(201), Told::Truth, 0));
+    assert_eq!((call.status, call.reply, call.replica), (Some(201), ClientReply::FromServer, 0));
     assert_eq!(call.answer["metadata"]["uid"].as_str(), created.metadata.uid.as_deref());
     assert!(call.took_effect() && call.received <= call.forwarded.unwrap() && call.forwarded <= call.committed);
     scene.secrets.get_opt("none").await.unwrap();
@@ -30,12 +30,12 @@ async fn a_request_whose_client_has_hung_up_is_not_passed_on() {
     let arrived = async || (!scene.log.calls().is_empty()).then_some(());
     scene.given_up_once("it arrives", arrived).await;
     let noticed = async || scene.log.calls()[0].hung_up.then_some(());
-    scene.space.wait_for("the gate notices", noticed).await;
+    scene.space.wait_for("the fault proxy notices", noticed).await;
     // Only after the end of the hold could it have been passed on.
     scene.log.release();
     scene.create("b").await.unwrap();
     let first = scene.log.calls().into_iter().find(|call| call.name == "a").unwrap();
-    assert_eq!((first.forwarded, first.told), (None, Told::Nothing));
+    assert_eq!((first.forwarded, first.reply), (None, ClientReply::None));
     assert_eq!(scene.space.secret("a").await, None);
 }
 
@@ -52,7 +52,7 @@ async fn a_reply_that_is_held_or_reset_leaves_the_write_done() {
         }
         assert!(scene.space.secret("a").await.is_some(), "{act:?}");
         assert_eq!(scene.log.calls()[0].status, Some(201), "{act:?}");
-        assert_ne!(scene.log.calls()[0].told, Told::Truth, "{act:?}");
+        assert_ne!(scene.log.calls()[0].reply, ClientReply::FromServer, "{act:?}");
     }
 }
 
@@ -87,18 +87,18 @@ async fn watches_can_be_cut_and_can_be_made_to_say_nothing() {
     let quiet = WatchParams::default().disable_bookmarks();
     let mut watch = scene.secrets.watch(&quiet, "0").await.unwrap().boxed();
     scene.create("a").await.unwrap();
-    assert_eq!(told_of(watch.next().await).as_deref(), Some("a"));
+    assert_eq!(name_in(watch.next().await).as_deref(), Some("a"));
     scene.create("b").await.unwrap();
     // What comes next is the end, not b.
-    assert_eq!(told_of(watch.next().await), None);
+    assert_eq!(name_in(watch.next().await), None);
     let mut watch = scene.secrets.watch(&quiet, "0").await.unwrap().boxed();
-    assert!(told_of(watch.next().await).is_some(), "a new one speaks");
+    assert!(name_in(watch.next().await).is_some(), "a new one speaks");
     scene.log.cut_watches();
     let rest = timeout(DEADLINE, watch.collect::<Vec<_>>()).await;
     assert!(rest.is_ok(), "it goes on");
 }
 
-fn told_of(event: Option<kube::Result<WatchEvent<Secret>>>) -> Option<String> {
+fn name_in(event: Option<kube::Result<WatchEvent<Secret>>>) -> Option<String> {
     match event {
         Some(Ok(WatchEvent::Added(secret))) => secret.metadata.name,
         _ => None,
@@ -110,15 +110,15 @@ pub struct Scene {
     pub space: Space,
     pub log: Log,
     secrets: Api<Secret>,
-    _gate: Gate,
+    _proxy: FaultProxy,
 }
 
 impl Scene {
     pub async fn new(faults: &[(&str, &str, usize, When, Act)]) -> Self {
         let space = Space::new().await;
         let log = Log::new(|_, _| {});
-        let gate = Gate::start(&space.plane, &log, 0);
-        let kubeconfig = Kubeconfig::read_from(gate.kubeconfig()).unwrap();
+        let proxy = FaultProxy::start(&space.plane, &log, 0);
+        let kubeconfig = Kubeconfig::read_from(proxy.kubeconfig()).unwrap();
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
@@ -127,7 +127,7 @@ impl Scene {
             Fault { site: Site { verb, resource: "secrets".to_owned(), name, nth }, when, act }
         };
         log.arm(faults.iter().map(fault).collect());
-        Self { secrets: Api::namespaced(client, &space.name), space, log, _gate: gate }
+        Self { secrets: Api::namespaced(client, &space.name), space, log, _proxy: proxy }
     }
 
     pub async fn create(&self, name: &str) -> kube::Result<Secret> {

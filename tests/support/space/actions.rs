@@ -1,4 +1,4 @@
-//! What a user does at a shell, and how long to watch the operator doing nothing.
+//! What a user does in a shell, and how long a test observes that the operator does nothing.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::provider::{Client, MockProvider};
 use super::Space;
 
 impl Space {
-    /// A Welkin source, a client that accepts it and a credential; waits until its first token is there.
+    /// A Welkin source, a client that accepts it and an ApiCredential. Waits until its first token is there.
     pub async fn first_token(&self, name: &str, mock_provider: &MockProvider) -> Client {
         let client = mock_provider.welkin(&self.unique(name));
         client.accept("the-first-secret");
@@ -25,22 +25,22 @@ impl Space {
         drop(self.secrets.delete(name, &DeleteParams::default()).await.expect("the Secret can be deleted"));
     }
 
-    /// Waits until the operator has read a Secret so many times more: it had that many chances to act.
-    pub async fn looks_at(&self, secret: &str, times: usize) {
+    /// Waits until the operator has read a Secret this many more times, so that it had as many chances to act.
+    pub async fn wait_reads(&self, secret: &str, times: usize) {
         let reads = async || {
             let audit = self.audit().await.by("operator").to("secrets");
             audit.only(|call| call.verb == "get" && call.name == secret).calls().len()
         };
         let before = reads().await;
-        self.wait_for(&format!("{times} more looks at {secret}"), async || {
+        self.wait_for(&format!("{times} more reads of {secret}"), async || {
             tokio::time::sleep(Duration::from_millis(200)).await;
             (reads().await >= before + times).then_some(())
         })
         .await;
     }
 
-    /// Does what the kubectl line in a message says, and as kubectl would: nothing that is there is overwritten
-    /// unless the line says so.
+    /// Runs the kubectl command of a message as kubectl would: existing values are not overwritten
+    /// unless the command says so.
     pub async fn follow_kubectl(&self, message: &str) {
         let (_, line) = message.split_once("kubectl ").unwrap_or_else(|| panic!("no kubectl line: {message}"));
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -60,7 +60,7 @@ impl Space {
         self.patch_secret(name, &json!({"metadata": {place: entry}})).await;
     }
 
-    /// Waits until the audit log holds so many writes of events; how many there are then.
+    /// Waits until the audit log has this many writes of events, and returns their number.
     pub async fn wait_event_writes(&self, count: usize) -> usize {
         let enough = async || Some(self.event_writes().await).filter(|writes| *writes >= count);
         self.wait_for(&format!("{count} writes of events"), enough).await

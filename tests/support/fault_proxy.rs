@@ -1,9 +1,9 @@
-//! A gate in front of the real API server: the operator under test talks to it, and it passes on what it is asked,
-//! writes everything down, and does at one chosen request what a network, a server or a kernel may do.
+//! A proxy between the operator under test and the real API server that injects faults. It forwards all requests,
+//! records them, and at one chosen request does what a network, a server or a kernel may do.
 //!
-//! A request passes in three steps: it is *received* (and counted, which decides whether a planned fault is its turn),
-//! it is *forwarded*, unless its client has hung up meanwhile, and it is *committed* once the API server has answered.
-//! The answer goes back as it came, or otherwise, as the fault says.
+//! A request has three steps: it is *received* (and counted, which decides whether a planned fault applies to it),
+//! it is *forwarded*, unless its client has hung up meanwhile, and it is *committed* once the API server has responded.
+//! The response is returned unchanged, or otherwise, as the fault says.
 
 pub mod call;
 pub mod fault;
@@ -18,34 +18,34 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
-pub use self::call::{Call, Told};
+pub use self::call::{Call, ClientReply};
 pub use self::fault::{Act, Fault, Site, When};
-use super::certificates::Authority;
+use super::certificates::CertificateAuthority;
 use super::control_plane::ControlPlane;
 
-/// What all gates of one run write into, and the fault that waits in it.
+/// What all fault proxies of one run record into, and the fault that is pending.
 #[derive(Clone)]
 pub struct Log(Arc<Shared>);
 
 struct Shared {
     inner: Mutex<Inner>,
-    /// Counts up at each cut of all watches.
+    /// Incremented at each cut of all watches.
     cuts: watch::Sender<usize>,
-    /// True while watches say nothing.
+    /// True while watches are silent.
     silence: watch::Sender<bool>,
-    /// True once requests that are held may go on.
+    /// True once held requests may continue.
     released: watch::Sender<bool>,
-    /// Stops, kills or tells the operator.
-    hand: Hand,
+    /// Stops, kills or terminates the operator.
+    control: ReplicaControl,
 }
 
-/// Does to a replica what a fault says; returns when it is done.
-pub type Hand = Box<dyn Fn(usize, Act) + Send + Sync>;
+/// Applies a fault's act to a replica. Returns when that is done.
+pub type ReplicaControl = Box<dyn Fn(usize, Act) + Send + Sync>;
 
 #[derive(Default)]
 struct Inner {
     calls: Vec<Call>,
-    /// Since when requests count for the faults' sites; none: not yet.
+    /// The number of calls from which requests count for the sites of faults; `None`: not yet.
     armed: Option<usize>,
     faults: Vec<Fault>,
     fired: Vec<(usize, Fault)>,
@@ -68,50 +68,51 @@ impl Drop for Passing {
 }
 
 impl Log {
-    /// An empty one; `hand` reaches the operators.
-    pub fn new(hand: impl Fn(usize, Act) + Send + Sync + 'static) -> Self {
+    /// An empty log. `control` acts on the operators.
+    pub fn new(control: impl Fn(usize, Act) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
             inner: Mutex::default(),
             cuts: watch::Sender::new(0),
             silence: watch::Sender::new(false),
             released: watch::Sender::new(false),
-            hand: Box::new(hand),
+            control: Box::new(control),
         }))
     }
 
-    /// From now on requests are counted, and these faults wait for their turn.
+    /// From now on requests are counted, and these faults are pending.
     pub fn arm(&self, faults: Vec<Fault>) {
         let mut inner = self.open();
         inner.armed = Some(inner.calls.len());
         inner.faults = faults;
     }
 
-    /// The sites that were met since [`Log::arm`], in order: where a fault could have been.
+    /// The sites since [`Log::arm`], in order: where a fault could have been.
     pub fn sites(&self) -> Vec<Site> {
         let inner = self.open();
         let first = inner.armed.unwrap_or(inner.calls.len());
         (first..inner.calls.len()).map(|number| inner.site(number, first)).collect()
     }
 
-    /// The faults that had their turn, with the number of the call.
+    /// The faults that occurred, with the number of the call.
     pub fn fired(&self) -> Vec<(usize, Fault)> {
         self.open().fired.clone()
     }
 
-    /// Everything so far.
+    /// All calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.open().calls.clone()
     }
 
-    /// How many requests were received so far.
+    /// The number of requests received so far.
     pub fn count(&self) -> usize {
         self.open().calls.len()
     }
 
-    /// Whether the gate keeps something from the operator or from the API server: watches are silent, a request waits
+    /// Whether the fault proxy keeps something from the operator or from the API server: watches are silent, a request
+    /// waits
     /// for its fault to pass, or a request is in flight. A request ends when its client has the whole reply or has hung
-    /// up, and the API server has answered. A watch that has begun is not in flight, and neither is the renewal of a
-    /// lease, which nothing follows, unless it is the one that meets a fault.
+    /// up, and the API server has responded. A watch that has begun is not in flight, and neither is the renewal of a
+    /// lease, which nothing follows, unless it is the one with the fault.
     pub fn holds_back(&self) -> bool {
         let inner = self.open();
         let meets_fault = |number: &usize| inner.fired.iter().any(|(fired, _)| fired == number);
@@ -119,7 +120,7 @@ impl Log {
         *self.0.silence.borrow() || inner.in_flight.iter().any(counts)
     }
 
-    /// The writes that the gate has received, but for those of leases.
+    /// The writes that the fault proxy has received, except those of leases.
     pub fn writes(&self) -> Vec<Call> {
         let inner = self.open();
         inner.calls.iter().filter(|call| call.is_write() && call.resource != "leases").cloned().collect()
@@ -130,12 +131,12 @@ impl Log {
         self.0.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Lets watches say nothing, or speak again.
+    /// Silences watches, or lets them continue.
     pub fn silence_watches(&self, silent: bool) {
         self.0.silence.send_replace(silent);
     }
 
-    /// Lets go what is held, now and from now on.
+    /// Releases what is held, now and from now on.
     pub fn release(&self) {
         self.0.released.send_replace(true);
     }
@@ -150,7 +151,7 @@ impl Log {
         }
     }
 
-    /// Writes a request down, which is in flight from now on. Returns the fault whose turn has come, too.
+    /// Records a request, which is in flight from now on. Also returns the fault that applies to it.
     fn receive(&self, call: Call) -> (InFlight, Option<Fault>) {
         let mut inner = self.open();
         let number = inner.calls.len();
@@ -175,35 +176,35 @@ impl Inner {
     }
 }
 
-/// A running gate for one replica; ended when dropped.
-pub struct Gate {
+/// A running fault proxy for one replica; stopped when dropped.
+pub struct FaultProxy {
     kubeconfig: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Gate {
-    /// Starts one before this control plane, for the replica of that number.
+impl FaultProxy {
+    /// Starts one in front of this control plane, for the replica with that number.
     pub fn start(plane: &ControlPlane, log: &Log, replica: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
         let url = format!("https://{}", listener.local_addr().expect("a bound socket has an address"));
-        let authority = Authority::new("gate");
-        let leaf = authority.issue(&["127.0.0.1", "localhost"]);
-        let kubeconfig = plane.kubeconfig_by_way_of(&url, authority.pem());
-        let upstream = serve::Upstream::new(&plane.url(), &authority_of(&plane.admin_kubeconfig()));
+        let ca = CertificateAuthority::new("fault-proxy");
+        let leaf = ca.issue(&["127.0.0.1", "localhost"]);
+        let kubeconfig = plane.kubeconfig_through(&url, ca.pem());
+        let upstream = serve::Upstream::new(&plane.url(), &ca_of(&plane.admin_kubeconfig()));
         let (stop, stopped) = oneshot::channel();
         let log = log.clone();
         let thread = std::thread::spawn(move || serve::serve(listener, &leaf, &upstream, &log, replica, stopped));
         Self { kubeconfig, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// The operator's kubeconfig, by way of this gate.
+    /// The operator's kubeconfig that leads through this fault proxy.
     pub fn kubeconfig(&self) -> &PathBuf {
         &self.kubeconfig
     }
 }
 
-impl Drop for Gate {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -212,12 +213,11 @@ impl Drop for Gate {
     }
 }
 
-/// The authority that a kubeconfig trusts, PEM.
-fn authority_of(kubeconfig: &std::path::Path) -> String {
+/// The CA that a kubeconfig trusts, PEM.
+fn ca_of(kubeconfig: &std::path::Path) -> String {
     use base64::Engine as _;
     let text = std::fs::read_to_string(kubeconfig).expect("the kubeconfig is readable");
     let config: Value = serde_json::from_str(&text).expect("our kubeconfigs are JSON");
-    let encoded =
-        config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().expect("it names its authority");
+    let encoded = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().expect("it names its CA");
     String::from_utf8(base64::prelude::BASE64_STANDARD.decode(encoded).expect("base64")).expect("PEM is text")
 }

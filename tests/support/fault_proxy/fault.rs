@@ -12,7 +12,7 @@ pub struct Fault {
     pub act: Act,
 }
 
-/// The nth request of one kind, counted from 1 since the gate was armed.
+/// The nth request of one kind, counted from 1 since the fault proxy was armed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Site {
     pub verb: String,
@@ -21,7 +21,7 @@ pub struct Site {
     pub nth: usize,
 }
 
-/// Before the API server has seen the request, or after it has answered.
+/// Before the API server has received the request, or after it has responded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum When {
     Before,
@@ -31,22 +31,22 @@ pub enum When {
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Act {
-    /// It takes 3 s longer: less than any limit of the client.
+    /// It takes 3 s longer, which is less than any timeout of the client.
     Delay,
-    /// It is held until the client hangs up, or until the gate is told, or for 15 s and then reset. Before: only if it
-    /// is told it is passed on. After: the reply is what is held.
+    /// It is held until the client hangs up or the fault proxy is released, or for 15 s and then reset. Before: it is
+    /// forwarded only if it is released. After: the reply is held.
     Hold,
     /// The connection is reset.
     Reset,
-    /// Another answer than the API server's, as `Status`; 429 says `Retry-After: 1`.
+    /// Another response than the API server's, as `Status`; 429 has `Retry-After: 1`.
     Answer(u16),
-    /// An answer that ends in the middle.
+    /// A response that ends in the middle.
     Truncated,
     /// JSON of another shape, with status 200.
     WrongShape,
     /// All watches end.
     CutWatches,
-    /// All watches say nothing for 8 s, and then end.
+    /// All watches are silent for 8 s, and then end.
     Silence,
     /// SIGKILL to the operator.
     Kill,

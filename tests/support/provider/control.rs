@@ -1,4 +1,4 @@
-//! The mock provider's own pages below `/_mock/`, for a shell: counts, and a client's accepted secret and lifetime.
+//! The mock provider's control API below `/_mock/`: request counts, and a client's accepted secret and lifetime.
 
 use apicredential::api::Provider;
 use axum::Router;
@@ -11,21 +11,21 @@ use axum::routing::{get, put};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::books::{Account, Books};
 use super::client::Client;
 use super::script::Reply;
+use super::state::{Account, ProviderState};
 
-pub fn routes() -> Router<Books> {
+pub fn routes() -> Router<ProviderState> {
     Router::new().route("/_mock/requests", get(requests)).route("/_mock/clients/{provider}/{name}", put(change))
 }
 
-async fn requests(State(books): State<Books>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], format!("{:#}\n", counts(&books)))
+async fn requests(State(state): State<ProviderState>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], format!("{:#}\n", counts(&state)))
 }
 
 /// Counts by provider and client; never a secret or a token.
-fn counts(books: &Books) -> Value {
-    let inner = books.open();
+fn counts(state: &ProviderState) -> Value {
+    let inner = state.open();
     let mut clients: [(Provider, Map<String, Value>); 2] =
         [(Provider::Welkin, Map::new()), (Provider::Qontak, Map::new())];
     for ((provider, name), account) in &inner.accounts {
@@ -55,7 +55,7 @@ fn summary(account: &Account) -> Value {
     })
 }
 
-/// The body of a PUT; what is left out stays.
+/// The body of a PUT. Absent fields keep their value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Change {
@@ -65,7 +65,7 @@ struct Change {
 }
 
 async fn change(
-    State(books): State<Books>,
+    State(state): State<ProviderState>,
     Path((provider, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<StatusCode, (StatusCode, String)> {
@@ -76,7 +76,7 @@ async fn change(
     };
     let change: Change = serde_json::from_slice(&body)
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("secret, lifetimeSeconds, status: {error}\n")))?;
-    let client = Client::new(books, provider, &name);
+    let client = Client::new(state, provider, &name);
     if let Some(secret) = change.secret {
         client.accept(&secret);
     }

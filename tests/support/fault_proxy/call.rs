@@ -1,4 +1,4 @@
-//! One request to the API server, as the gate saw it.
+//! One request to the API server, as the fault proxy received it.
 
 use apicredential_operator::clock;
 use http::Method;
@@ -10,46 +10,46 @@ use serde_json::Value;
 /// One request to the API server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// The replica that sent it, from 0.
+    /// The number of the replica that sent it, from 0.
     pub replica: usize,
     /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub verb: String,
-    /// Plural, with the subresource: `apicredentials/status`. Events are `events`, whatever their group.
+    /// Plural, with the subresource: `apicredentials/status`. Events are `events`, whatever their API group.
     pub resource: String,
-    /// The object's name, also of one that is created. Of a list or watch its label selector; of an event nothing.
+    /// The object's name, also in a create. For a list or watch its label selector; for an event empty.
     pub name: String,
     /// Nothing was to be stored (`dryRun=All`).
     pub dry_run: bool,
-    /// What was sent; null if nothing.
+    /// The body of the request; null if it has none.
     pub body: Value,
-    /// When it had been read in full.
+    /// When it was read in full.
     pub received: Timestamp,
-    /// When it was passed on; none if it never was.
+    /// When it was forwarded; `None` if it never was.
     pub forwarded: Option<Timestamp>,
-    /// When the API server had answered; a watch when it began.
+    /// When the API server had responded; for a watch, when it began.
     pub committed: Option<Timestamp>,
-    /// What the API server answered.
+    /// The status of the API server's response.
     pub status: Option<u16>,
-    /// The object or the `Status` that it answered with; null for lists and watches.
+    /// The object or the `Status` in the API server's response; null for lists and watches.
     pub answer: Value,
-    /// What the client was told.
-    pub told: Told,
-    /// The client hung up before it was told anything.
+    /// What the client received.
+    pub reply: ClientReply,
+    /// The client hung up before it received a response.
     pub hung_up: bool,
 }
 
-/// What the client of a request was told.
+/// What the client of a request received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing: it hung up, was cut off, or is still waiting.
-    Nothing,
-    /// What the API server answered.
-    Truth,
-    /// Something else: this status, or a body that is none.
-    Otherwise(u16),
+pub enum ClientReply {
+    /// Nothing: it hung up, was disconnected, or is still waiting.
+    None,
+    /// The API server's response.
+    FromServer,
+    /// Another response: this status, or an invalid body with it.
+    Replaced(u16),
 }
 
-/// A JSON Patch, as the object of what it sets: that of a status names the resourceVersion that it is meant for.
+/// A JSON Patch as the object that it sets. The patch of a status names the resourceVersion that it is meant for.
 fn as_object(body: Value) -> Value {
     let Value::Array(operations) = body else { return body };
     let mut object = Value::Object(serde_json::Map::new());
@@ -62,7 +62,7 @@ fn as_object(body: Value) -> Value {
 }
 
 impl Call {
-    /// Reads a request's head and body.
+    /// Parses the head and the body of a request.
     pub fn read(replica: usize, head: &Parts, body: &[u8]) -> Self {
         let path = Path::parse(head.uri.path());
         let query = |name: &str| {
@@ -99,17 +99,17 @@ impl Call {
             committed: None,
             status: None,
             answer: Value::Null,
-            told: Told::Nothing,
+            reply: ClientReply::None,
             hung_up: false,
         }
     }
 
-    /// Verb, resource and name: what a fault's site counts.
+    /// Verb, resource and name, by which the site of a fault counts requests.
     pub fn kind(&self) -> (&str, &str, &str) {
         (&self.verb, &self.resource, &self.name)
     }
 
-    /// Whether it would change something, if it is passed on.
+    /// Whether it would change something if it is forwarded.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch") && !self.dry_run
     }

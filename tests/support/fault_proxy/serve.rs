@@ -1,4 +1,4 @@
-//! The way of one request through the gate.
+//! How one request passes through the fault proxy.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,13 +21,13 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::certificates::{Leaf, server_config};
-use super::{Act, Call, Fault, InFlight, Log, Told, When};
+use super::{Act, Call, ClientReply, Fault, InFlight, Log, When};
 
-/// Less than the shortest limit of the operator's calls, 5 s, and more than a renewal of the shortest lease takes.
+/// Less than the shortest timeout of the operator's calls, 5 s, and more than a renewal of the shortest lease takes.
 const DELAY: Duration = Duration::from_secs(3);
-/// How long watches say nothing.
+/// How long watches are silent.
 const SILENCE: Duration = Duration::from_secs(8);
-/// How long something is held: more than any limit of a call, and less than a watch's.
+/// How long a request or reply is held: more than any timeout of a call, and less than a watch's.
 const HOLD: Duration = Duration::from_secs(15);
 
 /// The real API server.
@@ -38,15 +38,15 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub fn new(url: &str, authority: &str) -> Self {
+    pub fn new(url: &str, ca: &str) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let authority = reqwest::Certificate::from_pem(authority.as_bytes()).expect("an authority is a certificate");
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build();
+        let ca = reqwest::Certificate::from_pem(ca.as_bytes()).expect("a CA is a certificate");
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build();
         Self { url: url.to_owned(), client: client.expect("a client can be made") }
     }
 }
 
-/// Serves until told to stop.
+/// Serves until it is stopped.
 pub fn serve(
     listener: TcpListener,
     leaf: &Leaf,
@@ -71,21 +71,21 @@ pub fn serve(
                         async move { passage.pass(request).await }
                     };
                     let connection = hyper::server::conn::http1::Builder::new();
-                    // An error is a client that went, or that was cut off.
+                    // An error means that the client hung up or was disconnected on purpose.
                     let _ended = connection.serve_connection(TokioIo::new(stream), service_fn(pass)).await;
                 });
             }
         };
         tokio::select! {
             () = accepting => {}
-            // An error means that the handle was dropped, which is how it is told.
+            // An error means that the handle was dropped, which also stops the server.
             _ = stopped => {}
         }
     });
     runtime.shutdown_background();
 }
 
-/// One request on its way. When its client hangs up, the future that carries it is dropped.
+/// One request in flight. When its client hangs up, the future that handles it is dropped.
 struct Passage {
     upstream: Upstream,
     log: Log,
@@ -116,7 +116,7 @@ fn broken() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
-/// What the API server answered: a watch goes on.
+/// The API server's response; that of a watch continues.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -161,7 +161,7 @@ impl Passage {
                 answer
             }
         };
-        self.log.with_call(number, |call| call.told = Told::Truth);
+        self.log.with_call(number, |call| call.reply = ClientReply::FromServer);
         let mut response = Response::new(match answer.body {
             Ok(whole) => Body::from(whole),
             Err(watch) => self.watch(watch),
@@ -171,7 +171,7 @@ impl Passage {
         Ok(response)
     }
 
-    /// Passes it on. From here on it is no longer the client's to take back: a task of its own ends it.
+    /// Forwards the request. From here on the client cannot cancel it: a task of its own completes it.
     async fn forward(&self, in_flight: InFlight, head: Parts, body: Bytes, watches: bool) -> Result<Answer, io::Error> {
         let number = in_flight.0.number;
         let url = format!("{}{}", self.upstream.url, head.uri);
@@ -190,7 +190,7 @@ impl Passage {
             } else {
                 Ok(response.bytes().await.map_err(|_| broken())?)
             };
-            // Moved in here: a write whose client has hung up is in flight until the API server has answered.
+            // Moved in here: a write whose client has hung up is in flight until the API server has responded.
             log.with_call(in_flight.0.number, |call| {
                 call.committed = Some(clock::now());
                 call.status = Some(status.as_u16());
@@ -203,29 +203,29 @@ impl Passage {
         answering.await.map_err(|_| broken())?
     }
 
-    /// Does what the fault says; an answer, if the client is to have another one than the API server's.
+    /// Applies the fault. Returns a response if it replaces the API server's.
     async fn act(&self, act: Act, number: usize, truth: Option<&Answer>) -> Result<Option<Response<Body>>, io::Error> {
-        let told = |status: u16| self.log.with_call(number, |call| call.told = Told::Otherwise(status));
+        let replaced = |status: u16| self.log.with_call(number, |call| call.reply = ClientReply::Replaced(status));
         match act {
             Act::Delay => tokio::time::sleep(DELAY).await,
             Act::Hold => {
                 let mut released = self.log.0.released.subscribe();
-                let told = tokio::time::timeout(HOLD, released.wait_for(|released| *released)).await;
-                if told.is_err() {
+                let waited = tokio::time::timeout(HOLD, released.wait_for(|released| *released)).await;
+                if waited.is_err() {
                     return Err(broken());
                 }
             }
             Act::Reset => return Err(broken()),
             Act::Answer(status) => {
-                told(status);
+                replaced(status);
                 return Ok(Some(refusal(status)));
             }
             Act::Truncated => {
-                told(200);
+                replaced(200);
                 return Ok(Some(truncated(truth)));
             }
             Act::WrongShape => {
-                told(200);
+                replaced(200);
                 return Ok(Some(json_answer(
                     StatusCode::OK,
                     &json!({"kind": "Surprise", "metadata": [7], "items": 7}),
@@ -234,11 +234,11 @@ impl Passage {
             Act::CutWatches => self.log.cut_watches(),
             Act::Silence => self.silence(),
             Act::Kill => {
-                (self.log.0.hand)(self.replica, act);
-                // What it had sent is not passed on, and nobody is left to be answered.
+                (self.log.0.control)(self.replica, act);
+                // The request is not forwarded, and there is no client left to respond to.
                 std::future::pending::<Infallible>().await;
             }
-            Act::Terminate | Act::Pause => (self.log.0.hand)(self.replica, act),
+            Act::Terminate | Act::Pause => (self.log.0.control)(self.replica, act),
         }
         Ok(None)
     }
@@ -248,7 +248,7 @@ impl Passage {
         let log = self.log.clone();
         tokio::spawn(async move {
             tokio::time::sleep(SILENCE).await;
-            // First the end, so that nothing of what was held back is said.
+            // The end comes first, so that no event that was held back is sent.
             log.cut_watches();
             log.silence_watches(false);
         });
@@ -288,8 +288,8 @@ fn refusal(status: u16) -> Response<Body> {
         504 => "Timeout",
         _ => "InternalError",
     };
-    let text = "the gate was told to answer so";
-    // As RBAC says it.
+    let text = "the fault proxy replaces the response";
+    // The text of RBAC.
     let message =
         if status == 403 { format!("secrets is forbidden: User \"operator\": {text}") } else { text.to_owned() };
     let body = json!({
@@ -310,7 +310,7 @@ fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
     response
 }
 
-/// The first half of what was to be said, and then the end of the connection.
+/// The first half of the response, and then the end of the connection.
 fn truncated(truth: Option<&Answer>) -> Response<Body> {
     let whole = match truth {
         Some(Answer { body: Ok(whole), .. }) => whole.clone(),
@@ -321,7 +321,7 @@ fn truncated(truth: Option<&Answer>) -> Response<Body> {
         match half {
             Some(half) if !half.is_empty() => Some((Ok(half), None)),
             _ => {
-                // Or else the end would overtake the bytes.
+                // Otherwise the end would overtake the bytes.
                 pin!(tokio::time::sleep(Duration::from_millis(20))).await;
                 Some((Err(broken()), None))
             }

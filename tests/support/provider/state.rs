@@ -1,4 +1,4 @@
-//! What the mock provider knows and remembers: clients, their credentials and scripts, requests, tokens.
+//! The state of the mock provider: clients, their logins and scripts, requests, tokens.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::script::Reply;
 
-/// The vendor's public OAuth client, the same for everybody.
+/// The vendor's public OAuth client, which is the same for all users.
 pub const QONTAK_CLIENT_ID: &str = "RRrn6uIxalR_QaHFlcKOqbjHMG63elEdPTair9B9YdY";
 pub const QONTAK_CLIENT_SECRET: &str = "Sa8IGIh_HpVK1ZLAF0iFf7jU760osaUNV659pBIZR00";
 
-/// A request as the mock provider saw it.
+/// A request as the mock provider received it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// When it was read in full.
@@ -24,30 +24,30 @@ pub struct Request {
     pub secret: String,
     /// The headers that were sent, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The status that was answered; `None` while it is in flight, or if it hung.
+    /// The status of the response; `None` while it is in flight, or if it hung.
     pub status: Option<u16>,
-    /// The token that was handed out.
+    /// The token that was issued.
     pub token: Option<String>,
-    /// The last byte of the answer was sent, and the connection was still open then.
+    /// The last byte of the response was sent, and the connection was still open then.
     pub whole: bool,
 }
 
-/// A token that was handed out, in order of issue.
+/// An issued token, in order of issue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     pub text: String,
     pub issued: Timestamp,
-    /// `None`: never.
+    /// `None`: it never expires.
     pub expires: Option<Timestamp>,
     pub revoked: bool,
 }
 
 impl Token {
-    pub fn is_alive(&self, now: Timestamp) -> bool {
+    pub fn is_valid(&self, now: Timestamp) -> bool {
         !self.revoked && self.expires.is_none_or(|expires| expires > now)
     }
 
-    /// Seconds until it dies.
+    /// Seconds until it expires.
     pub fn remaining(&self, now: Timestamp) -> Option<f64> {
         self.expires.map(|expires| expires.duration_since(now).as_secs_f64())
     }
@@ -55,21 +55,21 @@ impl Token {
 
 /// One client of one provider.
 pub struct Account {
-    /// The Welkin secret or Qontak password that is right; `None`: any.
+    /// The accepted Welkin secret or Qontak password; `None`: any.
     pub accepted: Option<String>,
-    /// The Qontak OAuth client that is right.
+    /// The accepted Qontak OAuth client.
     pub oauth_client: (String, String),
-    /// The status of the provider's own refusal of wrong credentials.
+    /// The status of the provider's own response to a wrong login.
     pub refusal: u16,
-    /// Whether a living token comes back instead of a new one (Doorkeeper's `reuse_access_token`).
+    /// Whether a valid token is issued again instead of a new one (Doorkeeper's `reuse_access_token`).
     pub reuse: bool,
     pub usual: Reply,
     pub queue: VecDeque<Reply>,
     pub requests: Vec<Request>,
     pub tokens: Vec<Token>,
-    /// What a use of its tokens is answered, instead of what is so.
+    /// The response to each use of its tokens, instead of the one that follows their state.
     pub check: Option<Reply>,
-    /// When its tokens were used, each use with the status of its answer; 0 while there is none.
+    /// When its tokens were used, each use with the status of its response; 0 while there is none.
     pub checks: Vec<(Timestamp, u16)>,
     pub in_flight: usize,
     pub max_in_flight: usize,
@@ -96,7 +96,7 @@ impl Account {
         }
     }
 
-    /// Writes down a token that is handed out now.
+    /// Records a token that is issued now.
     pub fn issue(&mut self, text: &str, lifetime: Option<f64>, issued: Timestamp) {
         let lifetime = lifetime.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok());
         let expires = lifetime.and_then(|lifetime| issued.checked_add(lifetime).ok());
@@ -104,19 +104,19 @@ impl Account {
     }
 }
 
-/// The key of an account: which provider, and the Welkin client's or the Qontak user's name.
+/// The key of an account: the provider, and the name of the Welkin client or of the Qontak user.
 pub type Key = (Provider, String);
 
-/// Everything, behind one lock that is never held across an await.
+/// The whole state, behind one lock that is never held across an await.
 #[derive(Clone, Default)]
-pub struct Books(Arc<Mutex<Inner>>);
+pub struct ProviderState(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 pub struct Inner {
     pub accounts: BTreeMap<Key, Account>,
-    /// Requests to clients that are not known, and to paths that no provider has.
+    /// Requests to unknown clients and to paths that no provider has.
     pub strangers: Vec<String>,
-    /// Use of tokens: path and whether the token was good.
+    /// Uses of tokens: the path, and whether the token was valid.
     pub uses: Vec<(String, bool)>,
     pub connections: usize,
     /// How far this provider's clock is ahead.
@@ -124,19 +124,19 @@ pub struct Inner {
 }
 
 impl Inner {
-    /// Uses of good tokens, and of others.
+    /// The numbers of uses of valid tokens, and of others.
     pub fn token_uses(&self) -> (usize, usize) {
         let good = self.uses.iter().filter(|(_, good)| *good).count();
         (good, self.uses.len() - good)
     }
 }
 
-impl Books {
+impl ProviderState {
     pub fn open(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What this provider takes the time to be.
+    /// The time by this provider's clock.
     pub fn now(&self) -> Timestamp {
         clock::now() + self.open().ahead
     }
@@ -146,24 +146,24 @@ impl Books {
         self.open().accounts.entry(key.clone()).or_insert_with(|| Account::new(key.0));
     }
 
-    /// Works on an account that is open.
+    /// Runs `work` on an account that is open.
     pub fn with<T>(&self, key: &Key, work: impl FnOnce(&mut Account) -> T) -> T {
         let mut inner = self.open();
         work(inner.accounts.get_mut(key).expect("the account is open"))
     }
 
-    /// Which account holds this token, and whether it lives.
+    /// The account that holds this token, and whether the token is valid.
     pub fn holder(&self, provider: Provider, text: &str) -> Option<(Key, bool)> {
         let now = self.now();
         let inner = self.open();
         let mut accounts = inner.accounts.iter().filter(|(key, _)| key.0 == provider);
         accounts.find_map(|(key, account)| {
             let token = account.tokens.iter().rfind(|token| token.text == text)?;
-            Some((key.clone(), token.is_alive(now)))
+            Some((key.clone(), token.is_valid(now)))
         })
     }
 
-    /// Notes that a request has come; dropping the answer notes that it has gone.
+    /// Records that a request has arrived. Dropping the returned value records that it has ended.
     pub fn arrive(&self, key: &Key, request: Request) -> InFlight {
         let number = self.with(key, |account| {
             account.in_flight += 1;
@@ -171,33 +171,33 @@ impl Books {
             account.requests.push(request);
             account.requests.len() - 1
         });
-        InFlight { books: self.clone(), key: key.clone(), number }
+        InFlight { state: self.clone(), key: key.clone(), number }
     }
 }
 
-/// A request between its arrival and the last byte of its answer, or the end of its connection.
+/// A request between its arrival and the last byte of its response, or the end of its connection.
 pub struct InFlight {
-    books: Books,
+    state: ProviderState,
     key: Key,
     number: usize,
 }
 
 impl InFlight {
-    /// Notes what it is answered.
+    /// Records the response.
     pub fn answered(&self, status: u16, token: Option<String>) {
-        self.books.with(&self.key, |account| {
+        self.state.with(&self.key, |account| {
             let request = &mut account.requests[self.number];
             request.status = Some(status);
             request.token = token;
         });
     }
 
-    /// Notes that the answer was sent to its end.
+    /// Records that the response was sent completely.
     pub fn ended(&self) {
-        self.books.with(&self.key, |account| account.requests[self.number].whole = true);
+        self.state.with(&self.key, |account| account.requests[self.number].whole = true);
     }
 
-    /// How many requests came before.
+    /// The number of requests before this one.
     pub fn number(&self) -> usize {
         self.number
     }
@@ -205,6 +205,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.books.with(&self.key, |account| account.in_flight -= 1);
+        self.state.with(&self.key, |account| account.in_flight -= 1);
     }
 }

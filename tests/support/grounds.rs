@@ -1,9 +1,0 @@
-//! What a program stands on that starts the operator by itself: the control plane and the mock provider.
-
-pub mod certificates;
-pub mod control_plane;
-pub mod mode;
-pub mod process;
-pub mod provider;
-pub mod random;
-pub mod undertaker;
