@@ -156,7 +156,7 @@ fn sentence(reason: Reason, request: &ProviderRequest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apicredential::api::{Provider, QontakKeys};
+    use apicredential::api::{Provider, QontakKeys, WelkinKeys};
     use apicredential::endpoint::PathSegment;
     use apicredential::providers::{QontakRequest, WelkinRequest};
 
@@ -164,8 +164,8 @@ mod tests {
         let name = || PathSegment::parse("a").unwrap();
         let (welkin, qontak) = (Provider::Welkin.default_endpoint(), Provider::Qontak.default_endpoint());
         [
-            ProviderRequest::Welkin(WelkinRequest::new(welkin, name(), name(), "secret".to_owned())),
-            ProviderRequest::Qontak(QontakRequest::new(qontak, QontakKeys::default())),
+            ProviderRequest::Welkin(WelkinRequest::new(welkin, name(), name(), WelkinKeys::default())),
+            ProviderRequest::Qontak(QontakRequest::new(qontak, QontakKeys::default()).unwrap()),
         ]
     }
 

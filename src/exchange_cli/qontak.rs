@@ -47,12 +47,12 @@ pub struct QontakArgs {
     #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
     pub password_key: Option<String>,
 
-    /// The key of the source Secret that holds the OAuth client's id [default: client_id]
-    #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
+    /// The key of the source Secret that holds the OAuth client's id [default: none, the client that Qontak publishes]
+    #[arg(long, requires = "client_secret_key", help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
     pub client_id_key: Option<String>,
 
-    /// The key of the source Secret that holds the OAuth client's secret [default: client_secret]
-    #[arg(long, help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
+    /// The key of the source Secret that holds the OAuth client's secret [default: none, the client that Qontak publishes]
+    #[arg(long, requires = "client_id_key", help_heading = CREDENTIALS, value_name = "KEY", value_parser = key)]
     pub client_secret_key: Option<String>,
 
     /// The flags of every provider.
@@ -63,7 +63,7 @@ pub struct QontakArgs {
 pub(super) const WORDS: ProviderWords = ProviderWords {
     stdin_flag: "--login-stdin",
     file_flags: "--username-file with --password-file",
-    key_flags: "--username-key or --password-key",
+    key_flags: "--username-key, --password-key, --client-id-key or --client-secret-key",
     login: "the user name and the password",
     not_found: None,
 };
@@ -90,10 +90,10 @@ impl QontakArgs {
         let keys = QontakKeys {
             username: self.username_key.unwrap_or(default.username),
             password: self.password_key.unwrap_or(default.password),
-            client_id: self.client_id_key.unwrap_or(default.client_id),
-            client_secret: self.client_secret_key.unwrap_or(default.client_secret),
+            client_id: self.client_id_key,
+            client_secret: self.client_secret_key,
         };
-        let request = QontakRequest::new(self.shared.endpoint_of(Provider::Qontak), keys);
+        let request = QontakRequest::new(self.shared.endpoint_of(Provider::Qontak), keys)?;
         // The flags require each other, so there are two files or four.
         let client = self.client_id_file.zip(self.client_secret_file);
         let client = client.map(|(id, secret)| ClientFiles { id, secret });
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<[String; 4], Option<Reason>> {
-        let request = QontakRequest::new(Provider::Qontak.default_endpoint(), QontakKeys::default());
+        let request = QontakRequest::new(Provider::Qontak.default_endpoint(), QontakKeys::default()).unwrap();
         let QontakLogin { endpoint: _, username, password, client_id, client_secret } =
             parse_stdin(&request, text.as_bytes()).map_err(|failure| failure.reason)?;
         Ok([username, password, client_id, client_secret].map(|value| value.expose_secret().to_owned()))

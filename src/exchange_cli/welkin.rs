@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use apicredential::api::Provider;
+use apicredential::api::{Provider, WelkinKeys};
 use apicredential::endpoint::PathSegment;
 use apicredential::providers::{ProviderRequest, WelkinLogin, WelkinRequest};
 use apicredential::source;
@@ -53,9 +53,9 @@ impl WelkinArgs {
     /// Checks the flags.
     pub(super) fn check(self) -> Result<ExchangePlan, CommandError> {
         let names_keys = self.key.is_some();
-        let key = self.key.unwrap_or_else(|| WelkinRequest::DEFAULT_KEY.to_owned());
+        let keys = self.key.map_or_else(WelkinKeys::default, |secret| WelkinKeys { secret });
         let endpoint = self.shared.endpoint_of(Provider::Welkin);
-        let request = WelkinRequest::new(endpoint, self.tenant, self.client_name, key);
+        let request = WelkinRequest::new(endpoint, self.tenant, self.client_name, keys);
         let flags = LoginFlags { stdin: self.secret_stdin, files: self.secret_file, names_keys };
         ExchangePlan::check(ProviderRequest::Welkin(request.clone()), flags, self.shared, |input| {
             Credentials::Welkin(request, input)
@@ -106,7 +106,7 @@ mod tests {
     fn parse(text: &str) -> Result<String, Option<Reason>> {
         let segment = || PathSegment::parse("a").unwrap();
         let request =
-            WelkinRequest::new(Provider::Welkin.default_endpoint(), segment(), segment(), "secret".to_owned());
+            WelkinRequest::new(Provider::Welkin.default_endpoint(), segment(), segment(), WelkinKeys::default());
         match parse_stdin(&request, text.as_bytes()) {
             Ok(login) => Ok(login.secret.expose_secret().to_owned()),
             Err(failure) => Err(failure.reason),

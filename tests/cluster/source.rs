@@ -163,6 +163,7 @@ async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
     space.apply(&manifest).await;
     let told = space.wait_condition("q", "Ready", "False/SourceKeyMissing").await;
     assert!(message(&told, "Ready").unwrap().contains("\"secret\""));
+    assert!(message(&told, "Ready").unwrap().contains("spec.provider.qontak.keys.password"));
     manifest["spec"]["provider"]["qontak"]["keys"]["password"] = json!("pass");
     space.apply(&manifest).await;
     let told = space.wait_condition("q", "Ready", "False/SourceKeyEmpty").await;
@@ -170,6 +171,31 @@ async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
     assert_eq!(user.count(), 0);
     space.patch_secret("q-source", &json!({"stringData": {"id": "an-id-of-theirs"}})).await;
     space.wait_condition("q", "Ready", "True/TokenValid").await;
+    assert_eq!(user.count(), 1);
+}
+
+#[tokio::test]
+async fn an_oauth_client_of_a_source_is_used_only_if_the_spec_names_its_keys_and_then_it_must_be_there() {
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let user = mock_provider.qontak(&space.unique("u"));
+    user.accept("a-password");
+    // The client is in the Secret, but no key is named for it: the one that the vendor publishes is used.
+    let values = [
+        ("username", user.name()),
+        ("password", "a-password"),
+        ("client_id", "an-unused-id"),
+        ("client_secret", "an-unused-secret"),
+    ];
+    space.source("q-source", Some("qontak"), &values).await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    space.apply(&space::qontak("q", &mock_provider)).await;
+    space.wait_condition("q", "Ready", "True/TokenValid").await;
+    assert_eq!(user.count(), 1);
+    let keys = json!({"clientId": "client_id", "clientSecret": "absent"});
+    space.patch("q", &json!({"spec": {"provider": {"qontak": {"keys": keys}}}})).await;
+    let told = space.wait_condition("q", "SourceResolved", "False/SourceKeyMissing").await;
+    let says = message(&told, "SourceResolved").unwrap();
+    assert!(says.contains("\"absent\"") && says.contains("spec.provider.qontak.keys.clientSecret"), "{says}");
     assert_eq!(user.count(), 1);
 }
 

@@ -161,8 +161,8 @@ async fn another_key_of_the_same_source_is_read_at_once() {
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     let key = async |name: &str| {
-        let secret_ref = json!({"name": "a-source", "key": name});
-        scene.space.patch("a", &json!({"spec": {"provider": {"welkin": {"secretRef": secret_ref}}}})).await;
+        let keys = json!({"secret": name});
+        scene.space.patch("a", &json!({"spec": {"provider": {"welkin": {"keys": keys}}}})).await;
     };
     key("none").await;
     let told = scene.space.wait_condition("a", "SourceResolved", "False/SourceKeyMissing").await;

@@ -39,6 +39,18 @@ async fn a_printed_manifest_is_accepted_by_the_api_server() {
     assert_eq!(shell.run(&half).await.code, 2);
     assert_eq!(shell.run(&[&qontak[..], &["--secret-file", &secret]].concat()).await.code, 2);
     assert_eq!(shell.run(&[&welkin[..], &["--secret-file", "nowhere"]].concat()).await.code, 2);
+    // The keys of the source have other names, and nothing is stored in a key that would not be used.
+    let renamed = [&welkin[..], &["--key", "client-secret", "--secret-file", &secret]].concat();
+    let run = shell.run(&renamed).await;
+    let manifest: Value = serde_saphyr::from_str(&run.stdout).unwrap();
+    assert_eq!(manifest["spec"]["provider"]["welkin"]["keys"]["secret"], "client-secret");
+    let unused = format!("client_id={secret}");
+    assert_eq!(shell.run(&[&qontak[..], &["--secret-file", &unused]].concat()).await.code, 2);
+    let own = ["--username-key", "user", "--client-id-key", "id", "--client-secret-key", "sec"];
+    let run = shell.run(&[&qontak[..], &own].concat()).await;
+    let manifest: Value = serde_saphyr::from_str(&run.stdout).unwrap();
+    let keys = serde_json::json!({"username": "user", "clientId": "id", "clientSecret": "sec"});
+    assert_eq!(manifest["spec"]["provider"]["qontak"]["keys"], keys);
     assert_eq!(shell.run(&[&welkin[..], &["--data", "header={tocken}"]].concat()).await.code, 2);
     assert_eq!(shell.run(&[&welkin[..], &["--max-age", "1d"]].concat()).await.code, 2);
     shell.check();

@@ -8,9 +8,7 @@ mod spec;
 mod status;
 pub mod validation;
 
-pub use crate::providers::{
-    Provider, ProviderSpec, QontakKeys, QontakSecretRef, QontakSpec, WelkinSecretRef, WelkinSpec,
-};
+pub use crate::providers::{Provider, ProviderSpec, QontakKeys, QontakSpec, SecretRef, WelkinKeys, WelkinSpec};
 pub use crd::{crd, crd_yaml};
 pub use spec::{
     ApiCredential, ApiCredentialSpec, CreationPolicy, RenewalSpec, TargetMetadata, TargetSpec, VerificationSpec,

@@ -300,8 +300,7 @@ mod tests {
             ("/provider/qontak/secretRef/name", serde_json::json!("other")),
             ("/provider/qontak/keys", serde_json::json!({"username": "other"})),
             ("/provider/qontak/keys", serde_json::json!({"password": "other"})),
-            ("/provider/qontak/keys", serde_json::json!({"clientId": "other"})),
-            ("/provider/qontak/keys", serde_json::json!({"clientSecret": "other"})),
+            ("/provider/qontak/keys", serde_json::json!({"clientId": "id", "clientSecret": "secret"})),
             ("/target/name", serde_json::json!("other")),
             ("/target/creationPolicy", serde_json::json!("Merge")),
         ] {

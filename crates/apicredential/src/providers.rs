@@ -26,7 +26,7 @@ mod lifetime;
 mod qontak;
 mod request;
 pub mod response;
-mod source_key;
+mod source_secret;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -35,14 +35,14 @@ mod welkin;
 pub use allowed_endpoints::{AllowedEndpoints, AllowedEndpointsError};
 pub use lifetime::Lifetime;
 pub use qontak::{
-    QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET, QontakKeys, QontakLogin, QontakRequest, QontakSecretRef,
+    QONTAK_PUBLIC_CLIENT_ID, QONTAK_PUBLIC_CLIENT_SECRET, QontakClientKeys, QontakKeys, QontakLogin, QontakRequest,
     QontakSpec,
 };
 pub use request::TokenRequest;
 pub use response::ExchangeFailure;
-pub use source_key::SourceKey;
+pub use source_secret::{SecretRef, SourceKey};
 pub use token::TOKEN_TYPE;
-pub use welkin::{WelkinLogin, WelkinRequest, WelkinSecretRef, WelkinSpec};
+pub use welkin::{WelkinKeys, WelkinLogin, WelkinRequest, WelkinSpec};
 
 /// Defines the enum, its list and its names together, so that no variant can be missing from one of them.
 macro_rules! providers {
@@ -269,10 +269,8 @@ impl Login {
         }
     }
 
-    /// The secret values in clear text: the fields of the fingerprint's source part.
-    ///
-    /// Their order is part of the contract: a change makes every stored fingerprint invalid.
-    pub fn expose(&self) -> Vec<&str> {
+    /// The secret values in clear text, each with the name that `keys` has for it.
+    pub fn expose(&self) -> Vec<(&'static str, &str)> {
         match self {
             Self::Welkin(welkin) => welkin.expose(),
             Self::Qontak(qontak) => qontak.expose(),

@@ -76,7 +76,7 @@ reasons! {
     // Source Secret
     SourceResolved: Fine, "The source Secret exists, permits its use for this provider and has the keys.";
     SourceSecretNotFound: Local, "The source Secret does not exist. Create it in the namespace of the ApiCredential.";
-    SourceKeyMissing: Local, "The source Secret lacks a key. Add the key, or name another one in spec.provider.";
+    SourceKeyMissing: Local, "The source Secret lacks a key. Add the key, or name another one in `keys`.";
     SourceKeyEmpty: Local, "A key of the source Secret is empty. Write the value into it.";
     SourceNotPermitted: Local, "The source Secret does not permit its use for this provider. Its owner permits it with the label apicredential.io/source.";
     SourceNotUtf8: Local, "A key of the source Secret is not valid UTF-8. Write the value as text.";

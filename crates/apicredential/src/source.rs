@@ -19,9 +19,9 @@ pub struct SecretValues {
 }
 
 impl SecretValues {
-    /// The values in clear text: the fields of the fingerprint's source part.
+    /// The values in clear text, each after its name: what two logins are compared by.
     pub fn expose(&self) -> Vec<&str> {
-        self.login.expose()
+        self.login.expose().into_iter().flat_map(|(name, value)| [name, value]).collect()
     }
 }
 
@@ -79,13 +79,12 @@ fn is_forbidden_type(type_: &str) -> bool {
 }
 
 fn read_key(secret: &Secret, key: &SourceKey) -> Result<SecretString, Refusal> {
-    let name = &key.name;
-    match (secret.data.as_ref().and_then(|data| data.get(name)), key.default) {
-        (Some(bytes), _) => check_value(&format!("The source Secret's key {name:?}"), &bytes.0),
-        (None, Some(default)) => Ok(SecretString::from(default)),
-        (None, None) => Err(Refusal::new(
+    let SourceKey { name, field } = key;
+    match secret.data.as_ref().and_then(|data| data.get(name)) {
+        Some(bytes) => check_value(&format!("The source Secret's key {name:?}"), &bytes.0),
+        None => Err(Refusal::new(
             Reason::SourceKeyMissing,
-            format!("The source Secret lacks the key {name:?}; add it, or name another key in spec.provider."),
+            format!("The source Secret lacks the key {name:?}; add it, or name another key in {field}."),
         )),
     }
 }

@@ -35,7 +35,7 @@ pub enum Command {
     /// Check why tokens are missing: installation, permissions, consent, endpoints, pods, clocks, network
     Doctor(doctor::Flags),
     /// Create an ApiCredential, or print its manifest
-    Create(create::Flags),
+    Create(Box<create::Flags>),
     /// Print a shell completion script
     Completion(completion::Flags),
     /// Print completions for kubectl

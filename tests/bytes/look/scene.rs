@@ -148,14 +148,15 @@ impl Dice<'_> {
                 "tenant": self.word(&["gh", "gh", "a/b"])?, "clientName": self.word(&["client", "other"])?,
                 "secretRef": secret, "endpoint": self.word(&[ENDPOINT, ENDPOINT, "https://127.0.0.1", "http://a"])?,
             });
-            self.maybe(&mut provider["welkin"]["secretRef"], "key", |dice| {
-                Ok(json!(dice.word(&["secret", "token"])?))
+            self.maybe(&mut provider["welkin"], "keys", |dice| {
+                Ok(json!({"secret": dice.word(&["secret", "token"])?}))
             })?;
         } else {
             provider["qontak"] = json!({"secretRef": secret, "endpoint": self.word(&[ENDPOINT, "https://127.0.0.1"])?});
             if self.one_in(4)? {
-                provider["qontak"]["keys"] =
-                    self.map(&["username", "clientId"], |dice| Ok(json!(dice.word(&["secret", "username"])?)))?;
+                provider["qontak"]["keys"] = self.map(&["username", "clientId", "clientSecret"], |dice| {
+                    Ok(json!(dice.word(&["secret", "username"])?))
+                })?;
             }
         }
         Ok(provider)

@@ -87,10 +87,10 @@ pub fn rows() -> Vec<Row> {
             NO_SECRET_NAMES.map(|name| welkin(json!({"secretRef": {"name": name}}))),
         ),
         row(
-            "spec.provider.welkin.secretRef.key",
+            "spec.provider.welkin.keys.secret",
             KEY,
-            KEYS.map(|key| welkin(json!({"secretRef": {"key": key}}))),
-            NO_KEYS.map(|key| welkin(json!({"secretRef": {"key": key}}))),
+            KEYS.map(|key| welkin(json!({"keys": {"secret": key}}))),
+            NO_KEYS.map(|key| welkin(json!({"keys": {"secret": key}}))),
         ),
         row(
             "spec.provider.welkin.endpoint",
@@ -119,14 +119,20 @@ pub fn rows() -> Vec<Row> {
         row(
             "spec.provider.qontak.keys.clientId",
             KEY,
-            KEYS.map(|key| qontak(json!({"keys": {"clientId": key}}))),
-            NO_KEYS.map(|key| qontak(json!({"keys": {"clientId": key}}))),
+            KEYS.map(|key| qontak(json!({"keys": {"clientId": key, "clientSecret": "b"}}))),
+            NO_KEYS.map(|key| qontak(json!({"keys": {"clientId": key, "clientSecret": "b"}}))),
         ),
         row(
             "spec.provider.qontak.keys.clientSecret",
             KEY,
-            KEYS.map(|key| qontak(json!({"keys": {"clientSecret": key}}))),
-            NO_KEYS.map(|key| qontak(json!({"keys": {"clientSecret": key}}))),
+            KEYS.map(|key| qontak(json!({"keys": {"clientId": "b", "clientSecret": key}}))),
+            NO_KEYS.map(|key| qontak(json!({"keys": {"clientId": "b", "clientSecret": key}}))),
+        ),
+        row(
+            "spec.provider.qontak.keys",
+            "clientId and clientSecret must be named together: name both, or neither to use the OAuth client that Qontak publishes",
+            [json!({}), json!({"clientId": "a", "clientSecret": "b"})].map(|keys| qontak(json!({"keys": keys}))),
+            [json!({"clientId": "a"}), json!({"clientSecret": "b"})].map(|keys| qontak(json!({"keys": keys}))),
         ),
         row(
             "spec.provider.qontak.endpoint",

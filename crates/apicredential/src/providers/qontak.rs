@@ -14,7 +14,7 @@ use super::info::ProviderInfo;
 use super::json::Fields;
 use super::lifetime::{self, Lifetime};
 use super::request::TokenRequest;
-use super::source_key::SourceKey;
+use super::source_secret::{SecretRef, SourceKey};
 use super::token;
 use crate::endpoint::Endpoint;
 use crate::reason::{Reason, Refusal};
@@ -38,9 +38,9 @@ pub const QONTAK_PUBLIC_CLIENT_SECRET: &str = "Sa8IGIh_HpVK1ZLAF0iFf7jU760osaUNV
 pub struct QontakSpec {
     /// Source Secret, in the same namespace, that holds the login. Required. It must have the label
     /// `apicredential.io/source: qontak`: with it, the owner of the Secret consents that its values are sent to Qontak.
-    pub secret_ref: QontakSecretRef,
-    /// Names of the keys in that Secret, such as `username: user`. Default: `username`, `password`, `client_id` and
-    /// `client_secret`.
+    pub secret_ref: SecretRef,
+    /// Names of the keys in that Secret, such as `username: user`. A value is read from the Secret only if its key is
+    /// named here or has a default.
     #[serde(default)]
     pub keys: QontakKeys,
     /// Origin of the Qontak API, such as `https://chat-service.qontak.com`: scheme `https`, host and optional port,
@@ -48,14 +48,6 @@ pub struct QontakSpec {
     /// (`--allowed-endpoints`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-}
-
-/// The source Secret of Qontak.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct QontakSecretRef {
-    /// Name of the source Secret. Required; it must differ from `target.name`.
-    pub name: String,
 }
 
 /// The names of the keys in the source Secret of Qontak.
@@ -66,22 +58,19 @@ pub struct QontakKeys {
     pub username: String,
     /// Key that holds the password. Default: `password`.
     pub password: String,
-    /// Key that holds the OAuth client id. Default: `client_id`. If the Secret lacks the key, the client id that Qontak
-    /// publishes is used.
-    pub client_id: String,
-    /// Key that holds the OAuth client secret. Default: `client_secret`. If the Secret lacks the key, the client secret
-    /// that Qontak publishes is used.
-    pub client_secret: String,
+    /// Key that holds the id of your own OAuth client, such as `client_id`. Requires `clientSecret`. Default: none; the
+    /// OAuth client that Qontak publishes is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Key that holds the secret of your own OAuth client, such as `client_secret`. Requires `clientId`. Default: none;
+    /// the OAuth client that Qontak publishes is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
 }
 
 impl Default for QontakKeys {
     fn default() -> Self {
-        Self {
-            username: "username".to_owned(),
-            password: "password".to_owned(),
-            client_id: "client_id".to_owned(),
-            client_secret: "client_secret".to_owned(),
-        }
+        Self { username: "username".to_owned(), password: "password".to_owned(), client_id: None, client_secret: None }
     }
 }
 
@@ -94,32 +83,52 @@ pub struct QontakRequest {
     pub username: SourceKey,
     /// The key of the user's password.
     pub password: SourceKey,
-    /// The key of the OAuth client's id. The default is [`QONTAK_PUBLIC_CLIENT_ID`].
-    pub client_id: SourceKey,
-    /// The key of the OAuth client's secret. The default is [`QONTAK_PUBLIC_CLIENT_SECRET`].
-    pub client_secret: SourceKey,
+    /// The keys of the user's own OAuth client. `None` for the one that Qontak publishes.
+    pub client: Option<QontakClientKeys>,
+}
+
+/// The keys of an OAuth client in the source Secret of Qontak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QontakClientKeys {
+    /// The key of the client's id.
+    pub id: SourceKey,
+    /// The key of the client's secret.
+    pub secret: SourceKey,
 }
 
 impl QontakRequest {
     /// A request for a token of the user whose login is in these keys of the source Secret.
-    pub fn new(endpoint: Endpoint, keys: QontakKeys) -> Self {
-        let field = "each of spec.provider.qontak.keys";
-        let QontakKeys { username, password, client_id, client_secret } = keys;
-        Self {
+    ///
+    /// # Errors
+    /// `InvalidSpec` if the keys name half of an OAuth client.
+    pub fn new(endpoint: Endpoint, keys: QontakKeys) -> Result<Self, Refusal> {
+        let client = match (keys.client_id, keys.client_secret) {
+            (None, None) => None,
+            (Some(id), Some(secret)) => Some(QontakClientKeys {
+                id: SourceKey::new(id, "spec.provider.qontak.keys.clientId"),
+                secret: SourceKey::new(secret, "spec.provider.qontak.keys.clientSecret"),
+            }),
+            _ => {
+                return Err(Refusal::invalid_spec(
+                    "spec.provider.qontak.keys names only one of clientId and clientSecret; name both or neither.",
+                ));
+            }
+        };
+        Ok(Self {
             endpoint,
-            username: SourceKey::required(username, field),
-            password: SourceKey::required(password, field),
-            client_id: SourceKey::optional(client_id, field, QONTAK_PUBLIC_CLIENT_ID),
-            client_secret: SourceKey::optional(client_secret, field, QONTAK_PUBLIC_CLIENT_SECRET),
-        }
+            username: SourceKey::new(keys.username, "spec.provider.qontak.keys.username"),
+            password: SourceKey::new(keys.password, "spec.provider.qontak.keys.password"),
+            client,
+        })
     }
 
     pub(super) fn parse(spec: &QontakSpec) -> Result<Self, Refusal> {
-        Ok(Self::new(INFO.parse_endpoint(spec.endpoint.as_deref())?, spec.keys.clone()))
+        Self::new(INFO.parse_endpoint(spec.endpoint.as_deref())?, spec.keys.clone())
     }
 
     pub(super) fn source_keys(&self) -> Vec<&SourceKey> {
-        vec![&self.username, &self.password, &self.client_id, &self.client_secret]
+        let client = self.client.iter().flat_map(|client| [&client.id, &client.secret]);
+        [&self.username, &self.password].into_iter().chain(client).collect()
     }
 
     /// The first version of the fingerprint has the same number of fields for Welkin and Qontak. The two that Qontak does
@@ -132,13 +141,12 @@ impl QontakRequest {
         &self,
         mut value: impl FnMut(&SourceKey) -> Result<SecretString, E>,
     ) -> Result<QontakLogin, E> {
-        Ok(QontakLogin {
-            endpoint: self.endpoint.clone(),
-            username: value(&self.username)?,
-            password: value(&self.password)?,
-            client_id: value(&self.client_id)?,
-            client_secret: value(&self.client_secret)?,
-        })
+        let (username, password) = (value(&self.username)?, value(&self.password)?);
+        let (client_id, client_secret) = match &self.client {
+            None => (QONTAK_PUBLIC_CLIENT_ID.into(), QONTAK_PUBLIC_CLIENT_SECRET.into()),
+            Some(client) => (value(&client.id)?, value(&client.secret)?),
+        };
+        Ok(QontakLogin { endpoint: self.endpoint.clone(), username, password, client_id, client_secret })
     }
 }
 
@@ -167,9 +175,14 @@ struct Body<'a> {
 }
 
 impl QontakLogin {
-    pub(super) fn expose(&self) -> Vec<&str> {
+    pub(super) fn expose(&self) -> Vec<(&'static str, &str)> {
         let Self { endpoint: _, username, password, client_id, client_secret } = self;
-        [username, password, client_id, client_secret].map(|value| value.expose_secret()).to_vec()
+        vec![
+            ("username", username.expose_secret()),
+            ("password", password.expose_secret()),
+            ("clientId", client_id.expose_secret()),
+            ("clientSecret", client_secret.expose_secret()),
+        ]
     }
 
     pub(super) fn build_request(&self) -> Result<TokenRequest, Reason> {

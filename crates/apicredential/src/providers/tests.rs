@@ -60,6 +60,41 @@ fn the_serialized_name_of_a_provider_is_its_name_and_its_label_names_its_block()
 }
 
 #[test]
+fn a_login_has_the_values_of_the_keys_that_the_spec_names_each_under_its_own_name() {
+    let request = |provider: serde_json::Value| ProviderRequest::parse(&serde_json::from_value(provider).unwrap());
+    let values = |request: &ProviderRequest| {
+        let keys: Vec<String> = request.source_keys().into_iter().map(|key| key.name.clone()).collect();
+        let login = request.login(|key| Ok::<_, std::convert::Infallible>(format!("<{}>", key.name).into())).unwrap();
+        let values: Vec<(&str, String)> =
+            login.expose().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        (keys, values)
+    };
+    let welkin = |keys: serde_json::Value| {
+        serde_json::json!({"type": "Welkin", "welkin": {
+            "tenant": "gh", "clientName": "A", "secretRef": {"name": "s"}, "keys": keys,
+        }})
+    };
+    let (keys, named) = values(&request(welkin(serde_json::json!({}))).unwrap());
+    assert_eq!((keys, named), (vec!["secret".to_owned()], vec![("secret", "<secret>".to_owned())]));
+    let (keys, named) = values(&request(welkin(serde_json::json!({"secret": "k"}))).unwrap());
+    assert_eq!((keys, named), (vec!["k".to_owned()], vec![("secret", "<k>".to_owned())]));
+
+    let qontak = |keys: serde_json::Value| serde_json::json!({"type": "Qontak", "qontak": {"secretRef": {"name": "s"}, "keys": keys}});
+    let (keys, named) = values(&request(qontak(serde_json::json!({}))).unwrap());
+    assert_eq!(keys, ["username", "password"]);
+    assert_eq!(named[2], ("clientId", QONTAK_PUBLIC_CLIENT_ID.to_owned()), "no key is named for it");
+    assert_eq!(named[3], ("clientSecret", QONTAK_PUBLIC_CLIENT_SECRET.to_owned()));
+    let own = serde_json::json!({"username": "user", "clientId": "id", "clientSecret": "sec"});
+    let (keys, named) = values(&request(qontak(own)).unwrap());
+    assert_eq!(keys, ["user", "password", "id", "sec"]);
+    assert_eq!(named[2..], [("clientId", "<id>".to_owned()), ("clientSecret", "<sec>".to_owned())]);
+    for half in ["clientId", "clientSecret"] {
+        let refusal = request(qontak(serde_json::json!({half: "k"}))).unwrap_err();
+        assert!(refusal.reason == Reason::InvalidSpec && refusal.message.contains("both or neither"));
+    }
+}
+
+#[test]
 fn a_request_is_exactly_what_the_vendor_documents() {
     let request = welkin().build_request().unwrap();
     assert_eq!(request.url.as_str(), "https://welkin.example:8443/gh/admin/api_clients/VBOPNRYRWJIP");

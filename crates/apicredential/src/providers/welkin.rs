@@ -10,7 +10,7 @@ use super::info::ProviderInfo;
 use super::json::Fields;
 use super::lifetime::{self, Lifetime};
 use super::request::TokenRequest;
-use super::source_key::SourceKey;
+use super::source_secret::{SecretRef, SourceKey};
 use super::token;
 use crate::endpoint::{Endpoint, PathSegment};
 use crate::reason::{Reason, Refusal};
@@ -33,7 +33,10 @@ pub struct WelkinSpec {
     pub client_name: String,
     /// Source Secret, in the same namespace, that holds the secret of the API client. Required. It must have the label
     /// `apicredential.io/source: welkin`: with it, the owner of the Secret consents that its values are sent to Welkin.
-    pub secret_ref: WelkinSecretRef,
+    pub secret_ref: SecretRef,
+    /// Names of the keys in that Secret, such as `secret: client-secret`.
+    #[serde(default)]
+    pub keys: WelkinKeys,
     /// Origin of the Welkin API, such as `https://api.stg.welkincloud.io`: scheme `https`, host and optional port,
     /// without a path. Default: the production service. It must be in the operator's allow-list for Welkin
     /// (`--allowed-endpoints`).
@@ -41,20 +44,19 @@ pub struct WelkinSpec {
     pub endpoint: Option<String>,
 }
 
-/// The source Secret of Welkin and its key.
+/// The names of the keys in the source Secret of Welkin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WelkinSecretRef {
-    /// Name of the source Secret. Required; it must differ from `target.name`.
-    pub name: String,
-    /// Key whose value is the secret of the API client. Default: `secret`. The value must have no whitespace at either
-    /// end, such as a trailing newline.
-    #[serde(default = "default_secret_key")]
-    pub key: String,
+#[serde(rename_all = "camelCase", default)]
+pub struct WelkinKeys {
+    /// Key that holds the secret of the API client. Default: `secret`. The value must have no whitespace at either end,
+    /// such as a trailing newline.
+    pub secret: String,
 }
 
-fn default_secret_key() -> String {
-    WelkinRequest::DEFAULT_KEY.to_owned()
+impl Default for WelkinKeys {
+    fn default() -> Self {
+        Self { secret: "secret".to_owned() }
+    }
 }
 
 /// The block `spec.provider.welkin`, parsed.
@@ -71,12 +73,10 @@ pub struct WelkinRequest {
 }
 
 impl WelkinRequest {
-    /// The default key of the API client's secret in the source Secret.
-    pub const DEFAULT_KEY: &str = "secret";
-
     /// A request for a token of this API client, whose secret is in this key of the source Secret.
-    pub fn new(endpoint: Endpoint, tenant: PathSegment, client_name: PathSegment, key: String) -> Self {
-        Self { endpoint, tenant, client_name, secret: SourceKey::required(key, "spec.provider.welkin.secretRef.key") }
+    pub fn new(endpoint: Endpoint, tenant: PathSegment, client_name: PathSegment, keys: WelkinKeys) -> Self {
+        let secret = SourceKey::new(keys.secret, "spec.provider.welkin.keys.secret");
+        Self { endpoint, tenant, client_name, secret }
     }
 
     pub(super) fn parse(spec: &WelkinSpec) -> Result<Self, Refusal> {
@@ -84,7 +84,7 @@ impl WelkinRequest {
             INFO.parse_endpoint(spec.endpoint.as_deref())?,
             parse_segment(&spec.tenant, "spec.provider.welkin.tenant")?,
             parse_segment(&spec.client_name, "spec.provider.welkin.clientName")?,
-            spec.secret_ref.key.clone(),
+            spec.keys.clone(),
         ))
     }
 
@@ -139,8 +139,8 @@ struct Body<'a> {
 }
 
 impl WelkinLogin {
-    pub(super) fn expose(&self) -> Vec<&str> {
-        vec![self.secret.expose_secret()]
+    pub(super) fn expose(&self) -> Vec<(&'static str, &str)> {
+        vec![("secret", self.secret.expose_secret())]
     }
 
     pub(super) fn build_request(&self) -> Result<TokenRequest, Reason> {

@@ -17,22 +17,27 @@ const MAX_FILE: u64 = 64 * 1024;
 /// Reads the files, each given as `[KEY=]PATH`. The key may be omitted if the provider needs only one. The Secret has the
 /// label that consents to its use for the provider.
 pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Secret, PluginError> {
-    let only_key = match plan.request.source_keys().as_slice() {
-        [key] => Some(key.name.clone()),
-        _ => None,
-    };
+    let used: Vec<&str> = plan.request.source_keys().into_iter().map(|key| key.name.as_str()).collect();
+    let only_key = if let [key] = used.as_slice() { Some(*key) } else { None };
     let mut data = BTreeMap::new();
     let mut stdin_taken = false;
     for entry in files {
-        let (key, path) = match (entry.split_once('='), &only_key) {
+        let (key, path) = match (entry.split_once('='), only_key) {
             (Some((key, path)), _) => (key, path),
-            (None, Some(key)) => (key.as_str(), entry.as_str()),
+            (None, Some(key)) => (key, entry.as_str()),
             (None, None) => {
                 let message =
                     format!("--secret-file {entry} names no key; write it as KEY=PATH, such as password=PATH.");
                 return Err(PluginError::new(Exit::Usage, message));
             }
         };
+        if !used.contains(&key) {
+            let message = format!(
+                "--secret-file {entry} is for a key that the ApiCredential would not use; it uses {}, and the flags that end in \"key\" name others.",
+                used.join(", ")
+            );
+            return Err(PluginError::new(Exit::Usage, message));
+        }
         if path == "-" && std::mem::replace(&mut stdin_taken, true) {
             let message = "--secret-file takes standard input for one key only; put the other value into a file.";
             return Err(PluginError::new(Exit::Usage, message));

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::Common;
-use super::manifest::without_nulls;
 
 #[derive(Debug, clap::Args)]
 pub struct Welkin {
@@ -13,9 +12,12 @@ pub struct Welkin {
     /// The name of the API client in that tenant
     #[arg(long, value_name = "NAME")]
     client_name: String,
-    /// The Secret with the client's secret, and its key if that is not "secret"
-    #[arg(long, value_name = "NAME[:KEY]")]
+    /// The Secret that holds the client's secret
+    #[arg(long, value_name = "NAME")]
     secret_ref: String,
+    /// Key of the client's secret in that Secret [default: secret]
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -23,14 +25,11 @@ pub struct Welkin {
 impl Welkin {
     /// The block `spec.provider.welkin`. Unset fields are null.
     pub fn block(&self) -> Value {
-        let (name, key) = match self.secret_ref.split_once(':') {
-            Some((name, key)) => (name, Some(key)),
-            None => (self.secret_ref.as_str(), None),
-        };
         json!({
             "tenant": self.tenant,
             "clientName": self.client_name,
-            "secretRef": without_nulls(&json!({"name": name, "key": key})),
+            "secretRef": {"name": self.secret_ref},
+            "keys": self.key.as_ref().map(|key| json!({"secret": key})),
             "endpoint": self.common.endpoint,
         })
     }

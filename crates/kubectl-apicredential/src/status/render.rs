@@ -56,11 +56,7 @@ fn source(source: &SourceReport, provider: &str, terminal: &Terminal) -> TreeNod
 }
 
 fn key(key: &KeyReport) -> String {
-    let state = match (key.present, key.optional) {
-        (true, _) => "present",
-        (false, true) => "absent, the provider's public value is used",
-        (false, false) => "missing",
-    };
+    let state = if key.present { "present" } else { "missing" };
     format!("{} ({state})", key.name)
 }
 

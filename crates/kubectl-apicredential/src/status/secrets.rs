@@ -35,8 +35,6 @@ pub struct SourceReport {
 pub struct KeyReport {
     pub name: String,
     pub present: bool,
-    /// If an optional key is absent, the provider's public value is used.
-    pub optional: bool,
 }
 
 /// The Secret that holds the token.
@@ -75,9 +73,7 @@ pub async fn source(
     let label = plan.request.provider().label();
     let has = |key: &str| secret.as_ref().and_then(|it| it.data.as_ref()).is_some_and(|data| data.contains_key(key));
     let keys = plan.request.source_keys().into_iter();
-    let keys =
-        keys.map(|key| KeyReport { present: has(&key.name), name: key.name.clone(), optional: key.default.is_some() });
-    let keys = keys.collect();
+    let keys = keys.map(|key| KeyReport { present: has(&key.name), name: key.name.clone() }).collect();
     let problem = visible.then(|| source::resolve(&namespace, plan, secret.as_ref()).err()).flatten();
     Ok(SourceReport {
         name: plan.source.clone(),

@@ -63,7 +63,7 @@ impl Forge {
             "metadata": {"name": "a", "uid": UID, "generation": 0},
             "spec": {
                 "provider": {"type": "Welkin", "welkin": {
-                    "tenant": "gh", "clientName": "client", "secretRef": {"name": "a-source", "key": "secret"},
+                    "tenant": "gh", "clientName": "client", "secretRef": {"name": "a-source"},
                 }},
                 "target": {"name": TARGET, "creationPolicy": "Owner", "tokenKey": "token"},
             },
