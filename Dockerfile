@@ -27,6 +27,6 @@ FROM ${RUN_IMAGE}
 COPY --from=build /build/target/release/apicredential-operator /apicredential-operator
 # The number and not the name, so that `runAsNonRoot` can tell.
 USER 65532:65532
-EXPOSE 8080
+EXPOSE 8080 8081
 ENTRYPOINT ["/apicredential-operator"]
 CMD ["run"]

@@ -100,10 +100,15 @@ pub struct RunArgs {
     #[arg(default_value = "60s", value_parser = parse_duration)]
     pub lease_duration: Duration,
 
-    /// Address that serves /metrics, /livez and /readyz. With port 0 the system chooses a port, which is logged
+    /// Address that serves /metrics. With port 0 the system chooses a port, which is logged
     #[arg(long, env = "APICREDENTIAL_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
     #[arg(default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+
+    /// Address that serves the probes /livez and /readyz. With port 0 the system chooses a port, which is logged
+    #[arg(long, env = "APICREDENTIAL_HEALTH_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
+    #[arg(default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
 
     /// Log format on standard error
     #[arg(long, env = "APICREDENTIAL_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]

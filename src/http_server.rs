@@ -1,11 +1,15 @@
-//! `/metrics`, `/livez` and `/readyz`.
+//! `/metrics` on one port, `/livez` and `/readyz` on another.
+//!
+//! Probes have a port of their own, so that nobody who may reach the metrics can keep a probe waiting: a NetworkPolicy can
+//! leave that port to the kubelet.
 //!
 //! Liveness is independent of readiness. A restart only helps a process whose reconcile loop is stuck. It does not help when
 //! the API server is unavailable, a provider fails or another replica holds the lease. So `/livez` checks the heartbeat of
 //! the reconcile loop and nothing else, and only on the leader, where the loop runs.
 
-mod connection;
+mod connections;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,17 +19,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use connection::BoundedListener;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
-
-/// Time for responses in progress after the shutdown signal.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// The state of the process. It determines the status code and the text of `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,40 +105,30 @@ impl Health {
     }
 }
 
-/// Serves requests on `listener` until `shutdown` resolves, and then for at most two more seconds.
-///
-/// # Errors
-/// The listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    health: Health,
-    metrics: Metrics,
-    shutdown: impl Future<Output = ()>,
-) -> std::io::Result<()> {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(BoundedListener::new(listener), router(health, metrics));
-    let server = server.with_graceful_shutdown(async move { drop(stopped.await) });
-    tokio::select! {
-        ended = server.into_future() => ended,
-        () = async {
-            shutdown.await;
-            drop(stop);
-            sleep(SHUTDOWN_GRACE).await;
-        } => Ok(()),
-    }
+/// Serves the probes on the listener of `--health-listen`, until the future is dropped.
+pub async fn serve_health(listener: TcpListener, health: Health) -> Infallible {
+    connections::serve(listener, "--health-listen", health_router(health)).await
 }
 
-fn router(health: Health, metrics: Metrics) -> Router {
-    let scrape = async |State(metrics): State<Metrics>| respond(StatusCode::OK, OPENMETRICS, metrics.encode());
+/// Serves the metrics on the listener of `--listen`, until the future is dropped.
+pub async fn serve_metrics(listener: TcpListener, metrics: Metrics) -> Infallible {
+    connections::serve(listener, "--listen", metrics_router(metrics)).await
+}
+
+fn health_router(health: Health) -> Router {
     let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
-    Router::new()
-        .route("/metrics", get(scrape))
-        .with_state(metrics)
-        .merge(probes)
-        .fallback(async || respond(StatusCode::NOT_FOUND, PLAIN, "not found: try /metrics, /livez or /readyz\n"))
-        .method_not_allowed_fallback(async || {
-            respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "method not allowed: use GET\n")
-        })
+    with_fallbacks(probes, "not found: try /livez or /readyz\n")
+}
+
+fn metrics_router(metrics: Metrics) -> Router {
+    let scrape = async |State(metrics): State<Metrics>| respond(StatusCode::OK, OPENMETRICS, metrics.encode());
+    with_fallbacks(Router::new().route("/metrics", get(scrape)).with_state(metrics), "not found: try /metrics\n")
+}
+
+fn with_fallbacks(router: Router, not_found: &'static str) -> Router {
+    router.fallback(async move || respond(StatusCode::NOT_FOUND, PLAIN, not_found)).method_not_allowed_fallback(
+        async || respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "method not allowed: use GET\n"),
+    )
 }
 
 async fn livez(State(health): State<Health>) -> Response {
@@ -155,12 +144,9 @@ async fn readyz(State(health): State<Health>) -> Response {
     respond(readiness.status(), PLAIN, readiness.text())
 }
 
-/// Each connection serves one request, so that the deadline of a connection never cuts off a later request.
 fn respond(status: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
     let mut response = (status, body).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -2,6 +2,7 @@
 //! it leads.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::controller::reconcile;
 use crate::controller::token_issuer::TokenIssuer;
 use crate::controller::watch::Watch;
 use crate::controller::work_queue;
-use crate::http_server::{Health, Readiness, serve};
+use crate::http_server::{Health, Readiness, serve_health, serve_metrics};
 use crate::kube_api::crd_drift;
 use crate::kube_api::{KubeApi, client};
 use crate::lease::{LeaderElector, Leadership, identity};
@@ -160,18 +161,12 @@ impl Process {
     }
 
     async fn listen(&self) -> Result<(), String> {
-        let address = self.settings.listen;
-        let bind_error = |_| format!("--listen {address} cannot be bound; choose another address or port");
-        let listener = TcpListener::bind(address).await.map_err(bind_error)?;
-        let bound = listener.local_addr().map_err(bind_error)?;
-        info!(address = %bound, version = env!("CARGO_PKG_VERSION"), "listening");
-        let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        tokio::spawn(async move {
-            // Until the process ends: if a probe cannot connect, the kubelet kills a process that is shutting down in order.
-            if serve(listener, health, metrics, std::future::pending()).await.is_err() {
-                error!("the HTTP server for probes and metrics has failed; the kubelet will restart the container");
-            }
-        });
+        let (metrics, metrics_address) = bind("--listen", self.settings.listen).await?;
+        let (health, health_address) = bind("--health-listen", self.settings.health_listen).await?;
+        info!(address = %metrics_address, %health_address, version = env!("CARGO_PKG_VERSION"), "listening");
+        // Until the process ends: if a probe cannot connect, the kubelet kills a process that is shutting down in order.
+        tokio::spawn(serve_metrics(metrics, self.metrics.clone()));
+        tokio::spawn(serve_health(health, self.health.clone()));
         Ok(())
     }
 
@@ -369,6 +364,13 @@ impl Process {
         info!("stopped");
         ExitCode::SUCCESS
     }
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let error = |_| format!("{flag} {address} cannot be bound; choose another address or port");
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    Ok((listener, bound))
 }
 
 async fn stopped(stop: &mut channel::Receiver<bool>) {

@@ -36,6 +36,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((election.namespace.as_str(), election.name.as_str()), ("operators", "apicredential-operator"));
     assert_eq!(election.duration, Duration::from_secs(60));
     assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(settings.health_listen.to_string(), "0.0.0.0:8081");
     assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Json, "info,kube_runtime=warn"));
 }
 
@@ -69,6 +70,7 @@ fn an_invalid_value_is_rejected_with_the_name_of_its_flag() {
         ["--concurrency", "many"],
         ["--leader-election", "maybe"],
         ["--listen", "8080"],
+        ["--health-listen", "8081"],
         ["--log-format", "xml"],
         ["--allowed-endpoints", "welkin=http://plain.example"],
     ] {

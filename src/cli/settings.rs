@@ -35,8 +35,10 @@ pub struct Settings {
     pub timings: Timings,
     /// Leader election.
     pub lease: LeaseChoice,
-    /// Address of the HTTP server for metrics and probes.
+    /// Address of the HTTP server for metrics.
     pub listen: SocketAddr,
+    /// Address of the HTTP server for probes.
+    pub health_listen: SocketAddr,
     /// Logging.
     pub log: LogSettings,
 }
@@ -154,6 +156,7 @@ impl RunArgs {
             },
             lease: LeaseChoice { duration: self.lease_duration, election },
             listen: self.listen,
+            health_listen: self.health_listen,
             log: LogSettings { format: self.log_format, filter: self.log },
         })
     }

@@ -21,7 +21,7 @@ pub struct Operator {
     process: Process,
     log: PathBuf,
     pub began: Instant,
-    address: OnceLock<String>,
+    addresses: OnceLock<(String, String)>,
     http: reqwest::Client,
 }
 
@@ -33,6 +33,7 @@ impl Operator {
         let usual = [
             ("--lease-namespace", HOME),
             ("--listen", "127.0.0.1:0"),
+            ("--health-listen", "127.0.0.1:0"),
             ("--provider-ca-file", &ca),
             ("--allowed-endpoints", &allowed),
             ("--provider-rate", "0"),
@@ -48,7 +49,7 @@ impl Operator {
         let process = Process::start("apicredential-operator", &mut command).expect("the operator starts");
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(60));
         let http = http.build().expect("a plain client can be made");
-        Self { process, log, began, address: OnceLock::new(), http }
+        Self { process, log, began, addresses: OnceLock::new(), http }
     }
 
     /// Waits until `/readyz` says 200; how long after its start.
@@ -84,20 +85,24 @@ impl Operator {
     }
 
     async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let url = format!("http://{}{path}", self.address()?);
+        let (metrics, health) = self.addresses()?;
+        let url = format!("http://{}{path}", if path == "/metrics" { metrics } else { health });
         let response = self.http.get(url).send().await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    fn address(&self) -> Option<&str> {
-        if let Some(address) = self.address.get() {
-            return Some(address);
+    /// Those of the metrics and of the probes; one and the same in an older build, to compare with.
+    fn addresses(&self) -> Option<&(String, String)> {
+        if let Some(addresses) = self.addresses.get() {
+            return Some(addresses);
         }
         let text = self.log_text();
         let line: Value =
             text.lines().filter(|line| line.contains("listening")).find_map(|it| serde_json::from_str(it).ok())?;
-        let address = line["fields"]["address"].as_str().or_else(|| line["address"].as_str())?;
-        Some(self.address.get_or_init(|| address.to_owned()))
+        let field = |name: &str| line["fields"][name].as_str().or_else(|| line[name].as_str()).map(str::to_owned);
+        let metrics = field("address")?;
+        let health = field("health_address").unwrap_or_else(|| metrics.clone());
+        Some(self.addresses.get_or_init(|| (metrics, health)))
     }
 }
 

@@ -33,6 +33,7 @@ fn every_flag_can_be_set_and_the_operator_understands_what_is_passed() {
     assert!(route.proxy.is_some());
     assert_eq!(settings.provider.rate, 2.5);
     assert_eq!(settings.listen.to_string(), "[::]:9090");
+    assert_eq!(settings.health_listen.to_string(), "[::]:9091");
     let election = settings.lease.election.unwrap();
     assert_eq!((election.namespace.as_str(), election.name.as_str()), ("leases", "tokens"));
 }

@@ -84,7 +84,7 @@ async fn a_refused_start_ends_with_2_and_a_sentence_that_names_what_to_correct()
     let kubeconfig = reaper::directory().join(format!("kubeconfig-{}", random::suffix()));
     std::fs::write(&kubeconfig, KUBECONFIG).unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap();
-    let lease = ["--lease-namespace", "a", "--listen", "127.0.0.1:0"];
+    let lease = ["--lease-namespace", "a", "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"];
     let with = |flags: &[&'static str]| [&lease[..], flags].concat();
     for (flags, env, says) in [
         (with(&["--resyncs", "1m"]), None, "--resyncs"),
@@ -96,10 +96,15 @@ async fn a_refused_start_ends_with_2_and_a_sentence_that_names_what_to_correct()
         (with(&["--provider-ca-file", "/nowhere/ca.pem"]), None, "--provider-ca-file /nowhere/ca.pem"),
         ([&lease[..], &["--provider-ca-file", garbage]].concat(), None, "--provider-ca-file contains"),
         (with(&["--log", "info=aloud"]), None, "--log"),
-        (vec!["--listen", "127.0.0.1:0"], None, "--lease-namespace"),
+        (vec!["--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"], None, "--lease-namespace"),
         (with(&[]), Some(("KUBECONFIG", "/nowhere/config")), "KUBECONFIG"),
         (with(&[]), Some(("KUBECONFIG", garbage)), "KUBECONFIG"),
         (vec!["--lease-namespace", "a", "--listen", &taken], None, &format!("--listen {taken}")),
+        (
+            vec!["--lease-namespace", "a", "--listen", "127.0.0.1:0", "--health-listen", &taken],
+            None,
+            &format!("--health-listen {taken}"),
+        ),
     ] {
         let env = [("KUBECONFIG", kubeconfig)].into_iter().chain(env);
         let (code, _, text) = run(&[&["run"], flags.as_slice()].concat(), env).await;

@@ -52,10 +52,11 @@ start_operator() {
   say "Starting the operator as its service account: run --min-renewal-interval 5s --allowed-endpoints …"
   write_kubeconfig >"$scratch/operator.kubeconfig"
   KUBECONFIG="$scratch/operator.kubeconfig" run operator "$DEMO_PROGRAMS/apicredential-operator" run \
-    --lease-namespace apicredential-operator --listen 127.0.0.1:0 --min-renewal-interval 5s \
+    --lease-namespace apicredential-operator --listen 127.0.0.1:0 --health-listen 127.0.0.1:0 \
+    --min-renewal-interval 5s \
     --allowed-endpoints "welkin=$origin,qontak=$origin" --provider-ca-file "$scratch/ca.pem"
-  wait_until 30 "the operator listens" grep -q '"address"' "$scratch/operator.log"
-  operator=http://$(sed -n 's/.*"address":"\([^"]*\)".*/\1/p' "$scratch/operator.log" | head -n 1)
+  wait_until 30 "the operator listens" grep -q '"health_address"' "$scratch/operator.log"
+  operator=http://$(sed -n 's/.*"health_address":"\([^"]*\)".*/\1/p' "$scratch/operator.log" | head -n 1)
   wait_until 60 "the operator is ready" silently client get "$operator/readyz"
   echo "/readyz returns: $(client get "$operator/readyz")" | indent
 }

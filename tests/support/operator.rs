@@ -67,6 +67,7 @@ impl Settings {
             .flag("--namespaces", namespace)
             .flag("--lease-namespace", namespace)
             .flag("--listen", "127.0.0.1:0")
+            .flag("--health-listen", "127.0.0.1:0")
             .flag("--provider-ca-file", &mock_provider.ca_file().display().to_string())
             .flag("--allowed-endpoints", &format!("welkin={origin},qontak={origin}"))
             .flag("--log-format", "json")
@@ -294,17 +295,23 @@ impl Output {
 
     /// Status and body of a page of this operator; `None` if it does not respond (any more).
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let url = format!("http://{}{path}", self.address()?);
+        let address = if path == "/metrics" { self.address() } else { self.bound("health_address") };
+        let url = format!("http://{}{path}", address?);
         let response = plain_client().get(url).send().await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    /// The bound address, from the log line with the message "listening".
+    /// The address of its metrics.
     pub fn address(&self) -> Option<String> {
+        self.bound("address")
+    }
+
+    /// A bound address, by its field in the log line with the message "listening".
+    fn bound(&self, listener: &str) -> Option<String> {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         text.lines().filter(|line| line.contains("listening")).find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
-            let field = line["fields"]["address"].as_str().or_else(|| line["address"].as_str())?;
+            let field = line["fields"][listener].as_str().or_else(|| line[listener].as_str())?;
             Some(field.to_owned())
         })
     }

@@ -11,6 +11,7 @@
 {{- /* One argument for each flag that has a value. */}}
 {{- define "apicredential-operator.args" -}}
 {{- $listen := printf "%s:%d" .Values.listen.address (int .Values.listen.port) -}}
+{{- $healthListen := printf "%s:%d" .Values.healthListen.address (int .Values.healthListen.port) -}}
 {{- $lease := include "apicredential-operator.lease" . -}}
 {{- with .Values -}}
 - run
@@ -32,6 +33,7 @@
   (list "lease-namespace" .leaderElection.leaseNamespace)
   (list "lease-duration" .leaderElection.leaseDuration)
   (list "listen" (ternary "" $listen (eq $listen "0.0.0.0:8080")))
+  (list "health-listen" (ternary "" $healthListen (eq $healthListen "0.0.0.0:8081")))
   (list "log-format" .log.format)
   (list "log" .log.filter)
 }}
