@@ -25,6 +25,7 @@ use secrecy::zeroize::Zeroizing;
 use crate::clock;
 use transport::Transport;
 
+pub mod ca_bundle;
 mod request_error;
 #[cfg(test)]
 mod tests;
@@ -43,8 +44,9 @@ const USER_AGENT: &str = concat!("apicredential-operator/", env!("CARGO_PKG_VERS
 /// Sends requests to providers. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct ProviderClient {
-    /// Replaced when the transport changes. Requests that were sent with the old client finish with it.
-    client: Arc<RwLock<Client>>,
+    /// Replaced when the transport changes. Requests that were sent with the old client finish with it. `None` if there is no
+    /// CA left to trust.
+    client: Arc<RwLock<Option<Client>>>,
     timeout: Duration,
     skews: Arc<Mutex<BTreeMap<Provider, i64>>>,
 }
@@ -55,9 +57,6 @@ pub enum ProviderClientError {
     /// `CryptoProvider::install_default` was not called.
     #[error("no TLS crypto provider is installed in this process; report this as a bug")]
     NoCryptoProvider,
-    /// The CA file contains no certificate, or an invalid one.
-    #[error("--provider-ca-file contains no valid PEM certificate; give a file of \"BEGIN CERTIFICATE\" blocks")]
-    BadCertificates,
     /// The HTTP client does not accept the proxy.
     #[error("--provider-proxy cannot be used; give an http:// or https:// origin")]
     BadProxy,
@@ -77,18 +76,21 @@ impl ProviderClient {
     /// # Errors
     /// See [`ProviderClientError`]. The process must have installed a default [`CryptoProvider`] before.
     pub fn new(timeout: Duration, transport: &Transport) -> Result<Self, ProviderClientError> {
-        let client = Arc::new(RwLock::new(client(transport)?));
+        let client = Arc::new(RwLock::new(Some(client(transport)?)));
         Ok(Self { client, timeout, skews: Arc::default() })
     }
 
     /// Uses another transport for all requests that follow.
     ///
     /// # Errors
-    /// The transport cannot be used. The old one stays in use.
+    /// The transport cannot be used. Then no request is sent: what the old transport trusted may be what was withdrawn.
     pub fn set_transport(&self, transport: &Transport) -> Result<(), ProviderClientError> {
-        let new = client(transport)?;
+        let (new, result) = match client(transport) {
+            Ok(new) => (Some(new), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(())
+        result
     }
 
     /// By how many seconds the clock of this machine was ahead of that of each provider, by the Date header of its last
@@ -126,7 +128,7 @@ impl ProviderClient {
         issued_at: Timestamp,
         status: &mut Option<u16>,
     ) -> Result<Issued, ExchangeFailure> {
-        let sending = self.client().post(request.url).headers(request.headers).body(request.body);
+        let sending = self.client()?.post(request.url).headers(request.headers).body(request.body);
         let response = sending.send().await.map_err(|error| request_error::reason(&error))?;
         *status = Some(response.status().as_u16());
         self.note_skew(login.provider(), response.headers());
@@ -136,8 +138,8 @@ impl ProviderClient {
     }
 
     /// The client to use for a new request.
-    fn client(&self) -> Client {
-        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn client(&self) -> Result<Client, Reason> {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Reason::TlsFailed)
     }
 
     /// The timeout of a whole request.
@@ -157,15 +159,13 @@ fn client(transport: &Transport) -> Result<Client, ProviderClientError> {
     if CryptoProvider::get_default().is_none() {
         return Err(ProviderClientError::NoCryptoProvider);
     }
-    let roots = transport.roots_pem().map(certificates).transpose()?.unwrap_or_default();
-    // With extra CAs, an empty system store is no error, so a failure means that an extra CA is invalid.
-    let error = if roots.is_empty() { ProviderClientError::NoClient } else { ProviderClientError::BadCertificates };
-    let builder = hardened_builder(roots);
+    let roots: Result<Vec<_>, _> = transport.roots().iter().map(|root| Certificate::from_der(root)).collect();
+    let builder = hardened_builder(roots.map_err(|_| ProviderClientError::NoClient)?);
     let builder = match transport.proxy() {
         None => builder,
         Some(proxy) => builder.proxy(proxy.map_err(|_| ProviderClientError::BadProxy)?),
     };
-    builder.build().map_err(|_| error)
+    builder.build().map_err(|_| ProviderClientError::NoClient)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the only client for providers, with all protections")]
@@ -183,13 +183,6 @@ fn hardened_builder(extra_roots: Vec<Certificate>) -> ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .user_agent(USER_AGENT)
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ProviderClientError> {
-    match Certificate::from_pem_bundle(pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(ProviderClientError::BadCertificates),
-    }
 }
 
 /// Reads a body of at most 64 KiB, whatever `Content-Length` says. If it is longer, dropping the response closes the

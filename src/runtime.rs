@@ -116,7 +116,7 @@ struct Process {
 
 impl Process {
     async fn start(settings: Settings) -> Result<Self, String> {
-        let transport = settings.provider.transport.read().map_err(|error| error.to_string())?;
+        let transport = settings.provider.transport.read_at_start().map_err(|error| error.to_string())?;
         let provider_client = ProviderClient::new(settings.provider.timeout, &transport);
         let provider_client = Arc::new(provider_client.map_err(|error| error.to_string())?);
         if settings.provider.transport.may_change() {

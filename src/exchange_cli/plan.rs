@@ -121,7 +121,7 @@ impl ExchangePlan {
 
     /// The client for the provider.
     pub(super) fn provider_client(&self) -> Result<ProviderClient, CommandError> {
-        let transport = self.transport.read().map_err(|error| CommandError::local(error.to_string()))?;
+        let transport = self.transport.read_at_start().map_err(|error| CommandError::local(error.to_string()))?;
         ProviderClient::new(self.timeout, &transport).map_err(|error| CommandError::local(error.to_string()))
     }
 }

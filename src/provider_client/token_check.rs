@@ -59,7 +59,7 @@ impl ProviderClient {
         let url = provider.check_url(endpoint).ok_or(Reason::InvalidSpec)?;
         let headers = headers(token).ok_or(Reason::InvalidToken)?;
         let response =
-            self.client().get(url).headers(headers).send().await.map_err(|error| request_error::reason(&error))?;
+            self.client()?.get(url).headers(headers).send().await.map_err(|error| request_error::reason(&error))?;
         *status = Some(response.status().as_u16());
         self.note_skew(provider, response.headers());
         // The body is not read: hyper drops the part that arrived together with the head and keeps the connection, or

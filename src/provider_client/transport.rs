@@ -6,9 +6,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use reqwest::Proxy;
+use rustls::pki_types::CertificateDer;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
+use tracing::warn;
+
+use super::ca_bundle::CaBundle;
 
 /// The greatest size of a file, in bytes.
 const MAX_FILE_SIZE: u64 = 1024 * 1024;
@@ -27,7 +31,7 @@ pub struct TransportFiles {
 /// The transport with the content of the files.
 #[derive(Clone, Default)]
 pub struct Transport {
-    roots: Option<Vec<u8>>,
+    roots: CaBundle,
     proxy: Option<(ProxyOrigin, Option<ProxyLogin>)>,
 }
 
@@ -52,6 +56,15 @@ pub enum TransportError {
         flag: &'static str,
         /// The path of the file.
         path: String,
+    },
+    /// The CA file has no certificate that can be read.
+    #[error("--provider-ca-file contains no valid PEM certificate; give a file of \"BEGIN CERTIFICATE\" blocks")]
+    NoCertificate,
+    /// One certificate in the CA file cannot be read.
+    #[error("certificate {block} in --provider-ca-file is not valid and is not trusted; correct or remove that block")]
+    BadCertificate {
+        /// The position among the `CERTIFICATE` blocks of the file; the first is 1.
+        block: usize,
     },
     /// The file with the login has no colon, or is not one line of text.
     #[error("--provider-proxy-credentials-file is not one line of the form user:password; correct the file")]
@@ -79,17 +92,32 @@ impl ProxyOrigin {
 }
 
 impl TransportFiles {
-    /// Reads the files.
+    /// Reads the files. A file that cannot be used counts as absent: nothing that it held before is trusted any more. The
+    /// requests still go through the proxy.
+    pub fn read(&self) -> (Transport, Vec<TransportError>) {
+        let mut errors = Vec::new();
+        let mut unless_error = |error| errors.push(error);
+        let roots = self.roots.as_ref().map(read_roots).transpose().map_err(&mut unless_error);
+        let login = self.proxy_login.as_ref().map(read_login).transpose().map_err(&mut unless_error);
+        let roots = roots.ok().flatten().unwrap_or_default();
+        errors.extend(roots.bad_blocks.iter().map(|block| TransportError::BadCertificate { block: *block }));
+        let proxy = self.proxy.clone().map(|origin| (origin, login.ok().flatten()));
+        (Transport { roots, proxy }, errors)
+    }
+
+    /// Reads the files at start. A certificate in the CA file that cannot be read is logged; the others are used.
     ///
     /// # Errors
     /// A file cannot be read, or its content is invalid.
-    pub fn read(&self) -> Result<Transport, TransportError> {
-        let roots = self.roots.as_ref().map(|path| read("--provider-ca-file", path)).transpose()?;
-        let login = match &self.proxy_login {
-            None => None,
-            Some(path) => Some(ProxyLogin::parse(&Zeroizing::new(read("--provider-proxy-credentials-file", path)?))?),
-        };
-        Ok(Transport { roots, proxy: self.proxy.clone().map(|origin| (origin, login)) })
+    pub fn read_at_start(&self) -> Result<Transport, TransportError> {
+        let (transport, errors) = self.read();
+        for error in errors {
+            match error {
+                TransportError::BadCertificate { .. } => warn!("{error}"),
+                _ => return Err(error),
+            }
+        }
+        Ok(transport)
     }
 
     /// Whether the transport uses a file, whose content may change.
@@ -101,7 +129,7 @@ impl TransportFiles {
 impl Transport {
     /// A transport without a proxy that trusts these PEM certificates in addition to the system's.
     pub fn trusting(roots_pem: &[u8]) -> Self {
-        Self { roots: Some(roots_pem.to_vec()), proxy: None }
+        Self { roots: CaBundle::parse(roots_pem), proxy: None }
     }
 
     /// The same transport through a proxy without a login.
@@ -110,8 +138,9 @@ impl Transport {
         self
     }
 
-    pub(super) fn roots_pem(&self) -> Option<&[u8]> {
-        self.roots.as_deref()
+    /// The CAs to trust in addition to the system's.
+    pub(super) fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots.certificates
     }
 
     /// The proxy, for the HTTP client.
@@ -155,6 +184,15 @@ impl ProxyLogin {
     }
 }
 
+fn read_roots(path: &PathBuf) -> Result<CaBundle, TransportError> {
+    let bundle = CaBundle::parse(&read("--provider-ca-file", path)?);
+    if bundle.certificates.is_empty() { Err(TransportError::NoCertificate) } else { Ok(bundle) }
+}
+
+fn read_login(path: &PathBuf) -> Result<ProxyLogin, TransportError> {
+    ProxyLogin::parse(&Zeroizing::new(read("--provider-proxy-credentials-file", path)?))
+}
+
 fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, TransportError> {
     let unreadable = |_| TransportError::Unreadable { flag, path: path.display().to_string() };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
@@ -195,7 +233,7 @@ mod tests {
     #[test]
     fn an_error_names_the_missing_file_and_its_flag() {
         let files = TransportFiles { roots: Some("/nowhere/ca.pem".into()), ..TransportFiles::default() };
-        let error = files.read().unwrap_err().to_string();
+        let error = files.read_at_start().unwrap_err().to_string();
         assert_eq!(error, "--provider-ca-file /nowhere/ca.pem cannot be read; correct the path or its permissions");
     }
 
@@ -203,10 +241,47 @@ mod tests {
     fn a_changed_login_makes_another_transport_and_debug_output_contains_no_login() {
         let transport = |login: &str| {
             let proxy = ProxyOrigin::parse("http://proxy:3128").unwrap();
-            Transport { roots: None, proxy: Some((proxy, Some(ProxyLogin::parse(login.as_bytes()).unwrap()))) }
+            Transport {
+                roots: CaBundle::default(),
+                proxy: Some((proxy, Some(ProxyLogin::parse(login.as_bytes()).unwrap()))),
+            }
         };
         assert_eq!(transport("user:secret"), transport("user:secret"));
         assert_ne!(transport("user:secret"), transport("user:another"));
         assert!(!format!("{:?}", transport("user:secret")).contains("secret"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_withdraws_what_it_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let (roots, login) = (folder.path().join("ca.pem"), folder.path().join("login"));
+        let proxy = ProxyOrigin::parse("http://proxy:3128").unwrap();
+        let files = TransportFiles { roots: Some(roots.clone()), proxy: Some(proxy), proxy_login: Some(login.clone()) };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap().self_signed(&key).unwrap().pem();
+        let write = |path: &PathBuf, text: &str| std::fs::write(path, text).unwrap();
+
+        write(&roots, &pem);
+        write(&login, "user:pass\n");
+        let (transport, errors) = files.read();
+        assert_eq!((transport.roots().len(), errors), (1, vec![]));
+        assert!(transport.proxy.unwrap().1.is_some());
+
+        write(&roots, &format!("{pem}-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"));
+        let (transport, errors) = files.read();
+        assert_eq!((transport.roots().len(), errors), (1, vec![TransportError::BadCertificate { block: 2 }]));
+        assert!(files.read_at_start().is_ok());
+
+        for text in ["", "no certificate"] {
+            write(&roots, text);
+            write(&login, text);
+            let (transport, errors) = files.read();
+            assert_eq!(errors, [TransportError::NoCertificate, TransportError::Login], "{text:?}");
+            assert!(transport.roots().is_empty());
+            assert!(matches!(transport.proxy, Some((_, None))), "the proxy stays, without a login");
+            assert_eq!(files.read_at_start().err(), Some(TransportError::NoCertificate));
+        }
+        std::fs::remove_file(&roots).unwrap();
+        assert!(matches!(files.read().1[..], [TransportError::Unreadable { .. }, TransportError::Login]));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use apicredential::object_key::Key;
 use tokio::sync::mpsc;
 use tokio::time::interval;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::clock;
 use crate::controller::watch::Watch;
@@ -64,27 +64,34 @@ pub(super) async fn heartbeat(
 }
 
 /// Reads the files of the transport at each interval and uses their new content, so that a replaced certificate or login needs
-/// no restart. If a file cannot be used, the old content stays in use, and one warning is logged.
+/// no restart. What a file no longer holds is no longer trusted, even if it holds nothing that can be used. Each problem is
+/// logged once.
 pub(super) async fn watch_files(files: TransportFiles, mut current: Transport, provider_client: Arc<ProviderClient>) {
-    let mut logged = None;
+    let mut logged = Vec::new();
     let mut tick = interval(INTERVAL);
     loop {
         tick.tick().await;
-        let error = match files.read() {
-            Ok(new) if new == current => None,
-            Ok(new) => match provider_client.set_transport(&new) {
-                Ok(()) => {
-                    info!("the CA file or the proxy login file has changed; its new content is in use");
-                    current = new;
-                    None
+        let (new, errors) = files.read();
+        if new != current {
+            match provider_client.set_transport(&new) {
+                Ok(()) => info!("the CA file or the proxy login file has changed; its new content is in use"),
+                Err(error) => {
+                    let error = error.to_string();
+                    error!(
+                        error,
+                        "no request can be sent to a provider since the CA file or the proxy login file has changed"
+                    );
                 }
-                Err(error) => Some(error.to_string()),
-            },
-            Err(error) => Some(error.to_string()),
-        };
-        if error.is_some() && error != logged {
-            warn!(error, "the CA file or the proxy login file cannot be used; its previous content stays in use");
+            }
+            current = new;
         }
-        logged = error;
+        for error in errors.iter().filter(|error| !logged.contains(*error)) {
+            let error = error.to_string();
+            warn!(
+                error,
+                "a file that --provider-ca-file or --provider-proxy-credentials-file names cannot be used as it is; what it held before is no longer trusted"
+            );
+        }
+        logged = errors;
     }
 }

@@ -207,8 +207,10 @@ async fn follow(client: &Client) {
 impl Sender {
     pub async fn new(kubeconfig: &Path, ca: &Path, origin: &str, steps: &[Step]) -> Self {
         let (client, secrets) = clients(kubeconfig).await;
-        let route = TransportFiles { roots: Some(ca.to_owned()), ..TransportFiles::default() }.read();
-        let wire = ProviderClient::new(Duration::from_secs(15), &route.expect("the CA file is readable"));
+        let files = TransportFiles { roots: Some(ca.to_owned()), ..TransportFiles::default() };
+        let (transport, errors) = files.read();
+        assert!(errors.is_empty(), "the CA file is readable: {errors:?}");
+        let wire = ProviderClient::new(Duration::from_secs(15), &transport);
         Self {
             client,
             secrets,

@@ -1,6 +1,8 @@
-//! Corporate networks: a proxy that wants a login, and an authority of one's own; both may change while it runs.
+//! Corporate networks: a proxy that wants a login, and a CA of one's own; both may change while it runs.
 
 use std::path::PathBuf;
+
+use serde_json::{Value, json};
 
 use crate::life::Scene;
 use crate::support::operator::Settings;
@@ -47,10 +49,11 @@ async fn a_login_that_the_proxy_refuses_is_a_failed_connection_and_is_read_anew_
 }
 
 #[tokio::test]
-async fn an_authority_that_changes_is_trusted_without_a_restart_and_one_that_is_broken_is_told_once() {
+async fn a_ca_that_changes_is_trusted_without_a_restart_and_one_that_is_broken_no_longer() {
     let scene = Scene::new().await;
     let another = MockProvider::start();
-    let ca = file("ca.pem", &std::fs::read(another.ca_file()).unwrap());
+    let pem = |of: &MockProvider| std::fs::read_to_string(of.ca_file()).unwrap();
+    let ca = file("ca.pem", pem(&another).as_bytes());
     let settings = scene.operator().eager().without_flag("--provider-ca-file");
     let operator = settings.flag("--provider-ca-file", ca.to_str().unwrap()).start().await;
     let client = scene.welkin_client("a").await;
@@ -58,15 +61,60 @@ async fn an_authority_that_changes_is_trusted_without_a_restart_and_one_that_is_
     scene.space.wait_condition("a", "Ready", "False/TlsFailed").await;
     assert_eq!(client.count(), 0);
 
-    std::fs::write(&ca, "no certificate").unwrap();
-    let told = || {
-        operator.log().iter().filter(|line| line["message"].as_str().unwrap_or("").contains("cannot be used")).count()
+    let warnings = |text: &str| {
+        let holds = |line: &Value| line["error"].as_str().is_some_and(|error| error.contains(text));
+        operator.log().iter().filter(|line| holds(line)).count()
     };
-    let warned = poll(space::DEADLINE, async || (told() == 1).then_some(())).await;
-    assert!(warned.is_some(), "{}", operator.output());
-    std::fs::write(&ca, std::fs::read(scene.mock_provider.ca_file()).unwrap()).unwrap();
+    let warned = async |text: &str| {
+        let once = poll(space::DEADLINE, async || (warnings(text) >= 1).then_some(())).await;
+        assert!(once.is_some(), "{text}: {}", operator.output());
+    };
+    // The one that it needs is between two that cannot be read.
+    let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(&ca, format!("{bad}{}{bad}", pem(&scene.mock_provider))).unwrap();
     scene.space.wait_ready("a").await;
-    assert_eq!((client.count(), told()), (1, 1));
+    assert_eq!(client.count(), 1);
+    for position in ["certificate 1 in", "certificate 3 in"] {
+        warned(position).await;
+    }
+
+    // It is trusted no longer, although the operator was not started again.
+    std::fs::write(&ca, "").unwrap();
+    warned("contains no valid PEM certificate").await;
+    scene.request_renewal("a", "without its CA").await;
+    scene.space.wait_until("a", "not renewed", |it| json!(it.status).to_string().contains("TlsFailed")).await;
+    assert_eq!(client.count(), 1);
+
+    // The failure has answered the request. With the CA back, the next one is answered by a token.
+    std::fs::write(&ca, pem(&scene.mock_provider)).unwrap();
+    let read_again = async || {
+        let changes = operator.output().matches("its new content is in use").count();
+        (changes >= 3).then_some(())
+    };
+    scene.space.wait_for("the CA file is read again", read_again).await;
+    scene.request_renewal("a", "with its CA").await;
+    scene.wait_answered("a", "with its CA").await;
+    assert_eq!(client.count(), 2);
+    for text in ["certificate 1 in", "certificate 3 in", "contains no valid PEM certificate"] {
+        assert_eq!(warnings(text), 1, "{text} is logged once");
+    }
+}
+
+#[tokio::test]
+async fn a_login_of_the_proxy_that_is_emptied_is_no_longer_sent() {
+    let scene = Scene::new().await;
+    let proxy = Proxy::start(Some(LOGIN)).await;
+    let file = file("login", format!("{LOGIN}\n").as_bytes());
+    let settings = scene.operator().eager().flag("--provider-proxy", &proxy.origin());
+    let operator = settings.flag("--provider-proxy-credentials-file", file.to_str().unwrap()).start().await;
+    let client = scene.space.first_token("a", &scene.mock_provider).await;
+    assert_eq!((client.count(), proxy.tunnels(), proxy.refused()), (1, 1, 0));
+    std::fs::write(&file, "").unwrap();
+    let warned = async || operator.output().contains("is not one line of the form user:password").then_some(());
+    scene.space.wait_for("the warning", warned).await;
+    scene.request_renewal("a", "without a login").await;
+    scene.space.wait_for("the proxy refuses", async || (proxy.refused() >= 1).then_some(())).await;
+    assert_eq!((client.count(), scene.mock_provider.connections()), (1, 1), "nothing went past the proxy");
 }
 
 fn file(name: &str, content: &[u8]) -> PathBuf {

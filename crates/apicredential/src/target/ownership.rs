@@ -4,6 +4,7 @@
 //! keys are never named without its owner's consent.
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube_core::{Resource as _, ResourceExt as _};
 use secrecy::ExposeSecret as _;
 
@@ -76,10 +77,7 @@ pub fn target(
 /// With `Owner`, a Secret is ours if and only if its controller reference has our uid.
 fn check_owner(credential: &ApiCredential, secret: &Secret, existing: &impl CredentialLookup) -> Result<(), Refusal> {
     let namespace = credential.namespace().unwrap_or_default();
-    let controller = secret
-        .owner_references()
-        .iter()
-        .find(|reference| reference.controller == Some(true) && reference.kind == ApiCredential::kind(&()));
+    let controller = secret.owner_references().iter().find(|reference| is_api_credential(reference));
     match controller {
         Some(reference) if credential.uid().is_some_and(|uid| uid == reference.uid) => {
             if secret.metadata.deletion_timestamp.is_some() { Err(Reason::TargetTerminating.into()) } else { Ok(()) }
@@ -91,6 +89,15 @@ fn check_owner(credential: &ApiCredential, secret: &Secret, existing: &impl Cred
         None if secret.metadata.deletion_timestamp.is_some() => Err(Reason::TargetTerminating.into()),
         None => Err(Reason::TargetNotOwned.into()),
     }
+}
+
+/// Whether a reference is a controller reference to an ApiCredential, of whatever version. Other API groups may have a kind of
+/// that name.
+fn is_api_credential(reference: &OwnerReference) -> bool {
+    let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
+    reference.controller == Some(true)
+        && group == ApiCredential::group(&())
+        && reference.kind == ApiCredential::kind(&())
 }
 
 /// With `Merge`, a Secret is ours if and only if it consents by annotation and no other existing ApiCredential writes
@@ -236,5 +243,15 @@ mod tests {
         assert_eq!(deleted, Some(Reason::TargetTerminating), "the garbage collector will delete it");
         assert_eq!(refusal(&reference("ApiCredential", "own", false), &existing), Some(Reason::TargetNotOwned));
         assert_eq!(refusal(&reference("Deployment", "own", true), &existing), Some(Reason::TargetNotOwned));
+        for (version, reason) in [
+            ("apicredential.io/v1", None),
+            ("other.example/v1alpha1", Some(Reason::TargetNotOwned)),
+            ("apicredential.io.example/v1alpha1", Some(Reason::TargetNotOwned)),
+            ("v1", Some(Reason::TargetNotOwned)),
+        ] {
+            let mut reference = reference("ApiCredential", "own", true);
+            reference["apiVersion"] = json!(version);
+            assert_eq!(refusal(&reference, &existing), reason, "{version}");
+        }
     }
 }

@@ -11,11 +11,11 @@ use apicredential::plan::Plan;
 use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Reason;
 use apicredential_operator::clock as time;
+use apicredential_operator::provider_client::ca_bundle::CaBundle;
 use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 use rustls::ClientConfig;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::Verifier;
 use tokio::net::{TcpStream, lookup_host};
@@ -73,7 +73,13 @@ pub async fn clock(connection: &Connection) -> Result<ClockComparison, PluginErr
 /// Connects to each endpoint that an ApiCredential names.
 pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> Result<Vec<CheckResult>, PluginError> {
     const CHECK: &str = "providers";
-    let connector = connector(roots)?;
+    let roots = roots.map(read_roots).transpose()?.unwrap_or_default();
+    let bad_block = |block: &usize| {
+        let message = format!("Certificate {block} in --provider-ca-file is not valid and was not used.");
+        CheckResult::warn(CHECK, message, "Correct or remove that block: the operator does not trust it either.")
+    };
+    let mut results: Vec<CheckResult> = roots.bad_blocks.iter().map(bad_block).collect();
+    let connector = connector(roots.certificates)?;
     let plans = credentials.iter().filter_map(|it| Plan::parse(&it.spec, &AllowedEndpoints::default()).ok());
     let endpoints: BTreeSet<Endpoint> = plans.map(|plan| plan.request.endpoint().clone()).collect();
     let connector = &connector;
@@ -86,11 +92,11 @@ pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> R
             }
         }
     });
-    Ok(futures::future::join_all(checks).await)
+    results.extend(futures::future::join_all(checks).await);
+    Ok(results)
 }
 
-fn connector(roots: Option<&Path>) -> Result<TlsConnector, PluginError> {
-    let extra = roots.map(certificates).transpose()?.unwrap_or_default();
+fn connector(extra: Vec<CertificateDer<'static>>) -> Result<TlsConnector, PluginError> {
     let tls_error = |_| PluginError::local("The TLS client cannot be set up; check the system's certificate store.");
     let provider = Arc::new(default_provider());
     let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(tls_error)?;
@@ -101,9 +107,9 @@ fn connector(roots: Option<&Path>) -> Result<TlsConnector, PluginError> {
 }
 
 /// Like the operator, requires at least one certificate.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PluginError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    read.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| {
+fn read_roots(path: &Path) -> Result<CaBundle, PluginError> {
+    let read = std::fs::read(path).ok().map(|pem| CaBundle::parse(&pem));
+    read.filter(|bundle| !bundle.certificates.is_empty()).ok_or_else(|| {
         let message =
             format!("--provider-ca-file {} contains no valid PEM certificate; correct the path.", path.display());
         PluginError::new(Exit::Usage, message)
