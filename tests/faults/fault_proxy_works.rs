@@ -1,4 +1,4 @@
-//! The gate itself: what it passes on, what it writes down, and that each fault is what it says.
+//! Tests of the fault proxy: what it forwards, what it records, and that each fault does what it says.
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
@@ -12,7 +12,7 @@ use crate::support::fault_proxy::{Act, Call, ClientReply, Fault, FaultProxy, Log
 use crate::support::space::{DEADLINE, Space};
 
 #[tokio::test]
-async fn what_is_passed_on_is_written_down_with_its_answer() {
+async fn a_forwarded_request_is_recorded_with_its_response() {
     let scene = Scene::new(&[]).await;
     let created = scene.create("a").await.unwrap();
     let call = scene.last();
@@ -25,13 +25,13 @@ async fn what_is_passed_on_is_written_down_with_its_answer() {
 }
 
 #[tokio::test]
-async fn a_request_whose_client_has_hung_up_is_not_passed_on() {
+async fn a_request_whose_client_has_hung_up_is_not_forwarded() {
     let scene = Scene::new(&[("create", "a", 1, When::Before, Act::Hold)]).await;
     let arrived = async || (!scene.log.calls().is_empty()).then_some(());
     scene.given_up_once("it arrives", arrived).await;
     let noticed = async || scene.log.calls()[0].hung_up.then_some(());
     scene.space.wait_for("the fault proxy notices", noticed).await;
-    // Only after the end of the hold could it have been passed on.
+    // It could have been forwarded only after the end of the hold.
     scene.log.release();
     scene.create("b").await.unwrap();
     let first = scene.log.calls().into_iter().find(|call| call.name == "a").unwrap();
@@ -40,7 +40,7 @@ async fn a_request_whose_client_has_hung_up_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn a_reply_that_is_held_or_reset_leaves_the_write_done() {
+async fn a_reply_that_is_held_or_reset_does_not_undo_the_write() {
     for act in [Act::Hold, Act::Reset, Act::Truncated, Act::WrongShape, Act::Answer(504)] {
         let scene = Scene::new(&[("create", "a", 1, When::After, act)]).await;
         let held = act == Act::Hold;
@@ -57,7 +57,7 @@ async fn a_reply_that_is_held_or_reset_leaves_the_write_done() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_answered_before_it_was_passed_on_changes_nothing() {
+async fn a_request_that_gets_a_response_before_it_was_forwarded_changes_nothing() {
     for act in [Act::Reset, Act::Truncated, Act::WrongShape, Act::Answer(403), Act::Answer(409)] {
         let scene = Scene::new(&[("create", "a", 1, When::Before, act)]).await;
         assert!(scene.create("a").await.is_err(), "{act:?}");
@@ -67,7 +67,7 @@ async fn a_request_that_is_answered_before_it_was_passed_on_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_fault_has_its_turn_at_the_nth_request_of_its_kind_and_once() {
+async fn a_fault_occurs_once_at_the_nth_request_of_its_kind() {
     let scene = Scene::new(&[("create", "a", 2, When::Before, Act::Answer(503))]).await;
     scene.create("b").await.unwrap();
     scene.create("a").await.unwrap();
@@ -82,14 +82,14 @@ async fn a_fault_has_its_turn_at_the_nth_request_of_its_kind_and_once() {
 }
 
 #[tokio::test]
-async fn watches_can_be_cut_and_can_be_made_to_say_nothing() {
+async fn watches_can_be_cut_and_silenced() {
     let scene = Scene::new(&[("create", "b", 1, When::Before, Act::Silence)]).await;
     let quiet = WatchParams::default().disable_bookmarks();
     let mut watch = scene.secrets.watch(&quiet, "0").await.unwrap().boxed();
     scene.create("a").await.unwrap();
     assert_eq!(name_in(watch.next().await).as_deref(), Some("a"));
     scene.create("b").await.unwrap();
-    // What comes next is the end, not b.
+    // The next item is the end, not b.
     assert_eq!(name_in(watch.next().await), None);
     let mut watch = scene.secrets.watch(&quiet, "0").await.unwrap().boxed();
     assert!(name_in(watch.next().await).is_some(), "a new one speaks");
@@ -105,7 +105,7 @@ fn name_in(event: Option<kube::Result<WatchEvent<Secret>>>) -> Option<String> {
     }
 }
 
-/// A namespace, and a client that reaches it by way of a gate.
+/// A namespace, and a client that reaches it through a fault proxy.
 pub struct Scene {
     pub space: Space,
     pub log: Log,
@@ -135,7 +135,7 @@ impl Scene {
         self.secrets.create(&PostParams::default(), &secret).await
     }
 
-    /// A client creates the Secret `a`, and hangs up as soon as that is so, without having been answered.
+    /// A client creates the Secret `a`, and hangs up as soon as it exists, without a response.
     pub async fn given_up_once(&self, what: &str, so: impl AsyncFnMut() -> Option<()>) {
         tokio::select! {
             heard = self.create("a") => panic!("{what}: it was held, and answered {heard:?}"),

@@ -1,5 +1,5 @@
-//! A credential that is deleted during its exchange, while the watches are silent about it: the operator learns it from
-//! a live read, and does not request another token.
+//! An ApiCredential that is deleted during its exchange, while the watches are silent about it: the operator learns it
+//! from a live read, and does not request another token.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::space::{self, Space};
 const LATENCY: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn no_further_exchange_is_made_for_a_credential_that_a_live_read_has_not_found() {
+async fn no_further_exchange_is_made_for_an_apicredential_that_a_live_read_has_not_found() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let log = Log::new(|_, _| {});
     let proxy = FaultProxy::start(&space.plane, &log, 0);

@@ -1,8 +1,8 @@
-//! What happened in one run, as data: the oracles judge it afterwards, and their own tests forge it.
+//! The record of one run: the oracles check it afterwards, and their own tests forge it.
 //!
-//! Three logs, each complete in itself and each with times of this machine's one clock: the requests at the gate, the
-//! versions of the objects as the API server stored them, and the exchanges at the mock provider. What people and faults
-//! did stands beside them as [`Deed`]s.
+//! Three logs, each complete in itself and each with times of this machine's one clock: the requests at the fault
+//! proxy, the versions of the objects as the API server stored them, and the exchanges at the mock provider. What users
+//! and faults did is recorded as [`Intervention`]s.
 
 use std::time::Duration;
 
@@ -15,22 +15,22 @@ use crate::support::fault_proxy::Call;
 #[derive(Clone, Debug)]
 pub struct History {
     /// What the operators were started with.
-    pub terms: Terms,
-    /// Every request that a replica sent to the API server, in the order in which the gate received them.
+    pub timings: Timings,
+    /// Every request of a replica to the API server, in the order in which the fault proxy received them.
     pub calls: Vec<Call>,
-    /// Every version of the Secrets and credentials of the namespace, in the order of their storing.
+    /// Every version of the Secrets and ApiCredentials of the namespace, in the order in which they were stored.
     pub versions: Vec<Version>,
-    /// Every request for a token, in the order in which the mock provider received them.
+    /// Every token request, in the order in which the mock provider received them.
     pub exchanges: Vec<Exchange>,
-    /// What people and faults did, in order.
-    pub deeds: Vec<Deed>,
-    /// When the run ended; nothing after it was looked at.
+    /// What users and faults did, in order.
+    pub interventions: Vec<Intervention>,
+    /// When the run ended; nothing is known of the time after it.
     pub ended: Timestamp,
 }
 
-/// What the operators were started with, as far as an oracle needs it.
+/// The flags of the operators that an oracle needs.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct Timings {
     /// `--retry-base`.
     pub retry_base: Duration,
     /// `--min-renewal-interval`.
@@ -46,79 +46,80 @@ pub struct Terms {
 /// One version of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
-    /// When the recorder's watch told of it: soon after it was stored, never before.
+    /// When the recorder's watch delivered it: soon after it was stored, never before.
     pub seen: Timestamp,
     /// `secrets` or `apicredentials`.
     pub resource: String,
     pub name: String,
     pub uid: String,
-    /// The resourceVersion; all objects of one API server count in one sequence.
+    /// The resourceVersion. All objects of one API server count in one sequence.
     pub version: u64,
-    /// This is the object's end, and `object` its last state.
+    /// The object was deleted, and `object` is its last state.
     pub deleted: bool,
     /// The object as JSON, a Secret's `data` included.
     pub object: Value,
 }
 
-/// One request for a token.
+/// One token request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     /// When the mock provider had read the request.
     pub at: Timestamp,
-    /// The Welkin client's or the Qontak user's name: one credential of a run has one of its own.
+    /// The name of the Welkin client or of the Qontak user. Each ApiCredential of a run has one of its own.
     pub client: String,
-    /// What was presented: the Welkin tenant (empty for Qontak), and the secret or the password.
+    /// The login: the Welkin tenant (empty for Qontak), and the secret or the password.
     pub tenant: String,
     pub secret: String,
-    /// The status that was answered; none if it hung or the connection ended before.
+    /// The status of the response; `None` if it hung or the connection ended before.
     pub status: Option<u16>,
-    /// The token that was issued, even if its answer did not arrive.
+    /// The token that was issued, even if the response did not arrive.
     pub token: Option<String>,
-    /// When that token dies; none means never, or no token.
+    /// When that token expires; `None` means never, or no token.
     pub expires: Option<Timestamp>,
-    /// Whether the whole answer was sent, and the connection still open then.
+    /// Whether the whole response was sent, and the connection still open then.
     pub answered: bool,
 }
 
-/// What somebody did from outside.
+/// What a user or a fault did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Deed {
+pub struct Intervention {
     pub at: Timestamp,
     pub what: What,
 }
 
-/// What somebody did from outside.
+/// What a user or a fault did.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    /// A credential was created or its spec changed; `request` says whether in the part that the exchange depends on.
+    /// An ApiCredential was created or its spec changed. `request` is whether the part changed that the exchange
+    /// depends on.
     Spec { credential: String, request: bool },
-    /// The values in a credential's source Secret changed.
+    /// The values in an ApiCredential's source Secret changed.
     Source { credential: String },
-    /// A credential's target was deleted, or the token or its annotations were edited.
+    /// An ApiCredential's target was deleted, or the token or its annotations were edited.
     Target { credential: String },
-    /// The times beside a token were moved, with a fingerprint that fits them.
+    /// The times stored with a token were shifted, with a matching fingerprint.
     Aged { credential: String },
-    /// The provider refuses the tokens of this credential's client from now on.
+    /// The provider rejects the tokens of this ApiCredential's client from now on.
     Revoked { credential: String },
     /// A renew request was written.
     Renew { credential: String },
-    /// A credential was deleted.
+    /// An ApiCredential was deleted.
     Deleted { credential: String },
     /// A replica was started.
     Started { replica: usize },
-    /// A replica was killed (SIGKILL), or its end after SIGTERM was seen.
+    /// A replica was killed (SIGKILL), or its end after SIGTERM was noticed.
     Ended { replica: usize },
-    /// A replica was told to stop (SIGTERM).
+    /// A replica got SIGTERM.
     Terminated { replica: usize },
-    /// A replica stands still (SIGSTOP) from here …
+    /// A replica is stopped (SIGSTOP) from here …
     Paused { replica: usize },
     /// … to here.
     Resumed { replica: usize },
     /// A planned fault began: its name.
     Fault { name: String },
-    /// All faults are over, and nothing will be done any more: from here it has to converge.
+    /// All faults are over, and there are no more changes: from here the run has to converge.
     Calm,
-    /// It has: what was waited for is there, and nothing is due for a while.
+    /// The run has converged: the expected state is reached, and nothing is due for a while.
     Converged,
 }
 

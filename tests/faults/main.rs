@@ -1,6 +1,6 @@
-//! Every fault at every step: runs in which one thing goes wrong, written down in full and judged afterwards.
+//! Every fault at every step: runs with one fault each, recorded in full and checked afterwards.
 //!
-//! What the ignored tests run is set by environment variables:
+//! Environment variables configure the ignored tests:
 //!
 //! - `FAULTS_MINUTES` and `PAIRS_MINUTES` bound the time of single faults and of pairs.
 //! - `FAULTS_SCENARIO=Renewal` leaves only the plans of that scenario.
@@ -59,7 +59,7 @@ fn a_run_without_faults_keeps_every_promise_and_a_sample_of_single_faults_does_t
 }
 
 #[test]
-fn a_write_that_was_turned_away_is_not_sent_again_before_somebody_has_looked() {
+fn a_rejected_write_is_not_sent_again_before_the_next_reconcile() {
     let site = Site { verb: "create".into(), resource: "secrets".into(), name: "a-token".into(), nth: 1 };
     let fault = Fault { site, when: When::After, act: Act::Answer(503) };
     let plan = Plan { scenario: Scenario::FirstSync, troubles: vec![Trouble::Api(fault)] };
@@ -78,7 +78,7 @@ fn every_single_fault_at_every_request_keeps_every_promise() {
 }
 
 #[test]
-#[ignore = "torture: as long as PAIRS_MINUTES says"]
+#[ignore = "torture: for PAIRS_MINUTES"]
 fn random_pairs_of_faults_keep_every_promise() {
     let first = number("PAIRS_SEED", u64::from_le_bytes(support::random::bytes()) >> 16);
     println!("pairs of the seeds from {first}: PAIRS_SEED={first} does them again");
@@ -104,7 +104,7 @@ fn chosen_plans_keep_every_promise_each_time() {
     assert!(failed.is_empty(), "{} of {} runs: {failed:#?}", failed.len(), times * plans.len() as u64);
 }
 
-/// From the requests that runs without faults make, which are judged, too. Those of FAULTS_SCENARIO, if it is set.
+/// From the requests of runs without faults, which are checked, too. Those of FAULTS_SCENARIO, if it is set.
 fn all_single_faults() -> Vec<Plan> {
     let only = std::env::var("FAULTS_SCENARIO").ok();
     let chosen = Scenario::ALL.into_iter();
@@ -114,7 +114,7 @@ fn all_single_faults() -> Vec<Plan> {
     let calm = calm.into_iter().map(|run| run.join().expect("a panic is a result"));
     let plans = calm.flat_map(|(scenario, run)| {
         let run = run.unwrap_or_else(|panic| panic!("{scenario:?} without a fault: {panic}"));
-        let report = oracles::judge(&run.history);
+        let report = oracles::check(&run.history);
         assert!(report.violations.is_empty(), "{scenario:?} without a fault: {:#?}", report.violations);
         for promise in ["I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9"] {
             assert!(report.looked_at.contains_key(promise), "{scenario:?}: nothing was held against {promise}");

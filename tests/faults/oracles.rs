@@ -1,19 +1,21 @@
-//! The promises, as judges of a history. Each looks at what was written down, and at nothing else.
+//! The promises, as oracles that check a history. Each uses only what was recorded.
 //!
-//! | | promise | judged in |
+//! | | promise | checked in |
 //! |---|---|---|
 //! | I1 | no write to an object that is not ours at the version written | [`writes`] |
-//! | I2 | no more exchanges than causes, allowed tries and lost outcomes; without a fault as many as causes | [`exchanges`] |
+//! | I2 | no more exchanges than causes, allowed retries and lost outcomes; without a fault as many as causes |
+//! [`exchanges`] |
 //! | I3 | the stored token never goes back to an older exchange | [`tokens`] |
 //! | I4 | an expired token is never written | [`tokens`] |
-//! | I5 | Ready is said only of a token that is there, ours, alive and of the spec | [`ready`] |
+//! | I5 | Ready is reported only of a token that exists, is ours, is valid and matches the spec | [`ready`] |
 //! | I6 | no secret and no token in any output | [`crate::runs`] |
 //! | I7 | the endpoint's rate, and the budget of rejected attempts | [`budget`] |
-//! | I8 | a token and its annotations change together | [`together`] |
-//! | I9 | no hot loop; every reason is of the table | [`pace`], [`words`] |
+//! | I8 | a token and its annotations change together | [`consistency`] |
+//! | I9 | no hot loop; every reason is in the table | [`pace`], [`texts`] |
 
 mod budget;
 mod causes;
+mod consistency;
 mod exchanges;
 mod excuses;
 mod outcomes;
@@ -22,9 +24,8 @@ mod ready;
 mod records;
 #[cfg(test)]
 mod tests;
-mod together;
+mod texts;
 mod tokens;
-mod words;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -34,36 +35,36 @@ use crate::support::fault_proxy::Call;
 
 use records::Records;
 
-/// What the judges say.
+/// The findings of the oracles.
 #[derive(Debug, Default)]
 pub struct Report {
     /// A sentence each, none with a secret in it.
     pub violations: Vec<String>,
-    /// CREATEs that the gate received in time, and that took effect after a newer token was stored or after their own
-    /// token had ended: the wire's own delay, which no client can close.
+    /// CREATEs that the fault proxy received in time, and that took effect after a newer token was stored or after
+    /// their own token had expired: a delay of the network, which no client can prevent.
     pub late_creates: usize,
-    /// How many things each promise was held against.
+    /// How often each promise was checked.
     pub looked_at: BTreeMap<&'static str, usize>,
 }
 
-/// Holds a history against all promises but I6.
-pub fn judge(history: &History) -> Report {
+/// Checks a history against all promises but I6.
+pub fn check(history: &History) -> Report {
     let records = Records::of(history);
     let mut report = Report::default();
-    writes::judge(&records, &mut report);
-    exchanges::judge(&records, &mut report);
-    tokens::judge(&records, &mut report);
-    ready::judge(&records, &mut report);
-    budget::judge(&records, &mut report);
-    together::judge(&records, &mut report);
-    pace::judge(&records, &mut report);
-    words::judge(&records, &mut report);
+    writes::check(&records, &mut report);
+    exchanges::check(&records, &mut report);
+    tokens::check(&records, &mut report);
+    ready::check(&records, &mut report);
+    budget::check(&records, &mut report);
+    consistency::check(&records, &mut report);
+    pace::check(&records, &mut report);
+    texts::check(&records, &mut report);
     report
 }
 
 impl Report {
-    /// One more thing was held against this promise.
-    fn look(&mut self, promise: &'static str) {
+    /// Counts one more check of this promise.
+    fn count(&mut self, promise: &'static str) {
         *self.looked_at.entry(promise).or_default() += 1;
     }
 

@@ -1,4 +1,4 @@
-//! Which plans there are: every kind of fault at every request that a run without faults makes.
+//! The plans: every kind of fault at every request that a run without faults makes.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::scenarios::Scenario;
 use crate::support::fault_proxy::{Act, Fault, Site, When};
 use crate::support::random::Dice;
 
-/// Periodic requests are the same each time: the lease's renewals after the first three are left out.
+/// Periodic requests are alike: the lease's renewals after the first three are left out.
 const MOST_OF_ONE_KIND: usize = 3;
 
-/// Every single fault in a scenario whose run without faults met these sites.
+/// Every single fault in a scenario whose run without faults had these sites.
 pub fn single(scenario: Scenario, sites: &[Site]) -> Vec<Plan> {
     let plan = |trouble| Plan { scenario, troubles: vec![trouble] };
     let sites = sites.iter().filter(|site| site.nth <= MOST_OF_ONE_KIND && !is_of_the_start(scenario, site));
@@ -22,8 +22,8 @@ pub fn single(scenario: Scenario, sites: &[Site]) -> Vec<Plan> {
     api.chain(at_the_provider()).chain(checks.into_iter().flatten()).map(plan).collect()
 }
 
-/// What is done to the operator while it asks. That the answer itself may fail is nothing that a run could wait for: the
-/// next check comes an interval later.
+/// Faults of the operator while it verifies. A failing response is left out, because a run could not wait for the
+/// next check, which comes an interval later.
 fn at_a_check() -> impl Iterator<Item = Trouble> {
     let acts = [Act::CutWatches, Act::Kill, Act::Terminate];
     [Place::Arrived, Place::Issued].into_iter().flat_map(move |place| acts.map(|act| Trouble::Check(place, act)))
@@ -35,22 +35,22 @@ fn at_the_provider() -> impl Iterator<Item = Trouble> {
     places.into_iter().flat_map(move |place| acts.map(|act| Trouble::Provider(place, act)))
 }
 
-/// The operator starts in this scenario, too, as it does in the first one, which has all of that.
+/// The operator starts in this scenario, too, as it does in the first one, which has all of these plans.
 fn is_of_the_start(scenario: Scenario, site: &Site) -> bool {
     scenario == Scenario::Revoked
         && (site.resource == "leases" || !matches!(site.verb.as_str(), "get" | "create" | "patch"))
 }
 
-/// A list or a watch has no effect, so that before and after differ only where the answer does.
+/// A list or a watch has no effect, so that before and after differ only if the response does.
 fn is_sensible(site: &Site, when: When, act: Act) -> bool {
     let answers = matches!(act, Act::Answer(_) | Act::WrongShape | Act::CutWatches | Act::Silence);
     let reads = matches!(site.verb.as_str(), "get" | "list" | "watch");
-    // What the client is told is the same, and nothing was changed.
+    // The client receives the same, and nothing was changed.
     !(reads && when == When::After && answers)
 }
 
-/// A part of the plans in which each kind of fault and each kind of request of each scenario has its turn as evenly
-/// as the size allows; the same part each time.
+/// A sample of the plans with each kind of fault and each kind of request of each scenario as evenly as the size
+/// allows; the same sample each time.
 pub fn sample(plans: &[Plan], size: usize) -> Vec<Plan> {
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let mut rest: Vec<&Plan> = plans.iter().collect();

@@ -1,22 +1,22 @@
-//! The quiet time: once all is well, nothing is written.
+//! The quiet time: once the run has converged, nothing is written.
 
 use std::time::{Duration, Instant};
 
 use crate::support::fault_proxy::{Call, Log};
 
-/// How long nothing may be written once all is well.
+/// How long nothing may be written once the run has converged.
 const QUIET: Duration = Duration::from_secs(2);
 /// The writes that belong to the run are over when none has come for this long.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How often the log is read.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Waits until the writes that belong to the run are over, and returns how many there were. The caller bounds the time.
+/// Waits until the writes that belong to the run are over, and returns their number. The caller bounds the time.
 ///
-/// The objects may be as they should be before the operator knows it: the gate may still hold back the reply to a write
-/// or the watch events about it, and the operator goes on, for example with the event that follows a status, only after
-/// that. So the time without a write begins when the gate holds nothing back and every operator has answered a request
-/// since (`answers`), which shows that it is running, on a slow machine too.
+/// The objects may be as they should be before the operator knows it: the fault proxy may still hold back the reply to
+/// a write or the watch events about it, and the operator continues, for example with the event that follows a status,
+/// only after that. So the time without a write begins when the fault proxy holds nothing back and every operator has
+/// responded to a request since (`answers`), which shows that it is running, on a slow machine too.
 pub async fn settle(log: &Log, mut answers: impl AsyncFnMut() -> bool) -> usize {
     let mut seen = log.writes().len();
     let mut since: Option<Instant> = None;

@@ -17,12 +17,12 @@ async fn what_follows_a_request_that_a_fault_delays_belongs_to_the_run() {
             scene.create("a").await.unwrap();
             scene.create("follows").await.unwrap();
         };
-        let judge = async {
+        let check = async {
             scene.space.wait_for("it arrives", async || (scene.log.count() > 0).then_some(())).await;
             let writes = settle(&scene.log, async || true).await;
             (writes, surplus(&scene.log, writes).await)
         };
-        let ((), (writes, surplus)) = tokio::join!(operator, judge);
+        let ((), (writes, surplus)) = tokio::join!(operator, check);
         assert_eq!((writes, surplus), (2, Vec::new()), "{when:?}");
     }
 }
@@ -64,7 +64,7 @@ async fn a_reply_that_is_held_is_held_back_until_its_client_hangs_up() {
 }
 
 #[tokio::test]
-async fn nothing_is_settled_while_watches_are_silent_or_an_operator_does_not_answer() {
+async fn nothing_is_settled_while_watches_are_silent_or_an_operator_does_not_respond() {
     let scene = Scene::new(&[]).await;
     scene.log.silence_watches(true);
     let asked = Cell::new(0);

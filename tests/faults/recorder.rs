@@ -1,4 +1,4 @@
-//! Writes down every version of the Secrets and credentials of a namespace, past the gate.
+//! Records every version of the Secrets and ApiCredentials of a namespace, without the fault proxy.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::history::Version;
 
-/// What was recorded so far, and the watches that go on.
+/// The versions recorded so far, and the watches that continue.
 pub struct Recorder {
     versions: Arc<Mutex<Vec<Version>>>,
     watches: Vec<JoinHandle<()>>,
@@ -22,12 +22,12 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts to watch a namespace that is still empty, so that no version is missed: a watch from the namespace's own
-    /// beginning tells of each in order.
+    /// beginning delivers each in order.
     pub async fn start(client: &Client, namespace: &str) -> Self {
         let versions = Arc::<Mutex<Vec<Version>>>::default();
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let credentials: Api<ApiCredential> = Api::namespaced(client.clone(), namespace);
-        // Where it begins is asked for here, and not by the tasks: they may begin late.
+        // The beginning is requested here, and not by the tasks, because they may start late.
         let (first, second) = (beginning(&secrets).await, beginning(&credentials).await);
         let watches = vec![
             tokio::spawn(record(secrets, first, "secrets", Arc::clone(&versions))),
@@ -36,10 +36,10 @@ impl Recorder {
         Self { versions, watches }
     }
 
-    /// All versions so far, in the order of their storing.
+    /// All versions so far, in the order in which they were stored.
     pub fn versions(&self) -> Vec<Version> {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // Two watches bring them; the API server counts them in one sequence.
+        // They come from two watches; the API server counts them in one sequence.
         versions.sort_by_key(|version| version.version);
         versions
     }
@@ -51,7 +51,7 @@ impl Drop for Recorder {
     }
 }
 
-/// The resourceVersion of a list, from which a watch goes on.
+/// The resourceVersion of a list, from which a watch continues.
 async fn beginning<K>(api: &Api<K>) -> String
 where
     K: Clone + std::fmt::Debug + DeserializeOwned,
@@ -60,7 +60,7 @@ where
     list.metadata.resource_version.unwrap_or_default()
 }
 
-/// Watches until it is dropped; a watch that ends is continued where it ended.
+/// Watches until it is dropped. A watch that ends is continued where it ended.
 async fn record<K>(api: Api<K>, mut from: String, resource: &'static str, versions: Arc<Mutex<Vec<Version>>>)
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize + Send + 'static,

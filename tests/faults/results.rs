@@ -1,4 +1,4 @@
-//! Runs plans, several at once, and keeps their results, so that what was interrupted goes on where it was.
+//! Runs plans, several at once, and keeps their results, so that an interrupted tier continues where it was.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -21,40 +21,40 @@ const AT_ONCE: usize = 12;
 pub struct Results {
     file: Mutex<File>,
     folder: PathBuf,
-    /// Tells builds of the operator and of its judges apart: an old result says nothing of a new one of either.
+    /// Identifies the build of the operator and of its oracles: an old result does not count for a new build of either.
     build: String,
     known: Mutex<BTreeMap<Plan, Outcome>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct Record {
     build: String,
     plan: Plan,
     outcome: Outcome,
 }
 
 impl Results {
-    /// Opens the results of a tier; those of this very build are known already.
+    /// Opens the results of a tier. Those of this very build are known already.
     pub fn open(tier: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         let path = folder.join(format!("{tier}.jsonl"));
         let build = build();
         let lines = std::fs::read_to_string(&path).unwrap_or_default();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
         let known = lines.filter(|line| line.build == build).map(|line| (line.plan, line.outcome)).collect();
         let file = File::options().create(true).append(true).open(path).expect("the results can be written");
         Self { file: Mutex::new(file), folder, build, known: Mutex::new(known) }
     }
 
-    /// Opens the results of a tier, and takes none of them for known.
+    /// Opens the results of a tier without those that were kept.
     pub fn anew(tier: &str) -> Self {
         let results = Self::open(tier);
         results.known.lock().expect("no run panics here").clear();
         results
     }
 
-    /// Runs those of the plans that have no good result yet, until the time is up.
+    /// Runs the plans that have no good result yet, until the time is up.
     pub fn run(&self, plans: &[Plan], until: Option<Instant>) -> Table {
         let is_good = |outcome: &Outcome| outcome.violations.is_empty();
         let open: VecDeque<Plan> = {
@@ -67,7 +67,7 @@ impl Results {
                 scope.spawn(|| {
                     while until.is_none_or(|until| Instant::now() < until) {
                         let Some(plan) = queue.lock().expect("no run panics here").pop_front() else { break };
-                        self.keep(&plan, self.judge(&plan));
+                        self.keep(&plan, self.check(&plan));
                     }
                 });
             }
@@ -76,15 +76,15 @@ impl Results {
         Table::of(plans.iter().map(|plan| (plan, known.get(plan))))
     }
 
-    fn judge(&self, plan: &Plan) -> Outcome {
+    fn check(&self, plan: &Plan) -> Outcome {
         match run(plan) {
-            Ok(run) => self.judge_run(plan, &run),
+            Ok(run) => self.check_run(plan, &run),
             Err(panic) => Outcome { fired: true, violations: vec![panic], late_creates: 0, calls: 0, exchanges: 0 },
         }
     }
 
-    fn judge_run(&self, plan: &Plan, run: &Run) -> Outcome {
-        let report = oracles::judge(&run.history);
+    fn check_run(&self, plan: &Plan, run: &Run) -> Outcome {
+        let report = oracles::check(&run.history);
         let mut violations = report.violations;
         violations.extend(run.leaks.iter().map(|leak| format!("I6: {leak}")));
         if !violations.is_empty() {
@@ -105,14 +105,14 @@ impl Results {
         if !outcome.violations.is_empty() {
             println!("FAILED {}\n  {:#?}", serde_json::to_string(plan).unwrap_or_default(), outcome.violations);
         }
-        let line = Line { build: self.build.clone(), plan: plan.clone(), outcome: outcome.clone() };
+        let line = Record { build: self.build.clone(), plan: plan.clone(), outcome: outcome.clone() };
         let line = serde_json::to_string(&line).expect("a result is JSON");
         writeln!(self.file.lock().expect("no run panics here"), "{line}").expect("the result can be written");
         self.known.lock().expect("no run panics here").insert(plan.clone(), outcome);
     }
 }
 
-/// A run on a runtime of its own; a panic in it is its result.
+/// A run on a runtime of its own. A panic in it is its result.
 pub fn run(plan: &Plan) -> Result<Run, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     let run = runtime.block_on(AssertUnwindSafe(plan.run()).catch_unwind());
@@ -132,12 +132,12 @@ fn build() -> String {
     hash.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What became of the plans.
+/// The outcomes of the plans.
 #[derive(Debug, Default)]
 pub struct Table {
     pub plans: usize,
     pub passed: usize,
-    /// Of those that passed: the run never came to the request that was to fail.
+    /// Of those that passed: the run never had the request that was to fail.
     pub never_met: usize,
     pub not_run: usize,
     pub late_creates: usize,
@@ -171,7 +171,7 @@ impl Table {
     /// One line, for people.
     pub fn print(&self, what: &str) {
         println!(
-            "{what}: {} plans, {} passed ({} never came to their request), {} failed, {} not run; {} requests and {} exchanges looked at, {} late creates",
+            "{what}: {} plans, {} passed ({} never came to their request), {} failed, {} not run; {} requests and {} exchanges read_with at, {} late creates",
             self.plans,
             self.passed,
             self.never_met,

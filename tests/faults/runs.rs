@@ -1,4 +1,4 @@
-//! One run: prepare, arm, act, wait until all is well again, see that nothing is written then, judge.
+//! One run: prepare, arm, act, wait until it has converged, check that nothing is written then, check the history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::support::fault_proxy::{Act, Fault, Site};
 use crate::support::provider::{Disturbance, Point, Reply};
 use crate::support::space::poll;
 
-/// From the end of the faults to the state that was asked for: the lease, the longest delay of a transient failure
+/// From the end of the faults to the expected state: the lease, the longest delay of a transient failure
 /// (60 × 250 ms), a watch that was held for 15 s, and room for a busy machine.
 const CONVERGES_WITHIN: Duration = Duration::from_secs(120);
-/// How long a fault's turn is waited for.
+/// How long the run waits for a fault to occur.
 const FIRES_WITHIN: Duration = Duration::from_secs(6);
 
-/// What goes wrong in a run, and in which.
+/// The faults of a run, and its scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Plan {
     pub scenario: Scenario,
     pub troubles: Vec<Trouble>,
 }
 
-/// One thing that goes wrong.
+/// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Trouble {
     /// At a request to the API server.
@@ -48,18 +48,18 @@ pub enum Place {
 /// How a run ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The faults had their turn; else the run never came to their request.
+    /// The faults occurred; otherwise the run had no such request.
     pub fired: bool,
-    /// Nothing is wrong if it is empty.
+    /// The violations. If it is empty, the run passed.
     pub violations: Vec<String>,
-    /// CREATEs that were held on the wire and took effect after a newer token.
+    /// CREATEs that the network delayed and that took effect after a newer token.
     pub late_creates: usize,
     /// Requests to the API server, and exchanges.
     pub calls: usize,
     pub exchanges: usize,
 }
 
-/// A run that went well so far, and the requests that it made since it was armed.
+/// A run without violations so far, and its requests since it was armed.
 pub struct Run {
     pub history: History,
     pub sites: Vec<Site>,
@@ -68,12 +68,12 @@ pub struct Run {
 }
 
 impl Plan {
-    /// Nothing goes wrong.
+    /// A plan without faults.
     pub fn calm(scenario: Scenario) -> Self {
         Self { scenario, troubles: Vec::new() }
     }
 
-    /// Does it. Panics with a report if it does not converge.
+    /// Runs it. Panics with a report if it does not converge.
     pub async fn run(&self) -> Run {
         let stage = Stage::new(self.scenario.provider(), self.scenario.replicas(), self.scenario.pause()).await;
         self.scenario.prepare(&stage).await;
@@ -117,7 +117,7 @@ impl Plan {
         stage.log.arm(faults);
     }
 
-    /// Whether all of them had their turn.
+    /// Whether all of them occurred.
     async fn wait_for_the_faults(&self, stage: &Stage) -> bool {
         let planned = self.troubles.iter().filter(|trouble| matches!(trouble, Trouble::Api(_))).count();
         // A renewal comes in its own time.
@@ -125,7 +125,7 @@ impl Plan {
         poll(within, async || (stage.log.fired().len() >= planned).then_some(())).await.is_some()
     }
 
-    /// How many writes it took until all is well and the operator has nothing more to write.
+    /// The number of writes until the run has converged and the operator has nothing more to write.
     async fn wait_until_all_is_well(&self, stage: &Stage) -> usize {
         let mut missing = None;
         let well = poll(CONVERGES_WITHIN, async || {
@@ -156,7 +156,7 @@ impl Place {
     }
 }
 
-/// The next check is like any other.
+/// The next check is not disturbed.
 fn once(disturbance: Disturbance) -> Disturbance {
     match disturbance {
         Disturbance::Action(action) => {
@@ -176,8 +176,8 @@ fn disturbance(act: Act, stage: &Stage) -> Disturbance {
             Disturbance::Action(Arc::new(move || log.cut_watches()))
         }
         act => {
-            let hand = stage.hand();
-            Disturbance::Action(Arc::new(move || hand(0, act)))
+            let control = stage.control();
+            Disturbance::Action(Arc::new(move || control(0, act)))
         }
     }
 }

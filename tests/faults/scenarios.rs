@@ -1,4 +1,4 @@
-//! What is done in a run, and when it has converged.
+//! The scenarios: what happens in a run, and when it has converged.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::stage::{LEASE, NAME, Stage};
 use crate::support::provider::Reply;
 use crate::support::space::{condition, observed, value};
 
-/// What is done in a run.
+/// What happens in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scenario {
-    /// The operator starts and finds a credential without a token.
+    /// The operator starts and finds an ApiCredential without a token.
     FirstSync,
     /// A token of 10 s is renewed.
     Renewal,
@@ -24,11 +24,11 @@ pub enum Scenario {
     SourceChanged,
     /// The target Secret is deleted.
     TargetDeleted,
-    /// The credential is deleted while an exchange is in flight.
+    /// The ApiCredential is deleted while an exchange is in flight.
     CredentialDeleted,
-    /// A token of Qontak's is found to be refused when it is tried.
+    /// The verification of a Qontak token finds that it is rejected.
     Revoked,
-    /// The leader of two replicas is told to end just when a source changes.
+    /// The leader of two replicas is terminated just when a source changes.
     HandOver,
 }
 
@@ -48,7 +48,7 @@ impl Scenario {
         Self::HandOver,
     ];
 
-    /// Whose credential it is.
+    /// The provider of the ApiCredential.
     pub fn provider(self) -> Provider {
         if self == Self::Revoked { Provider::Qontak } else { Provider::Welkin }
     }
@@ -58,13 +58,13 @@ impl Scenario {
         if self == Self::HandOver { 2 } else { 1 }
     }
 
-    /// How long an operator that is paused stands still: past the moment from which it may not write, 15 s before the
-    /// end of its lease, or past its lease, so that the other one takes over.
+    /// How long a stopped operator stays stopped: past the moment from which it may not write, 15 s before the end of
+    /// its lease, or past its lease, so that the other one takes over.
     pub fn pause(self) -> Duration {
         if self == Self::HandOver { LEASE + Duration::from_secs(3) } else { LEASE - Duration::from_secs(13) }
     }
 
-    /// Everything before the first request that may meet a fault.
+    /// Everything before the first request that may have a fault.
     pub async fn prepare(self, stage: &Stage) {
         let lifetime = match self {
             Self::Renewal => SHORT,
@@ -79,20 +79,20 @@ impl Scenario {
             return;
         }
         stage.start(0);
-        stage.says(0, "leading").await;
+        stage.wait_for_readyz(0, "leading").await;
         for replica in 1..self.replicas() {
             stage.start(replica);
-            stage.says(replica, "standing by").await;
+            stage.wait_for_readyz(replica, "object_at by").await;
         }
         stage.space.wait_ready(NAME).await;
         if self == Self::Revoked {
             stage.stop(0).await;
-            // Its first check is due as soon as somebody looks.
+            // Its first check is due at the next reconcile.
             stage.age_token().await;
         }
     }
 
-    /// What the run is about; the faults are armed.
+    /// The subject of the run. The faults are armed.
     pub async fn act(self, stage: &Stage) {
         match self {
             Self::FirstSync => stage.start(0),
@@ -122,14 +122,14 @@ impl Scenario {
         }
     }
 
-    /// What the first exchange after the preparation is answered.
+    /// The response to the first exchange after the preparation.
     pub fn reply(self) -> Reply {
         // In flight for long enough to be overtaken by the deletion.
         let latency = if self == Self::CredentialDeleted { 500 } else { 0 };
         Reply::token().lifetime(LONG).latency(Duration::from_millis(latency))
     }
 
-    /// Whether everything is as it should be; if not, what is not.
+    /// Whether everything is as it should be; otherwise what is not.
     pub async fn unfinished(self, stage: &Stage) -> Option<String> {
         if !stage.all_run() {
             return Some("all replicas run".to_owned());
@@ -148,7 +148,7 @@ impl Scenario {
             return Some("the credential is gone".to_owned());
         }
         if !is_settled(&credential) {
-            return Some("the status says that all is well".to_owned());
+            return Some("the status is Ready".to_owned());
         }
         let Some(token) = secret.as_ref().and_then(|secret| value(secret, "token")) else {
             return Some("the Secret holds a token".to_owned());
@@ -160,7 +160,7 @@ impl Scenario {
             return Some("the token is of the source as it is".to_owned());
         }
         let issued = stage.client.tokens().into_iter().find(|issued| issued.text == token);
-        // A check that came to nothing is not made again before its interval.
+        // An inconclusive check is not repeated before its interval.
         let unknown = condition(&credential, "Verified").is_some_and(|verified| verified.starts_with("Unknown/"));
         if issued.as_ref().is_some_and(|issued| issued.revoked) && !unknown {
             return Some("the revoked token is replaced".to_owned());
@@ -170,7 +170,7 @@ impl Scenario {
         (!lives_on).then(|| "the token is renewed".to_owned())
     }
 
-    /// A check is made once, and once more for each start: what was not told yet is forgotten.
+    /// A check is made once, and once more for each start: what was not reported yet is forgotten.
     pub fn assert_checks(self, stage: &Stage) {
         let (checks, starts) = (stage.client.checks().len(), stage.starts());
         if self == Self::Revoked {
@@ -180,7 +180,7 @@ impl Scenario {
         }
     }
 
-    /// What has to end at last, in every run: the credential is deleted, and its Secret is collected.
+    /// The end of every run: the ApiCredential is deleted, and its Secret is collected.
     pub async fn clear_away(self, stage: &Stage) {
         if self == Self::CredentialDeleted {
             return;

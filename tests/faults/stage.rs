@@ -1,4 +1,5 @@
-//! The world of one run: a namespace, a provider, one or two replicas behind gates, and a log of everything.
+//! The environment of one run: a namespace, a provider, one or two replicas behind fault proxies, and a log of
+//! everything.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use apicredential::api::Provider;
 use apicredential_operator::clock;
 use serde_json::json;
 
-use crate::history::{Deed, Exchange, History, Terms, What};
+use crate::history::{Exchange, History, Intervention, Timings, What};
 use crate::recorder::Recorder;
 use crate::support::fault_proxy::{Act, FaultProxy, Log};
 use crate::support::leaks::Sentinels;
@@ -18,20 +19,20 @@ use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::random;
 use crate::support::space::{self, Space};
 
-/// The smallest legal lease, and what fits into it.
+/// The shortest lease that is allowed, and what fits into it.
 pub const LEASE: Duration = Duration::from_secs(24);
 const RETRY_BASE: Duration = Duration::from_millis(250);
-/// As a kubelet does, if quicker: how often it is looked whether a replica has ended.
+/// How often ended replicas are looked for, to start them again as a kubelet does.
 const RESTART: Duration = Duration::from_millis(100);
 
-/// The credential of every run.
+/// The name of the ApiCredential in every run.
 pub const NAME: &str = "a";
 
-/// The world of one run.
+/// The environment of one run.
 pub struct Stage {
     pub space: Space,
     pub mock_provider: MockProvider,
-    /// The credential's client at the provider.
+    /// The ApiCredential's client at the provider.
     pub client: Client,
     provider: Provider,
     pub log: Log,
@@ -49,13 +50,13 @@ struct Replicas(Arc<Mutex<Inner>>);
 struct Inner {
     settings: Vec<Settings>,
     running: Vec<Option<Operator>>,
-    deeds: Vec<Deed>,
-    /// How long a pause lasts.
+    interventions: Vec<Intervention>,
+    /// How long a replica is stopped.
     pause: Duration,
 }
 
 impl Stage {
-    /// An empty namespace, and so many replicas that are not started yet.
+    /// An empty namespace, and this many replicas that are not started yet.
     pub async fn new(provider: Provider, replicas: usize, pause: Duration) -> Self {
         let (space, mock_provider) = (Space::new().await, MockProvider::start());
         let recorder = Recorder::start(&space.client, &space.name).await;
@@ -67,7 +68,7 @@ impl Stage {
         let hands = Replicas(Arc::new(Mutex::new(Inner {
             settings: Vec::new(),
             running: (0..replicas).map(|_| None).collect(),
-            deeds: Vec::new(),
+            interventions: Vec::new(),
             pause,
         })));
         let log = Log::new({
@@ -92,25 +93,25 @@ impl Stage {
         }
     }
 
-    /// Writes down what somebody does now.
+    /// Records an intervention that happens now.
     pub fn note(&self, what: What) {
         self.replicas.note(what);
     }
 
-    /// Does to a replica what a fault says.
-    pub fn hand(&self) -> impl Fn(usize, Act) + Send + Sync + 'static {
+    /// Applies a fault's act to a replica.
+    pub fn control(&self) -> impl Fn(usize, Act) + Send + Sync + 'static {
         let replicas = self.replicas.clone();
         move |replica, act| replicas.lay_on(replica, act)
     }
 
-    /// A secret that nobody else has, and that must turn up nowhere.
+    /// A secret that is unique, and that must not appear anywhere.
     pub fn new_secret(&self) -> String {
         let secret = format!("sentinel {}", random::suffix());
         self.sentinels.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
         secret
     }
 
-    /// Gives the credential's source this secret, which the provider accepts from now on.
+    /// Writes this secret to the ApiCredential's source. The provider accepts it from now on.
     pub async fn source(&self, secret: &str) {
         self.client.accept(secret);
         self.note(What::Source { credential: NAME.to_owned() });
@@ -121,7 +122,7 @@ impl Stage {
         };
     }
 
-    /// Creates the credential.
+    /// Creates the ApiCredential.
     pub async fn credential(&self) {
         self.note(What::Spec { credential: NAME.to_owned(), request: true });
         let manifest = match self.provider {
@@ -135,13 +136,13 @@ impl Stage {
         self.space.apply(&manifest).await;
     }
 
-    /// Moves the times beside the stored token an hour back, as nobody could who does not hold it.
+    /// Shifts the times stored with the token an hour back, which needs the stored token.
     pub async fn age_token(&self) {
         self.note(What::Aged { credential: NAME.to_owned() });
         old_tokens::shift(&self.space, NAME, -3600).await;
     }
 
-    /// Ends a replica, which hands over its lease.
+    /// Terminates a replica, which releases its lease.
     pub async fn stop(&self, replica: usize) {
         let running = self.replicas.open().running[replica].take();
         self.note(What::Terminated { replica });
@@ -154,7 +155,7 @@ impl Stage {
     /// How often a replica was started.
     pub fn starts(&self) -> usize {
         let inner = self.replicas.open();
-        inner.deeds.iter().filter(|deed| matches!(deed.what, What::Started { .. })).count()
+        inner.interventions.iter().filter(|intervention| matches!(intervention.what, What::Started { .. })).count()
     }
 
     /// Starts a replica without waiting for it.
@@ -174,11 +175,11 @@ impl Stage {
         self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
     }
 
-    /// Waits until a replica's `/readyz` says this.
-    pub async fn says(&self, replica: usize, text: &str) {
+    /// Waits until a replica's `/readyz` has this text.
+    pub async fn wait_for_readyz(&self, replica: usize, text: &str) {
         let output = || self.replicas.open().running[replica].as_ref().map(Operator::shared_output);
         self.space
-            .wait_for(&format!("replica {replica} says {text:?}"), async || {
+            .wait_for(&format!("replica {replica} reports {text:?}"), async || {
                 let (_, said) = output()?.get("/readyz").await?;
                 said.starts_with(text).then_some(())
             })
@@ -190,15 +191,17 @@ impl Stage {
         self.replicas.lay_on(replica, Act::Terminate);
     }
 
-    /// Whether all replicas run and none stands still.
+    /// Whether all replicas run and none is stopped.
     pub fn all_run(&self) -> bool {
         let inner = self.replicas.open();
-        let paused = inner.deeds.iter().filter(|deed| matches!(deed.what, What::Paused { .. })).count();
-        let resumed = inner.deeds.iter().filter(|deed| matches!(deed.what, What::Resumed { .. })).count();
+        let paused =
+            inner.interventions.iter().filter(|intervention| matches!(intervention.what, What::Paused { .. })).count();
+        let resumed =
+            inner.interventions.iter().filter(|intervention| matches!(intervention.what, What::Resumed { .. })).count();
         paused == resumed && inner.running.iter().flatten().all(Operator::is_running)
     }
 
-    /// Whether every replica that runs answers a request to one of its own pages, whatever it answers.
+    /// Whether every running replica responds to a request to one of its own pages, with any status.
     pub async fn all_answer(&self) -> bool {
         let outputs: Vec<_> = self.replicas.open().running.iter().flatten().map(Operator::shared_output).collect();
         for output in outputs {
@@ -209,7 +212,7 @@ impl Stage {
         true
     }
 
-    /// Ends the replicas, and gives the whole story.
+    /// Stops the replicas, and returns the whole history.
     pub async fn end(&self) -> History {
         if let Some(task) = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take() {
             task.abort();
@@ -218,7 +221,7 @@ impl Stage {
         self.history()
     }
 
-    /// What is known so far.
+    /// The history so far.
     pub fn history(&self) -> History {
         let tokens = self.client.tokens();
         let expires = |text: &Option<String>| tokens.iter().find(|token| Some(&token.text) == text.as_ref())?.expires;
@@ -233,7 +236,7 @@ impl Stage {
             token: request.token,
         });
         History {
-            terms: Terms {
+            timings: Timings {
                 retry_base: RETRY_BASE,
                 min_renewal_interval: Duration::from_secs(1),
                 lease_duration: LEASE,
@@ -243,25 +246,23 @@ impl Stage {
             calls: self.log.calls(),
             versions: self.recorder.versions(),
             exchanges: exchanges.collect(),
-            deeds: self.deeds(),
+            interventions: self.interventions(),
             ended: clock::now(),
         }
     }
 
-    /// What people did, and the faults that had their turn.
-    fn deeds(&self) -> Vec<Deed> {
-        let (mut deeds, calls) = (self.replicas.open().deeds.clone(), self.log.calls());
-        deeds.extend(
-            self.log.fired().into_iter().map(|(number, fault)| Deed {
-                at: calls[number].received,
-                what: What::Fault { name: fault.to_string() },
-            }),
-        );
-        deeds.sort_by_key(|deed| deed.at);
-        deeds
+    /// What users did, and the faults that occurred.
+    fn interventions(&self) -> Vec<Intervention> {
+        let (mut interventions, calls) = (self.replicas.open().interventions.clone(), self.log.calls());
+        interventions.extend(self.log.fired().into_iter().map(|(number, fault)| Intervention {
+            at: calls[number].received,
+            what: What::Fault { name: fault.to_string() },
+        }));
+        interventions.sort_by_key(|intervention| intervention.at);
+        interventions
     }
 
-    /// Which secrets and tokens turned up where they must not.
+    /// Which secrets and tokens appeared where they must not.
     pub async fn leaks(&self) -> Vec<String> {
         let secrets = self.sentinels.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let tokens = self.client.tokens();
@@ -285,14 +286,14 @@ impl Replicas {
     }
 
     fn note(&self, what: What) {
-        self.open().deeds.push(Deed { at: clock::now(), what });
+        self.open().interventions.push(Intervention { at: clock::now(), what });
     }
 
     fn start(&self, replica: usize) {
         let mut inner = self.open();
         let operator = inner.settings[replica].spawn();
         inner.running[replica] = Some(operator);
-        inner.deeds.push(Deed { at: clock::now(), what: What::Started { replica } });
+        inner.interventions.push(Intervention { at: clock::now(), what: What::Started { replica } });
     }
 
     fn restart_the_ended(&self) {
@@ -302,7 +303,7 @@ impl Replicas {
             (0..inner.running.len()).filter(|&replica| ended(&inner.running[replica])).collect()
         };
         for replica in ended {
-            let noted = self.open().deeds.iter().rev().find_map(|deed| match deed.what {
+            let noted = self.open().interventions.iter().rev().find_map(|intervention| match intervention.what {
                 What::Started { replica: it } if it == replica => Some(false),
                 What::Ended { replica: it } if it == replica => Some(true),
                 _ => None,
@@ -314,7 +315,7 @@ impl Replicas {
         }
     }
 
-    /// Kills, tells or pauses a replica that runs.
+    /// Kills, terminates or stops a running replica.
     fn lay_on(&self, replica: usize, act: Act) {
         let mut inner = self.open();
         let what = match act {
@@ -322,7 +323,7 @@ impl Replicas {
             Act::Terminate => What::Terminated { replica },
             _ => What::Paused { replica },
         };
-        inner.deeds.push(Deed { at: clock::now(), what });
+        inner.interventions.push(Intervention { at: clock::now(), what });
         let pause = inner.pause;
         let Some(operator) = inner.running[replica].as_ref() else { return };
         match act {
@@ -337,7 +338,7 @@ impl Replicas {
                     if let Some(operator) = inner.running[replica].as_ref() {
                         operator.resume();
                     }
-                    inner.deeds.push(Deed { at: clock::now(), what: What::Resumed { replica } });
+                    inner.interventions.push(Intervention { at: clock::now(), what: What::Resumed { replica } });
                 });
             }
         }

@@ -1,4 +1,4 @@
-//! A status that could not be written is not forgotten when the next try meets somebody else's change.
+//! A status that could not be written is not forgotten when the retry conflicts with another client's change.
 
 use serde_json::json;
 
@@ -7,11 +7,11 @@ use crate::support::operator::Settings;
 use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
 
-/// Far longer than the test: nobody tries again because it is time.
+/// Far longer than the test, so that no retry is due.
 const LONG: &str = "5m";
 
 #[tokio::test]
-async fn an_attempt_that_no_status_tells_of_yet_is_not_made_again_after_a_conflict() {
+async fn an_attempt_not_yet_in_the_status_is_not_repeated_after_a_conflict() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let log = Log::new(|_, _| {});
     let proxy = FaultProxy::start(&space.plane, &log, 0);
@@ -26,13 +26,13 @@ async fn an_attempt_that_no_status_tells_of_yet_is_not_made_again_after_a_confli
     space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_for("the first try to write it", async || (!log.fired().is_empty()).then_some(())).await;
 
-    // The edit wakes the operator, if the news of its source did not come late and woke it before; its second try is
-    // answered with a conflict, and the third goes through.
+    // The edit enqueues the ApiCredential, if the late watch event of its source did not do so before. The second
+    // attempt to write gets a conflict, and the third succeeds.
     let edit = json!({"spec": {"target": {"data": {"again": "{token}"}}}});
     space.patch("a", &edit).await;
-    let told = space.wait_condition("a", "Ready", "False/ProviderUnavailable").await;
+    let reported = space.wait_condition("a", "Ready", "False/ProviderUnavailable").await;
     assert_eq!(log.fired().len(), 2);
-    assert_eq!(told.status.unwrap().failed_attempts, Some(1));
+    assert_eq!(reported.status.unwrap().failed_attempts, Some(1));
     assert_eq!(client.count(), 1);
 }
 

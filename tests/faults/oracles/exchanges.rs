@@ -1,38 +1,40 @@
-//! I2: every exchange has a cause, or is a try that the table of classes allows, or makes good for one whose outcome
-//! was lost; and without a fault every cause has its exchange.
+//! I2: every exchange has a cause, or is a retry that the table of classes allows, or follows one whose outcome was
+//! lost; and without a fault every cause has its exchange.
 
 use jiff::Timestamp;
 
 use super::causes::Causes;
 use super::excuses::Excuses;
 use super::outcomes::{Class, Outcome};
-use super::records::{Credential, LOOK, Records};
+use super::records::{CALL_TIMEOUT, Credential, Records};
 use super::{Report, budget};
 use crate::history::What;
 
-pub fn judge(records: &Records<'_>, report: &mut Report) {
+pub fn check(records: &Records<'_>, report: &mut Report) {
     let credentials = records.credentials();
     let mut names: Vec<&str> = credentials.iter().map(|credential| credential.name).collect();
     names.sort_unstable();
     names.dedup();
     let mut known = vec![false; records.history.exchanges.len()];
     for name in names {
-        let lives: Vec<&Credential<'_>> = credentials.iter().filter(|credential| credential.name == name).collect();
-        let asks_as = |client: &str| lives.iter().any(|life| records.asks_as(life, client));
+        let incarnations: Vec<&Credential<'_>> =
+            credentials.iter().filter(|credential| credential.name == name).collect();
+        let requests_as =
+            |client: &str| incarnations.iter().any(|incarnation| records.requests_as(incarnation, client));
         let all = records.history.exchanges.iter().enumerate();
-        let own: Vec<usize> = all.filter(|(_, it)| asks_as(&it.client)).map(|(number, _)| number).collect();
+        let own: Vec<usize> = all.filter(|(_, it)| requests_as(&it.client)).map(|(number, _)| number).collect();
         own.iter().for_each(|number| known[*number] = true);
-        let causes = Causes::of(records, &lives);
+        let causes = Causes::of(records, &incarnations);
         budget::rejected(records, name, &own, &causes, report);
-        let excuses = Excuses::of(records, &lives, &causes);
-        Account { records, name, own, causes, excuses, failed: (None, 0) }.judge(report);
+        let excuses = Excuses::of(records, &incarnations, &causes);
+        Account { records, name, own, causes, excuses, failed: (None, 0) }.check(report);
     }
     for number in (0..known.len()).filter(|number| !known[*number]) {
         report.violated("I2", format!("exchange {number} is of no credential"));
     }
 }
 
-/// The exchanges of one credential.
+/// The exchanges of one ApiCredential.
 struct Account<'a> {
     records: &'a Records<'a>,
     name: &'a str,
@@ -40,14 +42,14 @@ struct Account<'a> {
     own: Vec<usize>,
     causes: Causes<'a>,
     excuses: Excuses,
-    /// The failures of one class in a row, as far as the operator surely remembers them.
+    /// The failures of one class in a row, as far as the operator certainly remembers them.
     failed: (Option<Class>, u32),
 }
 
 impl Account<'_> {
-    fn judge(mut self, report: &mut Report) {
+    fn check(mut self, report: &mut Report) {
         for place in 0..self.own.len() {
-            report.look("I2");
+            report.count("I2");
             let number = self.own[place];
             let mut wrong = self.lost(place);
             let open = self.causes.open(self.at(number));
@@ -84,13 +86,13 @@ impl Account<'_> {
         (!excused).then_some("its token never was in the Secret, and nothing explains that")
     }
 
-    /// What is wrong with asking again so soon, or at all.
+    /// Why this request is too early, or not allowed at all.
     fn repeats(&mut self, before: usize, number: usize, open: &[Timestamp]) -> Option<&'static str> {
         let (asked, at) = (self.at(before), self.at(number));
-        let terms = &self.records.history.terms;
+        let timings = &self.records.history.timings;
         match self.outcome(before) {
             Outcome::Failed(class) => {
-                let least = asked + class.least_delay(self.failed.1, terms);
+                let least = asked + class.least_delay(self.failed.1, timings);
                 let allowed =
                     at >= least || self.causes.inputs_between(asked, at) || self.excuses.take_disturbance(asked, at);
                 (!allowed).then_some("it comes sooner after a failure than its class allows")
@@ -99,21 +101,21 @@ impl Account<'_> {
                 let allowed = at >= next || open.iter().any(|since| *since > asked);
                 (!allowed).then_some("it comes too soon after a token that lived no longer")
             }
-            // Whether there was a reason to lose it is asked where it was lost.
+            // The reason for the loss is checked where it was lost.
             Outcome::Lost => None,
             Outcome::Stored(stored) if stored > at => {
                 let allowed = self.excuses.take_disturbance(asked, at);
                 (!allowed).then_some("another one was under way for the same cause")
             }
             Outcome::Stored(_) => {
-                // It may have been under way already when the cause came.
-                let allowed = open.iter().any(|since| *since + LOOK > asked);
+                // It may have been in flight already when the cause came.
+                let allowed = open.iter().any(|since| *since + CALL_TIMEOUT > asked);
                 (!allowed).then_some("the token of the one before is for the same cause")
             }
         }
     }
 
-    /// Counts failures in a row. Who was disturbed may have lost count.
+    /// Counts failures in a row. A disturbed replica may have lost count.
     fn count(&mut self, place: usize) {
         let number = self.own[place];
         let since = place.checked_sub(1).map_or(self.at(number), |before| self.at(self.own[before]));
@@ -127,17 +129,25 @@ impl Account<'_> {
         self.failed = (class, if anew { 1 } else { self.failed.1 + 1 });
     }
 
-    /// With no fault, as many exchanges as causes: fewer leave one without an answer.
+    /// Without a fault, there are as many exchanges as causes: fewer leave one without a result.
     fn every_cause_is_answered(&self, report: &mut Report) {
-        let deeds = &self.records.history.deeds;
-        let Some(end) = deeds.iter().find(|deed| deed.what == What::Converged).map(|deed| deed.at) else { return };
-        let says_ready = self.records.standing("apicredentials", self.name, end).is_some_and(|last| {
+        let interventions = &self.records.history.interventions;
+        let Some(end) = interventions
+            .iter()
+            .find(|intervention| intervention.what == What::Converged)
+            .map(|intervention| intervention.at)
+        else {
+            return;
+        };
+        let reports_ready = self.records.object_at("apicredentials", self.name, end).is_some_and(|last| {
             let conditions = last.object["status"]["conditions"].as_array();
             let is_ready = conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True");
             is_ready && last.object["spec"]["suspend"] != true
         });
-        let faults = deeds.iter().any(|deed| deed.what.disturbs() && !matches!(deed.what, What::Started { .. }));
-        if faults || !says_ready {
+        let faults = interventions
+            .iter()
+            .any(|intervention| intervention.what.disturbs() && !matches!(intervention.what, What::Started { .. }));
+        if faults || !reports_ready {
             return;
         }
         for kind in self.causes.unanswered(end) {

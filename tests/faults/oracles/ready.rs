@@ -1,21 +1,22 @@
-//! I5: Ready=True is said only of a token that is there, ours, alive and of the spec, as this replica last saw it.
+//! I5: Ready=True is reported only of a token that exists, is ours, is valid and matches the spec, as this replica last
+//! saw it.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::records::{Credential, Records, annotation, fits};
-use super::words::condition;
+use super::texts::condition;
 use super::{Report, named};
 use crate::history::What;
 use crate::support::fault_proxy::{Call, ClientReply};
 
-pub fn judge(records: &Records<'_>, report: &mut Report) {
+pub fn check(records: &Records<'_>, report: &mut Report) {
     let credentials = records.credentials();
     for (number, call) in records.history.calls.iter().enumerate() {
-        if call.resource != "apicredentials/status" || !call.took_effect() || !says_ready(call) {
+        if call.resource != "apicredentials/status" || !call.took_effect() || !reports_ready(call) {
             continue;
         }
-        report.look("I5");
+        report.count("I5");
         let credential = credentials.iter().find(|it| call.answer["metadata"]["uid"] == *it.uid);
         let wrong = match credential {
             None => Some("there is no such credential"),
@@ -27,8 +28,8 @@ pub fn judge(records: &Records<'_>, report: &mut Report) {
     }
 }
 
-/// Whether the status says so after this write, said anew or left as it was.
-fn says_ready(call: &Call) -> bool {
+/// Whether the status has Ready=True after this write, whether written or left as it was.
+fn reports_ready(call: &Call) -> bool {
     condition(&call.answer, "Ready").is_some_and(|ready| ready["status"] == "True")
 }
 
@@ -47,7 +48,7 @@ fn is_wrong<'a>(
     if ends.is_some_and(|ends| ends <= call.received) {
         return Some("the token has ended");
     }
-    // The status speaks of the spec that it names; a later one may be there already.
+    // The status is about the spec whose generation it names; a later one may exist already.
     let observed = &call.answer["status"]["observedGeneration"];
     let spoken_of = credential.versions().find(|it| it.object["metadata"]["generation"] == *observed);
     let spec = spoken_of.map_or(&call.answer["spec"], |version| &version.object["spec"]);
@@ -58,12 +59,16 @@ fn token<'a>(records: &Records<'a>, secret: &Value) -> Option<&'a str> {
     records.history.exchanges[records.token_in(secret)?].token.as_deref()
 }
 
-/// The Secret that this replica last read or wrote before, as it was truly told. One that has looked at nothing since
-/// its start has to be right about the Secret that stands there.
+/// The Secret that this replica last read or wrote before, as it received it. One that has read nothing since its start
+/// has to be right about the Secret that exists.
 fn last_seen<'a>(records: &Records<'a>, call: &Call, credential: &Credential<'a>) -> Option<&'a Value> {
     let history = records.history;
-    let started = history.deeds.iter().filter(|deed| deed.what == What::Started { replica: call.replica });
-    let started = started.map(|deed| deed.at).filter(|at| *at <= call.received).max().unwrap_or(Timestamp::MIN);
+    let started = history
+        .interventions
+        .iter()
+        .filter(|intervention| intervention.what == What::Started { replica: call.replica });
+    let started =
+        started.map(|intervention| intervention.at).filter(|at| *at <= call.received).max().unwrap_or(Timestamp::MIN);
     let heard = |it: &&Call| {
         it.replica == call.replica
             && it.resource == "secrets"
@@ -75,6 +80,6 @@ fn last_seen<'a>(records: &Records<'a>, call: &Call, credential: &Credential<'a>
     };
     match history.calls.iter().filter(heard).max_by_key(|it| it.committed) {
         Some(last) => Some(&last.answer).filter(|_| last.status.is_some_and(|status| status < 300)),
-        None => records.standing("secrets", credential.target(), call.received).map(|version| &version.object),
+        None => records.object_at("secrets", credential.target(), call.received).map(|version| &version.object),
     }
 }

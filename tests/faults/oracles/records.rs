@@ -1,4 +1,4 @@
-//! A history, with what its judges look up again and again: who made a version, when it was stored, whose it is, and
+//! A history with indexes that its oracles use: which write made a version, when it was stored, whose it is, and
 //! which exchange its token came from.
 
 use std::collections::HashMap;
@@ -15,15 +15,15 @@ use serde_json::Value;
 use crate::history::{History, Version, What};
 use crate::support::fault_proxy::Call;
 
-/// The longest call of the operator: what it knows when it acts may be as old as this.
-pub const LOOK: Duration = Duration::from_secs(10);
+/// The longest call of the operator: its knowledge may be as old as this when it acts.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A history, and what is looked up in it.
+/// A history with its indexes.
 pub struct Records<'a> {
     pub history: &'a History,
     /// The write of a replica that made a version of a Secret, by that version.
     writes: HashMap<u64, &'a Call>,
-    /// Each token that was issued, with the number of the first exchange that it came from.
+    /// Each issued token, with the number of the first exchange that issued it.
     order: HashMap<&'a str, usize>,
 }
 
@@ -45,18 +45,18 @@ impl<'a> Records<'a> {
         Self { history, writes, order }
     }
 
-    /// The write of a replica that made this version of a Secret; none if somebody else did.
+    /// The write of a replica that made this version of a Secret; `None` if another client did.
     pub fn writer(&self, version: &Version) -> Option<&'a Call> {
         self.writes.get(&version.version).copied().filter(|_| !version.deleted)
     }
 
-    /// When it was surely stored.
+    /// When it was certainly stored.
     pub fn stored_at(&self, version: &Version) -> Timestamp {
         let committed = self.writer(version).and_then(|call| call.committed);
         committed.map_or(version.seen, |committed| committed.min(version.seen))
     }
 
-    /// The order of the issued token in a Secret: the number of the exchange that it first came from.
+    /// The order of the issued token in a Secret: the number of the exchange that issued it first.
     pub fn token_in(&self, secret: &Value) -> Option<usize> {
         let first = annotation(secret, "keys").split(',').next().unwrap_or_default();
         let values = secret["data"].as_object()?;
@@ -64,7 +64,7 @@ impl<'a> Records<'a> {
         named.chain(values.values()).find_map(|value| self.order.get(decoded(value)?.as_str()).copied())
     }
 
-    /// The number of the exchange that this version's token was made by: the last one that brought it before.
+    /// The number of the exchange that this version's token came from: the last one that issued it before.
     pub fn made_by(&self, version: &Version) -> Option<usize> {
         let first = self.token_in(&version.object)?;
         let (token, stored) = (&self.history.exchanges[first].token, self.stored_at(version));
@@ -75,19 +75,19 @@ impl<'a> Records<'a> {
         Some((first..self.history.exchanges.len()).rev().find(same).unwrap_or(first))
     }
 
-    /// The last version of a Secret before that one, if it is not the Secret's end.
+    /// The last version of a Secret before that one, unless it is a deletion.
     pub fn before(&self, name: &'a str, version: u64) -> Option<&'a Version> {
         let last = self.history.versions_of("secrets", name).filter(|it| it.version < version).last()?;
         (!last.deleted).then_some(last)
     }
 
-    /// The object as it stood at that time, as far as it was seen.
-    pub fn standing(&self, resource: &'a str, name: &'a str, at: Timestamp) -> Option<&'a Version> {
+    /// The object at that time, as far as it was recorded.
+    pub fn object_at(&self, resource: &'a str, name: &'a str, at: Timestamp) -> Option<&'a Version> {
         let last = self.history.versions_of(resource, name).filter(|it| self.stored_at(it) <= at).last()?;
         (!last.deleted).then_some(last)
     }
 
-    /// Every credential there ever was, each uid as one of its own.
+    /// Every ApiCredential that existed, one for each uid.
     pub fn credentials(&self) -> Vec<Credential<'a>> {
         let mut all: Vec<Credential<'a>> = Vec::new();
         for version in self.history.versions.iter().filter(|version| version.resource == "apicredentials") {
@@ -99,9 +99,9 @@ impl<'a> Records<'a> {
         all
     }
 
-    /// Whether that client is this credential: by the Welkin client's name, or by the Qontak user's, which is in its
-    /// source.
-    pub fn asks_as(&self, credential: &Credential<'_>, client: &str) -> bool {
+    /// Whether that client belongs to this ApiCredential: by the Welkin client's name, or by the Qontak user's, which
+    /// is in its source.
+    pub fn requests_as(&self, credential: &Credential<'_>, client: &str) -> bool {
         credential.versions().any(|version| {
             let provider = &version.object["spec"]["provider"];
             if provider["type"] != "Qontak" {
@@ -114,15 +114,16 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// Whether anything happened to a replica or to one of its requests in that time.
+    /// Whether a replica or one of its requests was disturbed in that time.
     pub fn is_disturbed(&self, from: Timestamp, to: Timestamp) -> bool {
-        let mut deeds = self.history.deeds.iter().filter(|deed| from <= deed.at && deed.at <= to);
-        deeds.any(|deed| deed.what.disturbs())
+        let mut interventions =
+            self.history.interventions.iter().filter(|intervention| from <= intervention.at && intervention.at <= to);
+        interventions.any(|intervention| intervention.what.disturbs())
     }
 }
 
 impl What {
-    /// A fault, or something that was done to a replica.
+    /// A fault, or a disturbance of a replica.
     pub fn disturbs(&self) -> bool {
         use What::{Ended, Fault, Paused, Resumed, Started, Terminated};
         matches!(
@@ -132,7 +133,7 @@ impl What {
     }
 }
 
-/// A credential of the history.
+/// An ApiCredential of the history.
 pub struct Credential<'a> {
     pub name: &'a str,
     pub uid: &'a str,
@@ -154,24 +155,25 @@ impl<'a> Credential<'a> {
         self.versions[0].object["spec"]["target"]["creationPolicy"] == "Merge"
     }
 
-    /// Whether it existed at that time, as far as a replica could know that looked shortly before.
+    /// Whether it existed at that time, as far as a replica could know that read it shortly before.
     pub fn existed(&self, at: Timestamp) -> bool {
-        !self.versions().any(|version| version.deleted && version.seen + LOOK < at)
+        !self.versions().any(|version| version.deleted && version.seen + CALL_TIMEOUT < at)
     }
 
-    /// Owner: by the uid in the controller reference. Merge: by consent, and no other living credential writes it.
+    /// Owner: by the uid in the controller reference. Merge: by consent, and no other existing ApiCredential writes it.
     pub fn owns(&self, secret: &Value, others: &[Credential<'_>], at: Timestamp) -> bool {
         if !self.is_merge() {
             return owner(secret) == Some(self.uid);
         }
         let allowed = annotation(secret, "allow").split(':').next().map(str::trim) == Some(self.name);
         let writer = annotation(secret, "owner");
-        let lives = |it: &Credential<'_>| it.name == writer && it.versions().all(|it| !it.deleted || it.seen > at);
-        allowed && (writer.is_empty() || writer == self.name || !others.iter().any(lives))
+        let incarnations =
+            |it: &Credential<'_>| it.name == writer && it.versions().all(|it| !it.deleted || it.seen > at);
+        allowed && (writer.is_empty() || writer == self.name || !others.iter().any(incarnations))
     }
 }
 
-/// What a spec asks for.
+/// The parsed spec.
 pub fn plan(spec: &Value) -> Option<Plan> {
     let spec: ApiCredentialSpec = serde_json::from_value(spec.clone()).ok()?;
     Plan::parse(&spec, &AllowedEndpoints::default()).ok()
@@ -199,7 +201,7 @@ pub fn decoded(value: &Value) -> Option<String> {
     String::from_utf8(BASE64_STANDARD.decode(value.as_str()?).ok()?).ok()
 }
 
-/// Whether the spec part of a Secret's fingerprint fits this token, its times and what the spec asks for.
+/// Whether the spec part of a Secret's fingerprint matches this token, its times and the spec.
 pub fn fits(secret: &Value, token: &str, spec: &Value) -> bool {
     use apicredential::target::fingerprint::spec_part;
     plan(spec).is_some_and(|plan| {

@@ -1,5 +1,5 @@
-//! I3 and I4: which token is written over which, and whether it lives. Judged by what stood when the gate received the
-//! write, for that is when it left the operator.
+//! I3 and I4: which token is written over which, and whether it is valid. The time when the fault proxy received the
+//! write counts, for that is when it left the operator.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::{Report, named};
 use crate::history::Version;
 use crate::support::fault_proxy::Call;
 
-pub fn judge(records: &Records<'_>, report: &mut Report) {
+pub fn check(records: &Records<'_>, report: &mut Report) {
     for (number, call) in records.history.calls.iter().enumerate() {
         if call.resource != "secrets" || !call.took_effect() {
             continue;
@@ -21,7 +21,7 @@ pub fn judge(records: &Records<'_>, report: &mut Report) {
     }
 }
 
-/// A write that took effect, and the order of the token that it left there.
+/// A write that took effect, and the order of the token that it stored.
 struct Write<'a> {
     records: &'a Records<'a>,
     call: &'a Call,
@@ -30,14 +30,14 @@ struct Write<'a> {
 }
 
 impl<'a> Write<'a> {
-    /// Whether a newer token was stored while this one was on its way.
+    /// Whether a newer token was stored while this one was in transit.
     fn never_goes_back(&self, report: &mut Report) -> bool {
-        report.look("I3");
+        report.count("I3");
         let result = version_in(&self.call.answer).unwrap_or_default();
         let replaced = self.records.before(&self.call.name, result);
         let replaced = replaced.filter(|_| self.call.verb != "create").and_then(|it| self.records.token_in(&it.object));
         if replaced == Some(self.token) {
-            // The same one once more: whoever put it there.
+            // The same one once more, whoever stored it.
             return false;
         }
         let newer = |it: &&Version| self.records.token_in(&it.object).is_some_and(|token| token > self.token);
@@ -52,10 +52,10 @@ impl<'a> Write<'a> {
         newer.iter().any(|stored| self.call.committed.is_some_and(|committed| *stored < committed))
     }
 
-    /// Whether the token ended while it was on its way.
+    /// Whether the token expired while it was in transit.
     fn is_valid(&self, report: &mut Report) -> bool {
-        report.look("I4");
-        // What the patch does not mention stands as it was, and so in the answer.
+        report.count("I4");
+        // What the patch does not mention stays as it was, and so in the response.
         let ends = Some(annotation(&self.call.body, "expires-at")).filter(|text| !text.is_empty());
         let ends: Option<Timestamp> = ends.unwrap_or(annotation(&self.call.answer, "expires-at")).parse().ok();
         let Some(ends) = ends else { return false };

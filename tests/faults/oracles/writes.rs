@@ -1,4 +1,4 @@
-//! I1: what a replica writes is its own, at the very version that it names.
+//! I1: a replica writes only its own objects, and only at the version that it names.
 
 use serde_json::Value;
 
@@ -6,15 +6,15 @@ use super::records::{Credential, Records, annotation, owner, version_in};
 use super::{Report, named};
 use crate::support::fault_proxy::Call;
 
-pub fn judge(records: &Records<'_>, report: &mut Report) {
+pub fn check(records: &Records<'_>, report: &mut Report) {
     let credentials = records.credentials();
     let wrote = |call: &Call| !matches!(call.verb.as_str(), "get" | "list" | "watch");
     for (number, call) in records.history.calls.iter().enumerate().filter(|(_, call)| wrote(call)) {
-        report.look("I1");
+        report.count("I1");
         let wrong = match (call.resource.as_str(), call.verb.as_str()) {
             ("secrets", "create") if call.took_effect() => created(records, call, &credentials),
             ("secrets", "create") | ("leases", "create" | "update") | ("events", "create" | "patch") => None,
-            // Also of one that failed: that it did was not the operator's merit.
+            // This includes a failed one, because it did not fail through the operator's care.
             ("secrets", "patch") if !(names(&call.body, "uid") && names(&call.body, "resourceVersion")) => {
                 Some("it does not name the uid and the version that it is meant for")
             }
@@ -48,7 +48,7 @@ fn created<'a>(records: &Records<'a>, call: &'a Call, credentials: &[Credential<
             && it.versions().next().is_some_and(|first| first.version < version)
             && it.existed(call.received)
     };
-    let Some(credential) = credentials.iter().find(asks) else { return Some("no credential asked for it") };
+    let Some(credential) = credentials.iter().find(asks) else { return Some("no ApiCredential requested it") };
     let named = annotation(&call.answer, "owner") == credential.name
         && annotation(&call.answer, "owner-uid") == credential.uid
         && call.answer["metadata"]["labels"]["apicredential.io/managed"] == "true";
@@ -57,7 +57,7 @@ fn created<'a>(records: &Records<'a>, call: &'a Call, credentials: &[Credential<
 
 fn patched<'a>(records: &Records<'a>, call: &'a Call, credentials: &[Credential<'_>]) -> Option<&'static str> {
     let (result, meant) = (version_in(&call.answer)?, version_in(&call.body)?);
-    // One that changes nothing is answered with the version that stands.
+    // A patch that changes nothing returns the current version.
     let over = records.before(&call.name, if result == meant { result + 1 } else { result });
     let Some(found) = over else { return Some("there was no Secret of that name") };
     if found.version != meant || call.body["metadata"]["uid"] != *found.uid {

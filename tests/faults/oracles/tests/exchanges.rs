@@ -3,19 +3,19 @@
 use serde_json::json;
 
 use super::forge::{Forge, assert_broken, assert_kept, honest};
-use crate::history::{Deed, What};
+use crate::history::{Intervention, What};
 
 #[test]
 fn an_exchange_without_a_cause_is_noticed() {
     let mut it = honest();
     it.at(2850).syncs("fifth");
     assert_broken(&it, "I2", "no cause");
-    // A restart is none.
+    // A restart is no cause.
     let mut it = Forge::new();
     it.syncs("first");
     it.at(60).did(What::Ended { replica: 0 }).did(What::Started { replica: 0 }).syncs("second");
     assert_broken(&it, "I2", "no cause");
-    // Nor is a renewal before its time, which is at 2040 at the earliest and at 2400 at the latest.
+    // A renewal before its time is none either; it is due at 2040 at the earliest and at 2400 at the latest.
     let mut it = Forge::new();
     it.syncs("first").at(2039).syncs("second");
     assert_broken(&it, "I2", "no cause");
@@ -24,16 +24,16 @@ fn an_exchange_without_a_cause_is_noticed() {
 #[test]
 fn causes_that_come_while_one_is_open_count_once() {
     let mut it = Forge::new();
-    it.syncs("first").at(100).source("two").source("three").deletes_target().rehearses().syncs("second");
+    it.syncs("first").at(100).source("two").source("three").deletes_target().dry_runs().syncs("second");
     assert_kept(&it);
     it.at(110).syncs("third");
     assert_broken(&it, "I2", "no cause");
 }
 
 #[test]
-fn a_token_for_an_old_password_does_not_answer_the_change_of_the_password() {
+fn a_token_for_an_old_password_is_not_the_result_of_the_changed_password() {
     let mut it = Forge::new();
-    it.syncs("first").at(100).source("two").asks("second");
+    it.syncs("first").at(100).source("two").requests("second");
     it.history.exchanges.last_mut().unwrap().secret = "one".into();
     it.stores("second").syncs("third");
     assert_kept(&it);
@@ -42,17 +42,17 @@ fn a_token_for_an_old_password_does_not_answer_the_change_of_the_password() {
 #[test]
 fn a_renew_request_is_one_cause() {
     let mut it = Forge::new();
-    it.syncs("first").at(100).asks_to_renew("now").syncs("second");
+    it.syncs("first").at(100).requests_renewal("now").syncs("second");
     assert_kept(&it);
     it.at(200).syncs("third");
     assert_broken(&it, "I2", "no cause");
 }
 
 #[test]
-fn a_token_that_the_provider_refuses_is_one_cause_and_gets_its_exchange() {
+fn a_token_that_the_provider_rejects_is_one_cause_and_gets_its_exchange() {
     let revoked = || {
         let mut it = Forge::new();
-        it.syncs("first").says("True", "TokenValid").at(100).did(What::Revoked { credential: "a".into() });
+        it.syncs("first").reports_ready("True", "TokenValid").at(100).did(What::Revoked { credential: "a".into() });
         it
     };
     let mut it = revoked();
@@ -75,14 +75,14 @@ fn a_changed_spec_is_one_cause() {
 }
 
 #[test]
-fn two_exchanges_at_once_for_one_cause_are_noticed_unless_somebody_was_disturbed() {
+fn two_exchanges_at_once_for_one_cause_are_noticed_unless_a_replica_was_disturbed() {
     let twice = |disturbed: bool| {
         let mut it = Forge::new();
-        it.asks("first");
+        it.requests("first");
         if disturbed {
             it.did(What::Paused { replica: 0 });
         }
-        it.asks("second").stores("first").stores("second");
+        it.requests("second").stores("first").stores("second");
         it
     };
     assert_broken(&twice(false), "I2", "under way");
@@ -93,7 +93,7 @@ fn two_exchanges_at_once_for_one_cause_are_noticed_unless_somebody_was_disturbed
 fn a_token_that_was_lost_without_a_reason_is_noticed() {
     let lost = |what: Option<What>| {
         let mut it = Forge::new();
-        it.syncs("first").at(100).asks_to_renew("now").asks("lost");
+        it.syncs("first").at(100).requests_renewal("now").requests("lost");
         if let Some(what) = what {
             it.did(what);
         }
@@ -113,12 +113,12 @@ fn a_token_that_was_lost_without_a_reason_is_noticed() {
     assert_broken(&lost(Some(What::Deleted { credential: "b".into() })), "I2", "nothing explains");
     // One fault loses one token.
     let mut it = lost(Some(What::Fault { name: "patch secrets".into() }));
-    it.at(103).asks_to_renew("again").asks("lost, too").syncs("third");
+    it.at(103).requests_renewal("again").requests("lost, too").syncs("third");
     assert_broken(&it, "I2", "nothing explains");
-    // An answer that the wire swallowed explains itself, and is a failure that passes.
+    // A lost response explains itself, and is a transient failure.
     let swallowed = |after: i64| {
         let mut it = Forge::new();
-        it.syncs("first").at(100).asks_to_renew("now").asks("lost").at(after).syncs("second");
+        it.syncs("first").at(100).requests_renewal("now").requests("lost").at(after).syncs("second");
         it.history.exchanges[1].answered = false;
         it
     };
@@ -126,14 +126,14 @@ fn a_token_that_was_lost_without_a_reason_is_noticed() {
     assert_broken(&swallowed(100), "I2", "sooner");
     // The cause of an exchange is no reason to lose its token.
     let mut it = Forge::new();
-    it.syncs("first").at(100).source("two").asks("lost").at(101).syncs("second");
+    it.syncs("first").at(100).source("two").requests("lost").at(101).syncs("second");
     assert_broken(&it, "I2", "nothing explains");
 }
 
 #[test]
-fn an_excuse_lasts_as_long_as_what_it_is() {
+fn an_excuse_lasts_as_long_as_its_disturbance() {
     let loses = |it: &mut Forge, at: i64| {
-        it.at(at).asks_to_renew("now").asks("lost").at(at + 1).syncs("second");
+        it.at(at).requests_renewal("now").requests("lost").at(at + 1).syncs("second");
     };
     let lost = |from: What, to: What, meanwhile: bool| {
         let mut it = Forge::new();
@@ -153,10 +153,10 @@ fn an_excuse_lasts_as_long_as_what_it_is() {
     assert_kept(&sigterm(true));
     assert_broken(&paused(false), "I2", "nothing explains");
     assert_broken(&sigterm(false), "I2", "nothing explains");
-    // One that was told once and was started again may be killed later.
+    // A replica that got SIGTERM and was started again may be killed later.
     let mut it = sigterm(false);
     let killed = it.history.exchanges[1].at;
-    it.history.deeds.push(Deed { at: killed, what: What::Ended { replica: 0 } });
+    it.history.interventions.push(Intervention { at: killed, what: What::Ended { replica: 0 } });
     assert_kept(&it);
 }
 
@@ -174,7 +174,7 @@ fn another_try_before_its_time_is_noticed() {
     assert_kept(&again(200, 13));
     assert_kept(&again(401, 13));
     assert_kept(&again(429, 2));
-    let report = again(401, 11).judged();
+    let report = again(401, 11).checked();
     assert!(report.violations.iter().any(|it| it.starts_with("I2: ") && it.contains("sooner")), "{report:#?}");
     // Each delay is twice the one before: at least 1, 2 and 4 s.
     let row = |disturbs: i64| {
@@ -189,26 +189,26 @@ fn another_try_before_its_time_is_noticed() {
         it
     };
     assert_broken(&row(-1), "I2", "sooner");
-    // Unless a status was lost on the way.
+    // Unless a write of the status was lost.
     assert_kept(&row(2));
-    // Another spec, other values or a request: at once. That somebody deletes the Secret is none of these.
+    // Another spec, other values or a request: at once. The deletion of the Secret is none of these.
     let mut it = Forge::new();
     it.syncs("first").at(100).source("two").fails(401).source("three").syncs("second");
     assert_kept(&it);
     let mut it = Forge::new();
     it.syncs("first").at(100).source("two").fails(500).deletes_target().syncs("second");
     assert_broken(&it, "I2", "sooner");
-    // Who was killed before he could write it down has forgotten it.
+    // A replica that was killed before it could record the failure has forgotten it.
     let mut it = Forge::new();
     it.fails(500).did(What::Ended { replica: 0 }).did(What::Started { replica: 0 }).syncs("first");
     assert_kept(&it);
 }
 
 #[test]
-fn a_token_that_lives_no_longer_is_asked_for_again_only_shortly_before_the_end() {
+fn a_token_that_is_valid_no_longer_is_requested_again_only_shortly_before_the_expiry() {
     let kept = |again: i64| {
         let mut it = Forge::new();
-        it.syncs("first").at(2500).asks("no longer");
+        it.syncs("first").at(2500).requests("no longer");
         it.history.exchanges[1].expires = it.history.exchanges[0].expires;
         it.at(again).syncs("second");
         it
@@ -216,14 +216,14 @@ fn a_token_that_lives_no_longer_is_asked_for_again_only_shortly_before_the_end()
     // Its last minute begins at 3540.
     assert_broken(&kept(3500), "I2", "too soon");
     assert_kept(&kept(3541));
-    // So it is with a provider that hands out the same token once more. A change of the password does not wait.
+    // The same holds for a provider that issues the same token once more. A change of the password does not wait.
     let same = |changes: bool| {
         let mut it = Forge::new();
-        it.syncs("first").at(2500).asks("first").at(2600);
+        it.syncs("first").at(2500).requests("first").at(2600);
         if changes {
             it.source("two");
         }
-        it.asks("second").stores("second");
+        it.requests("second").stores("second");
         it
     };
     assert_broken(&same(false), "I2", "too soon");
@@ -231,14 +231,14 @@ fn a_token_that_lives_no_longer_is_asked_for_again_only_shortly_before_the_end()
 }
 
 #[test]
-fn a_renewal_is_due_by_the_spec_as_it_stood_then() {
+fn a_renewal_is_due_by_the_spec_of_that_time() {
     let aged = |asked: i64| {
         let mut it = Forge::new();
         it.syncs("first").at(asked.min(900));
         let changes = |it: &mut Forge| {
             it.at(1000);
             it.credential["spec"]["renewal"] = json!({"maxAge": "5m"});
-            it.says("True", "TokenValid");
+            it.reports_ready("True", "TokenValid");
         };
         if asked < 1000 {
             it.syncs("second");
@@ -256,7 +256,7 @@ fn a_renewal_is_due_by_the_spec_as_it_stood_then() {
 #[test]
 fn without_a_fault_a_cause_without_an_exchange_is_noticed() {
     let idle = |it: &mut Forge| {
-        it.at(150).says("True", "TokenValid").did(What::Converged);
+        it.at(150).reports_ready("True", "TokenValid").did(What::Converged);
     };
     let mut it = Forge::new();
     it.syncs("first").at(100).source("two");
@@ -268,22 +268,22 @@ fn without_a_fault_a_cause_without_an_exchange_is_noticed() {
         if is_spec {
             it.spec("tenant", "hg")
         } else {
-            it.asks_to_renew("now")
+            it.requests_renewal("now")
         };
-        // Of the generation before, which the token fits.
+        // Of the previous generation, which the token matches.
         let conditions = it.credential["status"]["conditions"].clone();
-        it.tells(json!({"observedGeneration": 1, "conditions": conditions})).did(What::Converged);
+        it.writes_status(json!({"observedGeneration": 1, "conditions": conditions})).did(What::Converged);
         assert_broken(&it, "I2", "got no exchange");
     }
-    // Of one that is not ready, or suspended, nobody can tell.
+    // Not decidable for one that is not ready, or suspended.
     for suspended in [true, false] {
         let mut it = Forge::new();
         it.syncs("first").at(100).source("two");
         it.credential["spec"]["suspend"] = suspended.into();
-        it.says(if suspended { "True" } else { "False" }, "TokenValid").did(What::Converged);
+        it.reports_ready(if suspended { "True" } else { "False" }, "TokenValid").did(What::Converged);
         assert_kept(&it);
     }
-    // What was taken back needs none, and with a fault nobody can tell.
+    // A change that was reverted needs none, and with a fault it is not decidable.
     let mut it = Forge::new();
     it.syncs("first").at(100).source("two").source("one");
     idle(&mut it);
@@ -295,15 +295,15 @@ fn without_a_fault_a_cause_without_an_exchange_is_noticed() {
 }
 
 #[test]
-fn an_exchange_for_a_client_of_no_credential_is_noticed() {
+fn an_exchange_for_a_client_of_no_apicredential_is_noticed() {
     let mut it = honest();
     it.history.exchanges[3].client = "stranger".into();
-    let report = it.judged();
+    let report = it.checked();
     assert!(report.violations.iter().any(|it| it.contains("of no credential")), "{report:#?}");
 }
 
 #[test]
-fn the_exchanges_of_a_qontak_credential_are_known_by_the_user_in_its_source() {
+fn the_exchanges_of_a_qontak_apicredential_are_identified_by_the_user_in_its_source() {
     let mut it = Forge::new();
     let qontak = json!({"type": "Qontak", "qontak": {"secretRef": {"name": "a-source"}}});
     for version in &mut it.history.versions {

@@ -1,5 +1,6 @@
-//! Forges histories: a credential `a` and its world, step by step, each step 10 ms after the one before. Every log is
-//! kept as the real ones are; a lie is an edit afterwards, or a step that no honest operator takes.
+//! Forges histories: an ApiCredential `a` and its environment, step by step, each step 10 ms after the one before.
+//! Every log has the form of the real ones. A violation is an edit afterwards, or a step that no correct operator
+//! takes.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::records::plan;
-use super::super::{Report, judge};
-use crate::history::{Deed, Exchange, History, Terms, Version, What};
+use super::super::{Report, check};
+use crate::history::{Exchange, History, Intervention, Timings, Version, What};
 use crate::support::fault_proxy::{Call, ClientReply};
 
 pub const TARGET: &str = "a-token";
@@ -19,16 +20,16 @@ const UID: &str = "the-uid-of-a";
 const SECRET_UID: &str = "the-uid-of-its-secret";
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A history in the making.
+/// A history under construction.
 pub struct Forge {
     pub history: History,
-    /// Who sends the next requests.
+    /// The replica that sends the next requests.
     pub replica: usize,
     now: Timestamp,
     version: u64,
     source: String,
     pub credential: Value,
-    /// The target as it stands.
+    /// The current target.
     pub target: Option<Value>,
 }
 
@@ -37,7 +38,7 @@ pub fn honest() -> Forge {
     let mut it = Forge::new();
     it.syncs("first");
     it.at(100).source("two").syncs("second");
-    it.at(200).deletes_target().rehearses().syncs("third");
+    it.at(200).deletes_target().dry_runs().syncs("third");
     it.at(300).did(What::Terminated { replica: 0 }).did(What::Ended { replica: 0 }).did(What::Started { replica: 0 });
     it.at(2700).syncs("fourth");
     it.at(2800).did(What::Calm).did(What::Converged);
@@ -49,16 +50,16 @@ pub fn second(second: i64) -> Timestamp {
 }
 
 impl Forge {
-    /// A source with the value `one`, a credential, a replica.
+    /// A source with the value `one`, an ApiCredential, a replica.
     pub fn new() -> Self {
-        let terms = Terms {
+        let timings = Timings {
             retry_base: Duration::from_secs(2),
             min_renewal_interval: Duration::from_secs(1),
             lease_duration: Duration::from_secs(22),
             provider_rate: 1.0,
             provider_burst: 3,
         };
-        let (calls, versions, exchanges, deeds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (calls, versions, exchanges, interventions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let credential = json!({
             "metadata": {"name": "a", "uid": UID, "generation": 0},
             "spec": {
@@ -69,7 +70,7 @@ impl Forge {
             },
         });
         let mut forge = Self {
-            history: History { terms, calls, versions, exchanges, deeds, ended: second(100_000) },
+            history: History { timings, calls, versions, exchanges, interventions, ended: second(100_000) },
             replica: 0,
             now: second(0),
             version: 10,
@@ -81,11 +82,11 @@ impl Forge {
         forge
     }
 
-    pub fn judged(&self) -> Report {
-        judge(&self.history)
+    pub fn checked(&self) -> Report {
+        check(&self.history)
     }
 
-    /// Goes on at that second, unless it has passed.
+    /// Continues at that second, unless it has passed.
     pub fn at(&mut self, at: i64) -> &mut Self {
         self.now = self.now.max(second(at));
         self
@@ -98,18 +99,18 @@ impl Forge {
 
     pub fn did(&mut self, what: What) -> &mut Self {
         let at = self.tick();
-        self.history.deeds.push(Deed { at, what });
+        self.history.interventions.push(Intervention { at, what });
         self
     }
 
-    /// A person gives the source this value.
+    /// A user writes this value to the source.
     pub fn source(&mut self, value: &str) -> &mut Self {
         value.clone_into(&mut self.source);
         self.did(What::Source { credential: "a".into() });
         self.store("secrets", "a-source", json!({"data": {"secret": BASE64_STANDARD.encode(value)}}), false)
     }
 
-    /// A person changes the part of the spec that the exchange depends on.
+    /// A user changes the part of the spec that the exchange depends on.
     pub fn spec(&mut self, field: &str, value: &str) -> &mut Self {
         self.credential["spec"]["provider"]["welkin"][field] = value.into();
         let generation = self.credential["metadata"]["generation"].as_i64().unwrap() + 1;
@@ -118,8 +119,8 @@ impl Forge {
         self.store("apicredentials", "a", self.credential.clone(), false)
     }
 
-    /// A person asks for a renewal.
-    pub fn asks_to_renew(&mut self, text: &str) -> &mut Self {
+    /// A user requests a renewal.
+    pub fn requests_renewal(&mut self, text: &str) -> &mut Self {
         self.did(What::Renew { credential: "a".into() });
         self.credential["metadata"]["annotations"]["apicredential.io/renew-requested-at"] = text.into();
         self.store("apicredentials", "a", self.credential.clone(), false)
@@ -131,7 +132,7 @@ impl Forge {
         self.store("secrets", TARGET, target, true)
     }
 
-    /// Somebody else changes the target.
+    /// Another client changes the target.
     pub fn edits(&mut self, edit: impl FnOnce(&mut Value)) -> &mut Self {
         let mut target = self.target.clone().unwrap();
         edit(&mut target);
@@ -151,15 +152,15 @@ impl Forge {
         self
     }
 
-    /// The operator asks, and gets this token.
-    pub fn asks(&mut self, token: &str) -> &mut Self {
+    /// The operator requests a token, and gets this one.
+    pub fn requests(&mut self, token: &str) -> &mut Self {
         self.fails(201);
         let exchange = self.history.exchanges.last_mut().unwrap();
         (exchange.token, exchange.expires) = (Some(token.to_owned()), Some(exchange.at + LIFETIME));
         self
     }
 
-    /// The operator asks, and gets this status and no token.
+    /// The operator requests a token, and gets this status.
     pub fn fails(&mut self, status: u16) -> &mut Self {
         let tenant = self.credential["spec"]["provider"]["welkin"]["tenant"].as_str().unwrap_or_default().to_owned();
         let (at, secret) = (self.tick(), self.source.clone());
@@ -169,9 +170,9 @@ impl Forge {
         self
     }
 
-    /// A whole round: look, ask, store, say so.
+    /// A complete sync: read, request, store, report.
     pub fn syncs(&mut self, token: &str) -> &mut Self {
-        self.reads().asks(token).stores(token).says("True", "TokenValid").event("Issued")
+        self.reads().requests(token).stores(token).reports_ready("True", "TokenValid").event("Issued")
     }
 
     pub fn call(&mut self, verb: &str, resource: &str, name: &str, body: Value, answer: Value) -> &mut Self {
@@ -205,13 +206,13 @@ impl Forge {
         self
     }
 
-    pub fn rehearses(&mut self) -> &mut Self {
+    pub fn dry_runs(&mut self) -> &mut Self {
         self.call("create", "secrets", TARGET, Value::Null, json!({"metadata": {"name": TARGET}}));
         self.last_call().dry_run = true;
         self
     }
 
-    /// The operator writes this token as it came, over what stands there.
+    /// The operator writes this token as issued, over the current target.
     pub fn stores(&mut self, token: &str) -> &mut Self {
         let issued = self.history.exchanges.iter().find(|it| it.token.as_deref() == Some(token)).unwrap();
         let (at, end) = (issued.at.as_second(), issued.expires.unwrap().as_second());
@@ -251,18 +252,18 @@ impl Forge {
         self.store("secrets", TARGET, after, false)
     }
 
-    /// The operator says so of Ready.
-    pub fn says(&mut self, status: &str, reason: &str) -> &mut Self {
+    /// The operator writes this condition Ready.
+    pub fn reports_ready(&mut self, status: &str, reason: &str) -> &mut Self {
         let since = self.now.to_string();
         let before = &self.credential["status"]["conditions"][0];
         let since = if before["status"] == status { before["lastTransitionTime"].clone() } else { since.into() };
         let condition = json!({"type": "Ready", "status": status, "reason": reason, "lastTransitionTime": since});
         let generation = &self.credential["metadata"]["generation"];
-        self.tells(json!({"observedGeneration": generation, "conditions": [condition]}))
+        self.writes_status(json!({"observedGeneration": generation, "conditions": [condition]}))
     }
 
     /// The operator writes this status.
-    pub fn tells(&mut self, status: Value) -> &mut Self {
+    pub fn writes_status(&mut self, status: Value) -> &mut Self {
         let body = json!({"metadata": {"resourceVersion": self.version.to_string()}, "status": status});
         self.credential["status"] = status;
         self.call("patch", "apicredentials/status", "a", body, self.credential.clone());
@@ -282,14 +283,14 @@ fn merge(into: &mut Value, patch: &Value) {
     }
 }
 
-/// That this promise is broken, no other is, and the judge says why in these words.
+/// Asserts that this promise is broken, no other is, and the oracle's reason has this text.
 pub fn assert_broken(it: &Forge, promise: &str, why: &str) {
-    let report = it.judged();
+    let report = it.checked();
     let start = format!("{promise}: ");
     assert!(report.violations.iter().any(|it| it.starts_with(&start) && it.contains(why)), "{why}: {report:#?}");
     assert!(report.violations.iter().all(|violation| violation.starts_with(&start)), "{:#?}", report.violations);
 }
 
 pub fn assert_kept(it: &Forge) {
-    assert_eq!(it.judged().violations, Vec::<String>::new());
+    assert_eq!(it.checked().violations, Vec::<String>::new());
 }

@@ -6,12 +6,12 @@ use super::forge::{assert_broken, assert_kept, honest};
 use crate::history::What;
 
 #[test]
-fn a_status_or_an_event_that_is_written_again_and_again_is_noticed() {
+fn a_status_or_an_event_that_is_written_repeatedly_is_noticed() {
     let turns = |count: usize| {
         let mut it = honest();
         (0..count).for_each(|number| {
             let at = i64::try_from(number / 4).unwrap();
-            it.at(2850 + at).says("True", "TokenValid");
+            it.at(2850 + at).reports_ready("True", "TokenValid");
         });
         it
     };
@@ -26,18 +26,18 @@ fn a_status_or_an_event_that_is_written_again_and_again_is_noticed() {
 }
 
 #[test]
-fn what_there_was_to_do_may_be_written() {
+fn writes_with_a_reason_are_accepted() {
     let mut it = honest();
     (0..5).for_each(|number| {
-        it.at(2850 + number).source(&format!("value {number}")).says("True", "TokenValid");
+        it.at(2850 + number).source(&format!("value {number}")).reports_ready("True", "TokenValid");
         it.syncs(&format!("token {number}"));
     });
-    it.history.terms.provider_burst = 9;
+    it.history.timings.provider_burst = 9;
     assert_kept(&it);
 }
 
 #[test]
-fn a_secret_that_is_read_again_and_again_is_noticed() {
+fn a_secret_that_is_read_repeatedly_is_noticed() {
     let polls = |count: i64| {
         let mut it = honest();
         (0..count).for_each(|number| {
@@ -45,7 +45,7 @@ fn a_secret_that_is_read_again_and_again_is_noticed() {
         });
         it
     };
-    // With a base of 2 s something that is refused is looked at every 24 s.
+    // With a base of 2 s a rejected object is reconciled every 24 s.
     assert_kept(&polls(8));
     assert_broken(&polls(20), "I9", "is read");
 }
@@ -67,16 +67,16 @@ fn a_lease_that_is_written_more_often_than_every_sixth_of_it_is_noticed() {
 }
 
 #[test]
-fn a_reason_that_is_not_of_the_table_is_noticed_wherever_it_stands() {
+fn a_reason_that_is_not_in_the_table_is_noticed_in_every_field() {
     let mut it = honest();
-    it.at(2850).says("True", "Surprise");
-    assert_broken(&it, "I9", "not of the table");
+    it.at(2850).reports_ready("True", "Surprise");
+    assert_broken(&it, "I9", "not in the table");
     let mut it = honest();
     it.at(2850).event("Surprise");
-    assert_broken(&it, "I9", "not of the table");
+    assert_broken(&it, "I9", "not in the table");
     let mut it = honest();
-    it.at(2850).tells(json!({"lastAttempt": {"reason": "Surprise"}}));
-    assert_broken(&it, "I9", "not of the table");
+    it.at(2850).writes_status(json!({"lastAttempt": {"reason": "Surprise"}}));
+    assert_broken(&it, "I9", "not in the table");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn reconciling_and_stalled_at_once_are_noticed() {
     let says = |types: &[&str]| {
         let conditions = types.iter().map(|type_| json!({"type": type_, "status": "True", "reason": "Pending"}));
         let mut it = honest();
-        it.at(2850).tells(json!({"conditions": conditions.collect::<Vec<_>>()}));
+        it.at(2850).writes_status(json!({"conditions": conditions.collect::<Vec<_>>()}));
         it
     };
     assert_kept(&says(&["Reconciling"]));
@@ -94,10 +94,10 @@ fn reconciling_and_stalled_at_once_are_noticed() {
 #[test]
 fn a_transition_time_that_moves_alone_is_noticed() {
     let mut it = honest();
-    it.at(2850).deletes_target().says("False", "Pending");
+    it.at(2850).deletes_target().reports_ready("False", "Pending");
     assert_kept(&it);
     let mut condition = it.credential["status"]["conditions"][0].clone();
     condition["lastTransitionTime"] = "2030-01-01T00:00:00Z".into();
-    it.tells(json!({"conditions": [condition]}));
+    it.writes_status(json!({"conditions": [condition]}));
     assert_broken(&it, "I9", "moved");
 }

@@ -16,11 +16,11 @@ fn a_patch_that_does_not_name_its_version_is_noticed_even_if_it_failed() {
         let patch = it.history.calls.iter_mut().rev().find(|call| call.verb == "patch" && call.name == TARGET).unwrap();
         patch.body["metadata"][name] = Value::Null;
         patch.status = Some(status);
-        let report = it.judged();
+        let report = it.checked();
         assert!(report.violations.iter().any(|it| it.starts_with("I1: ") && it.contains("does not name")), "{name}");
     }
     let mut it = honest();
-    it.at(2900).tells(json!({"observedGeneration": 1}));
+    it.at(2900).writes_status(json!({"observedGeneration": 1}));
     it.last_call().body["metadata"]["resourceVersion"] = Value::Null;
     assert_broken(&it, "I1", "does not name");
 }
@@ -28,9 +28,9 @@ fn a_patch_that_does_not_name_its_version_is_noticed_even_if_it_failed() {
 #[test]
 fn a_write_over_another_version_than_it_names_is_noticed() {
     let mut it = honest();
-    // Somebody labels the Secret between the read and the write, and the write goes through all the same.
+    // Another client labels the Secret between the read and the write, and the write takes effect all the same.
     it.at(2850).edits(|target| target["metadata"]["labels"]["foreign"] = "true".into());
-    it.source("three").asks("fifth").stores("fifth");
+    it.source("three").requests("fifth").stores("fifth");
     let before = it.history.versions.iter().rev().filter(|version| version.name == TARGET).nth(2).unwrap();
     let before = before.version.to_string();
     it.last_call().body["metadata"]["resourceVersion"] = before.into();
@@ -38,28 +38,28 @@ fn a_write_over_another_version_than_it_names_is_noticed() {
 }
 
 #[test]
-fn a_write_over_a_secret_of_somebody_else_is_noticed() {
+fn a_write_over_a_foreign_secret_is_noticed() {
     let mut it = honest();
     it.at(2850).edits(|target| *owner(target) = "another".into());
-    it.source("three").asks("fifth").stores("fifth");
+    it.source("three").requests("fifth").stores("fifth");
     assert_broken(&it, "I1", "not ours");
-    // The owner's name alone says nothing: this one was created for a credential of an earlier life.
+    // The owner's name alone proves nothing: this Secret was created for an earlier ApiCredential of that name.
     let mut it = Forge::new();
     it.syncs("first");
     it.history.versions.iter_mut().filter(|version| version.resource == "apicredentials").for_each(|version| {
         version.uid = "a-later-uid".into();
         version.object["metadata"]["uid"] = "a-later-uid".into();
     });
-    let report = it.judged();
-    assert!(report.violations.iter().any(|it| it.starts_with("I1: ") && it.contains("no credential asked for it")));
+    let report = it.checked();
+    assert!(report.violations.iter().any(|it| it.starts_with("I1: ") && it.contains("no ApiCredential requested it")));
 }
 
 #[test]
-fn a_write_for_a_credential_that_was_gone_for_long_is_noticed() {
+fn a_write_for_an_apicredential_that_was_deleted_long_before_is_noticed() {
     let mut it = honest();
     it.at(2850).did(What::Deleted { credential: "a".into() });
     let mut last = it.history.versions.iter().rev().find(|it| it.resource == "apicredentials").unwrap().clone();
-    (last.deleted, last.version, last.seen) = (true, last.version + 1, it.history.deeds.last().unwrap().at);
+    (last.deleted, last.version, last.seen) = (true, last.version + 1, it.history.interventions.last().unwrap().at);
     it.history.versions.push(last);
     let mut soon = it;
     let stored = soon.history.calls.len();
@@ -71,7 +71,7 @@ fn a_write_for_a_credential_that_was_gone_for_long_is_noticed() {
 }
 
 #[test]
-fn merge_writes_only_where_the_secret_consents_and_nobody_else_writes() {
+fn merge_writes_only_where_the_secret_consents_and_no_other_apicredential_writes() {
     let merged_with = |allow: &str, owner: Option<&str>, dead: bool| {
         let mut it = Forge::new();
         it.credential["spec"]["target"]["creationPolicy"] = "Merge".into();
@@ -87,7 +87,7 @@ fn merge_writes_only_where_the_secret_consents_and_nobody_else_writes() {
         other.object["spec"]["provider"]["welkin"]["clientName"] = "client-of-b".into();
         other.deleted = dead;
         it.history.versions.insert(0, other);
-        it.reads().asks("first").stores("first");
+        it.reads().requests("first").stores("first");
         it
     };
     let merged = |allow: &str, owner: Option<&str>| merged_with(allow, owner, false);
@@ -100,23 +100,23 @@ fn merge_writes_only_where_the_secret_consents_and_nobody_else_writes() {
 }
 
 #[test]
-fn a_secret_that_is_created_over_another_or_for_nobody_is_noticed() {
+fn a_secret_that_is_created_over_another_or_for_no_apicredential_is_noticed() {
     let mut it = honest();
-    it.at(2850).source("three").asks("fifth").stores("fifth");
+    it.at(2850).source("three").requests("fifth").stores("fifth");
     it.last_call().verb = "create".into();
     assert_broken(&it, "I1", "there was a Secret");
     let mut it = Forge::new();
-    it.asks("first").stores("first");
+    it.requests("first").stores("first");
     *owner(&mut it.last_call().answer) = "another".into();
-    assert_broken(&it, "I1", "no credential asked");
+    assert_broken(&it, "I1", "no ApiCredential requested");
     let mut it = Forge::new();
-    it.asks("first").stores("first");
+    it.requests("first").stores("first");
     it.last_call().answer["metadata"]["annotations"]["apicredential.io/owner-uid"] = "another".into();
     assert_broken(&it, "I1", "whose it is");
 }
 
 #[test]
-fn what_the_operator_has_no_business_with_is_noticed_even_if_it_failed() {
+fn a_request_outside_the_operators_scope_is_noticed_even_if_it_failed() {
     let strange = [
         ("delete", "secrets", TARGET),
         ("update", "secrets", TARGET),

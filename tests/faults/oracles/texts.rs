@@ -1,5 +1,5 @@
-//! What of I9 is about words: a status and an event say nothing but what the table of reasons has, and the conditions
-//! do not contradict each other.
+//! The part of I9 about texts: a status and an event contain only reasons of the table, and the conditions do not
+//! contradict each other.
 
 use apicredential::reason::Reason;
 use serde_json::Value;
@@ -8,20 +8,20 @@ use super::records::Records;
 use super::{Report, named};
 use crate::support::fault_proxy::Call;
 
-pub fn judge(records: &Records<'_>, report: &mut Report) {
+pub fn check(records: &Records<'_>, report: &mut Report) {
     for (number, call) in records.history.calls.iter().enumerate().filter(|(_, call)| call.is_write()) {
         let said = match call.resource.as_str() {
-            "apicredentials/status" => said(&call.body["status"]),
+            "apicredentials/status" => conditions_of(&call.body["status"]),
             "events" => vec![&call.body["reason"]],
             _ => continue,
         };
-        report.look("I9");
+        report.count("I9");
         let unknown = |reason: &&str| Reason::parse(reason).is_none();
         if said.iter().filter_map(|reason| reason.as_str()).any(|reason| unknown(&reason)) {
-            report.violated("I9", format!("{}: it says a reason that is not of the table", named(number, call)));
+            report.violated("I9", format!("{}: it contains a reason that is not in the table", named(number, call)));
         }
         if contradicts(call) {
-            report.violated("I9", format!("{}: it says Reconciling and Stalled at once", named(number, call)));
+            report.violated("I9", format!("{}: it contains Reconciling and Stalled at once", named(number, call)));
         }
     }
     for credential in records.credentials() {
@@ -35,7 +35,7 @@ pub fn judge(records: &Records<'_>, report: &mut Report) {
     }
 }
 
-/// A condition of a credential.
+/// A condition of an ApiCredential.
 pub fn condition<'a>(credential: &'a Value, type_: &str) -> Option<&'a Value> {
     conditions(&credential["status"]).find(|condition| condition["type"] == type_)
 }
@@ -44,12 +44,12 @@ fn conditions(status: &Value) -> impl Iterator<Item = &Value> {
     status["conditions"].as_array().into_iter().flatten()
 }
 
-fn said(status: &Value) -> Vec<&Value> {
+fn conditions_of(status: &Value) -> Vec<&Value> {
     let attempt = &status["lastAttempt"]["reason"];
     conditions(status).map(|condition| &condition["reason"]).chain([attempt]).collect()
 }
 
-/// Of what the patch says, and of what it came to.
+/// Of the patch, and of its result.
 fn contradicts(call: &Call) -> bool {
     let is_true = |status: &Value, type_: &str| {
         conditions(status).any(|condition| condition["type"] == type_ && condition["status"] == "True")

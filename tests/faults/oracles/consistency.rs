@@ -1,24 +1,24 @@
-//! I8: what stands beside a token is that token's, in every version that was stored.
+//! I8: the annotations of a token match that token, in every version that was stored.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Report;
-use super::records::{Credential, LOOK, Records, annotation, fits};
+use super::records::{CALL_TIMEOUT, Credential, Records, annotation, fits};
 use crate::history::{Version, What};
 
 /// Times are whole seconds, and a lifetime may be rounded to one.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// What stands beside a token: issued-at, expires-at, fingerprint.
+/// What is stored with a token: issued-at, expires-at, fingerprint.
 type Beside<'a> = [&'a str; 3];
 
-pub fn judge(records: &Records<'_>, report: &mut Report) {
+pub fn check(records: &Records<'_>, report: &mut Report) {
     let credentials = records.credentials();
     let mut first: HashMap<usize, (Beside<'_>, usize)> = HashMap::new();
     for version in records.history.versions.iter().filter(|it| it.resource == "secrets" && !it.deleted) {
         let (Some(token), Some(by)) = (records.token_in(&version.object), records.made_by(version)) else { continue };
-        report.look("I8");
+        report.count("I8");
         let now = beside(version);
         let ours = records.writer(version).is_some();
         let mut wrong = ours.then(|| belongs(records, version, by, &credentials)).flatten();
@@ -39,8 +39,8 @@ fn beside(version: &Version) -> Beside<'_> {
     ["issued-at", "expires-at", "fingerprint"].map(|name| annotation(&version.object, name))
 }
 
-/// What a replica wrote beside a token: a fingerprint of just this token, its times and a spec that there was, and an
-/// end that is not later than the token's own; and all of it new if the token is.
+/// What a replica wrote with a token: a fingerprint of exactly this token, its times and an existing spec, and an
+/// expiry that is not later than the token's own; and all of it new if the token is.
 fn belongs<'a>(
     records: &Records<'a>,
     version: &'a Version,
@@ -61,26 +61,29 @@ fn belongs<'a>(
     }
     let issued: Option<jiff::Timestamp> = issued.parse().ok();
     if issued.is_none_or(|issued| issued > exchange.at) {
-        return Some("its token is said to be issued after it was");
+        return Some("its issue time is later than the token was issued");
     }
     let outlives = match (expires.parse::<jiff::Timestamp>(), exchange.expires) {
         (Ok(said), Some(ends)) => said > ends + ROUNDING,
         (Err(_), Some(_)) => true,
         (_, None) => false,
     };
-    outlives.then_some("its token is said to live longer than it does")
+    outlives.then_some("its expiry is later than that of the token")
 }
 
-/// Whether it differs there from the version before.
+/// Whether it differs there from the previous version.
 fn is_changed<'a>(records: &Records<'a>, version: &'a Version) -> bool {
     let before = records.before(&version.name, version.version);
     before.is_none_or(|before| beside(before) != beside(version))
 }
 
-/// Whether a person edited this target just then.
+/// Whether a user edited this target just then.
 fn is_edited(records: &Records<'_>, version: &Version, credentials: &[Credential<'_>]) -> bool {
-    let mut deeds =
-        records.history.deeds.iter().filter(|deed| deed.at <= version.seen && version.seen < deed.at + LOOK);
+    let mut interventions = records
+        .history
+        .interventions
+        .iter()
+        .filter(|intervention| intervention.at <= version.seen && version.seen < intervention.at + CALL_TIMEOUT);
     let own = |name: &str| credentials.iter().any(|it| it.name == name && it.target() == version.name);
-    deeds.any(|deed| matches!(&deed.what, What::Target { credential } | What::Aged { credential } if own(credential)))
+    interventions.any(|intervention| matches!(&intervention.what, What::Target { credential } | What::Aged { credential } if own(credential)))
 }
