@@ -3,7 +3,7 @@
 #
 #   FUZZ_SECONDS=60    how long for each property; under 60 it is a smoke: it starts from fuzz/corpus alone, keeps nothing
 #   FUZZ_TARGETS=      which properties, by name; all of them by default
-#   fuzz/run.sh keep   adds to fuzz/corpus what reaches code that nothing there reaches, and forgets the rest
+#   fuzz/run.sh keep   adds to fuzz/corpus the inputs that reach new code, and drops the rest
 #   fuzz/run.sh check  compiles the targets without building them, and searches for nothing
 #
 # An input that breaks a property is left in fuzz/corpus, where `cargo test --test bytes` finds it.
@@ -41,7 +41,7 @@ fuzz() {
 # One property for its time: a line of what was done, or what broke it.
 search() {
   local target=$1 log="$cache/log/$1.log" found="$cache/corpus/$1" began=$SECONDS status=0
-  # A smoke does the same each time: what it finds is found by whoever runs it again.
+  # A smoke run does the same each time, so that its findings can be reproduced.
   local smoke=()
   [ "$seconds" -ge 60 ] || { found=$(mktemp -d); smoke=(-seed=1); }
   mkdir -p "$found"

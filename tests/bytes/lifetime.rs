@@ -1,18 +1,18 @@
-//! What an answer says of the token's end: `welkin 1700000000` and claims, or `qontak 1700000000` and `expires_in`.
+//! The expiry in a token response: `welkin 1700000000` and claims, or `qontak 1700000000` and `expires_in`.
 //!
-//! Claims lie in base64 within JSON, where a search that flips bytes does not get far; so they are wrapped here.
+//! Claims are base64 within JSON, which a search that flips bytes hardly penetrates; so they are encoded here.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::answer;
+use super::response;
 
-/// No token lives longer than stated.
+/// No token is valid for longer than stated.
 pub fn check(input: &[u8]) {
     let (line, stated) = super::first_line(input);
     let words = super::words(line);
     let qontak = words.first() == Some(&"qontak");
-    let sent = answer::second(words.get(1).and_then(|word| word.parse().ok()).unwrap_or(1_700_000_000));
+    let sent = response::second(words.get(1).and_then(|word| word.parse().ok()).unwrap_or(1_700_000_000));
     let mut body = Vec::new();
     if qontak {
         body.extend_from_slice(br#"{"access_token":"WPuW1u-v21","token_type":"Bearer","expires_in":"#);
@@ -23,5 +23,5 @@ pub fn check(input: &[u8]) {
         body.extend_from_slice(BASE64_URL_SAFE_NO_PAD.encode(stated).as_bytes());
         body.extend_from_slice(br#".c2ln"}"#);
     }
-    answer::read(&answer::asked(qontak), &body, sent);
+    response::read(&response::login(qontak), &body, sent);
 }

@@ -1,4 +1,4 @@
-//! Bad bytes: what holds for any input, on random ones and on every one that is kept.
+//! Bad bytes: properties that hold for any input, on random ones and on every one that is kept.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics, with its reason")]
 
@@ -10,10 +10,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-/// Every property by its name, on each input in its folder. A crash that the search finds is left there, too: it stays
-/// red until it is mended, and kept from coming back.
+/// Every property by its name, on each input in its folder. A crash that the search finds is stored there, too: the
+/// test fails until it is fixed, and then keeps it from coming back.
 #[test]
-fn every_kept_input_still_holds() {
+fn every_kept_input_still_passes() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut failed = Vec::new();
     for (name, check) in properties::ALL {
@@ -52,7 +52,7 @@ fn text(pattern: &'static str) -> impl Strategy<Value = Vec<u8>> {
     pattern.prop_map(String::into_bytes)
 }
 
-/// A JSON object with the names that mean something.
+/// A JSON object with the names that have a meaning.
 fn object(names: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let value = prop_oneof![
         "[0-9]{1,12}",
@@ -71,11 +71,11 @@ fn object(names: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    // What fails here belongs into `fuzz/corpus`, where every caller finds it.
+    // An input that fails here belongs into `fuzz/corpus`, where every caller finds it.
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_answer_is_read_or_refused(input in prop_oneof![
+    fn any_response_is_parsed_or_rejected(input in prop_oneof![
         noise(400),
         lines("(welkin|qontak) [1-5][0-9]{2} [0-9]{1,10}", prop_oneof![
             noise(100),
@@ -85,11 +85,11 @@ proptest! {
             "token", "access_token", "token_type", "enabled", "clientName", "expires_in",
         ])),
     ]) {
-        properties::answer::check(&input);
+        properties::response::check(&input);
     }
 
     #[test]
-    fn no_token_lives_longer_than_stated(input in prop_oneof![
+    fn no_token_is_valid_for_longer_than_stated(input in prop_oneof![
         lines("welkin 1[67][0-9]{8}", object(&["iat", "exp"])),
         lines("qontak 1[67][0-9]{8}", text("-?[0-9]{1,12}(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?")),
         lines("qontak 1[67][0-9]{8}", text("\"([0-9.e+-]|\\\\u00(3[0-9]|2[bdeBDE]|[46]5)){1,12}\"")),
@@ -98,16 +98,16 @@ proptest! {
     }
 
     #[test]
-    fn a_pause_is_within_its_bounds_or_there_is_none(input in prop_oneof![
+    fn a_backoff_is_within_its_bounds_or_there_is_none(input in prop_oneof![
         lines("(429|503|500) [0-9]{10}", text("[ -~]{0,40}")),
         lines("429 17[0-9]{8}", text("(Mon|Tue), [0-3][0-9] (Nov|Dec) 20(2[0-9]|30) [0-2][0-9]:[0-5][0-9]:[0-5][0-9] GMT")),
         lines("429 17[0-9]{8}", text("[0-9]{1,30}")),
     ]) {
-        properties::pause::check(&input);
+        properties::backoff::check(&input);
     }
 
     #[test]
-    fn a_text_can_be_made_again_from_what_it_was_filled_to(input in prop_oneof![
+    fn a_template_can_be_restored_from_its_rendered_text(input in prop_oneof![
         noise(100),
         text("([{}a\u{e9}]|\\{\\{|\\{(token|tokenType|expiresAt|issuedAt|provider)\\}){0,12}"),
     ]) {
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn a_url_has_exactly_the_path_and_origin_that_were_meant(input in prop_oneof![
+    fn a_url_has_exactly_the_intended_path_and_origin(input in prop_oneof![
         lines("https://[ -~]{0,30}", text("[ -~]{0,10}\n[ -~]{0,10}\n[ -~]{0,20}")),
         lines("https://([a-z0-9]{1,8}\\.){0,2}[A-Za-z0-9]{1,8}(:[0-9]{1,5})?", text("[A-Za-z0-9_-]{1,130}\n[a-z]{1,9}\n\\PC{0,20}")),
         lines("((welkin|qontak|x)=https://[a-c]{1,2}(:443)?,?){1,4}", noise(4)),
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn any_objects_are_looked_at_without_harm(input in noise(600)) {
-        properties::look::check(&input);
+    fn any_objects_are_reconciled_without_harm(input in noise(600)) {
+        properties::reconcile::check(&input);
     }
 }

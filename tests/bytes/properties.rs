@@ -1,24 +1,24 @@
-//! What holds for any bytes: one plain function for each kind of input, which panics where it does not.
+//! Properties that hold for any bytes: one plain function for each kind of input, which panics where it does not.
 //!
 //! Three callers share them: random inputs and the kept corpus in `main.rs`, and the coverage-guided search in `fuzz/`,
-//! whose library this file is. The inputs are text wherever text can say it, so that a kept one can be read.
+//! whose library this file is. The inputs are text where possible, so that a kept one can be read.
 
-pub mod answer;
+pub mod backoff;
 pub mod lifetime;
-pub mod look;
-pub mod pause;
+pub mod reconcile;
+pub mod response;
 pub mod template;
 pub mod url;
 
-/// Panics if it does not hold for the input.
+/// Panics if the property does not hold for the input.
 pub type Property = fn(&[u8]);
 
 /// Every property by its name, which is also that of its folder in `fuzz/corpus`.
 pub const ALL: [(&str, Property); 6] = [
-    ("answer", answer::check),
+    ("response", response::check),
     ("lifetime", lifetime::check),
-    ("look", look::check),
-    ("pause", pause::check),
+    ("reconcile", reconcile::check),
+    ("backoff", backoff::check),
     ("template", template::check),
     ("url", url::check),
 ];

@@ -10,8 +10,8 @@ const NAMES: [(&str, Placeholder); 5] = [
     ("{provider}", Placeholder::Provider),
 ];
 
-/// A text is taken iff the definition's rules take it; what is written has the token where the text has `{token}`, and
-/// everything else unchanged: the text can be made again from it.
+/// A text is accepted iff the CRD's rules accept it. The rendered text has the token where the template has `{token}`,
+/// and everything else unchanged: the template can be restored from it.
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(template) = Template::parse(text) else {
@@ -33,7 +33,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(filled.matches(token.as_str()).count(), wanted, "{filled:?}");
 }
 
-/// The definition's rules, read by hand: `^([^{]|[{][{]|[{](token|tokenType|expiresAt|issuedAt|provider)[}])*$`, the
+/// The CRD's rules, implemented manually: `^([^{]|[{][{]|[{](token|tokenType|expiresAt|issuedAt|provider)[}])*$`, the
 /// token at most once, at most 512 characters.
 fn is_template(text: &str) -> bool {
     let (mut rest, mut tokens) = (text, 0);

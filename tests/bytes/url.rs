@@ -1,4 +1,4 @@
-//! Where a request goes: lines with the endpoint, the tenant and the client's name; the rest is the secret, and the
+//! Where a request is sent: lines with the endpoint, the tenant and the client's name; the rest is the secret, and the
 //! first line also a list of allowed endpoints.
 
 use apicredential::api::Provider;
@@ -8,7 +8,7 @@ use http::Uri;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-/// A URL from accepted parts has exactly the path and the origin that were meant, and nothing else is accepted.
+/// A URL from accepted parts has exactly the intended path and origin, and nothing else is accepted.
 pub fn check(input: &[u8]) {
     let (endpoint, rest) = super::first_line(input);
     let (tenant, rest) = super::first_line(rest);
@@ -27,7 +27,7 @@ pub fn check(input: &[u8]) {
             client_name: client,
             secret: SecretString::from(secret.clone()),
         });
-        asks(&inputs, &path, &json!({"secret": secret}));
+        check_body(&inputs, &path, &json!({"secret": secret}));
     }
     let value = || SecretString::from(secret.clone());
     let (username, password, client_id, client_secret) = (value(), value(), value(), value());
@@ -35,14 +35,14 @@ pub fn check(input: &[u8]) {
     let body = json!({
         "grant_type": "password", "username": secret, "password": secret, "client_id": secret, "client_secret": secret,
     });
-    asks(&inputs, "/oauth/token", &body);
+    check_body(&inputs, "/oauth/token", &body);
 }
 
-fn asks(inputs: &Login, path: &str, body: &Value) {
+fn check_body(inputs: &Login, path: &str, body: &Value) {
     let Ok(ask) = inputs.build_request() else { panic!("accepted parts make no URL") };
     let origin = inputs.endpoint().as_str();
     assert_eq!(ask.url.as_str(), format!("{origin}{path}"));
-    // Once more, by the parser that the sending side uses.
+    // The same with the parser of the sending side.
     let uri: Uri = ask.url.as_str().parse().expect("a URI");
     let meant: Uri = origin.parse().expect("a URI");
     assert_eq!((uri.scheme_str(), uri.authority()), (Some("https"), meant.authority()));
@@ -71,7 +71,7 @@ fn origin(text: &str) -> Option<Endpoint> {
     let (host, port) = (made.host().expect("a host"), made.port_u16().unwrap_or(443));
     assert_eq!(given.port_u16().unwrap_or(443), port, "{text:?}");
     assert!(port > 0, "{text:?}");
-    // An address can be written in many ways; a name is what was written.
+    // An address can be written in many ways; a host name only in one.
     let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
     assert!(is_address || given.host().is_some_and(|given| given.eq_ignore_ascii_case(host)), "{text:?} became {host}");
     Some(endpoint)

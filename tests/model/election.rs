@@ -13,7 +13,7 @@ use crate::world::{Holder, LEASE, Lease, Replica, Task, World, between};
 pub fn actions(protocol: &Protocol, world: &World, index: usize) -> Vec<Action> {
     let replica = &world.replicas[index];
     let mut actions = Vec::new();
-    let may_stand = replica.task.pair().is_none() || !protocol.guards.term;
+    let may_stand = replica.task.in_flight().is_none() || !protocol.guards.term;
     let age = between(world.lease.renewed, world.now);
     if world.lease.holder == Holder::Replica(index) {
         if age >= LEASE / 6 && (age < renewal_deadline(LEASE) || may_stand) {
@@ -25,15 +25,15 @@ pub fn actions(protocol: &Protocol, world: &World, index: usize) -> Vec<Action> 
     let fresh = replica.renewed.is_none() && replica.task == Task::Idle;
     if world.budget.ends > 0 && !fresh {
         actions.push(Action::Crash(index));
-        // With a pair in flight the lease is left to expire.
-        if world.lease.holder == Holder::Replica(index) && replica.task.pair().is_none() {
+        // With an exchange and write in flight the lease is left to expire.
+        if world.lease.holder == Holder::Replica(index) && replica.task.in_flight().is_none() {
             actions.push(Action::Release(index));
         }
     }
     actions
 }
 
-/// What the real candidate makes of the record, which it has seen since it was last renewed.
+/// What the real candidate decides from the record, which it has seen since it was last renewed.
 fn next_step(world: &World, index: usize) -> Step {
     let mut candidate = Candidate::new(identity(index), LEASE);
     let record = record(&world.lease);
@@ -71,30 +71,30 @@ pub fn renew(world: &mut World, index: usize) {
     world.replicas[index].renewed = Some(world.now);
 }
 
-/// From here on the others must not store what they asked for: the new leader asks, too.
+/// From here on the others must not store the tokens that they requested: the new leader requests its own.
 pub fn take(world: &mut World, index: usize) {
     world.lease = Lease { holder: Holder::Replica(index), renewed: world.now };
     begin_term(&mut world.replicas[index]);
     world.replicas[index].renewed = Some(world.now);
     for other in (0..world.replicas.len()).filter(|other| *other != index) {
-        if let Some(pair) = world.replicas[other].task.pair() {
-            world.ledger.lost(pair.token.number);
+        if let Some(in_flight) = world.replicas[other].task.in_flight() {
+            world.ledger.lost(in_flight.token.number);
         }
     }
 }
 
-/// The end of a term ends what runs under its controller; a pair runs on.
+/// The end of a term ends what runs under its controller; an exchange with its write continues.
 fn begin_term(replica: &mut Replica) {
-    if replica.task.pair().is_none() {
+    if replica.task.in_flight().is_none() {
         replica.task = Task::Idle;
     }
 }
 
-/// The end of a process, and the begin of another that knows nothing.
+/// The end of a process, and the start of another without any state.
 pub fn end(world: &mut World, index: usize, holder: Holder) {
     world.budget.ends -= 1;
-    if let Some(pair) = world.replicas[index].task.pair() {
-        world.ledger.lost(pair.token.number);
+    if let Some(in_flight) = world.replicas[index].task.in_flight() {
+        world.ledger.lost(in_flight.token.number);
     }
     world.replicas[index] = Replica { renewed: None, task: Task::Idle };
     if world.lease.holder == Holder::Replica(index) {

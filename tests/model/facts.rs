@@ -1,4 +1,4 @@
-//! What a look sees, as the facts that the real `decide` takes.
+//! What a reconcile sees, as the facts that the real `decide` takes.
 
 use apicredential::decide::{
     Attempts, Facts, Source, SpecMatch, Target, Token as Known, UnresolvedFailure, Verification,
@@ -8,7 +8,7 @@ use apicredential::reason::Reason;
 
 use crate::world::{Secret, Status, Token, World, at};
 
-/// The target as it is looked at: the Secret itself, or (a mistake) what the status says of it.
+/// The target as it is read: the Secret itself, or (a mistake) what the status says about it.
 pub fn target(world: &World, truth: bool) -> Option<Secret> {
     if truth {
         return world.target;

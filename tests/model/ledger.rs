@@ -1,34 +1,34 @@
-//! What an observer who sees everything writes down, and the promises that he holds it against.
+//! The records of an observer who sees everything, and the promises that are checked against them.
 
 use stateright::Property;
 
 use crate::protocol::Protocol;
 use crate::world::World;
 
-/// The observer's notes.
+/// The observer's records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ledger {
-    /// What became of each exchange, in the order in which they were sent.
+    /// The outcome of each exchange, in the order in which they were sent.
     fates: Vec<Fate>,
-    /// How many there was reason for. Causes that come while one waits for its exchange count once.
+    /// The number of causes. Causes that come while one waits for its exchange count once.
     causes: u8,
     waiting: bool,
     /// The latest exchange whose token was ever stored.
     latest: u8,
     /// The token whose due renewal was counted.
     due: u8,
-    /// A CREATE came so late that it brought an older token back.
+    /// A CREATE took effect so late that it restored an older token.
     late: bool,
     broken: Broken,
 }
 
-/// What became of an exchange.
+/// The outcome of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Fate {
     Open,
     /// Its token was stored.
     Stored,
-    /// Its outcome was lost: no answer, a crash, discarded, or the lease went to another meanwhile.
+    /// Its outcome was lost: no response, a crash, discarded, or another replica got the lease meanwhile.
     Lost,
 }
 
@@ -41,7 +41,7 @@ struct Broken {
 }
 
 impl Ledger {
-    /// A credential without a token: one cause.
+    /// An ApiCredential without a token: one cause.
     pub fn new() -> Self {
         Self { fates: Vec::new(), causes: 1, waiting: true, latest: 0, due: 0, late: false, broken: Broken::default() }
     }
@@ -61,12 +61,12 @@ impl Ledger {
         }
     }
 
-    /// A replica has looked, and will exchange: what comes from now on is another cause.
+    /// A replica has reconciled, and will exchange: a later change is another cause.
     pub fn decided(&mut self) {
         self.waiting = false;
     }
 
-    /// The number of the exchange that is sent.
+    /// Returns the number of the exchange that is sent.
     pub fn sent(&mut self) -> u8 {
         self.fates.push(Fate::Open);
         u8::try_from(self.fates.len()).unwrap_or(u8::MAX)
@@ -78,11 +78,11 @@ impl Ledger {
         }
     }
 
-    /// The API server has stored a token, in place of a Secret that was ours or not, or of none. The same token once
-    /// more is a repair.
+    /// The API server has stored a token, in place of our Secret, a foreign one, or none. The same token once more is a
+    /// repair.
     pub fn stored(&mut self, number: u8, created: bool, ours: bool) {
         self.broken.foreign |= !created && !ours;
-        // A CREATE that the network held back is judged when it was sent: no client can call it back.
+        // A CREATE that the network delayed is checked when it was sent: no client can cancel it.
         self.broken.older |= !created && number < self.latest;
         self.late |= created && number < self.latest;
         self.latest = self.latest.max(number);
@@ -91,14 +91,14 @@ impl Ledger {
         }
     }
 
-    /// A write of a token leaves the operator; whether a CREATE would be accepted at this moment.
+    /// A write of a token leaves the operator. `create_fits` is whether a CREATE would be accepted at this moment.
     pub fn written(&mut self, number: u8, creates: bool, alive: bool) {
         self.broken.dead |= !alive;
         self.broken.older |= creates && number < self.latest;
     }
 
     /// Ready=True leaves the operator.
-    pub fn said_ready(&mut self, true_as_read: bool) {
+    pub fn reported_ready(&mut self, true_as_read: bool) {
         self.broken.ready |= !true_as_read;
     }
 
@@ -118,19 +118,19 @@ impl Ledger {
 pub const FOREIGN: &str = "I1 nothing is written to a Secret that is not ours";
 pub const CAUSES: &str = "I2 there is a cause for each exchange whose outcome was not lost";
 pub const OLDER: &str = "I3 the stored token never goes back to an older exchange";
-pub const DEAD: &str = "I4 an expired token is never written";
-pub const READY: &str = "I5 Ready is said only of a Secret that was read as ours, alive and fitting";
+pub const EXPIRED: &str = "I4 an expired token is never written";
+pub const READY: &str = "I5 Ready is reported only of a Secret that was read as ours, valid and matching";
 
-/// What remains: not a promise, and not the client's to keep.
+/// The remaining case, which is not a promise, because no client can prevent it.
 pub const LATE: &str = "a CREATE that the network holds back outlives its token's successor";
 
-/// The promises, and signs that the model does something.
+/// The promises, and signs that the model reaches the interesting states.
 pub fn properties() -> Vec<Property<Protocol>> {
     vec![
         Property::always(FOREIGN, |_, world: &World| !world.ledger.broken.foreign),
         Property::always(CAUSES, |_, world: &World| world.ledger.has_cause_for_each()),
         Property::always(OLDER, |_, world: &World| !world.ledger.broken.older),
-        Property::always(DEAD, |_, world: &World| !world.ledger.broken.dead),
+        Property::always(EXPIRED, |_, world: &World| !world.ledger.broken.dead),
         Property::always(READY, |_, world: &World| !world.ledger.broken.ready),
         Property::sometimes("a token is renewed", |_, world: &World| world.ledger.stored_some() > 1),
         Property::sometimes(LATE, |_, world: &World| world.ledger.late),

@@ -1,8 +1,8 @@
 //! Model check of the protocol: two replicas, one lease, one provider, one API server, users, and a clock.
 //!
-//! The model calls the real [`decide`](apicredential::decide), `rest`, the election's rules and the guard of
-//! the writes; what it models itself is the world around them and the order of the awaits. Every interleaving within
-//! a stated bound is visited. `MODEL_BOUND=large` looks further, for a few minutes:
+//! The model calls the real [`decide`](apicredential::decide), `schedule`, the election's rules and the guard of the
+//! writes. It models the environment around them and the order of the awaits. Every interleaving within a stated bound
+//! is visited. `MODEL_BOUND=large` goes further, for a few minutes:
 //!
 //! ```text
 //! MODEL_BOUND=large cargo test --test model -- --include-ignored --nocapture --test-threads 1
@@ -14,11 +14,11 @@
 
 mod election;
 mod facts;
-mod hand;
 mod ledger;
 mod protocol;
 mod replica;
 mod server;
+mod user;
 mod world;
 
 use apicredential_operator::clock;
@@ -27,12 +27,12 @@ use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 use protocol::{Bound, Guards, Protocol};
 use world::Budget;
 
-/// Tokens of 20 s: renewals, expiry, changes by users, lost answers and replies, all within one term.
-const SHORT: Bound = Bound { horizon: 6, life: 4, budget: Budget { hands: 1, losses: 1, ends: 0 } };
-/// Tokens that outlive a lease of 60 s: a paused leader meets its successor.
-const HANDOVER: Bound = Bound { horizon: 12, life: 40, budget: Budget { hands: 1, losses: 0, ends: 0 } };
-/// The same, where a leader also crashes or leaves in order.
-const RETURN: Bound = Bound { horizon: 12, life: 40, budget: Budget { hands: 1, losses: 0, ends: 1 } };
+/// Tokens of 20 s: renewals, expiry, changes by users, lost responses and replies, all within one term.
+const SHORT: Bound = Bound { horizon: 6, lifetime: 4, budget: Budget { changes: 1, losses: 1, ends: 0 } };
+/// Tokens that outlive a lease of 60 s: a stopped leader meets its successor.
+const HANDOVER: Bound = Bound { horizon: 12, lifetime: 40, budget: Budget { changes: 1, losses: 0, ends: 0 } };
+/// The same, where a leader also crashes or ends in order.
+const RETURN: Bound = Bound { horizon: 12, lifetime: 40, budget: Budget { changes: 1, losses: 0, ends: 1 } };
 
 /// The bound as it stands, or a larger one.
 fn bound(smoke: Bound, large: Bound) -> Bound {
@@ -40,7 +40,7 @@ fn bound(smoke: Bound, large: Bound) -> Bound {
 }
 
 #[test]
-fn short_tokens_are_written_alive_and_once_for_each_cause() {
+fn short_tokens_are_written_while_valid_and_once_for_each_cause() {
     check("short tokens", bound(SHORT, Bound { horizon: 8, ..SHORT }));
 }
 
@@ -51,10 +51,10 @@ fn a_leader_and_its_successor_keep_every_promise() {
 
 #[test]
 fn a_leader_that_crashes_leaves_or_returns_keeps_every_promise() {
-    check("return", bound(Bound { life: 16, budget: Budget { hands: 0, ..RETURN.budget }, ..RETURN }, RETURN));
+    check("return", bound(Bound { lifetime: 16, budget: Budget { changes: 0, ..RETURN.budget }, ..RETURN }, RETURN));
 }
 
-/// The deadline is the second line behind the election: while a lost term waits for its pair, the lease alone holds.
+/// The deadline is the second guard after the election: while a lost term waits for its write, only the lease protects.
 #[test]
 fn without_the_write_deadline_and_the_end_of_the_term_an_older_token_comes_back() {
     breaks(Guards { deadline: false, term: false, ..Guards::ALL }, RETURN, ledger::OLDER);
@@ -62,7 +62,7 @@ fn without_the_write_deadline_and_the_end_of_the_term_an_older_token_comes_back(
 
 /// In the last five seconds of the deadline of a request that was sent late in its lease.
 #[test]
-#[ignore = "looks at more than a million states"]
+#[ignore = "visits more than a million states"]
 fn without_the_end_of_the_term_the_deadline_alone_is_too_late_by_a_moment() {
     breaks(Guards { term: false, ..Guards::ALL }, RETURN, ledger::OLDER);
 }
@@ -78,8 +78,8 @@ fn without_the_leader_check_two_leaders_store_tokens_for_one_cause() {
 }
 
 #[test]
-fn without_a_last_look_at_the_clock_a_dead_token_is_written() {
-    breaks(Guards { expiry: false, ..Guards::ALL }, SHORT, ledger::DEAD);
+fn without_a_last_check_of_the_clock_an_expired_token_is_written() {
+    breaks(Guards { expiry: false, ..Guards::ALL }, SHORT, ledger::EXPIRED);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn with_the_status_as_truth_exchanges_have_no_cause() {
 }
 
 #[test]
-fn a_status_that_is_written_again_without_judging_anew_calls_a_dead_token_ready() {
+fn a_status_that_is_written_again_without_a_new_evaluation_reports_an_expired_token_as_ready() {
     breaks(Guards { anew: false, ..Guards::ALL }, SHORT, ledger::READY);
 }
 
@@ -115,7 +115,7 @@ fn check(name: &str, bound: Bound) {
     );
 }
 
-/// The promise does not outlive the loss of a rule.
+/// The promise is broken once a rule is left out.
 #[expect(clippy::print_stdout, reason = "a counterexample is for people")]
 fn breaks(guards: Guards, bound: Bound, promise: &'static str) {
     let finish = HasDiscoveries::AllOf([promise].into());

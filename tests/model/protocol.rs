@@ -4,25 +4,25 @@ use apicredential_operator::lease::rules;
 use stateright::{Model, Property};
 
 use crate::election;
-use crate::hand::{self, Hand};
 use crate::ledger::{self, Ledger};
 use crate::replica;
+use crate::user::{self, UserChange};
 use crate::world::{Budget, Credential, Holder, Lease, Replica, Status, Task, Tick, World, between};
 
-/// The model: how far it looks, and what it may leave out.
+/// The model: its bound, and the rules that it leaves out.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
     pub bound: Bound,
     pub guards: Guards,
 }
 
-/// How far it looks.
+/// The bound of the search.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
     /// The clock stops here.
     pub horizon: Tick,
-    /// How long a token lives.
-    pub life: Tick,
+    /// The lifetime of a token.
+    pub lifetime: Tick,
     pub budget: Budget,
 }
 
@@ -31,17 +31,17 @@ pub struct Bound {
 pub struct Guards {
     /// No write starts later than half a lease after the request was sent.
     pub deadline: bool,
-    /// A write names the version it was decided on.
+    /// A write names the version for which it was decided.
     pub version: bool,
-    /// A write asks whether the lease may still be ours.
+    /// A write checks whether the lease may still be ours.
     pub leader: bool,
-    /// A replica that lost its lease stands for election again only when its pair has ended.
+    /// A replica that lost its lease becomes a candidate again only when its exchange and write have ended.
     pub term: bool,
-    /// The token's end is looked at right before the write.
+    /// The token's expiry is checked right before the write.
     pub expiry: bool,
-    /// The Secret is asked what there is, not the status.
+    /// The Secret is read for the current state, not the status.
     pub truth: bool,
-    /// Ready is judged anew when a status is written for the second time.
+    /// Ready is evaluated again when a status is written for the second time.
     pub anew: bool,
 }
 
@@ -50,7 +50,7 @@ impl Guards {
         Self { deadline: true, version: true, leader: true, term: true, expiry: true, truth: true, anew: true };
 }
 
-/// What may come next. A number is a replica, or a place on the wire.
+/// What may come next. A number is a replica, or a position among the writes in transit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Five seconds pass.
@@ -61,30 +61,30 @@ pub enum Action {
     Take(usize),
     /// The process ends, and another is started.
     Crash(usize),
-    /// The same in order: the lease is given up.
+    /// The same in order: the lease is released.
     Release(usize),
-    /// Look and decide.
-    Look(usize),
+    /// Read and decide.
+    Reconcile(usize),
     /// Send the request.
     Send(usize),
-    /// The provider's answer arrives.
+    /// The provider's response arrives.
     Answer(usize),
-    /// The provider's answer is lost.
+    /// The provider's response is lost.
     LoseAnswer(usize),
-    /// Ask whether the credential still wants the token.
+    /// Check whether the ApiCredential still requests the token.
     Confirm(usize),
     /// Send the write.
     Write(usize),
     /// The API server handles a write and replies.
     Handle(usize),
-    /// A replica waits no longer for the reply to its write, which is lost or still under way.
+    /// A replica stops waiting for the reply to its write, which is lost or still in transit.
     LoseReply(usize),
-    /// Look at the Secret after a conflict or a lost reply.
-    LookAgain(usize),
+    /// Read the Secret after a conflict or a lost reply.
+    ReadAgain(usize),
     /// Write the status.
-    Tell(usize),
-    /// A user does something.
-    User(Hand),
+    WriteStatus(usize),
+    /// A user changes something.
+    User(UserChange),
 }
 
 impl Model for Protocol {
@@ -100,7 +100,7 @@ impl Model for Protocol {
             target: None,
             version: 0,
             replicas: [Replica { renewed: Some(0), ..replica() }, replica()],
-            wire: Vec::new(),
+            in_transit: Vec::new(),
             budget: self.bound.budget,
             ledger: Ledger::new(),
         }]
@@ -114,9 +114,9 @@ impl Model for Protocol {
             actions.extend(election::actions(self, world, index));
             actions.extend(replica_actions(world, index));
         }
-        actions.extend((0..world.wire.len()).map(Action::Handle));
-        if world.budget.hands > 0 {
-            actions.extend(hand::possible(world).into_iter().map(Action::User));
+        actions.extend((0..world.in_transit.len()).map(Action::Handle));
+        if world.budget.changes > 0 {
+            actions.extend(user::possible(world).into_iter().map(Action::User));
         }
     }
 
@@ -129,18 +129,18 @@ impl Model for Protocol {
             Action::Crash(index) => election::end(&mut world, index, Holder::Gone),
             Action::Release(index) => election::end(&mut world, index, Holder::Nobody),
             Action::Handle(place) => crate::server::handle(self, &mut world, place),
-            Action::User(hand) => hand::act(&mut world, hand),
+            Action::User(change) => user::act(&mut world, change),
             Action::LoseAnswer(index) | Action::LoseReply(index) => {
                 world.budget.losses -= 1;
                 replica::step(self, &mut world, index, action);
             }
-            Action::Look(index)
+            Action::Reconcile(index)
             | Action::Send(index)
             | Action::Answer(index)
             | Action::Confirm(index)
             | Action::Write(index)
-            | Action::LookAgain(index)
-            | Action::Tell(index) => replica::step(self, &mut world, index, action),
+            | Action::ReadAgain(index)
+            | Action::WriteStatus(index) => replica::step(self, &mut world, index, action),
         }
         // An action that changes nothing is none.
         (world != *last).then_some(world)
@@ -156,34 +156,34 @@ fn replica_actions(world: &World, index: usize) -> Vec<Action> {
     let lossy = world.budget.losses > 0;
     match replica.task {
         // The controller runs only during a term.
-        Task::Idle if replica.renewed.is_some() => vec![Action::Look(index)],
+        Task::Idle if replica.renewed.is_some() => vec![Action::Reconcile(index)],
         Task::Idle => vec![],
         Task::Deciding(_) => vec![Action::Send(index)],
-        Task::Asked(_) if lossy => vec![Action::Answer(index), Action::LoseAnswer(index)],
-        Task::Asked(_) => vec![Action::Answer(index)],
+        Task::Requested(_) if lossy => vec![Action::Answer(index), Action::LoseAnswer(index)],
+        Task::Requested(_) => vec![Action::Answer(index)],
         Task::Holding(_) => vec![Action::Confirm(index)],
         Task::Confirmed(_) => vec![Action::Write(index)],
         Task::Writing(_) if lossy => vec![Action::LoseReply(index)],
         Task::Writing(_) => vec![],
-        Task::Unsure(_) => vec![Action::LookAgain(index)],
-        Task::Telling(_) => vec![Action::Tell(index)],
+        Task::Unsure(_) => vec![Action::ReadAgain(index)],
+        Task::Reporting(_) => vec![Action::WriteStatus(index)],
     }
 }
 
-/// No write outlives a tick: the API server gives it up, and so does its sender. What a network may hold back for
-/// longer than that is beyond every client.
+/// No write outlives a tick: the API server gives it up, and so does its sender. What a network may delay for longer
+/// than that is beyond the control of every client.
 fn tick(world: &mut World) {
     world.now += 1;
-    world.wire.clear();
+    world.in_transit.clear();
     for replica in &mut world.replicas {
-        if let Task::Writing(pair) = replica.task {
-            replica.task = Task::Unsure(pair);
+        if let Task::Writing(in_flight) = replica.task {
+            replica.task = Task::Unsure(in_flight);
         }
     }
     note_due(world);
 }
 
-/// Tells the observer when the stored token's renewal has come.
+/// Records when the stored token's renewal is due.
 pub fn note_due(world: &mut World) {
     let token = world.target.and_then(|secret| secret.token);
     if let Some(token) = token.filter(|token| token.renewal().is_some_and(|time| time <= crate::world::at(world.now))) {
@@ -191,12 +191,12 @@ pub fn note_due(world: &mut World) {
     }
 }
 
-/// Whether a replica's own belief lets it write.
+/// Whether a replica may write, by its own knowledge.
 pub fn may_write(world: &World, index: usize) -> bool {
     believes(world, index, rules::may_write)
 }
 
-/// Whether a replica's own belief lets it start something.
+/// Whether a replica may start something, by its own knowledge.
 pub fn may_start(world: &World, index: usize) -> bool {
     believes(world, index, rules::may_start)
 }

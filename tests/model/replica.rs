@@ -10,28 +10,29 @@ use crate::facts::{facts, target};
 use crate::protocol::{Action, Protocol, may_start, may_write};
 use crate::server::{ended, written};
 use crate::world::{
-    LEASE, PACE, POLICY, Pair, Secret, Status, Task, Token, UID, Word, World, Write, at, between, first_tick_from,
+    InFlight, LEASE, POLICY, Report, Secret, Status, TIMINGS, Task, Token, UID, World, Write, at, between,
+    first_tick_from,
 };
 
 /// Takes the step; the action fits the task.
 pub fn step(protocol: &Protocol, world: &mut World, index: usize, action: Action) {
     let task = world.replicas[index].task;
     let next = match (action, task) {
-        (Action::Look(_), Task::Idle) => look(protocol, world),
-        (Action::Send(_), Task::Deciding(pair)) => send(protocol, world, index, pair),
-        (Action::Answer(_), Task::Asked(pair)) => answer(world, pair),
-        (Action::LoseAnswer(_), Task::Asked(pair)) => fail(world, &pair),
-        (Action::Confirm(_), Task::Holding(pair)) => confirm(protocol, world, pair),
-        (Action::Write(_), Task::Confirmed(pair)) => write(protocol, world, index, pair),
-        (Action::LoseReply(_), Task::Writing(pair)) => Task::Unsure(pair),
-        (Action::LookAgain(_), Task::Unsure(pair)) => look_again(protocol, world, pair),
-        (Action::Tell(_), Task::Telling(word)) => tell(protocol, world, index, word),
+        (Action::Reconcile(_), Task::Idle) => reconcile(protocol, world),
+        (Action::Send(_), Task::Deciding(in_flight)) => send(protocol, world, index, in_flight),
+        (Action::Answer(_), Task::Requested(in_flight)) => answer(world, in_flight),
+        (Action::LoseAnswer(_), Task::Requested(in_flight)) => fail(world, &in_flight),
+        (Action::Confirm(_), Task::Holding(in_flight)) => confirm(protocol, world, in_flight),
+        (Action::Write(_), Task::Confirmed(in_flight)) => write(protocol, world, index, in_flight),
+        (Action::LoseReply(_), Task::Writing(in_flight)) => Task::Unsure(in_flight),
+        (Action::ReadAgain(_), Task::Unsure(in_flight)) => read_again(protocol, world, in_flight),
+        (Action::WriteStatus(_), Task::Reporting(report)) => write_status(protocol, world, index, report),
         (_, task) => task,
     };
     world.replicas[index].task = next;
 }
 
-fn look(protocol: &Protocol, world: &mut World) -> Task {
+fn reconcile(protocol: &Protocol, world: &mut World) -> Task {
     let credential = world.credential.clone();
     let seen = target(world, protocol.guards.truth);
     let facts = facts(seen, credential.spec, credential.source, &credential.status);
@@ -50,147 +51,148 @@ fn look(protocol: &Protocol, world: &mut World) -> Task {
             };
             let stored = stored.filter(|token| !token.edited && token.spec == credential.spec);
             let stored = stored.map(|token| token.expires);
-            Task::Deciding(Pair { cause: Some(cause), token, target: version, stored })
+            Task::Deciding(InFlight { cause: Some(cause), token, target: version, stored })
         }
         (Decision::Repair, Some(token)) => {
-            Task::Holding(Pair { cause: None, token, target: version, stored: Some(token.expires) })
+            Task::Holding(InFlight { cause: None, token, target: version, stored: Some(token.expires) })
         }
         _ => {
-            let word = Word { version: credential.version, spec: credential.spec, seen, attempt: None, said: None };
-            if said(world, &word).0 == credential.status { Task::Idle } else { Task::Telling(word) }
+            let report =
+                Report { version: credential.version, spec: credential.spec, seen, attempt: None, reported: None };
+            if new_status(world, &report).0 == credential.status { Task::Idle } else { Task::Reporting(report) }
         }
     }
 }
 
-fn send(protocol: &Protocol, world: &mut World, index: usize, mut pair: Pair) -> Task {
+fn send(protocol: &Protocol, world: &mut World, index: usize, mut in_flight: InFlight) -> Task {
     if !may_start(world, index) {
         return Task::Idle;
     }
-    pair.token.number = world.ledger.sent();
-    pair.token.issued = world.now;
-    pair.token.expires = world.now + protocol.bound.life;
-    Task::Asked(pair)
+    in_flight.token.number = world.ledger.sent();
+    in_flight.token.issued = world.now;
+    in_flight.token.expires = world.now + protocol.bound.lifetime;
+    Task::Requested(in_flight)
 }
 
-fn answer(world: &mut World, pair: Pair) -> Task {
-    let Some(cause) = pair.cause else { return Task::Idle };
-    let lifetime = Lifetime::Until(at(pair.token.expires));
+fn answer(world: &mut World, in_flight: InFlight) -> Task {
+    let Some(cause) = in_flight.cause else { return Task::Idle };
+    let lifetime = Lifetime::Until(at(in_flight.token.expires));
     let stored =
-        pair.stored.map(|expires| Stored { expiry: Expiry::At(at(expires)), same_bytes: false, refused: false });
-    match evaluate_token(cause, at(pair.token.issued), &lifetime, stored, &POLICY, at(world.now)) {
-        TokenEvaluation::Write { .. } => Task::Holding(pair),
+        in_flight.stored.map(|expires| Stored { expiry: Expiry::At(at(expires)), same_bytes: false, refused: false });
+    match evaluate_token(cause, at(in_flight.token.issued), &lifetime, stored, &POLICY, at(world.now)) {
+        TokenEvaluation::Write { .. } => Task::Holding(in_flight),
         TokenEvaluation::NotExtended | TokenEvaluation::StillRevoked | TokenEvaluation::AlreadyExpired => {
-            fail(world, &pair)
+            fail(world, &in_flight)
         }
     }
 }
 
-/// Another spec is another look's matter.
-fn confirm(protocol: &Protocol, world: &mut World, pair: Pair) -> Task {
-    if !time_left(protocol, world, &pair) {
-        fail(world, &pair)
-    } else if pair.cause.is_some() && world.credential.spec != pair.token.spec {
-        discard(world, &pair)
+/// Another spec is left to another reconcile.
+fn confirm(protocol: &Protocol, world: &mut World, in_flight: InFlight) -> Task {
+    if !time_left(protocol, world, &in_flight) {
+        fail(world, &in_flight)
+    } else if in_flight.cause.is_some() && world.credential.spec != in_flight.token.spec {
+        discard(world, &in_flight)
     } else {
-        Task::Confirmed(pair)
+        Task::Confirmed(in_flight)
     }
 }
 
-fn write(protocol: &Protocol, world: &mut World, index: usize, pair: Pair) -> Task {
+fn write(protocol: &Protocol, world: &mut World, index: usize, in_flight: InFlight) -> Task {
     let guards = &protocol.guards;
     let moment = WriteContext {
         now: at(world.now),
-        since_sent: since_sent(world, &pair),
+        since_sent: since_sent(world, &in_flight),
         deadline: deadline(protocol),
         may_write: may_write(world, index) || !guards.leader,
     };
-    let expiry = if guards.expiry { pair.token.expiry() } else { Expiry::Never };
+    let expiry = if guards.expiry { in_flight.token.expiry() } else { Expiry::Never };
     match before_write(expiry, &moment) {
-        Err(write_guard::WriteBlocked::TooLate | write_guard::WriteBlocked::Expired) => fail(world, &pair),
-        Err(write_guard::WriteBlocked::NotLeader) => discard(world, &pair),
+        Err(write_guard::WriteBlocked::TooLate | write_guard::WriteBlocked::Expired) => fail(world, &in_flight),
+        Err(write_guard::WriteBlocked::NotLeader) => discard(world, &in_flight),
         Ok(()) => {
-            let creates = pair.target.is_none() && world.target.is_none();
-            world.ledger.written(pair.token.number, creates, !pair.token.expiry().is_over(moment.now));
-            world.wire.push(Write { by: index, pair });
-            Task::Writing(pair)
+            let creates = in_flight.target.is_none() && world.target.is_none();
+            world.ledger.written(in_flight.token.number, creates, !in_flight.token.expiry().is_over(moment.now));
+            world.in_transit.push(Write { by: index, in_flight });
+            Task::Writing(in_flight)
         }
     }
 }
 
-fn look_again(protocol: &Protocol, world: &mut World, pair: Pair) -> Task {
-    if pair.cause.is_none() {
+fn read_again(protocol: &Protocol, world: &mut World, in_flight: InFlight) -> Task {
+    if in_flight.cause.is_none() {
         return Task::Idle;
     }
-    if !time_left(protocol, world, &pair) {
-        return fail(world, &pair);
+    if !time_left(protocol, world, &in_flight) {
+        return fail(world, &in_flight);
     }
     let Some(secret) = world.target else {
-        return Task::Holding(Pair { target: None, ..pair });
+        return Task::Holding(InFlight { target: None, ..in_flight });
     };
-    let Some(token) = secret.token else { return fail(world, &pair) };
-    let same = token == pair.token;
-    match write_guard::resolve_conflict(same, at(token.issued), at(pair.token.issued), at(world.now)) {
-        ConflictResolution::Written => written(world, &pair),
-        ConflictResolution::Newer => discard(world, &pair),
-        ConflictResolution::Write => Task::Holding(Pair { target: Some(secret.version), ..pair }),
+    let Some(token) = secret.token else { return fail(world, &in_flight) };
+    let same = token == in_flight.token;
+    match write_guard::resolve_conflict(same, at(token.issued), at(in_flight.token.issued), at(world.now)) {
+        ConflictResolution::Written => written(world, &in_flight),
+        ConflictResolution::Newer => discard(world, &in_flight),
+        ConflictResolution::Write => Task::Holding(InFlight { target: Some(secret.version), ..in_flight }),
     }
 }
 
-fn discard(world: &mut World, pair: &Pair) -> Task {
-    world.ledger.lost(pair.token.number);
+fn discard(world: &mut World, in_flight: &InFlight) -> Task {
+    world.ledger.lost(in_flight.token.number);
     Task::Idle
 }
 
-/// The status tells of it, so that the next try waits; of the Secret it tells what there is.
-fn fail(world: &mut World, pair: &Pair) -> Task {
-    world.ledger.lost(pair.token.number);
-    match pair.cause {
+/// The status reports it, so that the next attempt waits; it also reports the current Secret.
+fn fail(world: &mut World, in_flight: &InFlight) -> Task {
+    world.ledger.lost(in_flight.token.number);
+    match in_flight.cause {
         None => Task::Idle,
-        Some(_) => ended(world, pair, world.target, false),
+        Some(_) => ended(world, in_flight, world.target, false),
     }
 }
 
-/// The first try is made in the moment in which Ready is judged; the second, after a conflict, is not.
-fn tell(protocol: &Protocol, world: &mut World, index: usize, word: Word) -> Task {
+/// The first attempt is made in the moment in which Ready is evaluated; the second, after a conflict, is not.
+fn write_status(protocol: &Protocol, world: &mut World, index: usize, report: Report) -> Task {
     if !may_write(world, index) && protocol.guards.leader {
         return Task::Idle;
     }
-    let (mut status, token_state) = said(world, &word);
-    if let Some(before) = word.said.filter(|_| !protocol.guards.anew) {
+    let (mut status, token_state) = new_status(world, &report);
+    if let Some(before) = report.reported.filter(|_| !protocol.guards.anew) {
         status.ready = before;
     }
-    let asked_for = world.credential.version == word.version;
+    let asked_for = world.credential.version == report.version;
     if status.ready {
-        let read = target_as_read(protocol, world, &word);
-        world.ledger.said_ready(token_state == TokenState::Valid && read);
+        let read = target_as_read(protocol, world, &report);
+        world.ledger.reported_ready(token_state == TokenState::Valid && read);
     }
     if asked_for {
         world.credential.status = status;
         world.credential.version += 1;
         return Task::Idle;
     }
-    let same_spec = world.credential.spec == word.spec;
-    if word.said.is_some() || (word.attempt.is_none() && !same_spec) {
+    let same_spec = world.credential.spec == report.spec;
+    if report.reported.is_some() || (report.attempt.is_none() && !same_spec) {
         return Task::Idle;
     }
-    Task::Telling(Word { version: world.credential.version, said: Some(status.ready), ..word })
+    Task::Reporting(Report { version: world.credential.version, reported: Some(status.ready), ..report })
 }
 
-/// Whether what the word says was seen was read from a Secret at all.
-fn target_as_read(protocol: &Protocol, world: &World, word: &Word) -> bool {
+/// Whether the Secret in the report was read from the API server at all.
+fn target_as_read(protocol: &Protocol, world: &World, report: &Report) -> bool {
     protocol.guards.truth
-        || word.attempt.is_some()
-        || word.seen.map(|seen| seen.token) == world.target.map(|secret| secret.token)
+        || report.attempt.is_some()
+        || report.seen.map(|seen| seen.token) == world.target.map(|secret| secret.token)
 }
 
-/// The status after a word, and what it makes of the Secret.
-fn said(world: &World, word: &Word) -> (Status, TokenState) {
+/// The status after a report, and the state of the token in it.
+fn new_status(world: &World, report: &Report) -> (Status, TokenState) {
     let prior = &world.credential.status;
-    let source = word.seen.and_then(|secret| secret.token).map_or(0, |token| token.source);
-    let token_state = token_state(&facts(word.seen, word.spec, source, prior), at(world.now));
-    let token = seen_token(word.seen, token_state);
+    let source = report.seen.and_then(|secret| secret.token).map_or(0, |token| token.source);
+    let token_state = token_state(&facts(report.seen, report.spec, source, prior), at(world.now));
+    let token = seen_token(report.seen, token_state);
     let mut status = Status { ready: token_state == TokenState::Valid, token, ..prior.clone() };
-    match word.attempt {
+    match report.attempt {
         None => {
             let newer = status.last.zip(token).is_some_and(|(last, token)| last.sent < token.issued);
             if newer {
@@ -203,7 +205,7 @@ fn said(world: &World, word: &Word) -> (Status, TokenState) {
         Some((attempt, false)) => {
             status.last = Some(attempt);
             status.failed += 1;
-            let delay = schedule::delay(Class::Transient, u32::from(status.failed), &PACE, status.ready, UID);
+            let delay = schedule::delay(Class::Transient, u32::from(status.failed), &TIMINGS, status.ready, UID);
             status.next = Some(first_tick_from(schedule::after(at(world.now), delay)));
         }
     }
@@ -215,13 +217,13 @@ fn seen_token(seen: Option<Secret>, token_state: TokenState) -> Option<Token> {
     token.filter(|_| matches!(token_state, TokenState::Valid | TokenState::Expired))
 }
 
-fn time_left(protocol: &Protocol, world: &World, pair: &Pair) -> bool {
-    write_guard::time_left(since_sent(world, pair), deadline(protocol))
+fn time_left(protocol: &Protocol, world: &World, in_flight: &InFlight) -> bool {
+    write_guard::time_left(since_sent(world, in_flight), deadline(protocol))
 }
 
-/// A repair was not asked for by a request: its time begins with its write.
-fn since_sent(world: &World, pair: &Pair) -> std::time::Duration {
-    let sent = if pair.cause.is_some() { pair.token.issued } else { world.now };
+/// A repair follows no token request: its time begins with its write.
+fn since_sent(world: &World, in_flight: &InFlight) -> std::time::Duration {
+    let sent = if in_flight.cause.is_some() { in_flight.token.issued } else { world.now };
     between(sent, world.now)
 }
 

@@ -1,6 +1,6 @@
-//! The state of the model: one credential, its Secret, one lease, two replicas, and what is on the wire.
+//! The state of the model: one ApiCredential, its Secret, one lease, two replicas, and the writes in transit.
 //!
-//! A paused replica needs no state of its own: it is one that the schedule leaves out while the clock ticks.
+//! A stopped replica needs no state of its own: it is one that the schedule leaves out while the clock ticks.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::ledger::Ledger;
 /// A count of ticks since the begin.
 pub type Tick = u8;
 
-/// Seconds of a tick: as long as the server works on a write before it gives up, and as a client waits for it.
+/// Seconds of a tick: the time after which the server gives up a write, and after which a client gives up waiting.
 pub const TICK: u8 = 5;
 /// The default `--lease-duration`.
 pub const LEASE: Duration = Duration::from_secs(60);
-/// The uid of the one credential.
+/// The uid of the one ApiCredential.
 pub const UID: &str = "5f1c";
-/// What its spec says of renewal.
+/// Its `spec.renewal`.
 pub const POLICY: Policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: 3600 };
-/// The operator's pace.
-pub const PACE: Timings = Timings {
+/// The operator's timings.
+pub const TIMINGS: Timings = Timings {
     retry_base: Duration::from_secs(5),
     min_renewal_interval: Duration::from_secs(1),
     resync: Duration::from_secs(600),
@@ -46,7 +46,7 @@ pub fn first_tick_from(time: Timestamp) -> Tick {
     (0..Tick::MAX).find(|tick| f64::from(*tick) * f64::from(TICK) >= seconds).unwrap_or(Tick::MAX)
 }
 
-/// Everything.
+/// The whole state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub now: Tick,
@@ -54,11 +54,11 @@ pub struct World {
     pub credential: Credential,
     /// The target Secret, if there is one.
     pub target: Option<Secret>,
-    /// The last resourceVersion that was given to a Secret.
+    /// The last resourceVersion of a Secret.
     pub version: u8,
     pub replicas: [Replica; 2],
     /// Writes that the API server has not handled yet.
-    pub wire: Vec<Write>,
+    pub in_transit: Vec<Write>,
     pub budget: Budget,
     pub ledger: Ledger,
 }
@@ -70,16 +70,16 @@ pub struct Lease {
     pub renewed: Tick,
 }
 
-/// Who the record names.
+/// The holder in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     Nobody,
     Replica(usize),
-    /// A process that is gone: its successor has another identity.
+    /// A process that has ended: its successor has another identity.
     Gone,
 }
 
-/// Spec and source are counted: a new number is another spec, other values.
+/// Spec and source are numbers: a new number is another spec, other values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Credential {
     pub spec: u8,
@@ -89,7 +89,7 @@ pub struct Credential {
     pub status: Status,
 }
 
-/// The view of it all that users see. The operator may lose it.
+/// What users see of it. The operator may lose it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Status {
     pub ready: bool,
@@ -112,7 +112,7 @@ pub struct Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Secret {
     pub version: u8,
-    /// None: somebody else's Secret of that name.
+    /// `None`: a foreign Secret of that name.
     pub token: Option<Token>,
     /// A label of ours was changed.
     pub drift: bool,
@@ -121,13 +121,13 @@ pub struct Secret {
 /// A token with its annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
-    /// Which exchange it is from.
+    /// The exchange that issued it.
     pub number: u8,
     pub issued: Tick,
     pub expires: Tick,
     pub spec: u8,
     pub source: u8,
-    /// Somebody changed it: the fingerprint does not fit.
+    /// Another client changed it: the fingerprint does not match.
     pub edited: bool,
 }
 
@@ -141,7 +141,7 @@ impl Token {
     }
 
     pub fn renewal(&self) -> Option<Timestamp> {
-        schedule::renewal_time(&self.lifetime(), &POLICY, UID, &PACE)
+        schedule::renewal_time(&self.lifetime(), &POLICY, UID, &TIMINGS)
     }
 }
 
@@ -153,78 +153,78 @@ pub struct Replica {
     pub task: Task,
 }
 
-/// Where a replica stands between two awaits.
+/// The state of a replica between two awaits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     Idle,
     /// It has decided on an exchange, and has not sent it.
-    Deciding(Pair),
-    /// The provider has not answered.
-    Asked(Pair),
-    /// A token is in hand; the credential has not been asked again.
-    Holding(Pair),
-    /// The credential still asks for it.
-    Confirmed(Pair),
-    /// The write is on the wire.
-    Writing(Pair),
-    /// A conflict, or nobody knows whether it was written.
-    Unsure(Pair),
-    /// There is something to say.
-    Telling(Word),
+    Deciding(InFlight),
+    /// The provider has not responded.
+    Requested(InFlight),
+    /// It has a token; the ApiCredential has not been read again.
+    Holding(InFlight),
+    /// The ApiCredential still requests it.
+    Confirmed(InFlight),
+    /// The write is in transit.
+    Writing(InFlight),
+    /// A conflict, or it is unknown whether the write took effect.
+    Unsure(InFlight),
+    /// The status is to be written.
+    Reporting(Report),
 }
 
 impl Task {
-    /// A pair that a lost term does not end.
-    pub fn pair(&self) -> Option<&Pair> {
+    /// An exchange and write that the end of the term does not cancel.
+    pub fn in_flight(&self) -> Option<&InFlight> {
         match self {
-            Self::Asked(pair)
-            | Self::Holding(pair)
-            | Self::Confirmed(pair)
-            | Self::Writing(pair)
-            | Self::Unsure(pair) => Some(pair),
-            Self::Idle | Self::Deciding(_) | Self::Telling(_) => None,
+            Self::Requested(in_flight)
+            | Self::Holding(in_flight)
+            | Self::Confirmed(in_flight)
+            | Self::Writing(in_flight)
+            | Self::Unsure(in_flight) => Some(in_flight),
+            Self::Idle | Self::Deciding(_) | Self::Reporting(_) => None,
         }
     }
 }
 
 /// An exchange and the write of its token; or the repair of a Secret from the token in it, which has no cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Pair {
+pub struct InFlight {
     pub cause: Option<Cause>,
     pub token: Token,
-    /// The version to write over; none: create.
+    /// The version to write over; `None`: create.
     pub target: Option<u8>,
-    /// When the stored token ends that an answer is held against.
+    /// The expiry of the stored token with which a new one is compared.
     pub stored: Option<Tick>,
 }
 
-/// What one look has to say.
+/// The status that one reconcile has to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Word {
-    /// The version of the credential that it was made for.
+pub struct Report {
+    /// The version of the ApiCredential that it was made for.
     pub version: u8,
     pub spec: u8,
     /// The Secret as it was last read.
     pub seen: Option<Secret>,
     /// The attempt that ended, and whether it succeeded.
     pub attempt: Option<(Attempt, bool)>,
-    /// What Ready was when it was first said; a conflict is followed by a second try.
-    pub said: Option<bool>,
+    /// The condition Ready when it was first written; a conflict is followed by a second attempt.
+    pub reported: Option<bool>,
 }
 
-/// A write on its way to the API server.
+/// A write in transit to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
     pub by: usize,
-    pub pair: Pair,
+    pub in_flight: InFlight,
 }
 
-/// What may still go wrong, or be done by others.
+/// What may still fail, or be done by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// Changes by users.
-    pub hands: u8,
-    /// Lost answers and lost replies.
+    pub changes: u8,
+    /// Lost responses and lost replies.
     pub losses: u8,
     /// Crashes and orderly ends of a replica; each is followed by a restart.
     pub ends: u8,

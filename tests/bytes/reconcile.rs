@@ -1,5 +1,5 @@
-//! Any credential and any Secrets, looked at: observe → decide → exchange → report, the product's own `reconcile` with
-//! its own watches, before an API server in memory and a provider that refuses every connection.
+//! Any ApiCredential and any Secrets, reconciled: observe → decide → exchange → report, the product's own `reconcile`
+//! with its own watches, against an API server in memory and a provider that refuses every connection.
 //!
 //! The objects come from `scene`. The clock is the real one: times in a scene are relative to now.
 
@@ -36,28 +36,30 @@ mod stage;
 use scene::Scene;
 use server::{Call, Server};
 
-/// A look, its exchange, and what both change: then there is nothing more to do.
+/// A reconcile, its exchange, and the changes of both: then there is nothing more to do.
 const ROUNDS: usize = 6;
 
-/// Whatever is found: no panic; nothing secret in what is said; nothing foreign touched; nothing sent for a credential
-/// that is suspended or whose target is not its own; soon nothing more to say; and no restart changes that.
+/// Whatever the input: no panic; nothing secret in the output; no change of a foreign object; no request for an
+/// ApiCredential that is suspended or whose target is not its own; soon nothing more to report; and a restart changes
+/// none of that.
 pub fn check(input: &[u8]) {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let now = clock::now_seconds();
     let Some(server) = Scene::read(input, now).and_then(|scene| stage::set(&scene, now)) else { return };
     let runtime = RUNTIME.get_or_init(|| {
-        // No other thread: what a scene does must not depend on what else runs.
+        // A single thread: the result of a scene must not depend on other tasks.
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
     });
     // `block_on` of a runtime with one thread is for one caller at a time.
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(20), look(&server)).await.expect("a look ends") });
+    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _lock = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(20), run(&server)).await.expect("a reconcile ends")
+    });
 }
 
-async fn look(server: &Server) {
-    let first = Term::start(server).await;
+async fn run(server: &Server) {
+    let first = LeaderTerm::start(server).await;
     let mut due = None;
     for round in 0.. {
         let began = clock::now();
@@ -69,7 +71,7 @@ async fn look(server: &Server) {
         }
         assert!(round < ROUNDS, "it never rests: {calls:#?}");
     }
-    let second = Term::start(server).await;
+    let second = LeaderTerm::start(server).await;
     let calls = second.round(server).await;
     let came_due = due.is_some_and(|due| due <= clock::now());
     assert!(calls.is_empty() || came_due || stage::is_ahead(server), "a restart writes {calls:#?}");
@@ -77,11 +79,11 @@ async fn look(server: &Server) {
 }
 
 /// One term as leader.
-struct Term {
+struct LeaderTerm {
     context: Arc<Context>,
 }
 
-impl Term {
+impl LeaderTerm {
     async fn start(server: &Server) -> Self {
         let client = server.client();
         let (watch, mut streams) = Watch::start(&client, &[], unbounded_channel().0, ());
@@ -94,7 +96,7 @@ impl Term {
         }
         let issuer = TokenIssuer {
             kube: KubeApi::new(client.clone(), client, "fuzz", Metrics::new().operator),
-            providers: wire(),
+            providers: provider_client(),
             watch,
             leadership: Leadership::always(),
             write_deadline: Duration::from_secs(30),
@@ -116,7 +118,7 @@ impl Term {
         Self { context: Arc::new(context) }
     }
 
-    /// One look, held against what was there before; what it wrote and said.
+    /// One reconcile, checked against the state before it. Returns what it wrote and published.
     async fn round(&self, server: &Server) -> Vec<Call> {
         let before = server.with(|state| {
             state.calls.clear();
@@ -135,7 +137,7 @@ impl Term {
         calls
     }
 
-    /// When the next reconcile is due, if a time is.
+    /// When the next reconcile is due, if a time is set.
     fn due(&self, server: &Server) -> Option<Timestamp> {
         let object: DecodeResult = server.with(|state| serde_json::from_value(state.credential.clone()).ok())?;
         let planned = self.context.issuer.watch.cache.snapshot(&Key::of(&object))?.planned;
@@ -145,7 +147,7 @@ impl Term {
         }
     }
 
-    /// Requests to providers so far.
+    /// The number of requests to providers so far.
     fn exchanges(&self) -> u64 {
         let text = self.context.metrics.encode();
         let counts = text.lines().filter(|line| line.starts_with("apicredential_exchanges_total{"));
@@ -153,22 +155,22 @@ impl Term {
     }
 }
 
-/// The one endpoint is a port of this machine on which nobody listens.
+/// The one endpoint is a port of this machine on which nothing listens.
 fn allowed() -> AllowedEndpoints {
     format!("welkin={0},qontak={0}", scene::ENDPOINT).parse().expect("a list of endpoints")
 }
 
-fn wire() -> Arc<ProviderClient> {
-    static WIRE: OnceLock<Arc<ProviderClient>> = OnceLock::new();
+fn provider_client() -> Arc<ProviderClient> {
+    static CLIENT: OnceLock<Arc<ProviderClient>> = OnceLock::new();
     let make = || {
-        // An error says that there is one already.
+        // An error means that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Arc::new(ProviderClient::new(Duration::from_secs(5), &Transport::default()).expect("a client for providers"))
     };
-    Arc::clone(WIRE.get_or_init(make))
+    Arc::clone(CLIENT.get_or_init(make))
 }
 
-/// The credential, if it can be decoded.
+/// The ApiCredential, if it can be decoded.
 fn decoded(object: &serde_json::Value) -> Option<ApiCredential> {
     serde_json::from_value(object.clone()).ok()
 }

@@ -1,4 +1,4 @@
-//! A scene becomes objects that an API server could hold.
+//! Turns a scene into objects that an API server could hold.
 
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, CreationPolicy};
@@ -16,13 +16,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::scene::{SENTINEL, Scene};
-use super::server::{NAMESPACE, Server, is_name, merge, verdict};
+use super::server::{NAMESPACE, Server, is_name, merge, status_of};
 use super::{allowed, decoded};
 
 /// The uid of the credential.
 pub const UID: &str = "of-a";
 
-/// A server that holds the scene; none if no server could.
+/// A server that holds the scene; `None` if no server could.
 pub fn set(scene: &Scene, now: Timestamp) -> Option<Server> {
     let credential = credential(&scene.credential, "a", UID, now)?;
     let server = Server::default();
@@ -47,8 +47,8 @@ pub fn set(scene: &Scene, now: Timestamp) -> Option<Server> {
         state.credential = credential;
         state.others.extend(rival.flatten());
         for (name, secret) in [(source_name, source), (target_name, target)] {
-            // What no API server would take is not there either.
-            let secret = secret.filter(|secret| verdict(secret) == 201);
+            // A Secret that no API server would accept does not exist either.
+            let secret = secret.filter(|secret| status_of(secret) == 201);
             state.secrets.extend(secret.map(|secret| (name.to_owned(), secret)));
         }
     });
@@ -102,7 +102,7 @@ fn secret(given: &Value, name: &str, uid: &str, version: &str) -> Option<Value> 
     serde_json::to_value(stored).ok()
 }
 
-/// What the operator would have written, edited since.
+/// A target as the operator would have written it, edited since.
 fn made(credential: &ApiCredential, given: &Value, source: Option<&Value>) -> Option<Value> {
     let plan = Plan::parse(&credential.spec, &allowed()).ok()?;
     let source: Option<Secret> = source.and_then(|source| serde_json::from_value(source.clone()).ok());

@@ -1,8 +1,8 @@
-//! What a look finds: a credential, its target, its source, and perhaps a rival. Either four lines of JSON, or choices
-//! made by arbitrary bytes among what is usual, what is wrong, and anything at all.
+//! The input of a reconcile: an ApiCredential, its target, its source, and perhaps a rival. Either four lines of JSON,
+//! or choices made by arbitrary bytes among usual, wrong, and arbitrary values.
 //!
-//! In both, `"@-600"` is the time ten minutes ago, `"!x"` in a Secret's data is a secret text that must show nowhere,
-//! and a target of the form `{"minted": {…}, "edit": {…}}` is one that the operator wrote, edited since.
+//! In both, `"@-600"` is the time ten minutes ago, `"!x"` in a Secret's data is a secret text that must not appear
+//! anywhere, and a target of the form `{"minted": {…}, "edit": {…}}` is one that the operator wrote, edited since.
 
 use apicredential::reason::Reason;
 use arbitrary::{Result, Unstructured};
@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// Where nobody answers, and the only endpoint that may be asked.
+/// An endpoint on which nothing listens, and the only one that is allowed.
 pub const ENDPOINT: &str = "https://127.0.0.1:1";
 /// Begins every secret text.
 pub const SENTINEL: &str = "zQ9sentinel";
@@ -22,7 +22,7 @@ pub fn encoded_sentinel() -> String {
     BASE64_STANDARD.encode(&SENTINEL[..SENTINEL.len() / 3 * 3])
 }
 
-/// What a look finds; null is "not there".
+/// The input of a reconcile; null means that the object does not exist.
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
     pub credential: Value,
@@ -32,7 +32,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The scene that the bytes stand for, if they stand for one.
+    /// The scene that the bytes encode, if they encode one.
     pub fn read(input: &[u8], now: Timestamp) -> Option<Self> {
         let mut scene = if input.starts_with(b"{") { Self::parse(input)? } else { Self::choose(input).ok()? };
         let shown = format!("{scene:?}");
@@ -82,7 +82,7 @@ struct Dice<'a>(Unstructured<'a>);
 
 impl Dice<'_> {
     fn one_in(&mut self, chances: u8) -> Result<bool> {
-        // Without bytes left everything is as usual.
+        // Without bytes left everything is usual.
         if self.0.is_empty() { Ok(false) } else { self.0.ratio(1, chances) }
     }
 
@@ -90,7 +90,7 @@ impl Dice<'_> {
         self.0.choose(from).cloned()
     }
 
-    /// One of these, rarely anything.
+    /// One of these, rarely an arbitrary value.
     fn word(&mut self, usual: &[&str]) -> Result<String> {
         if self.one_in(16)? { self.0.arbitrary() } else { Ok(self.pick(usual)?.to_owned()) }
     }
@@ -250,7 +250,7 @@ impl Dice<'_> {
         }
     }
 
-    /// Parts of a Secret, as anybody may write them.
+    /// Parts of a Secret, as any client may write them.
     fn edit(&mut self) -> Result<Value> {
         let mut secret = json!({});
         self.maybe(&mut secret, "data", |dice| {

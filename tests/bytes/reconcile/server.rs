@@ -1,5 +1,5 @@
-//! As much of an API server as one look needs, in memory: it keeps one credential and a few Secrets, takes JSON merge
-//! patches bound to a version, and writes down what it is asked.
+//! As much of an API server as one reconcile needs, in memory: it holds one ApiCredential and a few Secrets, accepts
+//! JSON merge patches bound to a version, and records its requests.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -25,7 +25,7 @@ pub struct Call {
     pub before: Value,
 }
 
-/// What a request is about.
+/// The subject of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Create,
@@ -35,26 +35,26 @@ pub enum What {
     Event,
 }
 
-/// What is kept.
+/// The state of the server.
 #[derive(Default)]
 pub struct State {
     pub credential: Value,
     pub others: Vec<Value>,
     pub secrets: BTreeMap<String, Value>,
     pub calls: Vec<Call>,
-    /// Requests for something that the operator has no business with.
+    /// Requests outside the operator's scope.
     pub strays: Vec<String>,
     version: u64,
 }
 
-/// A server; a clone is another handle on the same.
+/// A server. A clone is another handle on the same one.
 #[derive(Clone, Default)]
 pub struct Server(Arc<Mutex<State>>);
 
 impl Server {
-    /// One look into what is kept, or a change of it by another hand.
-    pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Reads the state, or changes it as another client.
+    pub fn with<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
+        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A client for it.
@@ -67,7 +67,7 @@ impl Server {
                 let body = body.collect_bytes().await.unwrap_or_default();
                 let query = head.uri.query().unwrap_or_default();
                 if query.contains("watch=true") {
-                    // Nothing happens that a watch could tell.
+                    // Nothing happens that a watch could deliver.
                     std::future::pending::<()>().await;
                 }
                 let body = serde_json::from_slice(&body).unwrap_or_default();
@@ -142,7 +142,7 @@ impl State {
     fn create(&mut self, query: &str, body: &Value) -> Answer {
         let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let taken = self.secrets.contains_key(&name);
-        let status = if taken { 409 } else { verdict(body) };
+        let status = if taken { 409 } else { status_of(body) };
         let dry = query.contains("dryRun");
         self.note(if dry { What::DryRun } else { What::Create }, status == 201, body, &Value::Null);
         if status != 201 {
@@ -162,7 +162,7 @@ impl State {
         let mut after = before.clone();
         merge(&mut after, body);
         let mut status = bound_to(&before, body);
-        if status == 200 && (verdict(&after) != 201 || before["immutable"] == true) {
+        if status == 200 && (status_of(&after) != 201 || before["immutable"] == true) {
             status = 422;
         }
         let dry = query.contains("dryRun");
@@ -211,7 +211,7 @@ fn bound_to(object: &Value, patch: &Value) -> u16 {
 }
 
 /// 201, or 422 for a Secret that no API server would store.
-pub fn verdict(secret: &Value) -> u16 {
+pub fn status_of(secret: &Value) -> u16 {
     let key = |key: &String| is_key(key);
     let keys = secret["data"].as_object().is_none_or(|data| data.keys().all(key));
     let base64 = |value: &Value| value.as_str().is_some_and(|text| BASE64_STANDARD.decode(text).is_ok());

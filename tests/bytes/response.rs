@@ -1,5 +1,5 @@
-//! A provider's whole answer: `welkin 200 1700000000` (whom, the status, when it was asked), headers, an empty line,
-//! the body.
+//! A provider's whole response: `welkin 200 1700000000` (the provider, the status, the time of the request), headers,
+//! an empty line, the body.
 
 use apicredential::decide::{self, Cause, TokenEvaluation};
 use apicredential::endpoint::{Endpoint, PathSegment};
@@ -15,15 +15,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The client that every Welkin answer must be about.
+/// The client that every Welkin response must be about.
 pub const CLIENT: &str = "VBOPNRYRWJIP";
 /// Ten years, in seconds.
 const LONGEST: i64 = 315_576_000;
 /// Times with fractions are `f64`: near today they are exact to a quarter of a microsecond.
 const ROUNDING: f64 = 1e-6;
 
-/// What an answer may end in. The other reasons of a provider are those of a connection that gave no whole answer, and
-/// of a token that has died on the way.
+/// The reasons that a response can have. The other reasons of a provider are those of a connection without a whole
+/// response, and of a token that expired in transit.
 const REASONS: [Reason; 15] = [
     Reason::CredentialsRejected,
     Reason::ClientDisabled,
@@ -42,7 +42,8 @@ const REASONS: [Reason; 15] = [
     Reason::ResponseMismatch,
 ];
 
-/// An answer is refused for a reason of the table, or its token is the one in the body and lives no longer than stated.
+/// A response is rejected for a reason of the table, or its token is the one in the body and is not valid for longer
+/// than stated.
 pub fn check(input: &[u8]) {
     let (line, mut rest) = super::first_line(input);
     let words = super::words(line);
@@ -51,7 +52,7 @@ pub fn check(input: &[u8]) {
         words.get(1).and_then(|word| word.parse().ok()),
         words.get(2).and_then(|word| word.parse().ok()),
     );
-    let inputs = asked(provider.is_some_and(|name| *name == "qontak"));
+    let inputs = login(provider.is_some_and(|name| *name == "qontak"));
     let sent = second(sent.unwrap_or(1_700_000_000));
     let Ok(status) = StatusCode::from_u16(status.unwrap_or(200)) else { return };
     let mut headers = HeaderMap::new();
@@ -69,9 +70,9 @@ pub fn check(input: &[u8]) {
     match response::classify_response(status, &headers, sent) {
         Err(failure) => {
             assert!(REASONS.contains(&failure.reason), "{}", failure.reason);
-            let pause = failure.retry_after.map(|pause| pause.as_secs());
-            assert!(pause.is_none_or(|pause| (1..=900).contains(&pause)), "{pause:?}");
-            assert!(pause.is_none() || failure.reason == Reason::RateLimited, "{} pauses", failure.reason);
+            let backoff = failure.retry_after.map(|backoff| backoff.as_secs());
+            assert!(backoff.is_none_or(|backoff| (1..=900).contains(&backoff)), "{backoff:?}");
+            assert!(backoff.is_none() || failure.reason == Reason::RateLimited, "{} pauses", failure.reason);
         }
         Ok(()) => {
             assert!(status.is_success(), "{status} is no success");
@@ -83,7 +84,7 @@ pub fn check(input: &[u8]) {
 }
 
 /// The inputs of an exchange with either provider.
-pub fn asked(qontak: bool) -> Login {
+pub fn login(qontak: bool) -> Login {
     let secret = |text: &str| SecretString::from(text.to_owned());
     if qontak {
         Login::Qontak(QontakLogin {
@@ -103,26 +104,26 @@ pub fn asked(qontak: bool) -> Login {
     }
 }
 
-/// A whole second between 1970 and the year 2096: the wall clock of the one who asks.
+/// A whole second between 1970 and the year 2096: the wall clock of the client.
 pub fn second(second: i64) -> Timestamp {
     Timestamp::from_second(second.clamp(0, 4_000_000_000)).unwrap()
 }
 
-/// Reads a body and holds what was made of it against the body.
+/// Parses a body and checks the result against the body.
 pub fn read(inputs: &Login, body: &[u8], sent: Timestamp) {
     match inputs.parse_response(body, sent) {
         Err(reason) => assert!(REASONS.contains(&reason), "{reason}"),
         Ok(issued) => {
             let said: Said<'_> = serde_json::from_slice(body).expect("an accepted body is a JSON object");
             assert_eq!(issued.issued_at, sent);
-            the_token_is_the_one_said(inputs, &issued, &said);
-            it_lives_as_long_as_said(inputs, &issued, &said);
-            what_is_written_is_alive(&issued);
+            the_token_is_the_one_in_the_body(inputs, &issued, &said);
+            it_is_valid_as_long_as_stated(inputs, &issued, &said);
+            what_is_written_is_valid(&issued);
         }
     }
 }
 
-/// The body once more, by another reader.
+/// The body, parsed by another parser.
 #[derive(Deserialize)]
 struct Said<'a> {
     #[serde(borrow)]
@@ -135,7 +136,7 @@ struct Said<'a> {
     expires_in: Option<&'a RawValue>,
 }
 
-/// The claims once more, by another reader.
+/// The claims, parsed by another parser.
 #[derive(Deserialize)]
 struct Claims<'a> {
     #[serde(borrow)]
@@ -143,7 +144,7 @@ struct Claims<'a> {
     iat: Option<&'a RawValue>,
 }
 
-/// The member of an accepted body as text, its escapes resolved.
+/// The member of an accepted body as text, with its escapes resolved.
 fn text(raw: Option<&RawValue>) -> Option<String> {
     raw.map(|raw| serde_json::from_str(raw.get()).expect("a member that has to be text is text"))
 }
@@ -156,7 +157,7 @@ fn number(raw: Option<&RawValue>) -> Option<f64> {
     Some(text.parse().expect("a member that has to be a number is a number"))
 }
 
-fn the_token_is_the_one_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
+fn the_token_is_the_one_in_the_body(inputs: &Login, issued: &Issued, said: &Said<'_>) {
     let token = issued.token.expose_secret();
     let stem = token.trim_end_matches('=');
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
@@ -180,7 +181,7 @@ fn the_token_is_the_one_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
     assert!(token.len() < 32 || !shown.contains(token), "the token shows itself");
 }
 
-fn it_lives_as_long_as_said(inputs: &Login, issued: &Issued, said: &Said<'_>) {
+fn it_is_valid_as_long_as_stated(inputs: &Login, issued: &Issued, said: &Said<'_>) {
     let sent = issued.issued_at.as_second();
     let end = match inputs {
         Login::Qontak(_) => number(said.expires_in).map(|lifetime| seconds(sent) + lifetime),
@@ -223,7 +224,7 @@ fn claims(token: &str) -> Option<Vec<u8>> {
     whole.get().starts_with('{').then_some(claims)
 }
 
-fn what_is_written_is_alive(issued: &Issued) {
+fn what_is_written_is_valid(issued: &Issued) {
     let policy = Policy { margin: Margin::Default, max_age: None, assumed_lifetime: 3600 };
     let now = schedule::later(issued.issued_at, 1);
     match decide::evaluate_token(Cause::Missing, issued.issued_at, &issued.lifetime, None, &policy, now) {

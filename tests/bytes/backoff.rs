@@ -7,36 +7,36 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-/// A pause is 1 s to 15 min long and the one that was asked for within that, or there is none.
+/// A backoff is 1 s to 15 min long and the requested one within that, or there is none.
 pub fn check(input: &[u8]) {
     let (line, value) = super::first_line(input);
     let words = super::words(line);
     let status = words.first().and_then(|word| word.parse().ok()).unwrap_or(429);
-    let now = super::answer::second(words.get(1).and_then(|word| word.parse().ok()).unwrap_or(1_700_000_000));
+    let now = super::response::second(words.get(1).and_then(|word| word.parse().ok()).unwrap_or(1_700_000_000));
     let (Ok(status), Ok(value)) = (StatusCode::from_u16(status), HeaderValue::from_bytes(value)) else { return };
     let headers: HeaderMap = [(RETRY_AFTER, value.clone())].into_iter().collect();
     let Err(ExchangeFailure { reason, retry_after }) = response::classify_response(status, &headers, now) else {
-        panic!("an answer without a content type was taken");
+        panic!("a response without a content type was accepted");
     };
     let throttled = [429, 503].contains(&status.as_u16());
     assert_eq!(reason == Reason::RateLimited, throttled, "{status}: {reason}");
-    let Some(pause) = retry_after else { return assert!(asked(&value, now).is_none() || !throttled) };
+    let Some(backoff) = retry_after else { return assert!(requested(&value, now).is_none() || !throttled) };
     assert!(throttled, "{reason} pauses");
-    assert_eq!(pause.subsec_nanos(), 0);
-    assert!((1..=900).contains(&pause.as_secs()), "{pause:?}");
-    if let Some(asked) = asked(&value, now) {
-        assert_eq!(i128::from(pause.as_secs()), asked.clamp(1, 900), "{value:?}");
+    assert_eq!(backoff.subsec_nanos(), 0);
+    assert!((1..=900).contains(&backoff.as_secs()), "{backoff:?}");
+    if let Some(requested) = requested(&value, now) {
+        assert_eq!(i128::from(backoff.as_secs()), requested.clamp(1, 900), "{value:?}");
     }
 }
 
-/// What the header asks for, by another reader: seconds, or a date in the one form that may be generated.
-fn asked(value: &HeaderValue, now: Timestamp) -> Option<i128> {
+/// The time in the header, parsed by another parser: seconds, or a date in the one format that may be generated.
+fn requested(value: &HeaderValue, now: Timestamp) -> Option<i128> {
     let text = value.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(text.parse().unwrap_or(i128::MAX));
     }
     let date = DateTimeParser::new().parse_timestamp(text).ok()?;
-    // Only as it may be generated: the other forms, and another case, are for the recipient to take or to leave.
+    // Only as it may be generated: the recipient may accept the other formats, and another case, or not.
     let generated = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string() == text && date.as_second() >= 0;
     generated.then(|| i128::from(date.as_second()) - i128::from(now.as_second()))
 }

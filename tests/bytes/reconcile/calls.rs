@@ -1,4 +1,4 @@
-//! What one look wrote and said, held against the rules.
+//! Checks what one reconcile wrote and published against the rules.
 
 use apicredential::annotations;
 use apicredential::api::validation::{BOUNDS, Bound};
@@ -10,7 +10,7 @@ use super::scene::{SENTINEL, encoded_sentinel};
 use super::server::{Call, Server, What, is_key, is_name};
 use super::{decoded, stage};
 
-/// Checks all that a look at `object` has written, said and sent.
+/// Checks everything that a reconcile of `object` has written, published and sent.
 pub fn check(object: &Value, calls: &[Call], exchanges: u64, server: &Server) {
     let credential = decoded(object);
     let deleted = object["metadata"]["deletionTimestamp"].is_string();
@@ -18,7 +18,7 @@ pub fn check(object: &Value, calls: &[Call], exchanges: u64, server: &Server) {
     let secrets: Vec<&Call> =
         calls.iter().filter(|call| matches!(call.what, What::Create | What::Patch | What::DryRun)).collect();
     let acts = exchanges > 0 || !secrets.is_empty();
-    assert!(exchanges <= 1, "{exchanges} exchanges in one look");
+    assert!(exchanges <= 1, "{exchanges} exchanges in one reconcile");
     match &credential {
         None => assert!(!acts, "it cannot be decoded"),
         Some(credential) => {
@@ -31,7 +31,7 @@ pub fn check(object: &Value, calls: &[Call], exchanges: u64, server: &Server) {
         }
     }
     for call in calls {
-        says_no_secret(call);
+        contains_no_secret(call);
         match call.what {
             What::Status => status(object, call),
             What::Event => event(&call.body),
@@ -40,7 +40,7 @@ pub fn check(object: &Value, calls: &[Call], exchanges: u64, server: &Server) {
     }
 }
 
-/// Names and keys that an API server takes; so nothing is asked of a provider, or of a path, in vain.
+/// Names and keys that an API server accepts, so that no request to a provider, or to a path, is in vain.
 fn is_sound(credential: &ApiCredential) -> bool {
     let spec = &credential.spec;
     let keys = spec.target.data.iter().flatten().map(|(key, _)| key).chain([&spec.target.token_key]);
@@ -51,7 +51,7 @@ fn is_sound(credential: &ApiCredential) -> bool {
         && keys.into_iter().all(|key| is_key(key))
 }
 
-/// The rule of ownership, once more.
+/// The rule of ownership, implemented a second time.
 fn is_ours(credential: &ApiCredential, secret: &Value) -> bool {
     let meta = &secret["metadata"];
     match credential.spec.target.creation_policy {
@@ -94,7 +94,7 @@ fn write(credential: &ApiCredential, call: &Call) {
     let mut annotations = listed(annotations::ANNOTATIONS);
     annotations.extend(annotations::OURS.map(str::to_owned));
     annotations.extend(wanted.annotations.into_iter().flatten().map(|(name, _)| name));
-    // Nobody can have asked us to write others under these, whatever a list says.
+    // No user can have requested others under these names, whatever a list contains.
     let reserved = |name: &str| name.split('/').next().is_some_and(|prefix| prefix.ends_with("apicredential.io"));
     labels.retain(|name| name == annotations::MANAGED || !reserved(name));
     annotations.retain(|name| annotations::OURS.contains(&name.as_str()) || !reserved(name));
@@ -112,7 +112,7 @@ fn only(object: &Value, names: &[&str]) {
     }
 }
 
-fn says_no_secret(call: &Call) {
+fn contains_no_secret(call: &Call) {
     let mut body = call.body.clone();
     if matches!(call.what, What::Create | What::Patch | What::DryRun) {
         body["data"] = Value::Null;
@@ -134,7 +134,7 @@ fn status(object: &Value, call: &Call) {
     assert!(call.accepted, "the status is refused: {call:#?}");
     let before = &call.before["status"];
     let after = call.body["status"].clone();
-    // Conditions that cannot be read are lost.
+    // Conditions that cannot be decoded are lost.
     let read: ApiCredentialStatus = serde_json::from_value(before.clone()).unwrap_or_default();
     let was = if read.conditions.is_empty() { &[] } else { conditions(before) };
     let is = conditions(&after);
@@ -153,7 +153,7 @@ fn status(object: &Value, call: &Call) {
         let reason = condition["reason"].as_str().unwrap_or_default();
         let kept = before.is_some_and(|before| before["reason"] == reason);
         assert!(kept || Reason::parse(reason).is_some(), "a reason that is in no table: {condition}");
-        assert!(kept || reason != "UnexpectedPanic", "the look has panicked: {after}");
+        assert!(kept || reason != "UnexpectedPanic", "the reconcile has panicked: {after}");
         if let (Some(before), None) = (before, more) {
             let stood = before["status"] == condition["status"];
             let since = before["lastTransitionTime"] == condition["lastTransitionTime"];
@@ -161,7 +161,7 @@ fn status(object: &Value, call: &Call) {
         }
     }
     if within_bounds(before) {
-        assert!(within_bounds(&after), "the definition refuses this status: {after}");
+        assert!(within_bounds(&after), "the CRD rejects this status: {after}");
     }
 }
 
@@ -169,7 +169,7 @@ fn conditions(status: &Value) -> &[Value] {
     status["conditions"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Whether the definition takes a status.
+/// Whether the CRD accepts a status.
 fn within_bounds(status: &Value) -> bool {
     let bounds = BOUNDS.iter().filter_map(|(field, bound)| Some((field.strip_prefix("status.")?, bound)));
     bounds.into_iter().all(|(field, bound)| at(status, field).into_iter().all(|value| is_within(value, bound)))
