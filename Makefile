@@ -10,7 +10,7 @@ AUDIT := $(CURDIR)/target/suite-audit
 MODES = TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 modes::
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test nightly modes roll bench bench-smoke budgets torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
+.PHONY: help build check test nightly modes rollout bench bench-smoke budgets torture mutants fuzz e2e-node demo provider control-plane generate manifests check-generated lint fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,8 @@ test: ## Run all tests but those of `make nightly`; the first run builds the rea
 	@tests/control-plane/build.sh etcd kube-apiserver kube-controller-manager kubectl
 	@echo "Helm and kustomize: found, or built once from tests/tools/go.mod"
 	@tests/tools/build.sh
-	@echo "Definitions of Argo CD, External Secrets and Flux: found, or generated once from tests/docs/definitions"
-	@tests/docs/definitions/build.sh
+	@echo "CRDs of Argo CD, External Secrets and Flux: found, or generated once from tests/docs/crds"
+	@tests/docs/crds/build.sh
 	rm -rf $(AUDIT) && mkdir -p $(AUDIT)
 	OPERATOR_AUDIT=$(AUDIT) $(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
 	@echo "Which permissions of the mode cluster the suite has used, and that none was missing"
@@ -45,8 +45,8 @@ nightly: ## Run what `make test` and .ci/run leave out: hours; with NO_SKIP=1 a 
 modes: ## Run the suite under the service account of each mode of the chart and print which permissions it used
 	$(MODES)
 
-roll: ## Roll from an older build to this one and back, and count exchanges and writes; builds the older one once
-	$(CARGO) test --locked --test cluster -- --ignored --nocapture a_roll_from_an_older_build
+rollout: ## Roll out from an older build to this one and back, and count exchanges and writes; builds the older one once
+	$(CARGO) test --locked --test cluster -- --ignored --nocapture a_rollout_from_an_older_build
 
 bench: ## Measure it beside the ceiling into docs/performance.md; BENCH_N, BENCH_MINUTES, BENCH_SCENARIOS scale it
 	@tests/control-plane/build.sh > /dev/null

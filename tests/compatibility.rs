@@ -1,4 +1,4 @@
-//! The definition in `crds/` against each one that was released: what was good stays good, and no field goes.
+//! The CRD in `crds/` against each one that was released: what was valid stays valid, and no field is removed.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 #[test]
-fn nothing_that_a_release_took_is_refused_or_dropped_by_the_definition_of_today() {
-    let today = definition(&path("crds/apicredentials.yaml"));
+fn nothing_that_a_release_accepted_is_rejected_or_pruned_by_the_current_crd() {
+    let today = crd(&path("crds/apicredentials.yaml"));
     let mut releases = 0;
     for entry in fs::read_dir(path("crds/released")).unwrap() {
         let file = entry.unwrap().path();
-        let broken = breaks(&definition(&file), &today);
+        let broken = breaks(&crd(&file), &today);
         assert!(broken.is_empty(), "since {}:\n{}", file.display(), broken.join("\n"));
         releases += 1;
     }
@@ -27,7 +27,7 @@ fn nothing_that_a_release_took_is_refused_or_dropped_by_the_definition_of_today(
 }
 
 #[test]
-fn each_kind_of_break_is_noticed() {
+fn each_kind_of_breaking_change_is_noticed() {
     let schema = |spec: Value| {
         json!({"spec": {"versions": [{"name": "v1alpha1", "served": true, "schema": {"openAPIV3Schema": {
             "properties": {"spec": spec},
@@ -119,7 +119,7 @@ fn compare(before: &Value, after: &Value, path: &str, broken: &mut Vec<String>) 
         let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
         rules.map(|rule| rule["rule"].as_str().unwrap_or_default().to_owned()).collect()
     };
-    // What a rule asks of a field that did not exist binds nobody who never set it.
+    // A rule about a field that did not exist applies to no object without it.
     let is_of_a_new_field = |rule: &str| {
         let field = rule.strip_prefix("!has(self.").and_then(|rest| rest.split_once(") || "));
         field.is_some_and(|(name, _)| before["properties"].is_object() && before["properties"].get(name).is_none())
@@ -148,7 +148,7 @@ fn compare(before: &Value, after: &Value, path: &str, broken: &mut Vec<String>) 
     }
 }
 
-fn definition(file: &Path) -> Value {
+fn crd(file: &Path) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 

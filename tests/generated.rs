@@ -1,4 +1,4 @@
-//! Files in the repository that a program writes are what that program writes today, and the README says what is so.
+//! Generated files in the repository are up to date, and the facts in the README are correct.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,13 +24,13 @@ use clap::CommandFactory as _;
 use jiff::Timestamp;
 
 #[test]
-fn the_definition_in_crds_is_the_one_the_types_describe() {
+fn the_crd_file_is_the_one_that_the_types_describe() {
     let written = read("crds/apicredentials.yaml");
     assert!(written == crd_yaml(), "crds/apicredentials.yaml is not what the types describe; run: make generate");
 }
 
 #[test]
-fn the_blocks_of_the_readme_are_what_the_code_and_the_examples_say() {
+fn the_blocks_of_the_readme_match_the_code_and_the_examples() {
     keep_in_step(
         "README.md",
         &[
@@ -45,7 +45,7 @@ fn the_blocks_of_the_readme_are_what_the_code_and_the_examples_say() {
 }
 
 #[test]
-fn the_api_reference_is_what_the_definition_says() {
+fn the_api_reference_matches_the_crd() {
     keep_in_step(
         "docs/api.md",
         &[
@@ -57,7 +57,7 @@ fn the_api_reference_is_what_the_definition_says() {
     );
 }
 
-/// Compares the blocks of a page, or writes them anew. A block is what stands between `<!-- begin NAME -->` and
+/// Compares the blocks of a page, or rewrites them. A block is the text between `<!-- begin NAME -->` and
 /// `<!-- end NAME -->`.
 fn keep_in_step(page: &str, blocks: &[(&str, String)]) {
     let before = read(page);
@@ -89,7 +89,7 @@ fn the_image_that_is_installed_has_this_version() {
     assert_eq!(read("README.md").matches(image).count(), 2, "README.md");
 }
 
-/// A new reason needs a place in one of these groups; each begins with the reason that it names.
+/// A new reason needs a place in one of these groups. Each begins with the reason that it names.
 const GROUPS: [(&str, Reason); 6] = [
     ("Token", Reason::TokenValid),
     ("Source Secret", Reason::SourceResolved),
@@ -100,7 +100,7 @@ const GROUPS: [(&str, Reason); 6] = [
 ];
 
 #[test]
-fn every_seeded_bug_says_why_and_who_catches_it_and_still_applies() {
+fn every_seeded_bug_has_a_reason_and_a_test_and_still_applies() {
     let mut patches: Vec<PathBuf> =
         fs::read_dir(path("tests/mutants")).unwrap().map(|entry| entry.unwrap().path()).collect();
     patches.retain(|file| file.extension().is_some_and(|extension| extension == "patch"));
@@ -141,7 +141,7 @@ fn class_word(reason: Reason) -> &'static str {
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// What the README says of one token, in seconds after its issue.
+/// The README's statement about one token, in seconds after its issue.
 struct Row {
     token: &'static str,
     settings: &'static str,
@@ -181,7 +181,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn renewal_times() -> String {
-    let mut text = "| Token lives | `spec.renewal` | Renewed after |\n|---|---|---|\n".to_owned();
+    let mut text = "| Token is valid for | `spec.renewal` | Renewed after |\n|---|---|---|\n".to_owned();
     for row in rows() {
         let claim = match row.renewed {
             Some((earliest, latest)) => format!("{} to {}", human(earliest), human(latest)),
@@ -214,7 +214,7 @@ fn tokens_are_renewed_when_the_readme_says() {
         };
         let times = times.expect("there is a renewal");
         let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
-        // Of 4000 credentials some come close to each end.
+        // Of 4000 ApiCredentials some come close to each end.
         let near = (latest - earliest) / 100 + 1;
         assert!((earliest..=earliest + near).contains(&first), "{} {}: {first}", row.token, row.settings);
         assert!((latest - near..=latest).contains(&last), "{} {}: {last}", row.token, row.settings);
@@ -270,7 +270,7 @@ fn first_difference(before: &str, after: &str) -> Option<(usize, String)> {
     found.or_else(|| (before != after).then(|| (after.lines().count(), "no more lines".to_owned())))
 }
 
-/// What stands in backquotes, the first word of it.
+/// The first word of each text between backquotes.
 fn code_words(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next())
 }

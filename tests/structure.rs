@@ -1,4 +1,4 @@
-//! The structure of the sources: no module cycles, a pure library, short files, and names of the field.
+//! The structure of the sources: no module cycles, a pure library, short files, and the field's names.
 //!
 //! It reads the sources as text, so it needs nothing but the compiler.
 

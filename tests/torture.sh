@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that takes too long for `make test`, and one table at the end. TORTURE_MINUTES (120 by default) bounds the
-# faults, the search for bad bytes and the walk; the seeded bugs come on top, they take as long as they take.
+# faults, the search for bad bytes and the walk; the seeded bugs are not bounded.
 #
-# Results of single faults are kept, so that a run which was ended goes on where it was. NO_SKIP=1: see tests/tools/parts.sh.
+# Results of single faults are kept, so that an interrupted run continues where it was. NO_SKIP=1: see tests/tools/parts.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -19,7 +19,7 @@ export FAULTS_MINUTES=$single PAIRS_MINUTES=$pairs FUZZ_SECONDS=$((minutes * 60 
 part single-faults "$single" cargo test --locked --test faults -- --ignored --nocapture every_single_fault
 part pairs-of-faults "$pairs" cargo test --locked --test faults -- --ignored --nocapture random_pairs
 MODEL_BOUND=large part model 15 cargo test --locked --test model -- --include-ignored --nocapture --test-threads 1
-part roll 20 make --no-print-directory roll
+part rollout 20 make --no-print-directory rollout
 part spec-walk 10 cargo test --locked --test cluster -- --ignored --nocapture spec_walk
 part outside 10 cargo test --locked --test cluster -- --ignored --nocapture outside
 part fuzz $((minutes / 10 + 10)) fuzz/run.sh
@@ -30,7 +30,7 @@ printf '\n%s\n' "What came of it"
 lines single-faults 'single: .*'
 lines pairs-of-faults 'pairs.*'
 lines model '.*(model, [a-z]+[^:]*: all [0-9]+ states).*'
-lines roll 'roll, .*|roll: SKIPPED.*'
+lines rollout 'rollout, .*|rollout: SKIPPED.*'
 lines spec-walk 'spec walk: .*'
 lines outside 'outside: .*'
 lines fuzz '[a-z]+ +[0-9]+ .*(passed|FAILED)'

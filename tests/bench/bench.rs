@@ -1,8 +1,8 @@
-//! Measures the operator beside the ceiling of the same API server on the same machine: `make bench`.
+//! Measures the operator together with the ceiling of the same API server on the same machine: `make bench`.
 //!
-//! A real control plane, the mock provider and the operator's own binary; one module per scenario. `BENCH_N` names
-//! the fleets' sizes, `BENCH_MINUTES` the length of the longest scenario (the others shrink with it), `BENCH_SCENARIOS`
-//! picks some, and `BENCH_SMOKE=1` runs small ones and fails where a count misses its goal.
+//! A real control plane, the mock provider and the operator's own binary; one module per scenario. `BENCH_N` sets the
+//! fleets' sizes, `BENCH_MINUTES` the length of the longest scenario (the others shrink with it), `BENCH_SCENARIOS`
+//! selects some, and `BENCH_SMOKE=1` runs small ones and fails if a count misses its goal.
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than a measurement uses")]
 #![allow(
@@ -111,7 +111,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Measures one scenario. One that cannot be measured is said and left out: a run takes hours.
+    /// Measures one scenario. One that fails is reported and left out, because a run takes hours.
     async fn try_for(&mut self, n: usize, scenario: impl Future<Output = Figures>) {
         if let Some(figures) = self.or_say(n, scenario).await {
             self.keep(figures);
@@ -165,7 +165,8 @@ impl Run<'_> {
         }
     }
 
-    /// The scenarios in which all tokens are fresh share one world; the trickle is the last, for it adds to the fleet.
+    /// The scenarios in which all tokens are fresh share one world. The trickle is the last, because it adds to the
+    /// fleet.
     async fn fresh(&mut self, n: usize, settled: Option<World>) {
         let settings = self.settings;
         if !["restart", "idle", "churn", "trickle"].iter().any(|scenario| settings.wants(scenario)) {

@@ -1,8 +1,8 @@
-//! The ceiling: the requests of a first sync, sent as fast as the machine allows, by a client that decides nothing.
+//! The ceiling: the requests of a first sync, sent as fast as the machine allows, by a client without any logic.
 //!
-//! The same verbs, the same bodies, as many requests at once, through the clients that the operator makes its own with
-//! (`cluster::connect`, `exchange::ProviderClient`); what the operator adds to that is what the score shows. It runs as a process
-//! of its own, so that its CPU time can be told apart, and all its workers may use all cores.
+//! The same verbs, the same bodies, as many requests at once, through clients that are built like the operator's
+//! (`cluster::connect`, `exchange::ProviderClient`). The score is what the operator adds to that. It runs as a process
+//! of its own, so that its CPU time is measured separately, and all its workers may use all cores.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -42,12 +42,12 @@ use super::world::World;
 const WORKERS: usize = 64;
 const EXCHANGING: usize = WORKERS / 4;
 
-/// What a first sync sends, beside the exchange after the reads: the first run of this measurement. A later design that
-/// sends less is measured against this list, too.
+/// The requests of a first sync, beside the exchange after the reads, in the first run of this measurement. A later
+/// design that sends less is measured against this list, too.
 pub const FIRST_RUN: &[Step] =
     &[Step::GetTarget, Step::GetSource, Step::GetCredential, Step::CreateSecret, Step::PatchStatus, Step::CreateEvent];
 
-/// What it sends today.
+/// The requests of a first sync today.
 pub const TODAY: &[Step] = FIRST_RUN;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -60,7 +60,7 @@ pub enum Step {
     CreateEvent,
 }
 
-/// What the process is told.
+/// The arguments of the process.
 #[derive(clap::Args)]
 pub struct Load {
     #[arg(long)]
@@ -73,12 +73,12 @@ pub struct Load {
     n: usize,
     #[arg(long, value_delimiter = ',')]
     steps: Vec<Step>,
-    /// Lists what an operator lists, too, and goes on watching it without reading what it hears.
+    /// Lists what an operator lists, too, and keeps watching without reading the events.
     #[arg(long)]
     following: bool,
 }
 
-/// What it says at its end.
+/// The output of the process.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Ceiling {
     pub seconds: f64,
@@ -91,7 +91,7 @@ pub async fn measure(world: &World, steps: &[Step]) -> Ceiling {
     send(world, steps, &[]).await
 }
 
-/// The same beside the lists and watches of an operator: what the API server asks of anybody who has to hear of changes.
+/// The same together with the lists and watches of an operator, which every client needs that reacts to changes.
 pub async fn measure_following(world: &World, steps: &[Step]) -> Ceiling {
     send(world, steps, &["--following"]).await
 }
@@ -109,7 +109,7 @@ async fn send(world: &World, steps: &[Step], flags: &[&str]) -> Ceiling {
     ask_own_process("ceiling", &world.plane.operator_kubeconfig(), &arguments).await
 }
 
-/// Runs a subcommand of this program, and reads what it says at its end.
+/// Runs a subcommand of this program, and parses its output.
 pub async fn ask_own_process<T: serde::de::DeserializeOwned>(
     subcommand: &str,
     kubeconfig: &Path,
@@ -124,7 +124,7 @@ pub async fn ask_own_process<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(&output.stdout).expect("it says what it measured")
 }
 
-/// The operator's two clients, made as it makes them.
+/// The operator's two clients, built as it builds them.
 pub async fn clients(kubeconfig: &Path) -> (Client, Client) {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig is readable");
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
@@ -138,7 +138,7 @@ pub async fn clients(kubeconfig: &Path) -> (Client, Client) {
 pub struct Sender {
     client: Client,
     secrets: Client,
-    wire: ProviderClient,
+    provider_client: ProviderClient,
     endpoint: Endpoint,
     steps: Vec<Step>,
     exchanging: Semaphore,
@@ -210,18 +210,18 @@ impl Sender {
         let files = TransportFiles { roots: Some(ca.to_owned()), ..TransportFiles::default() };
         let (transport, errors) = files.read();
         assert!(errors.is_empty(), "the CA file is readable: {errors:?}");
-        let wire = ProviderClient::new(Duration::from_secs(15), &transport);
+        let provider_client = ProviderClient::new(Duration::from_secs(15), &transport);
         Self {
             client,
             secrets,
-            wire: wire.expect("a client for the mock provider can be made"),
+            provider_client: provider_client.expect("a client for the mock provider can be made"),
             endpoint: Endpoint::parse(origin).expect("the mock provider's origin is one"),
             steps: steps.to_vec(),
             exchanging: Semaphore::new(EXCHANGING),
         }
     }
 
-    /// Sends what the first sync of one credential sends.
+    /// Sends the requests of the first sync of one ApiCredential.
     pub async fn sync(&self, member: &Member, uid: &str, version: &str) {
         let secrets: Api<Secret> = Api::namespaced(self.secrets.clone(), &member.namespace());
         let credentials: Api<ApiCredential> = Api::namespaced(self.client.clone(), &member.namespace());
@@ -263,7 +263,7 @@ impl Sender {
             secret: SecretString::from(member.secret()),
         });
         let _turn = self.exchanging.acquire().await.expect("it is never closed");
-        self.wire.exchange(&inputs).await.expect("the mock provider issues tokens")
+        self.provider_client.exchange(&inputs).await.expect("the mock provider issues tokens")
     }
 
     fn has(&self, step: Step) -> bool {
@@ -271,7 +271,7 @@ impl Sender {
     }
 }
 
-/// As long as ours, field by field; what is computed there stands here.
+/// As long as ours, field by field; computed values are constants here.
 fn create_secret(member: &Member, uid: &str, source_version: &str, issued: &Issued) -> http::Request<Vec<u8>> {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",

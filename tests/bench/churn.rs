@@ -1,4 +1,4 @@
-//! All N are fresh; labels of credentials and Secrets of others change all the time. None of it is our business.
+//! All N tokens are fresh. Labels of ApiCredentials and foreign Secrets change all the time, none of which is relevant.
 
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,13 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
         secrets(&client, number).create(&PostParams::default(), &secret).await.expect("a Secret can be created");
     }
     let exchanges = world.mock_provider.total();
-    let looks = world.operator().metric("apicredential_reconciles_total").await;
+    let reconciles = world.operator().metric("apicredential_reconciles_total").await;
     let (audit, before) = (world.audit(), world.operator().usage());
     let began = Instant::now();
     let (labels, writes) = tokio::join!(edit_labels(&client, world.n, length), write_secrets(&client, length));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (after, seconds) = (world.operator().usage(), began.elapsed().as_secs_f64());
-    let looks = world.operator().metric("apicredential_reconciles_total").await - looks;
+    let reconciles = world.operator().metric("apicredential_reconciles_total").await - reconciles;
     let requests = audit.requests();
 
     let mut figures = Figures::new("churn", world.n);
@@ -42,14 +42,14 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     figures.count("exchanges", (world.mock_provider.total() - exchanges) as f64, Goal::Exactly(0.0));
     figures.count("writes", requests.writes() as f64, Goal::Exactly(0.0));
     figures.count("reads of single objects", requests.gets() as f64, Goal::Exactly(0.0));
-    figures.note("looks, those of the resync included", looks, "");
+    figures.note("reconciles, including those of the resync", reconciles, "");
     let cpu = (after.cpu_seconds - before.cpu_seconds) / seconds * 100.0;
     figures.note("CPU, share of a core", cpu, "%");
     figures.note("memory", after.rss_mib, "MiB");
     figures
 }
 
-/// How many were made; a server that is slower than asked for gets fewer.
+/// The number of changes. A server that is slower than requested gets fewer.
 async fn edit_labels(client: &Client, n: usize, length: Duration) -> usize {
     let mut ticks = interval(Duration::from_secs_f64(1.0 / LABELS_PER_SECOND));
     let began = Instant::now();

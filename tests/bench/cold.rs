@@ -1,6 +1,6 @@
-//! N sources and credentials exist, and the operator starts: all of them become Ready, as fast as they can.
+//! N sources and ApiCredentials exist, and the operator starts: all of them become Ready, as fast as possible.
 //!
-//! Ceiling and operator take turns, each on a fresh control plane with an equal fleet.
+//! Ceiling and operator are measured alternately, each on a fresh control plane with an equal fleet.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::witness::Witness;
 use super::world::{World, lasting};
 
-/// Of a provider that is not next door.
+/// The latency of a provider that is not near.
 pub const LATENCY: Duration = Duration::from_millis(100);
 
 /// One start of the operator.
@@ -27,14 +27,14 @@ struct Start {
     usage: Usage,
 }
 
-/// What the machine has to give, in a world of its own.
+/// The limits of the machine, measured in a world of its own.
 struct Top {
     ceiling: Ceiling,
-    /// With the requests of the first run, if today's are others.
+    /// With the requests of the first run, if they differ from today's.
     first: Option<Ceiling>,
-    /// With an operator's lists and watches beside them; not measured again for a slow provider.
+    /// Together with an operator's lists and watches; not measured again for a slow provider.
     following: Option<Ceiling>,
-    /// With exchanges alone: what the mock provider has to give.
+    /// With exchanges alone: the limit of the mock provider.
     exchanges: Ceiling,
     requests: usize,
     stored_bytes: usize,

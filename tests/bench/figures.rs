@@ -1,6 +1,6 @@
-//! What a scenario found, with the goal beside it.
+//! The results of a scenario, with their goals.
 
-/// What a figure should be.
+/// The goal of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {
     AtMost(f64),
@@ -25,7 +25,7 @@ pub struct Figure {
     pub value: f64,
     pub unit: &'static str,
     pub goal: Option<Goal>,
-    /// It is the same on every machine, so that CI can hold it to its goal.
+    /// It is the same on every machine, so that CI can check its goal.
     pub is_count: bool,
 }
 
@@ -48,7 +48,7 @@ impl Figures {
         Self { scenario: scenario.into(), n, figures: Vec::new() }
     }
 
-    /// A number that stands for itself.
+    /// A number without a goal.
     pub fn note(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         self.put(name.into(), value, unit, None, false);
     }
@@ -72,7 +72,7 @@ impl Figures {
     }
 }
 
-/// The middle one.
+/// The median.
 pub fn median(mut values: Vec<f64>) -> f64 {
     percentile(&mut values, 50.0)
 }

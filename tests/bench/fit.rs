@@ -11,7 +11,7 @@ pub struct Growth {
     pub last: f64,
 }
 
-/// What is judged, by the figure's name; memory and time hold a part that does not grow, so their exponents start low.
+/// The evaluated figures, by name. Memory and time have a part that does not grow, so their exponents start low.
 const COSTS: [(&str, &str); 9] = [
     ("cold, provider latency 0 ms", "time to all Ready"),
     ("cold, provider latency 0 ms", "CPU of all first syncs"),

@@ -1,4 +1,4 @@
-//! N sources and N credentials, spread over some namespaces.
+//! N sources and N ApiCredentials, spread over some namespaces.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use crate::support::mode::{Mode, Named};
 
 pub const NAMESPACES: usize = 20;
-/// Where the operator keeps its lease.
+/// The namespace of the operator's lease.
 pub const HOME: &str = "bench";
 const CREATING: usize = 32;
 
-/// One credential: its names follow from its number.
+/// One ApiCredential. Its names follow from its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member(pub usize);
 
@@ -106,7 +106,7 @@ pub async fn namespaces(client: &Client) {
             Some("Role") => create_in_home::<Role>(client, &object).await.map(drop),
             _ => create_in_home::<RoleBinding>(client, &object).await.map(drop),
         };
-        created.expect("the rights on the lease can be given");
+        created.expect("the permissions on the lease can be granted");
     }
 }
 
@@ -122,7 +122,7 @@ where
     Api::namespaced(client.clone(), HOME).create(&PostParams::default(), &object).await
 }
 
-/// Creates the first N members; those with an odd number ask the last of the origins.
+/// Creates the first N members. Those with an odd number use the last of the origins.
 pub async fn create(client: &Client, n: usize, origins: &[&str]) {
     each(n, |member| {
         let origin = origins[(member.0 % 2).min(origins.len() - 1)];
@@ -132,12 +132,12 @@ pub async fn create(client: &Client, n: usize, origins: &[&str]) {
     .await;
 }
 
-/// Does something for each member, some at a time.
+/// Runs an action for each member, some at a time.
 pub async fn each<F>(n: usize, work: impl Fn(Member) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let tasks = futures::stream::iter((0..n).map(|number| tokio::spawn(work(Member(number)))));
-    // Spawned when it is asked for, so that no more than some run at a time.
+    // Spawned when it is polled, so that no more than some run at a time.
     tasks.buffer_unordered(CREATING).for_each(|done| async { done.expect("the work on a member ends well") }).await;
 }

@@ -11,13 +11,13 @@ use super::settings::Settings;
 use super::witness::Witness;
 use super::world::World;
 
-/// The share of a life in which nothing is due: 2/3 less the largest jitter.
+/// The share of a lifetime in which nothing is due: 2/3 less the largest jitter.
 const QUIET: f64 = 2.0 / 3.0 - 0.1;
-/// Seeding and taking over have to end before the first renewal: so much, and this long per credential.
+/// Seeding and adopting have to end before the first renewal: this much, and this long per ApiCredential.
 const AT_LEAST: f64 = 40.0;
 const PER_CREDENTIAL: f64 = 0.02;
 
-/// The planned times, and those of the writes, are handed on for the plot.
+/// Returns the planned times, and those of the writes, for the plot.
 pub async fn measure(n: usize, settings: &Settings) -> (Figures, Vec<[f64; 2]>) {
     let at_least = if settings.smoke { AT_LEAST / 2.0 } else { AT_LEAST };
     let lifetime = ((at_least + PER_CREDENTIAL * n as f64) / QUIET).ceil();

@@ -1,4 +1,4 @@
-//! All N are fresh and nothing happens: nothing is what it costs.
+//! All N tokens are fresh and nothing happens: idling must cost nothing.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     figures
 }
 
-/// An operator with nothing to do at all.
+/// An operator without any ApiCredential.
 pub async fn empty(settings: &Settings) -> Figures {
     let mut world = World::empty(0).await;
     let audit = world.audit();
@@ -41,7 +41,7 @@ pub async fn empty(settings: &Settings) -> Figures {
     tokio::time::sleep(settings.settling()).await;
     let mut figures = Figures::new("empty", 0);
     figures.note("from the start to ready", ready.as_secs_f64(), "s");
-    // A list each of credentials, sources and targets, and the API server's document of the definition.
+    // A list each of ApiCredentials, sources and targets, and the API server's OpenAPI document of the CRD.
     figures.count("requests of the start, the lease's left out", audit.requests().total() as f64, Goal::AtMost(4.0));
     figures.note("CPU of the start", world.operator().usage().cpu_seconds, "s");
     let usage = world.operator().usage();

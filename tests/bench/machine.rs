@@ -1,4 +1,4 @@
-//! On which machine: what makes absolute numbers comparable, if anything does.
+//! A description of the machine, without which absolute numbers cannot be compared.
 
 use std::fs::read_to_string;
 

@@ -1,7 +1,8 @@
-//! What a process has used, and what it has asked the API server for.
+//! What a process has used, and its requests to the API server.
 //!
-//! Requests are counted from the API server's audit log, by user: exact for each client, whatever else talks to the
-//! server. Its cost falls on the ceiling's requests as on ours. The server's own counters tell no clients apart.
+//! Requests are counted from the API server's audit log, by user: exact for each client, whatever else sends requests
+//! to the server. Its cost affects the ceiling's requests as ours. The server's own counters do not distinguish
+//! clients.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +21,7 @@ const TICKS: f64 = 100.0;
 pub struct Usage {
     pub cpu_seconds: f64,
     pub rss_mib: f64,
-    /// Of that, what is not a mapped file: the program's own code counts while it is in use.
+    /// The part of it that is not a mapped file: the program's own code counts while it is in use.
     pub anonymous_mib: f64,
     pub peak_mib: f64,
 }
@@ -50,7 +51,7 @@ impl Usage {
 pub struct Requests(BTreeMap<(String, String), usize>);
 
 impl Requests {
-    /// Requests for single objects; the API server's documents, read once per term, are none.
+    /// Requests for single objects. The API server's documents, read once per term, do not count.
     pub fn gets(&self) -> usize {
         self.sum(|verb, resource| verb == "get" && !resource.is_empty())
     }
@@ -98,8 +99,8 @@ impl Audit {
         Self { log: log.to_owned(), from: std::fs::metadata(log).map_or(0, |log| log.len()) }
     }
 
-    /// What the operator's account has asked since. The log is written before an answer ends, so it lacks nothing that was
-    /// answered.
+    /// The requests of the operator's account since then. The log is written before a response ends, so it contains all
+    /// requests with a response.
     pub fn requests(&self) -> Requests {
         let mut file = File::open(&self.log).expect("the audit log can be read");
         file.seek(SeekFrom::Start(self.from)).expect("the audit log is a file");

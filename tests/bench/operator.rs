@@ -26,7 +26,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one for the whole cluster, without a limit of the rate; waits for nothing. These flags replace its own.
+    /// Starts one for the whole cluster, without a rate limit, and does not wait. These flags replace its own.
     pub fn spawn(world: &World, flags: &[(&str, &str)]) -> Self {
         let (allowed, ca) =
             (format!("welkin={}", world.mock_provider.origin()), world.mock_provider.ca_file().display().to_string());
@@ -52,7 +52,7 @@ impl Operator {
         Self { process, log, began, addresses: OnceLock::new(), http }
     }
 
-    /// Waits until `/readyz` says 200; how long after its start.
+    /// Waits until `/readyz` returns 200. Returns how long after its start that was.
     pub async fn ready(&self) -> Duration {
         loop {
             if self.get("/readyz").await.is_some_and(|(status, _)| status == 200) {

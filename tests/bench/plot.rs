@@ -10,7 +10,7 @@ const TOP: f64 = 36.0;
 const BOTTOM: f64 = 44.0;
 const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 
-pub struct Line {
+pub struct Series {
     pub name: String,
     pub points: Vec<(f64, f64)>,
 }
@@ -21,11 +21,11 @@ pub struct Chart {
     pub y: String,
     /// Both axes are logarithmic: powers are straight lines.
     pub is_logarithmic: bool,
-    pub lines: Vec<Line>,
+    pub lines: Vec<Series>,
 }
 
 impl Chart {
-    /// None if there are not two points to draw a line between.
+    /// `None` if there are not two points to draw a line between.
     pub fn to_svg(&self) -> Option<String> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         if self.lines.iter().all(|line| line.points.len() < 2) {
@@ -78,7 +78,7 @@ impl Axis {
             let (from, to) = (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().ceil()));
             return Some(Self { from, to: to.max(from * 10.0), step: 10.0, is_logarithmic });
         }
-        // What lies close together far from zero, such as times after an hour, is shown without the way there.
+        // Values close together far from zero, such as times after an hour, are shown without the distance to zero.
         let from = if least > most / 4.0 { least } else { 0.0 };
         let step = step(most - from);
         Some(Self {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn chart(points: Vec<(f64, f64)>, is_logarithmic: bool) -> Chart {
-        let lines = vec![Line { name: "a < b".to_owned(), points }];
+        let lines = vec![Series { name: "a < b".to_owned(), points }];
         Chart { title: "T".to_owned(), x: "x".to_owned(), y: "y".to_owned(), is_logarithmic, lines }
     }
 

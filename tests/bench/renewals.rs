@@ -1,4 +1,4 @@
-//! Sees each renewal, by a watch of the targets' metadata: when it was planned, and when it was written.
+//! Records each renewal, with a watch of the targets' metadata: when it was planned, and when it was written.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 /// Passed to the operator, too, so that tokens of some seconds can be renewed.
 pub const MIN_RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A token as its Secret's annotations tell it.
+/// A token as described by its Secret's annotations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Stored {
     issued: Timestamp,
@@ -43,19 +43,19 @@ impl Renewal {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Observed {
     stored: HashMap<String, Stored>,
     renewals: Vec<Renewal>,
 }
 
 pub struct Renewals {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Observed>>,
     task: JoinHandle<()>,
 }
 
 impl Renewals {
     pub fn watch(client: &Client) -> Self {
-        let seen: Arc<Mutex<Seen>> = Arc::default();
+        let seen: Arc<Mutex<Observed>> = Arc::default();
         let secrets: Api<PartialObjectMeta<Secret>> = Api::all(client.clone());
         let config = watcher::Config::default().labels(annotations::MANAGED).timeout(280);
         let sink = Arc::clone(&seen);
@@ -77,7 +77,7 @@ impl Renewals {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).renewals.clone()
     }
 
-    /// The planned renewals of the tokens that are stored now, by the credential's name.
+    /// The planned renewals of the stored tokens, by the ApiCredential's name.
     pub fn planned(&self) -> HashMap<String, Timestamp> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.stored.iter().map(|(name, stored)| (name.clone(), stored.planned)).collect()
@@ -92,8 +92,8 @@ impl Renewals {
         }
     }
 
-    /// Tokens that are stored now and have ended.
-    pub fn dead(&self) -> usize {
+    /// Stored tokens that have expired.
+    pub fn expired(&self) -> usize {
         let now = clock::now();
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.stored.values().filter(|stored| stored.expires <= now).count()
@@ -106,7 +106,7 @@ impl Drop for Renewals {
     }
 }
 
-impl Seen {
+impl Observed {
     fn take(&mut self, secret: &PartialObjectMeta<Secret>) {
         let now = clock::now();
         let text = |name: &str| secret.annotations().get(name).cloned().unwrap_or_default();
@@ -132,11 +132,11 @@ fn planned(issued: Timestamp, expires: Timestamp, uid: &str) -> Timestamp {
         min_renewal_interval: MIN_RENEWAL_INTERVAL,
         resync: Duration::from_secs(600),
     };
-    let life = TokenLifetime { issued, expiry: Expiry::At(expires) };
-    renewal_time(&life, &policy, uid, &pace).unwrap_or(expires)
+    let lifetime = TokenLifetime { issued, expiry: Expiry::At(expires) };
+    renewal_time(&lifetime, &policy, uid, &pace).unwrap_or(expires)
 }
 
-/// The most that fall into one second.
+/// The largest number in one second.
 pub fn busiest_second(times: impl Iterator<Item = Timestamp>) -> usize {
     let mut seconds: HashMap<i64, usize> = HashMap::new();
     for time in times {

@@ -1,4 +1,4 @@
-//! Writes `docs/performance.md` between its markers, and the data and the plots beside it.
+//! Writes `docs/performance.md` between its markers, and the data and the plots next to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use apicredential_operator::clock;
 use super::figures::{Figures, Goal};
 use super::fit::{self, growth};
 use super::machine;
-use super::plot::{Chart, Line};
+use super::plot::{Chart, Series};
 use super::settings::Settings;
 use super::table;
 
@@ -45,7 +45,7 @@ pub fn write(results: &[Figures], herd: &Herd, settings: &Settings) {
     put(&docs.join("performance.md"), &replaced(&docs.join("performance.md"), &measured));
 }
 
-/// What stands around the markers is for people to write, and stays.
+/// The text around the markers is written manually, and is kept.
 fn replaced(page: &Path, measured: &str) -> String {
     let old = fs::read_to_string(page).unwrap_or_default();
     match (old.find(BEGIN), old.find(END)) {
@@ -102,10 +102,10 @@ fn growth_table(results: &[Figures]) -> String {
                     two largest.\n\n| | over all | at the end | at most linear |\n|---|--:|--:|---|\n"
             .to_owned();
     for growth in growth {
-        // What a repeated measurement varies by.
-        let verdict = if growth.last <= 1.1 { "✓" } else { "**no**" };
+        // The variation of a repeated measurement.
+        let mark = if growth.last <= 1.1 { "✓" } else { "**no**" };
         let (all, last) = (growth.exponent, growth.last);
-        text.push_str(&format!("| {}: {} | {all:.2} | {last:.2} | {verdict} |\n", growth.scenario, growth.figure));
+        text.push_str(&format!("| {}: {} | {all:.2} | {last:.2} | {mark} |\n", growth.scenario, growth.figure));
     }
     text
 }
@@ -118,7 +118,7 @@ fn growth_charts(results: &[Figures]) -> Vec<(String, Chart)> {
         is_logarithmic: true,
         lines: lines
             .iter()
-            .map(|(name, scenario, figure)| Line {
+            .map(|(name, scenario, figure)| Series {
                 name: (*name).to_owned(),
                 points: fit::points(results, scenario, figure),
             })
@@ -166,7 +166,7 @@ fn growth_charts(results: &[Figures]) -> Vec<(String, Chart)> {
     ]
 }
 
-/// How many fall into each second.
+/// The number of values in each second.
 fn herd_counts(herd: &Herd, column: usize) -> Vec<(f64, f64)> {
     let first = herd.iter().flatten().copied().fold(f64::MAX, f64::min).floor() as usize;
     let last = herd.iter().flatten().copied().fold(0.0, f64::max) as usize;
@@ -186,7 +186,7 @@ fn herd_csv(herd: &Herd) -> String {
 
 fn herd_chart(herd: &Herd) -> Chart {
     let lines = [("planned", 0), ("written", 1)];
-    let lines = lines.map(|(name, column)| Line { name: name.to_owned(), points: herd_counts(herd, column) });
+    let lines = lines.map(|(name, column)| Series { name: name.to_owned(), points: herd_counts(herd, column) });
     Chart {
         title: format!("{} tokens of one issue time: renewals in each second", herd.len()),
         x: "seconds after the issue".to_owned(),

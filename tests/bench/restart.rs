@@ -1,4 +1,4 @@
-//! All N are fresh, and the operator starts again: nothing is exchanged, written or read one by one.
+//! All N tokens are fresh, and the operator starts again: nothing is exchanged, written or read one by one.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,13 +18,13 @@ use super::operator::Operator;
 use super::settings::Settings;
 use super::world::World;
 
-/// As the operator's watches list.
+/// The page size of the operator's watches.
 const PAGE: u32 = 100;
-/// So little CPU, as a share of a core, over so long: it has settled.
+/// The operator has settled when it uses less than this share of a core for this long.
 const QUIET: f64 = 0.05;
 const QUIET_FOR: Duration = Duration::from_millis(400);
 
-/// The lists alone, as fast as a client can have them.
+/// The lists alone, as fast as a client can get them.
 #[derive(clap::Args)]
 pub struct Listing {
     #[arg(long)]
@@ -47,13 +47,13 @@ impl Listing {
     }
 }
 
-/// One list: how much, and from where a watch would go on.
+/// One list: its size, and the resourceVersion from which a watch would continue.
 pub struct List {
     pub objects: usize,
     pub version: String,
 }
 
-/// The credentials and both sets of Secret metadata, all three at once, as an operator does.
+/// The ApiCredentials and both sets of Secret metadata, all three at once, as an operator lists them.
 pub async fn lists(client: &Client) -> [List; 3] {
     let secrets = Api::<PartialObjectMeta<Secret>>::all(client.clone());
     let (credentials, sources, targets) = tokio::join!(
@@ -100,7 +100,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     let requests = requests.expect("there is a round at least");
     let peak = world.operator().usage().peak_mib;
     tokio::time::sleep(settings.settling()).await;
-    // Before it is scraped: the page of a large fleet takes memory of its own.
+    // Measured before it is scraped: the page of a large fleet takes memory of its own.
     let settled_memory = world.operator().usage().rss_mib;
 
     let n = world.n as f64;
@@ -120,15 +120,15 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     figures.count("writes", requests.writes() as f64, Goal::Exactly(0.0));
     figures.count("reads of single objects", requests.gets() as f64, Goal::Exactly(0.0));
     figures.note("pages of lists and watches", requests.lists() as f64, "");
-    let looks = world.operator().metric("apicredential_reconciles_total").await;
-    figures.count("looks per credential", looks / n, Goal::AtLeast(1.0));
+    let reconciles = world.operator().metric("apicredential_reconciles_total").await;
+    figures.count("reconciles per ApiCredential", reconciles / n, Goal::AtLeast(1.0));
     figures.note("peak memory", peak, "MiB");
     let goal = (world.n == 10_000).then_some(Goal::AtMost(40.0));
     figures.goal("settled memory", settled_memory, "MiB", goal);
     figures
 }
 
-/// Waits until it does nothing; how long after its start that was. Asking it would make it work.
+/// Waits until it is idle. Returns how long after its start that was. A request to it would cost CPU time.
 async fn quiet(operator: &Operator) -> Duration {
     let mut since = (operator.began.elapsed(), operator.usage().cpu_seconds);
     loop {

@@ -21,8 +21,8 @@ use super::support::random;
 use super::world::World;
 
 impl World {
-    /// A control plane with N fresh tokens of that lifetime, each issued when `issued` says; the mock provider goes on issuing
-    /// such tokens. No operator yet.
+    /// A control plane with N fresh tokens of that lifetime, each issued when `issued` returns; the mock provider
+    /// continues to issue such tokens. No operator yet.
     pub async fn seeded(n: usize, lifetime: i64, issued: impl Fn(usize) -> Timestamp) -> Self {
         let world = Self::empty(n).await;
         world.answer(&Reply::token().lifetime(lifetime as f64), 0..n);

@@ -1,9 +1,9 @@
-//! What the environment says: how much, how long, which.
+//! The settings in the environment: size, length, scenarios.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest scenario, in minutes; the others are as long beside it as they are here.
+/// The longest scenario, in minutes. The others keep their length in relation to it.
 const FULL_MINUTES: f64 = 10.0;
 
 pub struct Settings {
@@ -11,9 +11,9 @@ pub struct Settings {
     pub sizes: Vec<usize>,
     /// The share of the full length of every scenario.
     pub scale: f64,
-    /// Small, and counts that miss their goal fail the run.
+    /// Small, and a count that misses its goal fails the run.
     pub smoke: bool,
-    /// Where the report goes; a part of the scenarios does not replace the page of all.
+    /// The folder of the report. A part of the scenarios does not replace the page of all.
     pub docs: PathBuf,
     rounds: Option<usize>,
     /// None: all.
@@ -45,7 +45,7 @@ impl Settings {
         self.sizes.iter().all(|size| *size <= n)
     }
 
-    /// What to type for the same again.
+    /// The command that repeats this run.
     pub fn command(&self) -> String {
         let names = ["BENCH_N", "BENCH_MINUTES", "BENCH_ROUNDS", "BENCH_SCENARIOS"];
         let given = names.iter().filter_map(|name| Some(format!("{name}='{}'", variable(name)?)));
@@ -61,12 +61,13 @@ impl Settings {
         full.mul_f64(self.scale)
     }
 
-    /// How often both sides of a score take turns: `BENCH_ROUNDS`, or three times if the score has a goal or that is short.
+    /// How often both sides of a score alternate: `BENCH_ROUNDS`, or three times if the score has a goal or that is
+    /// short.
     pub fn rounds(&self, n: usize, has_goal: bool) -> usize {
         self.rounds.unwrap_or(if self.smoke || (n > 1000 && !has_goal) { 1 } else { 3 })
     }
 
-    /// How long memory is given to settle: connections are closed at most 40 s after their last use.
+    /// How long memory gets to settle: connections are closed at most 40 s after their last use.
     pub fn settling(&self) -> Duration {
         if self.smoke { Duration::from_secs(2) } else { Duration::from_secs(45) }
     }

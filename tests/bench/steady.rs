@@ -17,11 +17,11 @@ use super::witness::Witness;
 use super::world::World;
 
 const PER_SECOND: f64 = 30.0;
-/// A token is renewed at 2/3 of its life less a jitter of up to 1/10: on average after this share of it.
+/// A token is renewed at 2/3 of its lifetime less a jitter of up to 1/10: on average after this share of it.
 const RENEWED_AFTER: f64 = 2.0 / 3.0 - 0.05;
-/// Small fleets renew less often: a life of a few seconds is no measurement.
+/// Small fleets renew less often: a lifetime of a few seconds would be no useful measurement.
 const SHORTEST_LIFE: f64 = 20.0;
-/// What counts in a smoke is that none expires, on a machine that may stall.
+/// A smoke run only checks that none expires, on a machine that may be slow.
 const SHORTEST_LIFE_IN_A_SMOKE: f64 = 60.0;
 const FULL: Duration = Duration::from_secs(600);
 
@@ -35,7 +35,7 @@ pub async fn measure(n: usize, settings: &Settings) -> Figures {
     world.start(&[("--min-renewal-interval", "1s")]);
     witness.wait_for(n).await;
     drop(witness);
-    // What fell due while the tokens were taken over is renewed late, and holds up what falls due then.
+    // What came due while the tokens were adopted is renewed late, and delays what is due then.
     renewals.caught_up(Duration::from_secs_f64(lifetime)).await;
 
     let exchanges = world.mock_provider.total();
@@ -50,7 +50,7 @@ pub async fn measure(n: usize, settings: &Settings) -> Figures {
     let written = (seen.len() - earlier) as f64;
     let due = seen.iter().filter(|renewal| renewal.planned >= from);
     let mut lateness: Vec<f64> = due.map(|renewal| renewal.lateness().max(0.0)).collect();
-    let expired = seen.iter().filter(|renewal| renewal.written > renewal.expired).count() + renewals.dead();
+    let expired = seen.iter().filter(|renewal| renewal.written > renewal.expired).count() + renewals.expired();
     let mut figures = Figures::new("steady", n);
     figures.note("lifetime of the tokens", lifetime, "s");
     figures.note("length", to.duration_since(from).as_secs_f64(), "s");
@@ -65,11 +65,15 @@ pub async fn measure(n: usize, settings: &Settings) -> Figures {
     figures.note("reads per renewal", requests.gets() as f64 / written, "");
     figures.note("writes per renewal", requests.writes() as f64 / written, "");
     figures.note("memory", after.rss_mib, "MiB");
-    figures.count("plans that the status does not tell", differing_plans(&world, &renewals).await, Goal::Exactly(0.0));
+    figures.count(
+        "planned times that differ from the status",
+        differing_plans(&world, &renewals).await,
+        Goal::Exactly(0.0),
+    );
     figures
 }
 
-/// The times above are planned by the library; some are compared with what the operator says.
+/// The times above are planned by the library. Some are compared with the status.
 async fn differing_plans(world: &World, renewals: &Renewals) -> f64 {
     let credentials: Api<ApiCredential> = Api::namespaced(world.client.clone(), &Member(0).namespace());
     let listed = credentials.list(&ListParams::default()).await.expect("credentials can be listed");
@@ -77,12 +81,12 @@ async fn differing_plans(world: &World, renewals: &Renewals) -> f64 {
     let mut differing = 0;
     for credential in listed {
         let status = credential.status.clone().unwrap_or_default();
-        let told: Option<Timestamp> = status.renewal_time.map(|time| time.0);
-        // One that is being renewed just now may be seen before and after.
+        let reported: Option<Timestamp> = status.renewal_time.map(|time| time.0);
+        // One that is being renewed just now may be counted before and after.
         let close = status.token.is_some_and(|token| clock::now().duration_since(token.issued_time.0).as_secs() < 3);
         if !close
-            && told.is_some_and(|told| told > clock::now())
-            && planned.get(&credential.name_any()) != told.as_ref()
+            && reported.is_some_and(|reported| reported > clock::now())
+            && planned.get(&credential.name_any()) != reported.as_ref()
         {
             differing += 1;
         }

@@ -1,4 +1,4 @@
-//! A provider in trouble: it throttles everybody, it rejects some, or it hangs while another one is well.
+//! A provider in trouble: it throttles all clients, it rejects some, or it hangs while another one works.
 
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,13 @@ const THROTTLED: Duration = Duration::from_secs(60);
 const BURST: f64 = 20.0;
 /// The longest delay without a token is 60 × `--retry-base`.
 const BACKOFF_CAP: f64 = 300.0;
-/// What a request may arrive later than it was sent, on a machine that is busy: one that is late comes closer to the next.
+/// The delay of a request on a busy machine: one that arrives late is closer to the next.
 const LATE: f64 = 0.25;
 /// Three of ten.
 const REJECTED: [usize; 3] = [0, 3, 7];
 const PROVIDER_TIMEOUT: &str = "5s";
 
-/// All clients ask at once, and all are told 429 for a minute, without a time to come back.
+/// All clients send requests at once, and all get 429 for a minute, without a Retry-After.
 pub async fn throttled(n: usize, settings: &Settings) -> Figures {
     let rate = (n as f64 / 50.0).max(20.0);
     let mut world = World::with_fleet(n, Reply::error(429)).await;
@@ -49,7 +49,7 @@ pub async fn throttled(n: usize, settings: &Settings) -> Figures {
     figures
 }
 
-/// Three of ten are told that their secret is wrong; then their sources are put right.
+/// Three of ten get the response that their secret is wrong; then their sources are fixed.
 pub async fn rejected(n: usize, settings: &Settings) -> Figures {
     let is_rejected = |number: &usize| REJECTED.contains(&(number % 10));
     let mut world = World::with_fleet(n, lasting(Duration::ZERO)).await;
@@ -90,7 +90,7 @@ pub async fn rejected(n: usize, settings: &Settings) -> Figures {
     figures
 }
 
-/// Half of the fleet asks an endpoint that takes requests and never answers; first a run in which it answers.
+/// Half of the fleet uses an endpoint that accepts requests and never responds. First a run in which it responds.
 pub async fn hanging(n: usize, settings: &Settings) -> Figures {
     let healthy_only = half_hanging(n, &lasting(Duration::ZERO), settings).await;
     let beside = half_hanging(n, &Reply::hang(), settings).await;
@@ -143,7 +143,7 @@ async fn half_hanging(n: usize, reply: &Reply, settings: &Settings) -> Half {
     Half { healthy, hung, in_flight, exchanges, converged }
 }
 
-/// When requests of these members came, in order.
+/// The arrival times of the requests of these members, in order.
 fn arrivals(mock_provider: &MockProvider, members: impl Iterator<Item = usize>) -> Vec<Timestamp> {
     let requests = members.flat_map(|number| mock_provider.welkin(&Member(number).client_name()).requests());
     let mut times: Vec<Timestamp> = requests.map(|request| request.at).collect();
@@ -151,7 +151,7 @@ fn arrivals(mock_provider: &MockProvider, members: impl Iterator<Item = usize>) 
     times
 }
 
-/// By how many requests a bucket of the burst's size, drained at the rate, would have run over.
+/// By how many requests a bucket of the burst's size, drained at the rate, would have overflowed.
 fn above_the_rate(times: &[Timestamp], rate: f64) -> f64 {
     let (mut level, mut highest) = (0.0_f64, 0.0_f64);
     for (place, time) in times.iter().enumerate() {
@@ -162,7 +162,7 @@ fn above_the_rate(times: &[Timestamp], rate: f64) -> f64 {
     (highest - BURST - rate * LATE).max(0.0).ceil()
 }
 
-/// The most that arrived within the time after which the operator gives each up.
+/// The largest number of arrivals within the time after which the operator gives each up.
 fn in_flight_at_most(times: &[Timestamp]) -> usize {
     let window = jiff::SignedDuration::from_millis(4500);
     let within = |(place, time): (usize, &Timestamp)| {

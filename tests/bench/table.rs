@@ -49,16 +49,16 @@ fn cells(columns: &[&Figures], cell: impl Fn(&Figures) -> String) -> String {
 }
 
 fn cell(figure: &Figure) -> String {
-    let verdict = match figure.goal {
+    let mark = match figure.goal {
         None => "",
         Some(_) if figure.is_missed() => " **missed**",
         Some(_) => " ✓",
     };
     let space = if figure.unit.is_empty() { "" } else { " " };
-    format!("{}{space}{}{verdict}", number(figure.value), figure.unit)
+    format!("{}{space}{}{mark}", number(figure.value), figure.unit)
 }
 
-/// Three digits are what a measurement is worth; counts are whole.
+/// Three digits are as exact as a measurement is. Counts are whole.
 pub fn number(value: f64) -> String {
     let magnitude = value.abs();
     if (value - value.round()).abs() < 1e-9 || magnitude >= 1000.0 {

@@ -1,5 +1,5 @@
-//! Ten credentials a second are created beside N that are fresh: how soon each becomes Ready; and how soon it would, if
-//! its requests were sent by a client that decides nothing and need not be told that there is something to do.
+//! Ten ApiCredentials a second are created beside N with fresh tokens: how soon each becomes Ready; and how soon it
+//! would, if a client without any logic sent its requests, and needed no event to start.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -49,13 +49,13 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     figures
 }
 
-/// When the source of a credential is created.
+/// When the source of an ApiCredential is created.
 #[derive(Clone, Copy, PartialEq)]
 enum Sources {
-    /// Just before it, as with `kubectl apply`. Two watches tell of the two, in either order; if the source comes last,
-    /// the credential is looked at again.
+    /// Just before it, as with `kubectl apply`. Two watches deliver the two, in either order; if the source comes last,
+    /// the ApiCredential is reconciled again.
     Beside,
-    /// Long before it, so that what a first sync costs can be counted to the last request.
+    /// Long before it, so that the cost of a first sync can be counted to the last request.
     Before,
 }
 
@@ -79,7 +79,7 @@ async fn by_a_bare_client(world: &mut World, witness: &Witness, members: Range<u
     .await
 }
 
-/// Creates these, each followed by `then`; from each create request to Ready, in ms.
+/// Creates these, each followed by `then`. Returns the time from each create request to Ready, in ms.
 async fn create<F, W>(world: &World, witness: &Witness, members: Range<usize>, sources: Sources, then: F) -> Vec<f64>
 where
     F: Fn(Member, ApiCredential) -> W + Clone + Send + 'static,
@@ -102,17 +102,17 @@ where
             if sources == Sources::Beside {
                 member.create_source(&client).await;
             }
-            let asked = Instant::now();
+            let requested = Instant::now();
             let credential = member.create_credential(&client, &origin).await;
             then(member.clone(), credential).await;
-            (member, asked)
+            (member, requested)
         }));
     }
     let created = futures::future::try_join_all(created).await.expect("they can be created");
     witness.wait_for(members.end).await;
-    let waits = created.iter().map(|(member, asked)| {
+    let waits = created.iter().map(|(member, requested)| {
         let ready = witness.ready_at(&member.name()).expect("all are Ready");
-        ready.saturating_duration_since(*asked).as_secs_f64() * 1000.0
+        ready.saturating_duration_since(*requested).as_secs_f64() * 1000.0
     });
     waits.collect()
 }

@@ -1,4 +1,4 @@
-//! Sees each credential become Ready, by a watch of its own.
+//! Records when each ApiCredential becomes Ready, with a watch of its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, ResourceExt as _};
 use tokio::task::JoinHandle;
 
-/// When each credential was first seen to be Ready, by name; the names are unique in all namespaces.
+/// When each ApiCredential was first Ready, by name; the names are unique in all namespaces.
 pub struct Witness {
     ready: Arc<Mutex<HashMap<String, Instant>>>,
     task: JoinHandle<()>,
@@ -47,12 +47,12 @@ impl Witness {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
-    /// Waits until so many are Ready; when the last of them was.
+    /// Waits until this many are Ready. Returns when the last of them was.
     pub async fn wait_for(&self, count: usize) -> Instant {
         self.wait_long_for(count, Duration::from_secs(120)).await
     }
 
-    /// The same, though nothing may happen for so long.
+    /// The same, though nothing may happen for this long.
     pub async fn wait_long_for(&self, count: usize, patience: Duration) -> Instant {
         let mut last = (self.count(), Instant::now());
         while self.count() < count {
@@ -66,7 +66,7 @@ impl Witness {
         ready.values().max().copied().unwrap_or_else(Instant::now)
     }
 
-    /// Waits until these are Ready, whoever else is; when the last of them was.
+    /// Waits until these are Ready, whatever the others are. Returns when the last of them was.
     pub async fn wait_for_these(&self, names: &[String]) -> Instant {
         let began = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! A control plane of its own, a mock provider that knows every client of the fleet, and the operator.
+//! A control plane of its own, a mock provider with every client of the fleet, and the operator.
 
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ impl World {
         let plane = ControlPlane::start(Content::Installed).await.unwrap_or_else(|error| panic!("{error}"));
         let client = plane.client().await;
         fleet::namespaces(&client).await;
-        // Who first lists or watches a kind on a young API server may be told 429 until its cache is filled; that is not
-        // to be counted as the operator's.
+        // A new API server may return 429 to the first list or watch of a kind until its cache is filled; that must not
+        // be counted as the operator's request.
         let credentials: Api<ApiCredential> = Api::all(client.clone());
         let listed = async {
             while credentials.list(&ListParams::default()).await.is_err() {
@@ -59,7 +59,7 @@ impl World {
         world
     }
 
-    /// Opens accounts at the mock provider, or changes what they are answered.
+    /// Opens accounts at the mock provider, or changes their responses.
     pub fn answer(&self, reply: &Reply, members: impl IntoIterator<Item = usize>) {
         for number in members {
             self.mock_provider.welkin(&Member(number).client_name()).always(reply.clone());
@@ -85,7 +85,7 @@ impl World {
     }
 }
 
-/// A token for the whole run, after so long.
+/// A token for the whole run, after this delay.
 pub fn lasting(latency: Duration) -> Reply {
     Reply::token().lifetime(LONG_LIFE).latency(latency)
 }

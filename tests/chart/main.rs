@@ -1,4 +1,4 @@
-//! The Helm chart: what it renders, what it refuses, and what it hands to the operator.
+//! The Helm chart: what it renders, what it rejects, and what it passes to the operator.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,14 +10,14 @@
 #[path = "../support/helm.rs"]
 mod helm;
 mod kustomize;
+mod permissions;
 mod pod;
 mod refusals;
 mod renderings;
-mod rights;
 
 use serde_json::Value;
 
-/// A value for everything that can be set.
+/// Values for all settings.
 const EVERYTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/everything.yaml");
 
 /// The first object of that kind.

@@ -1,4 +1,4 @@
-//! What the operator's pod gets: its arguments, its files, its place.
+//! The operator's pod: its arguments, its files, its scheduling.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn every_flag_can_be_set_and_the_operator_understands_what_is_passed() {
     let passed: BTreeSet<&str> = arguments.iter().filter_map(|it| Some(it.split_once('=')?.0)).collect();
     let mut command = Args::command();
     let run = command.find_subcommand_mut("run").unwrap();
-    // The chart leaves elections on: with three replicas it has to.
+    // The chart leaves elections on: with three replicas they are required.
     let known = run.get_arguments().filter_map(|flag| Some(format!("--{}", flag.get_long()?)));
     let known: BTreeSet<String> = known.filter(|flag| flag != "--help" && flag != "--leader-election").collect();
     for flag in &known {
@@ -39,7 +39,7 @@ fn every_flag_can_be_set_and_the_operator_understands_what_is_passed() {
 }
 
 #[test]
-fn what_is_not_set_is_left_to_the_operator() {
+fn what_is_not_set_has_the_operators_default() {
     assert_eq!(arguments(&[]), ["run"]);
     assert_eq!(arguments(&["--set", "extraArgs={--resync=1h}"]), ["run", "--resync=1h"]);
     assert_eq!(arguments(&["--set", "provider.rate=0"]), ["run", "--provider-rate=0"]);
@@ -58,7 +58,7 @@ fn without_a_lease_the_old_pod_is_gone_before_the_new_one_starts() {
     let objects = template(&["--set", "leaderElection.enabled=false"]).unwrap();
     assert_eq!(of_kind(&objects, "Deployment")["spec"]["strategy"], json!({"type": "Recreate"}));
     assert_eq!(arguments(&["--set", "leaderElection.enabled=false"]), ["run", "--leader-election=false"]);
-    assert!(objects.iter().all(|object| object["kind"] != "Role"), "rights on a lease that nobody holds");
+    assert!(objects.iter().all(|object| object["kind"] != "Role"), "permissions on a lease that is not used");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_digest_wins_over_a_tag() {
 }
 
 #[test]
-fn what_else_is_said_of_the_pod_reaches_it() {
+fn all_other_settings_of_the_pod_are_applied() {
     let objects = template(&["--values", EVERYTHING]).unwrap();
     let deployment = &of_kind(&objects, "Deployment")["spec"];
     let metadata = &deployment["template"]["metadata"];

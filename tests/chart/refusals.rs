@@ -9,11 +9,11 @@ fn an_invalid_value_is_rejected_with_its_name() {
     let twice = "pinned=[{\"namespace\":\"care\",\"sources\":[\"a\"],\"targets\":[\"b\"]},\
                  {\"namespace\":\"care\",\"sources\":[\"c\"],\"targets\":[\"d\"]}]";
     for (values, expected) in [
-        // Keys that are not known, at the top and below.
+        // Unknown keys, at the top and below.
         (&["--set", "replicas=2"][..], "replicas"),
         (&["--set", "image.tags=1"], "tags"),
         (&["--set", "provider.ca.name=authorities"], "name"),
-        // Types that are wrong.
+        // Invalid types.
         (&["--set", "concurrency=many"], "concurrency"),
         (&["--set-string", "ha.enabled=true"], "ha/enabled"),
         (&["--set", "namespaces=care"], "namespaces"),
@@ -32,7 +32,7 @@ fn an_invalid_value_is_rejected_with_its_name() {
         // In RBAC an empty list of names means every Secret.
         (&["--set", "mode=pinned", "--set-json", everywhere], "targets"),
         (&["--set", "mode=pinned", "--set-json", twice], "list each namespace once"),
-        // What contradicts itself.
+        // Contradictions.
         (&["--set", "provider.ca.configMap=a,provider.ca.secret=b"], "provider/ca"),
         (&["--set", "ha.enabled=true,leaderElection.enabled=false"], "leaderElection/enabled"),
     ] {

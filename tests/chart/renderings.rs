@@ -1,4 +1,4 @@
-//! The files that are rendered for those who install without Helm.
+//! The files that are rendered for installations without Helm.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,13 +30,13 @@ fn rendered(folder: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn helm_has_nothing_to_criticize() {
+fn helm_lint_reports_nothing() {
     let output = helm::helm(&["lint", "--strict", &chart(), "--values", EVERYTHING]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
-fn the_notes_tell_where_the_definition_is_and_in_which_order_to_uninstall() {
+fn the_notes_state_where_the_crd_is_and_in_which_order_to_uninstall() {
     let output = helm::helm(&["install", "tokens", &chart(), "--namespace", "care", "--dry-run=client"]);
     let text = String::from_utf8_lossy(&output.stdout);
     let (_, notes) = text.split_once("NOTES:").unwrap_or_else(|| panic!("{text}{output:?}"));

@@ -1,4 +1,4 @@
-//! The wall clock is set back: what is of the future then counts from now, and what was put off is not put off longer.
+//! The wall clock is set back: times in the future then count from now, and delays do not become longer.
 
 use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::support::operator::Settings;
 use crate::support::provider::Reply;
 use crate::support::space::DEADLINE;
-use crate::world::{HOUR, Known, MINUTE, World, counts, is_turn};
+use crate::world::{HOUR, Known, MINUTE, World, counts, is_resync};
 
 #[tokio::test]
-async fn an_hour_back_every_token_is_due_within_a_tenth_of_its_life_and_exchanged_once() {
+async fn an_hour_back_every_token_is_due_within_a_tenth_of_its_lifetime_and_exchanged_once() {
     let world = World::new().await;
     an_hour_back(&world, world.operator()).await;
 }
@@ -40,7 +40,7 @@ async fn an_hour_back_a_new_process_plans_the_same_and_the_next_one_keeps_to_it(
     let back = world.clocks.now();
     let operator = settings.start().await;
     count_from(&world, &all, back).await;
-    // And one that comes when they are due puts nothing off.
+    // A step back that comes when they are due delays nothing.
     assert!(operator.terminate(DEADLINE).await.success());
     world.step(HOUR / 10 + MINUTE);
     let _operator = settings.start().await;
@@ -57,7 +57,7 @@ async fn an_hour_back(world: &World, settings: Settings) {
     world.step(-HOUR);
     let back = world.clocks.now();
     let plans = count_from(world, &all, back).await;
-    // The spread begins at once: one of them may have had its turn already, and the others wait for theirs.
+    // The spread begins at once: one of them may have been renewed already, and the others wait for their time.
     let (waiting, early): (Vec<_>, Vec<_>) = all.iter().zip(plans).partition(|(known, _)| known.client.count() == 1);
     assert!(early.iter().all(|(known, _)| known.client.requests()[1].at >= back));
     let plans: Vec<_> = waiting.iter().map(|(_, planned)| *planned).collect();
@@ -65,7 +65,7 @@ async fn an_hour_back(world: &World, settings: Settings) {
     assert!(*last <= back + SignedDuration::from_secs(HOUR / 10 + MINUTE), "set back at {back}: {plans:?}");
     assert!(plans.len() >= 10 && last.duration_since(*first).as_secs() > HOUR / 10 / 2, "not spread: {plans:?}");
 
-    // Past all of their times, and before the next ones.
+    // After all of their times, and before the next ones.
     world.step(HOUR / 10 + MINUTE);
     world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
     world.turns(3).await;
@@ -86,8 +86,8 @@ async fn ten_minutes_back_every_token_counts_from_now_and_none_is_exchanged() {
     let before = world.audit().await;
     world.turns(5).await;
     assert_eq!(counts(&all), [1; 5]);
-    let after = world.audit().await.since(&before).only(|call| !is_turn(call));
-    assert!(after.calls().is_empty(), "it is told once: {after}");
+    let after = world.audit().await.since(&before).only(|call| !is_resync(call));
+    assert!(after.calls().is_empty(), "it is reported once: {after}");
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_clock_that_is_set_back_twice_counts_from_the_second_time() {
 }
 
 #[tokio::test]
-async fn a_failing_credential_is_not_put_off_by_what_the_clock_was_set_back() {
+async fn a_failing_apicredential_is_not_delayed_by_a_clock_that_was_set_back() {
     let world = World::new().await;
     let _operator = world.operator().start().await;
     let client = world.scene.welkin_client("a").await;
@@ -118,7 +118,7 @@ async fn a_failing_credential_is_not_put_off_by_what_the_clock_was_set_back() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_looked_at_again_although_the_clock_was_set_back() {
+async fn a_rejected_object_is_reconciled_again_although_the_clock_was_set_back() {
     let world = World::new().await;
     let _operator = world.operator().start().await;
     world.turns(1).await;
@@ -127,7 +127,7 @@ async fn a_refusal_is_looked_at_again_although_the_clock_was_set_back() {
 }
 
 #[tokio::test]
-async fn a_renew_request_is_not_put_off_by_what_the_clock_was_set_back() {
+async fn a_renew_request_is_not_delayed_by_a_clock_that_was_set_back() {
     let world = World::new().await;
     let _operator = world.operator().start().await;
     let all = world.ready(1).await;
@@ -141,7 +141,7 @@ async fn a_renew_request_is_not_put_off_by_what_the_clock_was_set_back() {
 #[tokio::test]
 async fn a_failed_renewal_of_a_token_from_the_future_is_not_tried_again_before_its_time() {
     let world = World::new().await;
-    // The second try comes at least half an hour after the first, wherever in the spread that is.
+    // The second attempt comes at least half an hour after the first, wherever in the spread that is.
     let settings = world.operator().flag("--retry-base", "5m");
     let operator = settings.start().await;
     let all = world.ready(1).await;
@@ -168,12 +168,12 @@ async fn a_failed_renewal_of_a_token_from_the_future_is_not_tried_again_before_i
     assert_eq!(open(&status), open(&failing));
 }
 
-/// Waits until the status of each says that its token counts from no later than now and no earlier than `back`, and
-/// gives the planned renewals.
+/// Waits until the status of each has a token that counts from no later than now and no earlier than `back`, and
+/// returns the planned renewals.
 async fn count_from(world: &World, all: &[Known], back: Timestamp) -> Vec<Timestamp> {
     let earliest = back - SignedDuration::from_secs(1);
     world
-        .all_are(all, "told of a token that counts from now", |_, status| {
+        .all_are(all, "reported of a token that counts from now", |_, status| {
             let token = status.token.as_ref().unwrap();
             let end = token.expiration_time.as_ref().unwrap().0;
             let now = world.clocks.now();

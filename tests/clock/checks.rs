@@ -1,4 +1,4 @@
-//! Tokens that are tried at their provider: once an interval by the clock, however it goes.
+//! Tokens that are verified at their provider: once an interval by the clock, whatever its steps.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -18,11 +18,11 @@ async fn hours_bring_one_check_an_interval_and_never_two() {
     pass(&world, HOUR + 10 * MINUTE).await;
     for user in &users {
         let checks = times(user);
-        // An interval and up to a tenth, told by a clock that goes in steps of ten minutes.
+        // An interval and up to a tenth, by a clock that goes in steps of ten minutes.
         assert!((2..=3).contains(&checks.len()), "{checks:?}");
         let first = checks[0].duration_since(user.requests()[0].at);
         let gaps = checks.windows(2).map(|pair| pair[1].duration_since(pair[0])).chain([first]);
-        // A time is told in whole seconds.
+        // The time is in whole seconds.
         gaps.for_each(|gap| assert!(gap > SignedDuration::from_secs(HOUR - 1), "{gap:?}: {checks:?}"));
         assert_eq!(user.count(), 1);
     }
@@ -46,7 +46,7 @@ async fn a_clock_that_is_set_back_neither_brings_a_check_nor_keeps_it_away() {
     assert!(users.iter().all(|user| times(user).len() == 2 && user.count() == 1));
 }
 
-/// Qontak credentials with tokens of a year, each tried once an hour.
+/// Qontak ApiCredentials with tokens of a year, each verified once an hour.
 async fn verified(world: &World, count: usize) -> Vec<Client> {
     let mut users = Vec::new();
     for number in 0..count {
@@ -62,7 +62,7 @@ async fn verified(world: &World, count: usize) -> Vec<Client> {
     users
 }
 
-/// Lets the time pass in steps of ten minutes, after each of which everybody was looked at.
+/// Lets the time pass in steps of ten minutes, after each of which every ApiCredential was reconciled.
 async fn pass(world: &World, seconds: i64) {
     for _step in 0..seconds / (10 * MINUTE) {
         world.sleep(10 * MINUTE);

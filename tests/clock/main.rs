@@ -1,7 +1,7 @@
-//! What the operator does when the clocks do not: steps, sleep, and two replicas whose clocks differ.
+//! The operator's behaviour when clocks change: steps, suspension, and two replicas whose clocks differ.
 //!
-//! The operator here is built with the feature `simulated-clock`: its one clock module shifts what the machine says.
-//! Timers are left alone, as a step of the wall clock or the machine's sleep leaves them alone.
+//! The operator here is built with the feature `simulated-clock`: its one clock module shifts the machine's time.
+//! Timers are not shifted, because neither a step of the wall clock nor a suspension shifts them.
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
 #![allow(
@@ -15,9 +15,9 @@
 
 mod back;
 mod checks;
+#[path = "../cluster/fixture.rs"]
+mod fixture;
 mod forward;
-#[path = "../cluster/life.rs"]
-mod life;
 mod quiet;
 mod replicas;
 mod sleep;

@@ -1,4 +1,4 @@
-//! An hour in which nothing is due: the log keeps silent.
+//! An hour in which nothing is due: the log stays silent.
 
 use crate::world::{HOUR, MINUTE, World, counts};
 

@@ -34,12 +34,12 @@ async fn hand_over_and_back(first: i64, second: i64) {
     let writes = world.audit().await.since(&before).only(|call| call.is_write() && call.name.starts_with('a'));
     assert_eq!(writes.to("secrets").writes(), 0, "{writes}");
     for known in &all {
-        let told = writes.only(|call| call.name.starts_with(&known.name));
-        assert!(told.writes() <= 1, "that the token counts from now, at most: {told}");
+        let reported = writes.only(|call| call.name.starts_with(&known.name));
+        assert!(reported.writes() <= 1, "that the token counts from now, at most: {reported}");
     }
 }
 
-/// Tells one to stop; the other, once it leads and has looked at everything a few times.
+/// Terminates one. Returns the other, once it leads and has reconciled everything a few times.
 async fn hand_over(world: &World, from: &Operator, to: &Settings) -> Operator {
     let heir = to.start().await;
     assert!(from.terminate(DEADLINE).await.success());
@@ -56,7 +56,7 @@ async fn a_replica_that_is_an_hour_ahead_does_not_take_a_lease_that_is_renewed()
     let _other = replica(&world, HOUR).start().await;
     let lease = async || world.scene.space.leases.get("apicredential-operator").await.expect("the lease exists");
     let before = lease().await.spec.unwrap();
-    // Each sixth of the lease: in that time, it would have ended.
+    // Each sixth of the lease: in that time, it would have expired.
     let mut renewals = std::collections::BTreeSet::new();
     let renewed = async || {
         renewals.insert(lease().await.metadata.resource_version);
@@ -67,7 +67,7 @@ async fn a_replica_that_is_an_hour_ahead_does_not_take_a_lease_that_is_renewed()
     assert_eq!((after.holder_identity, after.lease_transitions), (before.holder_identity, before.lease_transitions));
 }
 
-/// One with clocks of its own, so far ahead.
+/// A replica with clocks of its own, this far ahead.
 fn replica(world: &World, ahead: i64) -> Settings {
     let clocks = Clocks::new();
     clocks.step(ahead);

@@ -1,4 +1,4 @@
-//! The machine sleeps: both clocks go on, and no timer does.
+//! The machine is suspended: both clocks advance, and no timer does.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ async fn after_an_hour_of_sleep_a_leader_takes_its_lease_again_and_exchanges_eve
 }
 
 #[tokio::test]
-async fn after_ten_minutes_of_sleep_nothing_is_asked_and_nothing_written() {
+async fn after_ten_minutes_of_sleep_nothing_is_requested_and_nothing_written() {
     let world = World::new().await;
     ten_minutes_pass(&world, world.elected_operator(), Way::Sleep).await;
 }
 
 #[tokio::test]
-async fn a_token_that_was_asked_for_before_an_hour_of_sleep_is_not_written_after_it() {
+async fn a_token_that_was_requested_before_an_hour_of_sleep_is_not_written_after_it() {
     let world = World::new().await;
     let _operator = world.operator().start().await;
     let client = world.scene.welkin_client("a").await;
-    // It would be good for a day, but who knows what was written meanwhile.
+    // It would be valid for a day, but another replica may have written meanwhile.
     let day = Reply::token().lifetime(86_400.0);
     client.next(day.clone().latency(Duration::from_secs(8))).always(day);
     world.scene.apply_welkin("a", &client).await;

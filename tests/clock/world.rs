@@ -1,4 +1,5 @@
-//! One operator's world: its clocks, a provider whose clock goes along, and credentials with tokens of an hour.
+//! The environment of one operator: its clocks, a provider with the same clock, and ApiCredentials with tokens of an
+//! hour.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -9,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::audit::{Audit, Call};
 use crate::support::operator::Settings;
 use crate::support::provider::Client;
@@ -20,20 +21,20 @@ use crate::support::{random, reaper};
 pub const HOUR: i64 = 3600;
 pub const MINUTE: i64 = 60;
 
-/// The clocks that one operator sees, ahead of the machine's by so many seconds: the wall clock, and that of the boot.
+/// The clocks of one operator, ahead of the machine's by this many seconds: the wall clock, and that of the boot.
 pub struct Clocks {
     file: PathBuf,
     ahead: Mutex<(i64, i64)>,
 }
 
 impl Clocks {
-    /// As the machine has them.
+    /// Those of the machine.
     pub fn new() -> Self {
         let file = reaper::directory().join(format!("clock-{}", random::suffix()));
         Self { file, ahead: Mutex::default() }
     }
 
-    /// An operator that goes by them.
+    /// An operator that uses them.
     pub fn of(&self, settings: Settings) -> Settings {
         settings.variable("SIMULATED_CLOCK", &self.file)
     }
@@ -43,7 +44,7 @@ impl Clocks {
         self.add(seconds, 0);
     }
 
-    /// As if the machine had slept: both have gone on, and no timer has.
+    /// As if the machine had been suspended: both have advanced, and no timer has.
     pub fn sleep(&self, seconds: i64) {
         self.add(seconds, seconds);
     }
@@ -53,7 +54,7 @@ impl Clocks {
         SignedDuration::from_secs(self.ahead.lock().unwrap().0)
     }
 
-    /// What the wall clock says.
+    /// The time of the wall clock.
     pub fn now(&self) -> Timestamp {
         clock::now() + self.ahead()
     }
@@ -70,9 +71,9 @@ impl Clocks {
 /// How time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The wall clocks of the operator and the provider are set, and it does not pass at all.
+    /// The wall clocks of the operator and the provider are set, and no time passes at all.
     Step,
-    /// The machine sleeps.
+    /// The machine is suspended.
     Sleep,
 }
 
@@ -82,7 +83,7 @@ pub struct World {
     pub clocks: Clocks,
 }
 
-/// A credential, and the client that it asks with.
+/// An ApiCredential, and its client.
 pub struct Known {
     pub name: String,
     pub client: Client,
@@ -93,8 +94,8 @@ impl World {
         Self { scene: Scene::new().await, clocks: Clocks::new() }
     }
 
-    /// An operator without election, so that nothing but its resync tells it of a step. A refusal is looked at again
-    /// every 1.2 s, which is what [`World::turns`] counts.
+    /// An operator without election, so that only its resync detects a step. A rejected object is reconciled again
+    /// every 1.2 s, which is what [`World::resyncs`] counts.
     pub fn operator(&self) -> Settings {
         let settings = self.clocks.of(self.scene.operator()).flag("--leader-election", "false");
         settings.flag("--resync", "1s").flag("--retry-base", "100ms")
@@ -113,7 +114,7 @@ impl World {
         self.scene.mock_provider.set_clock(self.clocks.ahead());
     }
 
-    /// Lets the machine sleep; the provider's time goes on.
+    /// Suspends the machine; the provider's time goes on.
     pub fn sleep(&self, seconds: i64) {
         self.clocks.sleep(seconds);
         self.scene.mock_provider.set_clock(self.clocks.ahead());
@@ -126,12 +127,12 @@ impl World {
         }
     }
 
-    /// Credentials of that number, each with a token of an hour.
+    /// This many ApiCredentials, each with a token of an hour.
     pub async fn ready(&self, count: usize) -> Vec<Known> {
         self.ready_for(count, HOUR).await
     }
 
-    /// The same, with tokens that live so many seconds.
+    /// The same, with tokens that are valid for this many seconds.
     pub async fn ready_for(&self, count: usize, lifetime: i64) -> Vec<Known> {
         let mut all = Vec::new();
         for number in 0..count {
@@ -145,7 +146,7 @@ impl World {
         all
     }
 
-    /// Waits until each credential is Ready with nothing wrong, and fits.
+    /// Waits until each ApiCredential is Ready without a failure, and fits.
     pub async fn all_are(&self, all: &[Known], what: &str, fits: impl Fn(&Known, &ApiCredentialStatus) -> bool) {
         self.scene
             .space
@@ -163,8 +164,8 @@ impl World {
             .await;
     }
 
-    /// Lets the operator's loop turn so many times: each time it has looked at every credential at least once. Counted
-    /// at one that has no source, which is looked at for ever and a little less often than the resync asks.
+    /// Waits for this many resyncs: after each, the operator has reconciled every ApiCredential at least once. Counted
+    /// at one without a source, which is reconciled for ever and a little less often than the resync.
     pub async fn turns(&self, times: usize) {
         if self.scene.space.credentials.get_opt("turn").await.unwrap().is_none() {
             let nobody = self.scene.mock_provider.welkin(&self.scene.space.unique("turn"));
@@ -174,7 +175,7 @@ impl World {
         self.scene.space.wait_reads("turn-token", times).await;
     }
 
-    /// What the operator asked of the API server, without lists and watches.
+    /// The operator's requests to the API server, without lists and watches.
     pub async fn audit(&self) -> Audit {
         let audit = self.scene.space.audit().await.by("operator").without("leases");
         audit.only(|call| !matches!(call.verb.as_str(), "list" | "watch"))
@@ -185,12 +186,12 @@ impl World {
     }
 }
 
-/// Whether this is a part of the look that [`World::turns`] counts.
-pub fn is_turn(call: &Call) -> bool {
+/// Whether this is a part of the reconcile that [`World::resyncs`] counts.
+pub fn is_resync(call: &Call) -> bool {
     call.name.starts_with("turn")
 }
 
-/// How many requests each has sent.
+/// The number of requests of each.
 pub fn counts(all: &[Known]) -> Vec<usize> {
     all.iter().map(|known| known.client.count()).collect()
 }
@@ -198,7 +199,7 @@ pub fn counts(all: &[Known]) -> Vec<usize> {
 /// Fails if more requests came in some window than the burst and the rate allow.
 pub fn assert_rate(mut times: Vec<Timestamp>, rate: f64, burst: f64) {
     times.sort();
-    // What is bounded is the sending: a connection that is slow to open moves an arrival by so much.
+    // The limit applies to sending. A connection that is slow to open delays an arrival by this much.
     let slack = SignedDuration::from_secs(1);
     for (first, from) in times.iter().enumerate() {
         for (last, to) in times.iter().enumerate().skip(first) {

@@ -1,4 +1,4 @@
-//! How often a failing provider is asked: five tries and then hardly any, or ever again at growing distances.
+//! How often a failing provider gets requests: five attempts and then rarely, or again and again at growing intervals.
 
 use apicredential::api::Provider::{Qontak, Welkin};
 use jiff::SignedDuration;
@@ -14,11 +14,11 @@ fn hasty(space: &Space, mock_provider: &MockProvider, retry_base: &str) -> Setti
 }
 
 #[tokio::test]
-async fn rejected_credentials_are_tried_five_times_and_then_hardly_ever() {
+async fn a_rejected_login_is_tried_five_times_and_then_rarely() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let client = hostile::client(&mock_provider, Welkin, "a");
     client.accept(SECOND);
-    // 12 × 20 ms and so on up to the fifth try, then 720 × 20 ms: between 7.2 and 14.4 s.
+    // 12 × 20 ms and so on up to the fifth attempt, then 720 × 20 ms: between 7.2 and 14.4 s.
     let _operator = hasty(&space, &mock_provider, "20ms").start().await;
     hostile::credential(&space, &mock_provider, &client, Welkin, "a").await;
     let failed = |count| move |credential: &_| hostile::status(credential).failed_attempts >= Some(count);
@@ -41,7 +41,7 @@ async fn rejected_credentials_are_tried_five_times_and_then_hardly_ever() {
 }
 
 #[tokio::test]
-async fn a_failing_attempt_says_the_same_each_time() {
+async fn a_failing_attempt_reports_the_same_each_time() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let client = hostile::client(&mock_provider, Welkin, "a");
     client.always(Reply::error(503));
@@ -57,7 +57,7 @@ async fn a_failing_attempt_says_the_same_each_time() {
 }
 
 #[tokio::test]
-async fn new_values_begin_to_count_anew() {
+async fn new_source_values_reset_the_count_of_failures() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let client = hostile::client(&mock_provider, Welkin, "a");
     client.always(Reply::error(401));
@@ -68,12 +68,12 @@ async fn new_values_begin_to_count_anew() {
         let source = space.source_welkin("a-source", secret).await;
         let version = format!("{}/{}", source.uid().unwrap(), source.resource_version().unwrap());
         space.wait_for("the next attempt", async || (client.count() == count).then_some(())).await;
-        let told = space.wait_until("a", "its end", |credential| {
+        let reported = space.wait_until("a", "its end", |credential| {
             hostile::status(credential).last_attempt.is_some_and(|last| last.source_version == version)
         });
-        assert_eq!(hostile::status(&told.await).failed_attempts, Some(1), "{secret}");
+        assert_eq!(hostile::status(&reported.await).failed_attempts, Some(1), "{secret}");
     }
-    // The same values in another version of the Secret are nothing new.
+    // The same values in another version of the Secret are no change.
     space.patch_secret("a-source", &serde_json::json!({"metadata": {"labels": {"touched": "yes"}}})).await;
     let other = hostile::client(&mock_provider, Welkin, "marker");
     hostile::credential(&space, &mock_provider, &other, Welkin, "marker").await;
@@ -82,7 +82,7 @@ async fn new_values_begin_to_count_anew() {
 }
 
 #[tokio::test]
-async fn a_failing_provider_is_asked_at_growing_distances_until_it_recovers() {
+async fn a_failing_provider_gets_requests_at_growing_intervals_until_it_recovers() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let (transient, unusable) =
         (hostile::client(&mock_provider, Qontak, "a"), hostile::client(&mock_provider, Qontak, "b"));
@@ -91,7 +91,7 @@ async fn a_failing_provider_is_asked_at_growing_distances_until_it_recovers() {
     let _operator = hasty(&space, &mock_provider, "100ms").start().await;
     hostile::credential(&space, &mock_provider, &transient, Qontak, "a").await;
     hostile::credential(&space, &mock_provider, &unusable, Qontak, "b").await;
-    // Transient: 1, 2, 4, 8 and 16 × 100 ms; unusable: 12, 24 × 100 ms; each at least half of it.
+    // Transient: 1, 2, 4, 8 and 16 × 100 ms; unusable: 12, 24 × 100 ms; each at least half of that.
     for (name, client, count, least) in [("a", &transient, 6, 800), ("b", &unusable, 3, 1200)] {
         space
             .wait_until(name, "some attempts have failed", |credential| {

@@ -1,4 +1,4 @@
-//! Changes that need no new token: the Secret follows them, and the provider hears nothing.
+//! Changes that need no new token: the Secret follows them, and the provider gets no request.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::life::{Scene, text_map};
+use crate::fixture::{Scene, text_map};
 use crate::support::space::{self, annotation, value};
 
 #[tokio::test]
-async fn labels_and_annotations_of_the_credential_change_nothing() {
+async fn labels_and_annotations_of_the_apicredential_change_nothing() {
     let scene = Scene::new().await;
     let client = scene.welkin_client("a").await;
     let _operator = scene.operator().patient().start().await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
-    let told = async || (scene.calls("a").await.to("events").writes() > 0).then_some(());
-    scene.space.wait_for("the event, the last of the first sync", told).await;
+    let reported = async || (scene.calls("a").await.to("events").writes() > 0).then_some(());
+    scene.space.wait_for("the event, the last of the first sync", reported).await;
     let (secret, calls) = (scene.target("a").await, scene.calls("a").await);
 
     for number in 0..10 {
@@ -25,7 +25,7 @@ async fn labels_and_annotations_of_the_credential_change_nothing() {
             json!({"labels": {"number": number.to_string()}, "annotations": {"example.com/n": "x".repeat(number)}});
         scene.space.patch("a", &json!({ "metadata": metadata })).await;
     }
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.count(), 1);
     let since = scene.calls("a").await.since(&calls);
     assert!(since.calls().is_empty(), "{since}");
@@ -39,8 +39,8 @@ async fn a_resync_costs_nothing() {
     let _operator = scene.operator().quick().flag("--resync", "1s").start().await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
-    let told = async || (scene.calls("a").await.to("events").writes() > 0).then_some(());
-    scene.space.wait_for("the event, the last of the first sync", told).await;
+    let reported = async || (scene.calls("a").await.to("events").writes() > 0).then_some(());
+    scene.space.wait_for("the event, the last of the first sync", reported).await;
     let calls = scene.calls("a").await;
     // Some seconds pass, and more resyncs than one.
     other.lifetime(9.0);
@@ -51,7 +51,7 @@ async fn a_resync_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_changed_renew_before_moves_the_plan_and_asks_nothing() {
+async fn a_changed_renew_before_moves_the_planned_renewal_and_requests_nothing() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("a").await;
@@ -74,7 +74,7 @@ async fn the_secret_follows_its_spec_without_an_exchange() {
     let client = scene.welkin_client("a").await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
-    // Somebody else's part of the Secret.
+    // A part of the Secret that is not ours.
     let theirs = json!({
         "metadata": {"labels": {"their": "label"}, "annotations": {"their": "annotation"}},
         "stringData": {"their": "value"},
@@ -131,7 +131,7 @@ async fn the_secret_follows_its_spec_without_an_exchange() {
     assert_eq!(scene.space.credential("a").await.status.unwrap().revision, Some(1));
 }
 
-/// Data, and labels and annotations together, but for what belongs to somebody else and our own annotations.
+/// Data, and labels and annotations together, without those of others and our own annotations.
 fn ours(secret: &Secret) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     let data = secret.data.as_ref().unwrap().keys().filter(|key| *key != "their");
     let data = data.map(|key| (key.clone(), value(secret, key).unwrap())).collect();

@@ -1,5 +1,5 @@
-//! What the image promises, without an engine: a read-only root that holds what the image holds, a user that is nobody,
-//! no capabilities, no environment but what Kubernetes sets, and a pod's own credentials.
+//! The properties of the image, without a container engine: a read-only root with the content of the image, an
+//! unprivileged user, no capabilities, only the environment that Kubernetes sets, and a pod's own service account.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::operator::Settings;
 use crate::support::space::DEADLINE;
 use crate::support::{random, reaper};
@@ -18,7 +18,7 @@ const USER: &str = "65532";
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 #[tokio::test]
-async fn in_a_sandbox_like_its_image_it_starts_syncs_and_ends_well() {
+async fn in_a_sandbox_like_its_image_it_starts_syncs_and_exits_with_0() {
     let Some(bubblewrap) = bubblewrap() else {
         println!("SKIPPED: bubblewrap is not here and cannot be fetched");
         return;
@@ -41,7 +41,7 @@ async fn in_a_sandbox_like_its_image_it_starts_syncs_and_ends_well() {
     let users = std::fs::read_to_string(format!("/proc/{inner}/uid_map")).unwrap();
     assert_eq!(users.split_whitespace().next(), Some(USER));
     assert_eq!(writable_mounts(inner), [""; 0]);
-    // Only root may look into a process that is closed to debuggers.
+    // Only root can read /proc of a process that is not dumpable.
     if let Ok(environment) = std::fs::read_to_string(format!("/proc/{inner}/environ")) {
         let variables = environment.split('\0').filter_map(|variable| variable.split_once('='));
         let mut names: Vec<&str> = variables.map(|(name, _)| name).collect();
@@ -77,7 +77,7 @@ fn in_sandbox(scene: &Scene, settings: Settings, bubblewrap: &Path) -> Settings 
         say(&["--ro-bind", &library, &library]);
     }
     say(&["--ro-bind-try", "/etc/ssl/certs", "/etc/ssl/certs"]);
-    // A kubelet puts its own over the image's.
+    // A kubelet mounts its own over the image's.
     for file in ["/etc/hosts", "/etc/resolv.conf"] {
         say(&["--ro-bind-try", file, file]);
     }
@@ -88,7 +88,7 @@ fn in_sandbox(scene: &Scene, settings: Settings, bubblewrap: &Path) -> Settings 
     settings.inside(bubblewrap, arguments)
 }
 
-/// The files that a pod finds: a token, the API server's authority, its namespace.
+/// The files that a pod finds: a token, the API server's CA, its namespace.
 fn service_account(scene: &Scene) -> PathBuf {
     let kubeconfig = std::fs::read(scene.space.plane.operator_kubeconfig()).unwrap();
     let kubeconfig: Value = serde_json::from_slice(&kubeconfig).unwrap();
@@ -102,7 +102,7 @@ fn service_account(scene: &Scene) -> PathBuf {
     directory
 }
 
-/// What the dynamic linker loads: in the image they come with the C library's base.
+/// What the dynamic linker loads. In the image these files come with the base of the C library.
 fn libraries(program: &str) -> Vec<String> {
     let output = Command::new("ldd").arg(program).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -118,7 +118,7 @@ fn child_of(pid: u32) -> u32 {
     children.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// The mounts that may be written to, beside the kernel's own.
+/// The writable mounts, except the kernel's own.
 fn writable_mounts(pid: u32) -> Vec<String> {
     let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
     let writable = mounts.lines().filter(|line| {

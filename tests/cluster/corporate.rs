@@ -1,10 +1,10 @@
-//! Corporate networks: a proxy that wants a login, and a CA of one's own; both may change while it runs.
+//! Corporate networks: a proxy that requires a login, and an internal CA. Both may change while the operator runs.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::proxy::Proxy;
@@ -14,7 +14,7 @@ use crate::support::{reaper, space};
 const LOGIN: &str = "operator:a proxy's password 5c1d";
 
 #[tokio::test]
-async fn every_exchange_goes_through_the_proxy_that_was_named_and_through_no_other() {
+async fn every_exchange_goes_through_the_configured_proxy_and_no_other() {
     let scene = Scene::new().await;
     let (named, of_environment) = (Proxy::start(None).await, Proxy::start(None).await);
     let foreign = PathBuf::from(of_environment.origin());
@@ -25,13 +25,13 @@ async fn every_exchange_goes_through_the_proxy_that_was_named_and_through_no_oth
     let client = scene.space.first_token("a", &scene.mock_provider).await;
     assert_eq!((client.count(), named.tunnels(), of_environment.tunnels()), (1, 1, 0));
     assert_eq!(scene.mock_provider.connections(), 1, "nothing went past it");
-    // The name is the proxy's to resolve; what goes through is TLS to the provider.
+    // The proxy resolves the name. The tunnel carries TLS to the provider.
     let origin = scene.mock_provider.origin();
     assert_eq!(named.targets(), [origin.trim_start_matches("https://")]);
 }
 
 #[tokio::test]
-async fn a_login_that_the_proxy_refuses_is_a_failed_connection_and_is_read_anew_when_its_file_changes() {
+async fn a_login_that_the_proxy_rejects_is_a_failed_connection_and_its_file_is_read_again_when_it_changes() {
     let scene = Scene::new().await;
     let proxy = Proxy::start(Some(LOGIN)).await;
     let file = file("login", b"operator:not the password\n");
@@ -49,7 +49,7 @@ async fn a_login_that_the_proxy_refuses_is_a_failed_connection_and_is_read_anew_
 }
 
 #[tokio::test]
-async fn a_ca_that_changes_is_trusted_without_a_restart_and_one_that_is_broken_no_longer() {
+async fn a_changed_ca_is_trusted_without_a_restart_and_a_broken_one_no_longer() {
     let scene = Scene::new().await;
     let another = MockProvider::start();
     let pem = |of: &MockProvider| std::fs::read_to_string(of.ca_file()).unwrap();
@@ -78,14 +78,14 @@ async fn a_ca_that_changes_is_trusted_without_a_restart_and_one_that_is_broken_n
         warned(position).await;
     }
 
-    // It is trusted no longer, although the operator was not started again.
+    // It is no longer trusted, without a restart of the operator.
     std::fs::write(&ca, "").unwrap();
     warned("contains no valid PEM certificate").await;
     scene.request_renewal("a", "without its CA").await;
     scene.space.wait_until("a", "not renewed", |it| json!(it.status).to_string().contains("TlsFailed")).await;
     assert_eq!(client.count(), 1);
 
-    // The failure has answered the request. With the CA back, the next one is answered by a token.
+    // The failure has handled the request. With the CA restored, the next one gets a token.
     std::fs::write(&ca, pem(&scene.mock_provider)).unwrap();
     let read_again = async || {
         let changes = operator.output().matches("its new content is in use").count();
@@ -101,7 +101,7 @@ async fn a_ca_that_changes_is_trusted_without_a_restart_and_one_that_is_broken_n
 }
 
 #[tokio::test]
-async fn a_login_of_the_proxy_that_is_emptied_is_no_longer_sent() {
+async fn an_emptied_login_of_the_proxy_is_no_longer_sent() {
     let scene = Scene::new().await;
     let proxy = Proxy::start(Some(LOGIN)).await;
     let file = file("login", format!("{LOGIN}\n").as_bytes());

@@ -9,7 +9,7 @@ use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, condition, value};
 
-/// How long an exchange of these tests takes; the kills fall before, into and after the write that follows it.
+/// The duration of an exchange in these tests. The kills come before, during and after the write that follows it.
 const LATENCY: Duration = Duration::from_millis(60);
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_kill_during_the_first_sync_costs_at_most_the_exchange_in_flight() {
         scene.space.wait_ready(&name).await;
         scene.assert_nothing_spent(&name, 0).await;
     }
-    // Nothing that was settled is touched by any of the restarts that followed.
+    // None of the restarts changes what was complete.
     for round in 0..10 {
         scene.assert_nothing_spent(&format!("a{round}"), 0).await;
     }
@@ -74,8 +74,8 @@ async fn a_token_whose_status_was_never_written_is_adopted() {
     assert_eq!(client.count(), 1);
     let adopted =
         |(type_, reason, _): &(String, String, String)| (type_.as_str(), reason.as_str()) == ("Normal", "Adopted");
-    let told = async || scene.space.events_of("a").await.iter().any(adopted).then_some(());
-    scene.space.wait_for("the event of the adoption", told).await;
+    let reported = async || scene.space.events_of("a").await.iter().any(adopted).then_some(());
+    scene.space.wait_for("the event of the adoption", reported).await;
 }
 
 struct Scene {
@@ -88,7 +88,7 @@ impl Scene {
         Self { space: Space::new().await, mock_provider: MockProvider::start() }
     }
 
-    /// Without election: else each start would wait for the lease of the one that was killed.
+    /// Without election: otherwise each start would wait for the lease of the killed operator.
     fn settings(&self) -> Settings {
         Settings::new(&self.space, &self.mock_provider).patient().flag("--leader-election", "false")
     }
@@ -107,13 +107,13 @@ impl Scene {
     async fn kill_after_request(&self, operator: Operator, client: &Client, number: usize, step: u64) -> Operator {
         let arrived = async || (client.count() >= number).then_some(());
         self.space.wait_for("the request arrives", arrived).await;
-        // The moment is what the test varies; every one of them is right.
+        // The moment is what the test varies; each one is valid.
         tokio::time::sleep(Duration::from_millis(15 * step)).await;
         operator.kill();
         self.start().await
     }
 
-    /// At most one exchange more than tokens that were wanted, and that only if the token of the first was lost.
+    /// At most one exchange more than the tokens that were wanted, and that only if the first token was lost.
     async fn assert_nothing_spent(&self, name: &str, earlier: usize) {
         let (client, token) = (self.client(name), self.token(name).await);
         let place = client.requests().iter().position(|request| request.token == token);

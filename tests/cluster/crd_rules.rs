@@ -1,4 +1,4 @@
-//! What the API server itself refuses, and what it adds: the definition on a real server.
+//! What the API server itself rejects, and what it adds: the CRD on a real server.
 
 mod rows;
 
@@ -8,11 +8,11 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use self::rows::{changed, qontak, rows, target, updates, valid, verification, welkin};
+use crate::strict_api::{Response, apply, create, patch, send, try_create};
 use crate::support::control_plane::shared;
-use crate::wire::{Answer, apply, create, patch, send, try_create};
 
 #[tokio::test]
-async fn each_rule_lets_good_manifests_pass_and_refuses_bad_ones_with_its_message() {
+async fn each_rule_accepts_valid_manifests_and_rejects_invalid_ones_with_its_message() {
     let client = client_in("crd-rules").await;
     for row in rows() {
         assert!(!row.passes.is_empty() && !row.fails.is_empty(), "{}: both kinds are wanted", row.field);
@@ -41,7 +41,7 @@ async fn immutable_fields_stay_and_the_rest_may_change() {
 }
 
 #[test]
-fn every_rule_of_the_definition_has_a_row() {
+fn every_rule_of_the_crd_has_a_row() {
     let (rows, updates) = (rows(), updates());
     let covered: Vec<_> = rows.iter().map(|row| (row.field, row.message)).collect();
     let covered: Vec<_> = covered.into_iter().chain(updates.iter().map(|row| (row.field, row.message))).collect();
@@ -69,7 +69,7 @@ async fn each_bound_holds_at_its_limit_and_not_beyond() {
 }
 
 #[tokio::test]
-async fn unknown_words_and_missing_fields_are_refused() {
+async fn unknown_values_and_missing_fields_are_rejected() {
     let client = client_in("crd-types").await;
     let types = r#"Unsupported value: "Acme": supported values: "Welkin", "Qontak""#;
     let policies = r#"Unsupported value: "Steal": supported values: "Owner", "Merge""#;
@@ -95,7 +95,7 @@ async fn unknown_words_and_missing_fields_are_refused() {
 }
 
 #[tokio::test]
-async fn no_field_leads_out_of_the_namespace() {
+async fn no_field_refers_to_another_namespace() {
     let client = client_in("crd-namespace").await;
     let cases = [
         ("spec.target.namespace", target(json!({"namespace": "other"}))),
@@ -111,7 +111,7 @@ async fn no_field_leads_out_of_the_namespace() {
 }
 
 #[tokio::test]
-async fn a_fresh_object_has_its_defaults_and_a_status_that_nobody_has_looked_at() {
+async fn a_new_object_has_its_defaults_and_the_status_of_one_not_yet_reconciled() {
     let client = client_in("crd-defaults").await;
     let created = create(&client, &changed(&json!({"spec": {"renewal": {"maxAge": null}}})), "crd-defaults").await;
     let created = created.accepted();
@@ -223,7 +223,7 @@ async fn a_condition_exists_once_per_type() {
     patch(&client, path, &json!({"status": {"conditions": [ready]}})).await.accepted();
 }
 
-/// The values at the limit, and those beyond it with the words of the refusal.
+/// The values at the limit, and those beyond it with the message of the rejection.
 fn limits(field: &str, bound: &Bound) -> (Vec<Value>, Vec<(Value, String)>) {
     let text = |length: i64| "a".repeat(usize::try_from(length).expect("a length"));
     match *bound {
@@ -269,8 +269,8 @@ fn change_of(field: &str, value: Value) -> Value {
     }
 }
 
-/// One of the causes of a refusal names the field (`*` stands for any key or index) and has the message.
-fn assert_refused(answer: &Answer, field: &str, message: &str, change: &Value) {
+/// One of the causes of a rejection names the field (`*` stands for any key or index) and has the message.
+fn assert_refused(answer: &Response, field: &str, message: &str, change: &Value) {
     let causes = answer.causes();
     let named = causes.iter().any(|(path, text)| generic(path) == field && text.contains(message));
     assert!(

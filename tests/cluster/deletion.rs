@@ -1,5 +1,5 @@
-//! The end of a credential, by each way there is: its Secret goes or stays as asked, nothing is made again, nothing
-//! holds anything up. The garbage collector and the namespace controller are the real ones.
+//! Each way in which an ApiCredential is deleted: its Secret is deleted or kept as requested, nothing is created again,
+//! nothing blocks the deletion. The garbage collector and the namespace controller are the real ones.
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
@@ -17,7 +17,7 @@ async fn gone(space: &Space, name: &str) {
 }
 
 #[tokio::test]
-async fn the_secret_goes_with_its_credential_and_is_not_made_again() {
+async fn the_secret_is_deleted_with_its_apicredential_and_not_created_again() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let operator = Settings::new(&space, &mock_provider).patient().start().await;
     let ways = [("back", DeleteParams::background()), ("fore", DeleteParams::foreground())];
@@ -32,7 +32,7 @@ async fn the_secret_goes_with_its_credential_and_is_not_made_again() {
         let what = format!("the Secret of {name} is collected");
         let token = format!("{name}-token");
         space.wait_for(&what, async || space.secret(&token).await.is_none().then_some(())).await;
-        // The chance to make it again: a later credential is served.
+        // The operator had the chance to create it again: a later ApiCredential is reconciled.
         space.first_token(&format!("after-{name}"), &mock_provider).await;
         assert!(space.secret(&token).await.is_none());
         assert_eq!(client.count(), 1, "{name}");
@@ -45,7 +45,7 @@ async fn the_secret_goes_with_its_credential_and_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn an_orphaned_secret_stays_and_is_not_taken_over_by_a_new_credential_of_that_name() {
+async fn an_orphaned_secret_stays_and_is_not_adopted_by_a_new_apicredential_of_that_name() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let client = space.first_token("a", &mock_provider).await;
@@ -57,13 +57,13 @@ async fn an_orphaned_secret_stays_and_is_not_taken_over_by_a_new_credential_of_t
     assert!(left.owner_references().is_empty());
 
     space.apply(&space::welkin("a", &client, &mock_provider)).await;
-    let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
-    assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/TargetNotOwned"));
+    let reported = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
+    assert_eq!(condition(&reported, "Stalled").as_deref(), Some("True/TargetNotOwned"));
     assert_eq!(space.secret("a-token").await.unwrap(), left);
     assert_eq!(client.count(), 1);
 }
 
-/// Waits until the garbage collector knows of every Secret so far: it has collected a later one without an owner.
+/// Waits until the garbage collector knows every Secret so far: it has collected a later one whose owner is gone.
 async fn collector_has_caught_up(space: &Space) {
     let nobody = json!({
         "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential", "name": "nobody",
@@ -94,7 +94,7 @@ async fn a_namespace_can_be_deleted_while_the_operator_is_down() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no_complaint() {
+async fn a_namespace_deleted_while_the_operator_runs_costs_no_exchange_and_no_error() {
     let (home, mock_provider) = (Space::new().await, MockProvider::start());
     let space = Space::new().await;
     let both = format!("{},{}", home.name, space.name);
@@ -114,10 +114,10 @@ async fn a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no
     let since = space.audit().await.by("operator").since(&before);
     let stored = since.only(|call| call.is_write() && !call.dry_run && call.code < 300 && call.resource == "secrets");
     assert_eq!(stored.calls().len(), 0, "{since}");
-    // Where the rights lie in the namespace itself they may go before the rest of it: a refusal that nobody can tell from
-    // a missing right is told then, in vain.
+    // Roles in the namespace itself may be deleted before the rest of it. A 403 that cannot be distinguished from a
+    // missing permission is then reported, in vain.
     let rights_stay = Mode::of_run() == Mode::Cluster;
-    let told = since.only(|call| call.resource == "events" && (rights_stay || call.code < 300));
-    assert_eq!(told.calls().len(), 0, "{since}");
+    let reported = since.only(|call| call.resource == "events" && (rights_stay || call.code < 300));
+    assert_eq!(reported.calls().len(), 0, "{since}");
     assert!(operator.is_running());
 }

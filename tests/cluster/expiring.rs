@@ -1,4 +1,4 @@
-//! A planned renewal that fails: the token is kept to its end, and after it the credential is not ready, by class.
+//! A planned renewal that fails: the token is kept until it expires, and then Ready is False, by class.
 
 use apicredential::api::Provider::Qontak;
 
@@ -7,7 +7,7 @@ use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space};
 
 #[tokio::test]
-async fn a_token_that_ends_while_its_renewal_fails_is_kept_and_said_to_be_expired() {
+async fn a_token_that_expires_while_its_renewal_fails_is_kept_and_reported_as_expired() {
     let (space, throttling, mock_provider) = (Space::new().await, MockProvider::start(), MockProvider::start());
     let error = |status| Reply::error_with(status, hostile::TOKEN, hostile::BODY);
     let rows = [
@@ -20,7 +20,7 @@ async fn a_token_that_ends_while_its_renewal_fails_is_kept_and_said_to_be_expire
     let settings = hostile::patient(&space, &mock_provider).endpoints(&[&mock_provider, &throttling], &[]);
     let settings = settings.flag("--min-renewal-interval", "1s");
     let _operator = settings.start().await;
-    // One token of a minute, and then nothing but the failure.
+    // One token of a minute, and then only failures.
     each(&rows, async |&(name, mock_provider, ref reply, reason, trouble)| {
         let client = hostile::client(mock_provider, Qontak, name);
         client.next(hostile::token(Qontak).lifetime(60.0)).always(reply.clone());

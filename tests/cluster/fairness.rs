@@ -1,4 +1,4 @@
-//! One provider's trouble is nobody else's, and no endpoint is asked faster than it was said.
+//! A failing provider does not affect others, and no endpoint gets requests faster than the configured rate.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,8 @@ const CONCURRENCY: usize = 64;
 async fn two_hundred_credentials_of_a_hanging_provider_do_not_hold_up_fifty_of_another() {
     let (space, hanging, swift) = (Space::new().await, MockProvider::start(), MockProvider::start());
     let settings = Settings::new(&space, &hanging).endpoints(&[&hanging, &swift], &[]);
-    // So long that none of the hanging ones ends before the others are done; then it lets all of them go.
+    // So long that none of the hanging requests ends before the others are done; then the provider releases all of
+    // them.
     let settings = settings.flag("--provider-timeout", "30s").flag("--lease-duration", "80s");
     let settings = settings.flag("--provider-rate", "0").flag("--concurrency", &CONCURRENCY.to_string());
     let _operator = settings.flag("--retry-base", "1s").start().await;
@@ -82,7 +83,7 @@ async fn no_more_requests_than_the_burst_and_the_rate_allow_reach_an_endpoint() 
         clients.iter().flat_map(|(_, client)| client.requests()).map(|request| request.at).collect();
     times.sort();
     assert_eq!(times.len(), clients.len(), "one request each");
-    // What is bounded is the sending: a connection that is slow to open moves an arrival by so much.
+    // The limit applies to sending. A connection that is slow to open delays an arrival by this much.
     let slack = SignedDuration::from_secs(3);
     for (first, from) in times.iter().enumerate() {
         for (last, to) in times.iter().enumerate().skip(first) {

@@ -1,4 +1,4 @@
-//! The first token of each provider: what is written, what is said, and what it costs.
+//! The first token of each provider: what is written, what is reported, and what it costs.
 
 use apicredential::api::ApiCredential;
 use k8s_openapi::api::core::v1::Secret;
@@ -6,13 +6,13 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::life::{Scene, claims, seconds, status, text_map};
+use crate::fixture::{Scene, claims, seconds, status, text_map};
 use crate::support::leaks::Sentinels;
 use crate::support::provider::{Client, Reply};
 use crate::support::space::{self, annotation, value};
 
-/// At most this much of the API server for a first sync: two Secrets and the credential are read; Secret, status and
-/// event are written.
+/// The limit of API requests for a first sync: two Secrets and the ApiCredential are read; Secret, status and event are
+/// written.
 const GETS: usize = 3;
 const WRITES: usize = 3;
 
@@ -107,7 +107,7 @@ async fn the_secret_is_rendered_as_the_spec_says_and_holds_nothing_else_of_ours(
 }
 
 #[tokio::test]
-async fn both_status_codes_are_an_answer() {
+async fn both_status_codes_are_a_success() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     for status in [200, 201] {
@@ -157,7 +157,7 @@ fn assert_status(credential: &ApiCredential, secret: &Secret, source: &Secret, p
     let (issued, expires) = (seconds(secret, "issued-at"), seconds(secret, "expires-at"));
     let lifetime = expires - issued;
     let said = credential.status.clone().unwrap();
-    // A third before the end, and up to a tenth earlier.
+    // A third of the lifetime before the expiry, and up to a tenth earlier.
     let renewal = said.renewal_time.unwrap().0.as_second() - issued;
     assert!((lifetime - lifetime / 3 - lifetime / 10 - 1..=lifetime - lifetime / 3).contains(&renewal), "{renewal}");
     for condition in &said.conditions {

@@ -1,15 +1,15 @@
-//! Beside a GitOps tool: the target Secret never looks like one of its own, and what it applies again costs nothing.
+//! Together with a GitOps tool: the target Secret never looks like one of its objects, and re-applying costs nothing.
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::install::manifests;
+use crate::strict_api::{apply, create};
 use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, annotation, value};
-use crate::wire::{apply, create};
 
-/// What Argo CD and Flux write on an object of theirs.
+/// What Argo CD and Flux write on the objects that they own.
 const TRACKING: [&str; 7] = [
     "app.kubernetes.io/instance",
     "argocd.argoproj.io/instance",
@@ -45,7 +45,7 @@ async fn the_target_never_carries_the_tracking_marks_of_its_credential() {
         let names = secret.labels().keys().chain(secret.annotations().keys());
         let foreign: Vec<&String> = names.filter(|name| !name.starts_with("apicredential.io/")).collect();
         assert!(foreign.is_empty(), "{foreign:?}");
-        // Argo CD prunes nothing that has an owner; Kubernetes collects it with the credential.
+        // Argo CD prunes nothing that has an owner; Kubernetes collects it with the ApiCredential.
         let owners = secret.owner_references();
         assert_eq!(owners.iter().map(|owner| owner.kind.as_str()).collect::<Vec<_>>(), ["ApiCredential"]);
     }
@@ -59,7 +59,7 @@ async fn a_merge_target_from_git_is_applied_again_and_keeps_its_token() {
     space.source_welkin("a-source", "any secret at all").await;
     let mut manifest = space::welkin("a", &client, &mock_provider);
     manifest["spec"]["target"]["creationPolicy"] = json!("Merge");
-    // As docs/gitops.md says: the Secret in Git names the consent and not the keys that are ours.
+    // As in docs/gitops.md: the Secret in Git names the consent and not the keys that are ours.
     let in_git = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {
@@ -74,7 +74,7 @@ async fn a_merge_target_from_git_is_applied_again_and_keeps_its_token() {
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let written = space.secret("a-token").await.unwrap();
 
-    // A sync applies both again, server-side; a change of its own goes through.
+    // A sync applies both again, server-side. A change in Git takes effect.
     let mut changed = in_git.clone();
     changed["stringData"]["config"] = json!("of the next release");
     for applied in [&in_git, &changed] {
@@ -85,7 +85,7 @@ async fn a_merge_target_from_git_is_applied_again_and_keeps_its_token() {
             assert_eq!(annotation(&secret, name), annotation(&written, name), "{name}");
         }
     }
-    // What costs an exchange afterwards is the only thing that does.
+    // The next change that costs an exchange is the only one that does.
     space.patch_secret("a-token", &json!({"data": {"token": null}})).await;
     space.wait_for("a second token", async || (client.count() >= 2).then_some(())).await;
     let mended = space

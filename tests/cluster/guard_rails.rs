@@ -1,4 +1,4 @@
-//! What `deploy/guard-rails/` refuses and lets pass when it is switched on, and what the roles for people allow.
+//! What `deploy/guard-rails/` rejects and accepts when it is enabled, and what the roles for users allow.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use crate::install::{NAMESPACE, installed, manifests};
+use crate::strict_api::{JSON, Response, apply, collection, create, send};
 use crate::support::space::{DEADLINE, Space, poll};
-use crate::wire::{Answer, JSON, apply, collection, create, send};
 
 const NO_GET: &str = "an ApiCredential requires permission to get its source Secret qontak-login: \
                       request it in the namespace care";
@@ -23,7 +23,7 @@ async fn the_policy_lets_only_those_create_who_may_read_the_source_and_write_the
     let get = secrets("get", &["qontak-login"]);
     let (create, patch) = (secrets("create", &[]), secrets("patch", &["token"]));
     let other = secrets("get", &["another-login"]);
-    for (user, rights, owner, merge) in [
+    for (user, permissions, owner, merge) in [
         ("nothing", vec![], Err(NO_GET), Err(NO_GET)),
         ("wrong-source", vec![&other, &create, &patch], Err(NO_GET), Err(NO_GET)),
         ("source-only", vec![&get], Err(NO_CREATE), Err(NO_PATCH)),
@@ -32,7 +32,7 @@ async fn the_policy_lets_only_those_create_who_may_read_the_source_and_write_the
         ("merger", vec![&get, &patch], Err(NO_CREATE), Ok(())),
         ("both", vec![&get, &create, &patch], Ok(()), Ok(())),
     ] {
-        grant(&client, user, &rights).await;
+        grant(&client, user, &permissions).await;
         for (policy, expected) in [("Owner", owner), ("Merge", merge)] {
             let request = async || attempt(&client, user, &qontak(policy)).await;
             until(&format!("{user}, {policy}: {expected:?}"), |answer| is(answer, expected), request).await;
@@ -47,14 +47,14 @@ async fn the_policy_knows_the_source_of_either_provider() {
     let mut welkin = qontak("Owner");
     let block = json!({"tenant": "gh", "clientName": "A", "secretRef": {"name": "welkin-client"}});
     welkin["spec"]["provider"] = json!({"type": "Welkin", "welkin": block});
-    // The refusal comes first: it says that the policy is in force.
+    // The rejection comes first: it shows that the policy is in force.
     let theirs = async || attempt(&client, "welkin-writer", &qontak("Owner")).await;
     until("another's", |answer| is(answer, Err(NO_GET)), theirs).await;
     until("his own", accepted, async || attempt(&client, "welkin-writer", &welkin).await).await;
 }
 
 #[tokio::test]
-async fn the_policy_asks_anew_when_the_spec_changes_and_only_then() {
+async fn the_policy_checks_again_when_the_spec_changes_and_only_then() {
     let client = installed().await;
     let path = "/apis/apicredential.io/v1alpha1/namespaces/care/apicredentials/welkin?dryRun=All";
     let edit = async |user: &str, change: Value| {
@@ -68,17 +68,17 @@ async fn the_policy_asks_anew_when_the_spec_changes_and_only_then() {
     let no_get =
         |name: &str| format!("an ApiCredential requires permission to get its source Secret {name}: request it");
     let suspend = || json!({"spec": {"suspend": true}});
-    let refused = |answer: &Answer| is(answer, Err(&no_get("welkin-client")));
-    until("no right at all", refused, async || edit("editor", suspend()).await).await;
+    let refused = |answer: &Response| is(answer, Err(&no_get("welkin-client")));
+    until("no permission at all", refused, async || edit("editor", suspend()).await).await;
     edit("editor", json!({"metadata": {"labels": {"team": "care"}}})).await.accepted();
 
-    until("all rights", accepted, async || edit("keeper", suspend()).await).await;
+    until("all permissions", accepted, async || edit("keeper", suspend()).await).await;
     let answer = edit("keeper", source("not-his")).await;
     assert!(is(&answer, Err(&no_get("not-his"))), "{} {}", answer.status, answer.body);
 }
 
 #[tokio::test]
-async fn the_quota_counts_credentials_and_a_deleted_one_makes_room() {
+async fn the_quota_counts_apicredentials_and_a_deleted_one_makes_room() {
     let space = Space::new().await;
     let (file, client) = ("deploy/guard-rails/quota.yaml", space.client.clone());
     let quota = manifests(file).remove(0);
@@ -95,7 +95,7 @@ async fn the_quota_counts_credentials_and_a_deleted_one_makes_room() {
         create(&client, &manifest, &space.name).await
     };
     space.wait_for("there is a count", async || used().await.filter(|used| *used == 0)).await;
-    // Who admits learns of it a little later, and counts nothing until then.
+    // The admission plugin learns of it a little later, and counts nothing until then.
     space
         .wait_for("the quota counts", async || {
             add(0).await.accepted();
@@ -121,7 +121,7 @@ async fn the_quota_counts_credentials_and_a_deleted_one_makes_room() {
 }
 
 #[tokio::test]
-async fn view_edit_and_admin_hold_the_rights_for_people_and_no_role_writes_a_status() {
+async fn view_edit_and_admin_grant_users_their_permissions_and_no_role_writes_a_status() {
     let client = installed().await;
     const READ: &[&str] = &["get", "list", "watch"];
     const WRITE: &[&str] = &["create", "update", "patch", "delete", "deletecollection"];
@@ -141,7 +141,7 @@ async fn view_edit_and_admin_hold_the_rights_for_people_and_no_role_writes_a_sta
             }
             allowed
         };
-        // The controller copies the rules of the labelled roles, and the authorizer learns of it, shortly after.
+        // The controller aggregates the rules of the labelled roles, and the authorizer learns of it, shortly after.
         let grown = poll(DEADLINE, async || (allowed("apicredentials").await == expected).then_some(())).await;
         assert!(grown.is_some(), "{role}: {:?} instead of {expected:?}", allowed("apicredentials").await);
         assert_eq!(allowed("apicredentials/status").await, BTreeSet::new(), "{role}");
@@ -172,7 +172,7 @@ fn secrets(verb: &str, names: &[&str]) -> Value {
     rule
 }
 
-/// A credential in the namespace of the examples, as the policy sees it.
+/// An ApiCredential in the namespace of the examples, as the policy sees it.
 fn qontak(policy: &str) -> Value {
     json!({
         "apiVersion": "apicredential.io/v1alpha1",
@@ -185,14 +185,15 @@ fn qontak(policy: &str) -> Value {
     })
 }
 
-/// Creates a credential as somebody, without keeping it.
-async fn attempt(client: &Client, user: &str, manifest: &Value) -> Answer {
+/// Creates an ApiCredential as this user, as a dry run.
+async fn attempt(client: &Client, user: &str, manifest: &Value) -> Response {
     let path = format!("{}?dryRun=All", collection(manifest, Some(NAMESPACE)));
     send(client, Method::POST, &path, &[JSON, ("impersonate-user", user)], Some(manifest)).await
 }
 
-/// Repeats a request until the answer is the expected one: roles and policies take effect shortly after their creation.
-async fn until(what: &str, expected: impl Fn(&Answer) -> bool, request: impl AsyncFn() -> Answer) {
+/// Repeats a request until the response is the expected one: roles and policies take effect shortly after their
+/// creation.
+async fn until(what: &str, expected: impl Fn(&Response) -> bool, request: impl AsyncFn() -> Response) {
     let answered = poll(DEADLINE, async || expected(&request().await).then_some(())).await;
     if answered.is_none() {
         let answer = request().await;
@@ -200,22 +201,22 @@ async fn until(what: &str, expected: impl Fn(&Answer) -> bool, request: impl Asy
     }
 }
 
-fn accepted(answer: &Answer) -> bool {
+fn accepted(answer: &Response) -> bool {
     answer.status.is_success()
 }
 
-/// Whether the request was accepted, or refused in these words.
-fn is(answer: &Answer, expected: Result<(), &str>) -> bool {
+/// Whether the request was accepted, or rejected with this text.
+fn is(answer: &Response, expected: Result<(), &str>) -> bool {
     match expected {
         Ok(()) => accepted(answer),
         Err(text) => answer.status == 403 && answer.body["message"].as_str().is_some_and(|said| said.contains(text)),
     }
 }
 
-/// Gives a user all rights on credentials, and these, in the namespace of the examples.
-async fn grant(client: &Client, user: &str, rights: &[&Value]) {
+/// Gives a user all permissions on ApiCredentials, and these, in the namespace of the examples.
+async fn grant(client: &Client, user: &str, permissions: &[&Value]) {
     let credentials = json!({"apiGroups": ["apicredential.io"], "resources": ["apicredentials"], "verbs": ["*"]});
-    let rules: Vec<&Value> = [&credentials].into_iter().chain(rights.iter().copied()).collect();
+    let rules: Vec<&Value> = [&credentials].into_iter().chain(permissions.iter().copied()).collect();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": user}, "rules": rules,
     });

@@ -1,5 +1,5 @@
-//! What the tests of failing and hostile providers share: sentinels that may turn up nowhere, and credentials by the
-//! dozen.
+//! Shared by the tests of failing and hostile providers: sentinels that must not appear anywhere, and ApiCredentials by
+//! the dozen.
 
 use apicredential::api::{ApiCredential, ApiCredentialStatus, Provider};
 use futures::stream::{self, StreamExt};
@@ -12,19 +12,19 @@ use crate::support::operator::Settings;
 use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space};
 
-/// In every Qontak user's name: it is in the source Secret, too.
+/// In every Qontak user's name, which is in the source Secret, too.
 pub const USERNAME: &str = "sentinel-username-0000";
 /// The first secret of every client.
 pub const FIRST: &str = "+}B{KGTG6#zG%P;\"first\"-sentinel-0001";
-/// What the source holds after its first change.
+/// The value in the source after its first change.
 pub const SECOND: &str = "+}B{KGTG6#zG%P;\"second\"-sentinel-0002";
-/// What it holds after its second change.
+/// The value after its second change.
 pub const THIRD: &str = "+}B{KGTG6#zG%P;\"third\"-sentinel-0003";
 /// In every token.
 pub const TOKEN: &str = "sentinel-in-a-token-0004";
-/// In bodies of answers, as text and as a part of JSON.
+/// In response bodies, as text and as a part of JSON.
 pub const BODY: &str = "sentinel <b>\"in a body\"</b> 0005";
-/// In a header of answers.
+/// In a response header.
 pub const HEADER: &str = "sentinel-in-a-header-0006";
 /// In the Location of redirects.
 pub const LOCATION: &str = "sentinel-in-a-location-0007";
@@ -43,7 +43,7 @@ pub fn sentinels() -> Sentinels {
     ])
 }
 
-/// A good answer whose token holds the sentinel.
+/// A valid response whose token contains the sentinel.
 pub fn token(provider: Provider) -> Reply {
     match provider {
         Provider::Welkin => Reply::token().claim("sub", TOKEN),
@@ -51,13 +51,14 @@ pub fn token(provider: Provider) -> Reply {
     }
 }
 
-/// An operator that does nothing but what a watch event asks for, and bounds a provider's time to some seconds.
+/// An operator that acts only on watch events, and limits a provider's response time to some seconds.
 pub fn patient(space: &Space, mock_provider: &MockProvider) -> Settings {
     let settings = Settings::new(space, mock_provider).patient();
     settings.flag("--provider-rate", "0").flag("--provider-timeout", "10s").flag("--lease-duration", "40s")
 }
 
-/// The client that a credential of this name asks with; from now on it answers well until told otherwise.
+/// The client that an ApiCredential of this name uses. From now on it returns valid responses until it is set
+/// otherwise.
 pub fn client(mock_provider: &MockProvider, provider: Provider, name: &str) -> Client {
     let client = match provider {
         Provider::Welkin => mock_provider.welkin(name),
@@ -67,7 +68,7 @@ pub fn client(mock_provider: &MockProvider, provider: Provider, name: &str) -> C
     client
 }
 
-/// Creates or changes the source of a credential of this name.
+/// Creates or changes the source of an ApiCredential of this name.
 pub async fn source(space: &Space, provider: Provider, name: &str, secret: &str) {
     let source = format!("{name}-source");
     match provider {
@@ -76,7 +77,7 @@ pub async fn source(space: &Space, provider: Provider, name: &str, secret: &str)
     };
 }
 
-/// Creates a credential of this name, with its source.
+/// Creates an ApiCredential of this name, with its source.
 pub async fn credential(space: &Space, mock_provider: &MockProvider, client: &Client, provider: Provider, name: &str) {
     source(space, provider, name, FIRST).await;
     space
@@ -87,13 +88,13 @@ pub async fn credential(space: &Space, mock_provider: &MockProvider, client: &Cl
         .await;
 }
 
-/// Does something for each, some at a time.
+/// Runs an action for each, some at a time.
 pub async fn each<T>(items: impl IntoIterator<Item = T>, work: impl AsyncFn(T)) {
     let work = &work;
     stream::iter(items).for_each_concurrent(8, async |item| work(item).await).await;
 }
 
-/// Waits until as many credentials as that fit.
+/// Waits until this many ApiCredentials fit.
 pub async fn wait_for_all(space: &Space, what: &str, count: usize, fits: impl Fn(&ApiCredential) -> bool) {
     space
         .wait_for(what, async || {
@@ -103,7 +104,7 @@ pub async fn wait_for_all(space: &Space, what: &str, count: usize, fits: impl Fn
         .await;
 }
 
-/// Whether it is Ready with a token that nothing is wrong with.
+/// Whether it is Ready with a token, without any failure.
 pub fn is_settled(credential: &ApiCredential) -> bool {
     space::condition(credential, "Ready").as_deref() == Some("True/TokenValid")
         && space::condition(credential, "Renewed").as_deref() == Some("True/Issued")
@@ -114,7 +115,7 @@ pub fn has_failed(credential: &ApiCredential) -> bool {
     status(credential).last_attempt.is_some_and(|attempt| attempt.reason != "Issued")
 }
 
-/// The status; an empty one if there is none.
+/// The status, or an empty one if there is none.
 pub fn status(credential: &ApiCredential) -> ApiCredentialStatus {
     credential.status.clone().unwrap_or_default()
 }

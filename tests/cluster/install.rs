@@ -1,4 +1,4 @@
-//! What `kubectl apply -f crds/ -f deploy/` puts into a cluster.
+//! What `kubectl apply -f crds/ -f deploy/` creates in a cluster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,32 +11,32 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::strict_api::{JSON, apply, send, try_create};
 use crate::support::control_plane::{self, Content, ControlPlane};
 use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition};
-use crate::wire::{JSON, apply, send, try_create};
 
-/// Where the examples go; with the strictest pod security, so that the example pod has to meet it.
+/// The namespace of the examples, with the strictest pod security, so that the example pod has to meet it.
 pub const NAMESPACE: &str = "care";
 
 #[tokio::test]
 async fn every_manifest_applies_strictly_and_without_a_warning() {
     let client = installed().await;
-    // Once more on top of itself, as every upgrade does.
+    // Once more on top of itself, as in every upgrade.
     for (file, manifest) in all_manifests() {
         apply_quietly(&client, &file, &manifest).await;
     }
-    let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/apicredentials.apicredential.io";
-    let definition = send(&client, Method::GET, definition, &[], None).await.accepted();
-    for condition in definition["status"]["conditions"].as_array().expect("conditions") {
+    let crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/apicredentials.apicredential.io";
+    let crd = send(&client, Method::GET, crd, &[], None).await.accepted();
+    for condition in crd["status"]["conditions"].as_array().expect("conditions") {
         let expected = if condition["type"] == "NonStructuralSchema" { "False" } else { "True" };
         assert_eq!(condition["status"], expected, "{condition}");
     }
 }
 
 #[test]
-fn install_yaml_leaves_the_definition_and_so_every_token_alone() {
+fn install_yaml_contains_no_crd_so_that_its_removal_keeps_every_token() {
     let kinds: Vec<_> = manifests("deploy/install.yaml").iter().map(|manifest| manifest["kind"].clone()).collect();
     assert!(!kinds.contains(&json!("CustomResourceDefinition")), "{kinds:?}");
     for kind in ["Namespace", "ServiceAccount", "Deployment"] {
@@ -45,7 +45,7 @@ fn install_yaml_leaves_the_definition_and_so_every_token_alone() {
 }
 
 #[test]
-fn the_operator_has_the_rights_it_needs_and_no_more() {
+fn the_operator_has_the_permissions_it_needs_and_no_more() {
     let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
     let expected = json!([
         rule("", "secrets", &["get", "create", "patch", "list", "watch"]),
@@ -120,13 +120,13 @@ async fn a_pod_of_the_deployment_is_admitted_where_only_restricted_pods_are() {
 }
 
 #[tokio::test]
-async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_forbidden_to_it() {
+async fn the_operator_works_with_its_service_accounts_own_token_and_gets_no_403() {
     const OWN: &str = "apicredential-operator";
     let plane = installed_plane().await;
     let (space, mock_provider) = (Space::on(Arc::clone(&plane)).await, MockProvider::start());
     let kubeconfig = plane.kubeconfig_for_service_account(OWN, OWN).await;
-    let rights: Api<Lease> = Api::namespaced(control_plane::client(&kubeconfig).await, OWN);
-    space.wait_for("the rights count", async || rights.get_opt(OWN).await.ok().map(drop)).await;
+    let permissions: Api<Lease> = Api::namespaced(control_plane::client(&kubeconfig).await, OWN);
+    space.wait_for("the permissions are in effect", async || permissions.get_opt(OWN).await.ok().map(drop)).await;
     let settings = Settings::new(&space, &mock_provider).without_flag("--namespaces").flag("--lease-namespace", OWN);
     let operator = settings.kubeconfig(&kubeconfig).quick().start().await;
     let client = mock_provider.welkin(&space.unique("a"));
@@ -136,18 +136,18 @@ async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     space.wait_for("a renewal", async || (client.count() >= 2).then_some(())).await;
     space
-        .wait_until("a", "the renewal is told of", |credential| {
+        .wait_until("a", "the renewal is reported", |credential| {
             credential.status.as_ref().is_some_and(|status| status.revision >= Some(2))
         })
         .await;
-    // Once the whole way: refusal, event, repair, and a Secret that comes back.
+    // Once end to end: a rejection, an event, a repair, and a Secret that is created again.
     space.delete_secret("a-token").await;
     space.wait_for("it is back", async || space.secret("a-token").await).await;
     space.source("a-source", None, &[("secret", "any")]).await;
     space.patch_secret("a-source", &json!({"metadata": {"labels": {"apicredential.io/source": null}}})).await;
     space
-        .wait_until("a", "a refusal", |told| {
-            condition(told, "SourceResolved").as_deref() == Some("False/SourceNotPermitted")
+        .wait_until("a", "a refusal", |reported| {
+            condition(reported, "SourceResolved").as_deref() == Some("False/SourceNotPermitted")
         })
         .await;
 
@@ -171,7 +171,7 @@ async fn the_operator_works_under_its_service_accounts_own_token_and_nothing_is_
         ("create", "leases"),
     ] {
         let is = |line: &Value| line["verb"] == verb && line["objectRef"]["resource"] == resource;
-        // A watch is written down when the server has noticed its end.
+        // A watch is logged when the server has noticed its end.
         let seen = async || requests().iter().any(is).then_some(());
         space.wait_for(&format!("{verb} {resource} in the audit log"), seen).await;
     }
@@ -206,11 +206,11 @@ pub async fn installed_plane() -> Arc<ControlPlane> {
     Arc::clone(CONTROL_PLANE.get_or_init(start).await)
 }
 
-/// Applies a manifest. Until a definition is established the server knows no path for its objects, and until the
-/// controller has made the account "default" a namespace takes no pods: both pass within a second or two.
+/// Applies a manifest. Until a CRD is established the server knows no path for its objects, and until the controller
+/// has created the account "default" a namespace accepts no pods: both take a second or two.
 pub async fn apply_quietly(client: &Client, file: &str, manifest: &Value) {
     let namespace = match manifest["kind"].as_str() {
-        // Where nothing is created that it would count.
+        // A namespace without objects that it would count.
         Some("ResourceQuota") => Some("default"),
         _ => file.starts_with("deploy/examples/").then_some(NAMESPACE),
     };
@@ -228,7 +228,7 @@ pub async fn apply_quietly(client: &Client, file: &str, manifest: &Value) {
     assert!(answer.status.is_success(), "{file}: {}", answer.body);
 }
 
-/// The object of that kind in `deploy/install.yaml` that has the operator's name.
+/// The object of that kind in `deploy/install.yaml` with the operator's name.
 fn named(kind: &str) -> Value {
     let objects = manifests("deploy/install.yaml").into_iter();
     let mut objects =

@@ -1,4 +1,4 @@
-//! Two operators, one lease: who acts, and how it changes hands.
+//! Two operators, one lease: which one leads, and how leadership changes.
 
 use std::time::Duration;
 
@@ -10,29 +10,30 @@ use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, value};
 
-/// From SIGTERM to its last line, as promised.
+/// From SIGTERM to its last line, as documented.
 const STOPS_WITHIN: SignedDuration = SignedDuration::from_secs(20);
-/// The manifests' `terminationGracePeriodSeconds`: a process that is still there then is killed.
+/// The manifests' `terminationGracePeriodSeconds`: a process that still runs then is killed.
 const GRACE: Duration = Duration::from_secs(30);
-/// So long that who takes over within a test's deadline did not wait for it; candidates look every sixth of it.
+/// So long that an operator that takes over within a test's deadline did not wait for it; candidates read it every
+/// sixth of it.
 const LONG: (&str, &str) = ("--lease-duration", "120s");
 
 #[tokio::test]
-async fn of_two_operators_one_acts_and_the_other_stands_by() {
+async fn of_two_replicas_one_leads_and_the_other_is_a_standby() {
     let (scene, [first, second]) = Scene::of_two(&[]).await;
     scene.add("a").await;
     scene.space.wait_ready("a").await;
     assert_eq!(first.get("/readyz").await.unwrap().1, "leading\n");
     assert_eq!(second.get("/readyz").await.unwrap(), (200, "standing by: another replica leads\n".to_owned()));
     let audit = scene.space.audit().await.by(&scene.accounts[1].user);
-    assert_eq!(audit.without("leases").calls(), [], "who stands by leaves everything alone");
+    assert_eq!(audit.without("leases").calls(), [], "a standby changes nothing");
     let series = format!(r#"apicredential_ready{{namespace="{}",name="a"}}"#, scene.space.name);
     assert_eq!((first.metric(&series).await, second.metric(&series).await), (Some(1.0), None));
     assert_eq!(scene.client("a").count(), 1);
 }
 
 #[tokio::test]
-async fn a_leader_told_to_stop_hands_over_without_waiting_for_the_lease_to_expire() {
+async fn a_terminated_leader_hands_over_without_waiting_for_the_lease_to_expire() {
     let (scene, [first, second]) = Scene::of_two(&[LONG]).await;
     scene.add("a").await;
     scene.space.wait_ready("a").await;
@@ -46,7 +47,7 @@ async fn a_leader_told_to_stop_hands_over_without_waiting_for_the_lease_to_expir
 }
 
 #[tokio::test]
-async fn a_leader_told_to_stop_ends_its_exchange_before_another_one_takes_over() {
+async fn a_terminated_leader_completes_its_exchange_before_another_one_takes_over() {
     let (scene, [first, second]) = Scene::of_two(&[LONG]).await;
     let client = scene.client("a");
     client.next(Reply::token().latency(Duration::from_secs(6)));
@@ -65,7 +66,7 @@ async fn a_leader_told_to_stop_ends_its_exchange_before_another_one_takes_over()
 }
 
 #[tokio::test]
-async fn a_leader_told_to_stop_keeps_the_lease_while_an_exchange_does_not_end() {
+async fn a_terminated_leader_keeps_the_lease_while_an_exchange_does_not_end() {
     let (scene, [first, second]) = Scene::of_two(&[LONG, ("--provider-timeout", "50s")]).await;
     let client = scene.client("a");
     client.always(Reply::hang());
@@ -99,7 +100,7 @@ async fn after_a_kill_the_other_takes_over_and_exchanges_only_what_is_due() {
 }
 
 #[tokio::test]
-async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
+async fn a_leader_stopped_for_longer_than_its_lease_writes_nothing_when_it_continues() {
     let (scene, [first, second]) = Scene::of_two(&SHORT).await;
     let client = scene.client("a");
     client.next(Reply::token().latency(Duration::from_secs(6)));
@@ -116,7 +117,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
         (standing_by || !first.is_running()).then_some(())
     };
     scene.space.wait_for("the ex-leader steps down", steps_down).await;
-    // Somebody acts, and it is not the ex-leader.
+    // There is a leader, and it is not the former one.
     scene.add("b").await;
     scene.space.wait_ready("b").await;
     assert_eq!(scene.space.secret("a-token").await.unwrap(), newer);
@@ -128,7 +129,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
 /// A short lease, and an exchange that fits into half of it.
 const SHORT: [(&str, &str); 2] = [("--lease-duration", "40s"), ("--provider-timeout", "10s")];
 
-/// A namespace with a mock provider and two accounts, so that the audit log tells the operators apart.
+/// A namespace with a mock provider and two accounts, so that the audit log distinguishes the operators.
 struct Scene {
     space: Space,
     mock_provider: MockProvider,
@@ -136,7 +137,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// The first operator leads, the second stands by.
+    /// The first operator leads, the second is a standby.
     async fn of_two(flags: &[(&str, &str)]) -> (Self, [Operator; 2]) {
         let space = Space::new().await;
         let rules = operator_rules();
@@ -174,7 +175,7 @@ impl Scene {
         lease.spec.expect("it has a holder")
     }
 
-    /// By the record alone: the next holder came before the former one's time was over.
+    /// From the record alone: the next holder took it before the former one's time was over.
     async fn assert_taken_before_its_end(&self, before: &LeaseSpec) {
         let after = self.lease().await;
         assert_ne!(after.holder_identity, before.holder_identity);
@@ -183,7 +184,7 @@ impl Scene {
     }
 }
 
-/// SIGTERM: it ends well, and by its own log as soon as promised.
+/// SIGTERM: it exits with 0, and by its own log as soon as documented.
 async fn stops(operator: &Operator) {
     assert_eq!(operator.terminate(GRACE).await.code(), Some(0), "{}", operator.output());
     let log = operator.log();

@@ -1,12 +1,12 @@
-//! What is logged: one line for each attempt, with fields that a program can rely on, and nothing when nothing happens.
+//! The log: one line for each attempt, with fields that a program can rely on, and nothing when nothing happens.
 
 use serde_json::Value;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::provider::Reply;
 
 #[tokio::test]
-async fn each_attempt_is_one_line_that_names_credential_provider_cause_reason_and_request() {
+async fn each_attempt_is_one_line_with_apicredential_provider_cause_reason_and_request() {
     let scene = Scene::new().await;
     let operator = scene.operator().flag("--retry-base", "60s").start().await;
     let (a, bad) = (scene.welkin_client("a").await, scene.welkin_client("bad").await);
@@ -31,15 +31,15 @@ async fn each_attempt_is_one_line_that_names_credential_provider_cause_reason_an
     let requests: std::collections::BTreeSet<String> = lines.iter().map(|line| line["request"].to_string()).collect();
     assert_eq!(requests.len(), 4, "each request has a name of its own");
     let fields = ["name", "provider", "cause", "reason", "level"];
-    let mut told: Vec<[String; 5]> =
+    let mut reported: Vec<[String; 5]> =
         lines.iter_mut().map(|line| fields.map(|field| line[field].as_str().unwrap_or("").to_owned())).collect();
-    told.sort();
+    reported.sort();
     let wanted = [
         ["a", "Welkin", "missing", "Issued", "INFO"],
         ["a", "Welkin", "requested", "Issued", "INFO"],
         ["b", "Qontak", "missing", "Issued", "INFO"],
         ["bad", "Welkin", "missing", "CredentialsRejected", "WARN"],
     ];
-    assert_eq!(told, wanted.map(|line| line.map(str::to_owned)));
+    assert_eq!(reported, wanted.map(|line| line.map(str::to_owned)));
     assert!(lines.iter().all(|line| line["namespace"] == scene.space.name && line["seconds"].is_number()), "{lines:?}");
 }

@@ -1,5 +1,5 @@
-//! Objects that our definition would refuse, as an older or a broken one may have let them in: the code refuses them
-//! again, tells it on the object, and serves the others.
+//! Objects that our CRD would reject, as an older or an edited CRD may have accepted them: the code rejects them
+//! again, reports it on the object, and reconciles the others.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::strict_api::{apply, create, send};
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
-use crate::wire::{apply, create, send};
 
-/// A control plane of its own, whose definition takes any spec, because the definition holds for all of it.
+/// A control plane of its own, whose CRD accepts any spec, because the CRD applies to all of it.
 async fn loose() -> Arc<ControlPlane> {
     static CONTROL_PLANE: OnceCell<Arc<ControlPlane>> = OnceCell::const_new();
     let start = || async {
         let plane = ControlPlane::start(Content::Empty).await.expect("a control plane");
         let client = plane.client().await;
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/apicredentials.yaml");
-        let text = std::fs::read_to_string(path).expect("the definition");
-        let mut definition: Value = serde_saphyr::from_str(&text).expect("the definition is YAML");
-        let version = &mut definition["spec"]["versions"][0];
+        let text = std::fs::read_to_string(path).expect("the CRD");
+        let mut crd: Value = serde_saphyr::from_str(&text).expect("the CRD is YAML");
+        let version = &mut crd["spec"]["versions"][0];
         version.as_object_mut().expect("a version").remove("selectableFields");
         let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         version["schema"]["openAPIV3Schema"] =
             json!({"type": "object", "properties": {"spec": anything, "status": anything}});
-        apply(&client, &definition, None).await.accepted();
+        apply(&client, &crd, None).await.accepted();
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "operator"},
@@ -42,13 +42,13 @@ async fn loose() -> Arc<ControlPlane> {
     Arc::clone(CONTROL_PLANE.get_or_init(start).await)
 }
 
-/// A namespace on it, once its definition is served.
+/// A namespace on it, once its CRD is served.
 async fn loose_space() -> Space {
     let space = Space::on(loose().await).await;
-    // A list, because a path that is not served yet looks like an object that is not there.
+    // A list, because a path that is not served yet looks like an object that does not exist.
     let one = ListParams::default().limit(1);
     let served = async || space.credentials.list_metadata(&one).await.ok().map(drop);
-    space.wait_for("the definition is served", served).await;
+    space.wait_for("the CRD is served", served).await;
     space
 }
 
@@ -72,7 +72,7 @@ async fn refused(space: &Space, name: &str, reason: &str) -> Value {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
+async fn objects_that_cannot_be_decoded_are_reported_once_and_block_no_other() {
     let (space, mock_provider) = (loose_space().await, MockProvider::start());
     let client = mock_provider.welkin(&space.unique("x"));
     let broken = |name: &str, edit: fn(&mut Value)| {
@@ -92,15 +92,15 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
         create(&space.client, manifest, &space.name).await.accepted();
     }
     let good = space.first_token("good", &mock_provider).await;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for manifest in &manifests {
         let name = manifest["metadata"]["name"].as_str().unwrap();
-        told.push((name, refused(&space, name, "InvalidSpec").await));
+        reported.push((name, refused(&space, name, "InvalidSpec").await));
     }
-    // A clock: one that lacks its source is looked at every 0.6 s, and they every second.
+    // A clock: an object that lacks its source is reconciled every 0.6 s, and these every second.
     space.apply(&space::welkin("clock", &client, &mock_provider)).await;
     space.wait_reads("clock-token", 6).await;
-    for (name, before) in &told {
+    for (name, before) in &reported {
         assert_eq!(before["message"], Reason::InvalidSpec.message(), "{name}: nothing of the object is repeated");
         assert_eq!(ready(&raw(&space, name).await).as_ref(), Some(before), "{name}: nothing moves");
         let audit = space.audit().await.by("operator").to("apicredentials/status");
@@ -111,7 +111,7 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
     }
     assert_eq!((client.count(), good.count()), (0, 1));
 
-    // Mended, it is served without a restart.
+    // Once fixed, it is reconciled without a restart.
     space.source_welkin("wrong-type-source", "any secret at all").await;
     space.patch("wrong-type", &json!({"spec": {"suspend": null}})).await;
     space.wait_condition("wrong-type", "Ready", "True/TokenValid").await;
@@ -119,7 +119,7 @@ async fn credentials_that_cannot_be_decoded_are_told_so_once_and_stop_nobody() {
 }
 
 #[tokio::test]
-async fn what_the_definition_refuses_the_code_refuses_again_before_any_request() {
+async fn what_the_crd_rejects_the_code_rejects_again_before_any_request() {
     let (space, mock_provider) = (loose_space().await, MockProvider::start());
     let client = mock_provider.welkin(&space.unique("x"));
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;

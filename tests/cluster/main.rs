@@ -1,4 +1,4 @@
-//! Tests against a real API server, the real operator binary and the provider mock provider.
+//! Tests against a real API server, the real operator binary and the mock provider.
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
 #![allow(
@@ -11,7 +11,6 @@
 )]
 
 mod allow_list;
-mod answers;
 mod backoff;
 mod churn;
 mod container;
@@ -19,10 +18,11 @@ mod corporate;
 mod crash;
 mod crd_rules;
 mod deletion;
-mod exchange_by_hand;
+mod exchange_cli;
 mod expiring;
 mod fairness;
 mod first_token;
+mod fixture;
 mod gitops;
 mod guard_rails;
 #[path = "../support/helm.rs"]
@@ -30,7 +30,6 @@ mod helm;
 mod hostile;
 mod install;
 mod lease;
-mod life;
 mod logs;
 mod loose_schema;
 mod manual;
@@ -41,7 +40,6 @@ mod midflight;
 mod mock_provider_works;
 mod modes;
 mod namespaces;
-mod odd_answers;
 mod old_tokens;
 mod outage;
 mod outside;
@@ -49,6 +47,7 @@ mod ownership;
 mod privileges;
 mod renderings;
 mod renewal;
+mod responses;
 mod restart;
 mod robust;
 mod same_token;
@@ -56,6 +55,7 @@ mod signals;
 mod source;
 mod source_changes;
 mod spec_walk;
+mod strict_api;
 #[path = "../support/tree.rs"]
 mod support;
 mod support_works;
@@ -63,10 +63,10 @@ mod suspend;
 mod table;
 mod target;
 mod throttled;
-#[path = "../hand/transcript.rs"]
+#[path = "../exchange_cli/transcript.rs"]
 mod transcript;
 mod unreachable;
+mod unusual_responses;
 mod upgrade;
 mod verification;
-mod wire;
 mod write_rejected;

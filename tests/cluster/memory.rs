@@ -1,4 +1,4 @@
-//! Secrets and tokens in the operator's own memory: what is left of them, and who may look.
+//! Secrets and tokens in the operator's own memory: what remains of them, and which user can read it.
 
 mod scan;
 
@@ -10,16 +10,17 @@ use std::time::Duration;
 use rustix::process::geteuid;
 use serde_json::json;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::memory::scan::Memory;
 use crate::support::leaks::Sentinels;
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, Reply};
 use crate::support::space::{self, poll, value};
 
-/// The operator closes idle connections within 40 s. Not so long that the API server does it, after 90 s.
+/// The operator closes idle connections within 40 s. The test does not wait for the API server to close them, after 90
+/// s.
 const IDLE_WITHIN: Duration = Duration::from_secs(80);
-/// Of the image.
+/// The user of the image.
 const USER: u32 = 65532;
 
 #[tokio::test]
@@ -35,14 +36,14 @@ async fn once_idle_no_secret_and_no_token_is_left_on_the_heap() {
         scene.space.apply(&manifest).await;
     }
 
-    // The scan can find something: what is in use, and below what is no secret.
+    // The scan can find something: values in use, and below a value that is not secret.
     scene.space.wait_for("the request", async || (client.in_flight() == 1).then_some(())).await;
     let secret = Sentinels::new([("the secret", "sentinel-secret-of-a")]);
     assert_ne!(search(&operator, &mut memory, &secret), [] as [String; 0]);
 
     for name in ["a", "b"] {
         scene.space.wait_ready(name).await;
-        have_it_repaired(&scene, name).await;
+        force_a_repair(&scene, name).await;
     }
     let secrets = secrets_of(&client, &user);
     let mut left = Vec::new();
@@ -58,16 +59,16 @@ async fn once_idle_no_secret_and_no_token_is_left_on_the_heap() {
 }
 
 #[tokio::test]
-async fn in_its_image_it_works_and_only_root_may_look_into_its_memory() {
+async fn in_its_image_it_works_and_only_root_can_read_its_memory() {
     let scene = Scene::new().await;
     let client = scene.welkin_client("a").await;
     let image = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
     let operator = in_image(&scene, image.path()).start().await;
-    // Whatever it reads it can still read, although most of /proc/self is not its own.
+    // The process can still read its own files, although most of /proc/self is owned by root.
     scene.apply_welkin("a", &client).await;
     scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
 
-    // The directory is the user's; what is in it is root's unless the process is dumpable (proc(5)).
+    // The directory is the user's. Its content is root's unless the process is dumpable (proc(5)).
     let process = PathBuf::from(format!("/proc/{}", operator.pid()));
     let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
     assert_ne!(owner(&process), 0);
@@ -78,7 +79,7 @@ async fn in_its_image_it_works_and_only_root_may_look_into_its_memory() {
     assert!(operator.log().iter().all(|line| line["level"] != "WARN"), "{}", operator.output());
 }
 
-/// An operator that leads, and its memory, opened before it can forbid that: only root could do so later.
+/// A leading operator, and its memory, opened before the process forbids that: only root could open it later.
 async fn start(settings: &Settings) -> (Operator, Memory) {
     for _ in 0..20 {
         let operator = settings.spawn();
@@ -90,7 +91,7 @@ async fn start(settings: &Settings) -> (Operator, Memory) {
     panic!("its memory cannot be opened");
 }
 
-/// What is found while everything in the process stands still.
+/// What is found while all threads of the process are stopped.
 fn search(operator: &Operator, memory: &mut Memory, sentinels: &Sentinels) -> Vec<String> {
     operator.pause();
     let found = memory.search(sentinels);
@@ -99,7 +100,7 @@ fn search(operator: &Operator, memory: &mut Memory, sentinels: &Sentinels) -> Ve
 }
 
 /// The token is read back from the API server, and written again.
-async fn have_it_repaired(scene: &Scene, name: &str) {
+async fn force_a_repair(scene: &Scene, name: &str) {
     let target = format!("{name}-token");
     scene.space.patch_secret(&target, &json!({"data": {"authorization": null}})).await;
     let again = async || value(&scene.space.secret(&target).await?, "authorization");
@@ -116,7 +117,7 @@ fn secrets_of(client: &Client, user: &Client) -> Sentinels {
     ])
 }
 
-/// The program, the files that it is given, and the user of the image; as ourselves if we may not change users.
+/// The program, its files, and the user of the image; the current user if the test may not change users.
 fn in_image(scene: &Scene, image: &Path) -> Settings {
     let copy = |from: &Path, name: &str| {
         let to = image.join(name);

@@ -1,4 +1,4 @@
-//! `creationPolicy: Merge`: a Secret that exists, that consents, and of which only our part is written.
+//! `creationPolicy: Merge`: an existing Secret that consents, of which only our part is written.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::support::space::{self, Space, annotation, condition, message, value};
 
 const ALLOW: &str = "apicredential.io/allow";
 
-/// A source, and a credential that merges into `<name>-token`.
+/// A source, and an ApiCredential that merges into `<name>-token`.
 async fn merging(space: &Space, name: &str, mock_provider: &MockProvider) -> (Client, Value) {
     let client = mock_provider.welkin(&space.unique(name));
     space.source_welkin(&format!("{name}-source"), "any secret at all").await;
@@ -21,7 +21,7 @@ async fn merging(space: &Space, name: &str, mock_provider: &MockProvider) -> (Cl
     (client, manifest)
 }
 
-/// A Secret that somebody else made.
+/// A Secret that another client created.
 fn mounted(name: &str, allow: Option<&str>) -> Value {
     let mut manifest = json!({
         "apiVersion": "v1", "kind": "Secret",
@@ -50,12 +50,12 @@ async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
     assert_eq!(space.audit().await.by("operator").to("secrets").writes(), 0, "never created, not even dry");
 
     let made = space.apply_secret(&mounted("a-token", None)).await;
-    let told = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
+    let reported = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
     space.wait_reads("a-token", 3).await;
     assert_eq!(space.secret("a-token").await.unwrap(), made);
     assert_eq!(mock_provider.total(), 0);
 
-    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
+    space.follow_kubectl(&message(&reported, "Ready").unwrap()).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let secret = space.secret("a-token").await.unwrap();
     assert_eq!(value(&secret, "token"), client.last_token());
@@ -74,14 +74,14 @@ async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
 }
 
 #[tokio::test]
-async fn consent_that_was_given_to_another_can_be_passed_on_by_the_line_in_the_message() {
+async fn consent_for_another_can_be_replaced_with_the_command_in_the_message() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let (client, manifest) = merging(&space, "a", &mock_provider).await;
     space.apply_secret(&mounted("a-token", Some("somebody-else"))).await;
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&manifest).await;
-    let told = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
-    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
+    let reported = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
+    space.follow_kubectl(&message(&reported, "Ready").unwrap()).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 1);
 }
@@ -95,8 +95,8 @@ async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
     let made = space.apply_secret(&mounted("a-token", Some("a"))).await;
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&manifest).await;
-    let told = space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
-    assert!(message(&told, "Ready").unwrap().contains("\"config\""), "{told:?}");
+    let reported = space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
+    assert!(message(&reported, "Ready").unwrap().contains("\"config\""), "{reported:?}");
     // Naming another key does not help.
     space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:authorization"}}})).await;
     space.wait_reads("a-token", 3).await;
@@ -104,8 +104,8 @@ async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
     assert_eq!(mock_provider.total(), 0);
     assert_eq!(space.secret("a-token").await.unwrap().data, made.data);
 
-    let told = space.credential("a").await;
-    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
+    let reported = space.credential("a").await;
+    space.follow_kubectl(&message(&reported, "Ready").unwrap()).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let secret = space.secret("a-token").await.unwrap();
     assert_eq!(value(&secret, "config"), client.last_token());
@@ -113,7 +113,7 @@ async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
 }
 
 #[tokio::test]
-async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_takes_the_token_over() {
+async fn a_deleted_apicredential_leaves_its_merge_secret_and_a_new_one_of_its_name_adopts_the_token() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let (client, manifest) = merging(&space, "a", &mock_provider).await;
     space.apply_secret(&mounted("a-token", Some("a"))).await;
@@ -124,13 +124,13 @@ async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_
 
     space.delete("a").await;
     space.wait_for("it is gone", async || space.credentials.get_opt("a").await.unwrap().is_none().then_some(())).await;
-    // The chance to do something wrong: a later credential is served.
+    // The operator had the chance to do something wrong: a later ApiCredential is reconciled.
     space.first_token("later", &mock_provider).await;
     assert_eq!(space.secret("a-token").await.unwrap(), left, "nothing is cleaned up");
 
     let again = space.apply(&manifest).await;
-    let told = space.wait_condition("a", "Ready", "True/TokenValid").await;
-    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Adopted"));
+    let reported = space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("True/Adopted"));
     assert_eq!(client.count(), 1);
     let secret = space.secret("a-token").await.unwrap();
     assert_eq!(value(&secret, "token"), value(&left, "token"));
@@ -140,7 +140,7 @@ async fn a_deleted_credential_leaves_its_merge_secret_and_a_new_one_of_its_name_
 }
 
 #[tokio::test]
-async fn a_secret_that_another_living_credential_writes_is_not_merged_into() {
+async fn a_secret_that_another_existing_apicredential_writes_is_not_merged_into() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.first_token("owner", &mock_provider).await;
@@ -165,7 +165,7 @@ async fn a_target_that_cannot_or_must_not_be_written_is_named_before_any_request
     typed["type"] = json!("example.com/own");
     let mut source = mounted("source-token", Some("source"));
     source["metadata"]["labels"]["apicredential.io/source"] = json!("welkin");
-    // Foreign comes before anything else about it.
+    // That the Secret is foreign takes precedence over everything else.
     let mut several = mounted("several-token", None);
     several["immutable"] = json!(true);
     several["type"] = json!("example.com/own");

@@ -1,4 +1,4 @@
-//! What a scrape and the probes say.
+//! The content of metrics and probes.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use apicredential_operator::clock;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::life::{Scene, seconds};
+use crate::fixture::{Scene, seconds};
 use crate::support::provider::Reply;
 use crate::support::space::{DEADLINE, poll};
 
 #[tokio::test]
-async fn the_series_tell_what_happened_and_go_with_their_credential() {
+async fn the_series_report_what_happened_and_disappear_with_their_apicredential() {
     let scene = Scene::new().await;
     let operator = scene.operator().quick().flag("--retry-base", "5m").start().await;
     for probe in ["/livez", "/readyz"] {
@@ -78,11 +78,11 @@ async fn the_series_tell_what_happened_and_go_with_their_credential() {
 }
 
 #[tokio::test]
-async fn the_loop_of_an_idle_leader_turns() {
+async fn an_idle_leader_records_the_progress_of_its_loop() {
     let scene = Scene::new().await;
     let operator = scene.operator().patient().start().await;
     let ready = clock::now();
-    // Becoming the leader counts as a turn, and counts for 60 s.
+    // Becoming the leader counts as progress, and counts for 60 s.
     let past = async || {
         if let Some((status, _)) = operator.get("/livez").await {
             assert_eq!(status, 200);

@@ -1,4 +1,4 @@
-//! What changes while an exchange is in flight: the token goes where it is wanted, or nowhere.
+//! Changes while an exchange is in flight: the token is written where it is wanted, or discarded.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn a_change_of_the_rendering_alone_is_written_with_the_same_token() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_a_credential_that_was_deleted() {
+async fn nothing_is_written_for_an_apicredential_that_was_deleted() {
     let scene = Scene::in_flight().await;
     scene.space.delete("a").await;
     scene.answered().await;
@@ -48,13 +48,13 @@ async fn nothing_is_written_for_a_credential_that_was_deleted() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_of_a_credential_that_was_deleted_while_its_exchange_failed() {
+async fn nothing_is_reported_for_an_apicredential_deleted_while_its_exchange_failed() {
     let scene = Scene::in_flight_to(Reply::error(500).latency(LATENCY)).await;
     scene.space.delete("a").await;
     scene.answered().await;
     scene.another_becomes_ready().await;
-    let told = async || (scene.space.event_writes().await >= 1).then_some(());
-    scene.space.wait_for("the event of b", told).await;
+    let reported = async || (scene.space.event_writes().await >= 1).then_some(());
+    scene.space.wait_for("the event of b", reported).await;
     let audit = scene.space.audit().await.by("operator").without("leases");
     let about_a = audit.only(|call| call.is_write() && call.name.starts_with('a'));
     assert_eq!(about_a.calls(), [], "{audit}");
@@ -62,7 +62,7 @@ async fn nothing_is_said_of_a_credential_that_was_deleted_while_its_exchange_fai
 }
 
 #[tokio::test]
-async fn a_credential_that_was_recreated_gets_a_token_of_its_own() {
+async fn a_recreated_apicredential_gets_a_token_of_its_own() {
     let scene = Scene::in_flight().await;
     scene.space.delete("a").await;
     scene.space.apply(&space::welkin("a", &scene.client, &scene.mock_provider)).await;
@@ -73,7 +73,7 @@ async fn a_credential_that_was_recreated_gets_a_token_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_a_suspension_is_delivered() {
+async fn a_token_requested_before_a_suspension_is_written() {
     let scene = Scene::in_flight().await;
     scene.space.patch("a", &json!({"spec": {"suspend": true}})).await;
     scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
@@ -82,7 +82,7 @@ async fn what_was_sent_before_a_suspension_is_delivered() {
 }
 
 #[tokio::test]
-async fn a_foreign_secret_that_takes_the_targets_name_is_left_alone() {
+async fn a_foreign_secret_with_the_name_of_the_target_is_not_changed() {
     let scene = Scene::in_flight().await;
     let foreign = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a-token"}, "stringData": {"token": "of a person"},
@@ -104,7 +104,7 @@ async fn a_foreign_key_that_is_added_to_the_target_stays_and_the_token_is_writte
     scene.space.patch_secret("a-token", &json!({"stringData": {"foreign": "stays"}})).await;
     let wait = async || (scene.token().await == Some(scene.client.tokens().get(1)?.text.clone())).then_some(());
     scene.space.wait_for("the second token is written", wait).await;
-    scene.space.wait_until("a", "told", |it| it.status.as_ref().unwrap().revision == Some(2)).await;
+    scene.space.wait_until("a", "reported", |it| it.status.as_ref().unwrap().revision == Some(2)).await;
     let secret = scene.space.secret("a-token").await.unwrap();
     assert_eq!(value(&secret, "foreign").as_deref(), Some("stays"));
     assert_eq!(scene.client.count(), 2);
@@ -129,9 +129,9 @@ async fn a_target_that_is_deleted_is_created_again_with_the_token_in_flight() {
 /// Long enough to change something meanwhile on a busy machine.
 const LATENCY: Duration = Duration::from_secs(10);
 
-/// One credential `a`, and nothing but the watch to tell of changes.
+/// One ApiCredential `a`, whose changes only the watch reports.
 struct Scene {
-    // It ends before its namespace does.
+    // Stopped before its namespace is deleted.
     operator: Operator,
     space: Space,
     mock_provider: MockProvider,
@@ -143,7 +143,7 @@ impl Scene {
         let (space, mock_provider) = (Space::new().await, MockProvider::start());
         let client = mock_provider.welkin(&space.unique("a"));
         space.source_welkin("a-source", "a secret of a source").await;
-        // A short delay after what could not be written, no resync.
+        // A short delay after a failed write, no resync.
         let settings = Settings::new(&space, &mock_provider).flag("--resync", "1h").flag("--retry-base", "1s");
         let operator = settings.start().await;
         Self { operator, space, mock_provider, client }
@@ -154,7 +154,7 @@ impl Scene {
         Self::in_flight_to(Reply::token().latency(LATENCY)).await
     }
 
-    /// The same, and this is what it will be answered.
+    /// The same, with this response to come.
     async fn in_flight_to(reply: Reply) -> Self {
         let scene = Self::empty().await;
         scene.client.next(reply);
@@ -180,7 +180,7 @@ impl Scene {
         self.space.wait_for("the answer is sent", async || (self.client.in_flight() == 0).then_some(())).await;
     }
 
-    /// Whatever was to be done for `a` had its chance.
+    /// The operator had the chance to do anything pending for `a`.
     async fn another_becomes_ready(&self) {
         self.space.source_welkin("b-source", "a secret of a source").await;
         let client = self.mock_provider.welkin(&self.space.unique("b"));
@@ -192,7 +192,7 @@ impl Scene {
         value(&self.space.secret("a-token").await?, "token")
     }
 
-    /// The operator's writes of the target, rehearsals aside.
+    /// The operator's writes of the target, dry_runs aside.
     async fn secret_writes(&self) -> Vec<String> {
         let audit = self.space.audit().await.by("operator").to("secrets");
         let writes = audit.only(|call| call.is_write() && !call.dry_run && call.name == "a-token");

@@ -1,8 +1,10 @@
 //! Least privilege over the whole suite: it runs in each mode of the chart under that mode's own service account, and
-//! the audit logs say that nothing it needs is forbidden and that it uses every verb which is granted on every resource.
+//! the audit logs show that no request it needs is forbidden and that it uses every verb that is granted on every
+//! resource.
 //!
-//! Each of them takes as long as the suite, so `make modes` runs all three as a part of `make nightly`. `make test` runs the
-//! suite in the mode `cluster` anyway and judges its audit logs; `privileges.rs` proves the other modes on every change.
+//! Each of them takes as long as the suite, so `make modes` runs all three as a part of `make nightly`. `make test`
+//! runs the suite in the mode `cluster` anyway and checks its audit logs; `privileges.rs` covers the other modes on
+//! every change.
 
 mod left_out;
 
@@ -14,7 +16,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::privileges::{Grant, asked, code, grants};
+use crate::privileges::{Grant, code, grants, needed_grant};
 use crate::support::mode::{self, Mode};
 
 use self::left_out::{NOT_TAKEN, PROVOKED, WITHOUT, left_out, taken};
@@ -71,7 +73,7 @@ fn prove(mode: Mode) {
     assert!(unexplained.is_empty(), "{name}: refused: {unexplained:#?}");
 }
 
-/// Runs the suite in this mode; the folder of its audit logs.
+/// Runs the suite in this mode. Returns the folder of its audit logs.
 fn run(mode: Mode) -> PathBuf {
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite-audit").join(mode.name());
     fs::remove_dir_all(&logs).ok();
@@ -92,12 +94,12 @@ fn run(mode: Mode) -> PathBuf {
     logs
 }
 
-/// What the operators of a run asked for.
+/// The requests of the operators in a run.
 #[derive(Default)]
 struct Log {
-    /// With success, how often.
+    /// How often each succeeded.
     used: BTreeMap<Grant, usize>,
-    /// Answered with 403, in which test.
+    /// Those that got 403, and in which test.
     forbidden: BTreeMap<(Grant, String), usize>,
 }
 
@@ -124,9 +126,9 @@ impl Log {
         let namespace = line["objectRef"]["namespace"].as_str().unwrap_or_default();
         let test = tests.get(namespace).copied().unwrap_or("no test's namespace").to_owned();
         match code(line) {
-            403 => *self.forbidden.entry((asked(line), test)).or_insert(0) += 1,
-            // What is no resource, the API server's own documents, takes no right.
-            ..400 if line["objectRef"].is_object() => *self.used.entry(asked(line)).or_insert(0) += 1,
+            403 => *self.forbidden.entry((needed_grant(line), test)).or_insert(0) += 1,
+            // Requests for no resource, such as the API server's own documents, need no permission.
+            ..400 if line["objectRef"].is_object() => *self.used.entry(needed_grant(line)).or_insert(0) += 1,
             _ => {}
         }
     }

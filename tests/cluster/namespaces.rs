@@ -1,11 +1,11 @@
-//! `--namespaces`: several namespaces feed one operator, and nothing else is touched.
+//! `--namespaces`: one operator watches several namespaces and no others.
 
 use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
 
 #[tokio::test]
-async fn every_listed_namespace_is_served_and_no_other() {
+async fn every_listed_namespace_is_watched_and_no_other() {
     let mock_provider = MockProvider::start();
     let spaces = [Space::new().await, Space::new().await, Space::new().await];
     let mut clients = Vec::new();
@@ -20,7 +20,7 @@ async fn every_listed_namespace_is_served_and_no_other() {
     spaces[0].wait_ready("a").await;
     spaces[1].wait_ready("a").await;
 
-    // Later changes come through, too: a deletion, and a source that appears.
+    // Later changes have an effect, too: a deletion, and a source that is created.
     spaces[1].patch_secret("a-source", &serde_json::json!({"stringData": {"secret": "another-secret"}})).await;
     spaces[1].wait_until("a", "two exchanges", |a| a.status.as_ref().is_some_and(|s| s.revision == Some(2))).await;
     spaces[0].delete("a").await;
@@ -34,7 +34,7 @@ async fn every_listed_namespace_is_served_and_no_other() {
     assert!(spaces[2].secret("a-token").await.is_none());
 }
 
-/// Sharding: each shard has namespaces and a lease of its own, and its end is nobody else's.
+/// Sharding: each shard has namespaces and a lease of its own, and its end does not affect the others.
 #[tokio::test]
 async fn shards_with_namespaces_and_leases_of_their_own_work_side_by_side() {
     let mock_provider = MockProvider::start();
@@ -67,6 +67,6 @@ async fn shards_with_namespaces_and_leases_of_their_own_work_side_by_side() {
         space.patch_secret("a-source", &serde_json::json!({"stringData": {"secret": "another-secret"}})).await;
     }
     spaces[1].wait_until("a", "two exchanges", |a| a.status.as_ref().is_some_and(|s| s.revision == Some(2))).await;
-    assert_eq!(clients[0].count(), 1, "nobody stands in for the shard that is gone");
+    assert_eq!(clients[0].count(), 1, "no other shard takes over for the one that is gone");
     assert_eq!(clients[1].count(), 2);
 }

@@ -1,11 +1,11 @@
-//! Tokens that are older than a test can wait for, or younger than the clock allows: the times beside a stored token
-//! are moved, with a fingerprint that fits them, while no operator runs.
+//! Tokens that are older than a test can wait for, or younger than the clock allows: the times stored with a token
+//! are shifted, with a matching fingerprint, while no operator runs.
 
 use apicredential::api::ApiCredential;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::life::{Scene, content, seconds};
+use crate::fixture::{Scene, content, seconds};
 use crate::support::old_tokens;
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, Reply};
@@ -14,7 +14,7 @@ use crate::support::space::{self, DEADLINE, annotation, condition, value};
 const HOUR: i64 = 3600;
 
 #[tokio::test]
-async fn a_token_of_its_maximal_age_is_renewed_once_though_it_lives_longer() {
+async fn a_token_at_its_maximum_age_is_renewed_once_although_it_is_valid_longer() {
     let scene = Scene::new().await;
     let settings = scene.operator().patient();
     let user = scene.qontak_user("a").await;
@@ -24,14 +24,14 @@ async fn a_token_of_its_maximal_age_is_renewed_once_though_it_lives_longer() {
     let due = r#"apicredential_renewals_total{provider="Qontak",cause="due"}"#;
     assert_eq!(operator.metric(due).await, Some(1.0));
     assert_eq!(value(&scene.target("a").await, "token"), user.last_token());
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!((user.count(), user.tokens().len()), (2, 2));
 }
 
 #[tokio::test]
-async fn a_token_without_end_that_comes_again_is_asked_for_one_maximal_age_later() {
+async fn a_token_without_expiry_that_is_issued_again_is_requested_one_maximum_age_later() {
     let scene = Scene::new().await;
-    // The longest transient delay is a minute, and does not cut the ten minutes short.
+    // The longest transient delay is a minute, and does not shorten the ten minutes.
     let settings = scene.operator().quick();
     let user = scene.qontak_user("a").await;
     user.always(Reply::token().without_expiry()).reuse_tokens(true);
@@ -41,7 +41,7 @@ async fn a_token_without_end_that_comes_again_is_asked_for_one_maximal_age_later
     let status = kept.status.unwrap();
     let seen = apicredential_operator::clock::now().as_second();
     let (asked, next) = (status.last_attempt.unwrap().time.0, status.next_attempt_time.clone().unwrap().0);
-    // Counted from the answer, which came between the two, and rounded up.
+    // Counted from the response, which came between the two, and rounded up.
     assert!((asked.as_second() + 600..=seen + 601).contains(&next.as_second()), "{asked} {next} {seen}");
     let secret = scene.target("a").await;
     scene.trigger_reconciles("a", 2).await;
@@ -58,7 +58,7 @@ async fn a_token_from_the_future_counts_from_now_and_costs_no_exchange() {
     let scene = Scene::new().await;
     let settings = scene.operator().patient();
     let client = scene.welkin_client("a").await;
-    // Ahead by less than the margin, a third of the lifetime.
+    // In the future by less than the margin, which is a third of the lifetime.
     let (_operator, _) = shifted(&scene, &settings, &client, 3600.0, HOUR / 6).await;
     let secret = scene.target("a").await;
     scene.trigger_reconciles("a", 1).await;
@@ -66,7 +66,7 @@ async fn a_token_from_the_future_counts_from_now_and_costs_no_exchange() {
     let token = credential.status.unwrap().token.unwrap();
     let left = token.expiration_time.unwrap().0.duration_since(apicredential_operator::clock::now()).as_secs();
     assert!((HOUR - 60..=HOUR).contains(&left), "{left}");
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.count(), 1);
     assert_eq!(content(&scene.target("a").await), content(&secret));
 }
@@ -85,11 +85,12 @@ async fn a_token_from_the_far_future_is_replaced_before_it_can_have_expired() {
     assert_eq!(value(&secret, "token"), client.last_token());
     let ready = scene.space.wait_condition("a", "Renewed", "True/Issued").await;
     assert_eq!(ready_since(&ready), ready_since(&before), "Ready without a gap");
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.count(), 2);
 }
 
-/// A Qontak credential with this maximal age, whose stored token is moved in time; then the operator that finds it.
+/// A Qontak ApiCredential with this maximum age, whose stored token is shifted in time; then the operator that finds
+/// it.
 async fn aged(scene: &Scene, settings: &Settings, max_age: &str, by: i64) -> Operator {
     let mut manifest = space::qontak("a", &scene.mock_provider);
     manifest["spec"]["renewal"] = json!({ "maxAge": max_age });
@@ -101,8 +102,9 @@ async fn aged(scene: &Scene, settings: &Settings, max_age: &str, by: i64) -> Ope
     settings.start().await
 }
 
-/// A Welkin credential whose stored token of that lifetime is moved in time; then the operator that finds it, and what
-/// the credential was like before.
+/// A Welkin ApiCredential whose stored token of that lifetime is shifted in time; then the operator that finds it, and
+/// the
+/// ApiCredential as it was before.
 async fn shifted(
     scene: &Scene,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! The API server goes away for longer than the lease: the operator stands by, and goes on in the same process.
+//! The API server is down for longer than the lease: the operator becomes a standby, and continues in the same process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::operator::{Operator, Settings};
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
 
-/// From SIGTERM to the end of the process, as promised.
+/// From SIGTERM to the end of the process, as documented.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 /// The lease of this test is 40 s.
 const LONGER_THAN_THE_LEASE: Duration = Duration::from_secs(41);
@@ -33,11 +33,11 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
 
     plane.stop_api_server();
     let stopped = Timestamp::now();
-    says(&operator, "standing by").await;
+    wait_for_text(&operator, "standing by").await;
     until(planned.max(stopped + LONGER_THAN_THE_LEASE)).await;
-    assert_eq!((resting.count(), due.count()), (1, 1), "without an API server there is nothing to ask for");
+    assert_eq!((resting.count(), due.count()), (1, 1), "without an API server no token is requested");
     plane.start_api_server().await;
-    says(&operator, "leading").await;
+    wait_for_text(&operator, "leading").await;
     space.wait_until("due", "renewed", |due| due.status.as_ref().and_then(|status| status.revision) == Some(2)).await;
     space.wait_ready("due").await;
     add(&space, &mock_provider, "later").await;
@@ -45,19 +45,19 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
     assert_eq!((resting.count(), due.count(), due.max_in_flight()), (1, 2, 1));
     assert_eq!(transitions(&space).await, lease, "nobody else wanted the lease");
 
-    // The same with a server that is there and silent.
+    // The same with a server that is up and silent.
     plane.pause_api_server();
     let paused = Timestamp::now();
-    says(&operator, "standing by").await;
+    wait_for_text(&operator, "standing by").await;
     until(paused + LONGER_THAN_THE_LEASE).await;
     plane.resume_api_server();
-    says(&operator, "leading").await;
+    wait_for_text(&operator, "leading").await;
     add(&space, &mock_provider, "last").await;
     space.wait_ready("last").await;
     assert_eq!((resting.count(), due.count()), (1, 2));
     assert!(operator.is_running(), "one process went through all of it");
 
-    // Told to stop while nobody answers, the leader gives up giving the lease up.
+    // Terminated while the API server does not respond, the leader exits without releasing the lease.
     plane.pause_api_server();
     let ended = operator.terminate(STOPS_WITHIN).await;
     assert_eq!(ended.code(), Some(0), "{}", operator.output());
@@ -74,8 +74,8 @@ async fn add(space: &Space, mock_provider: &MockProvider, name: &str) {
     space.apply(&space::welkin(name, &mock_provider.welkin(&space.unique(name)), mock_provider)).await;
 }
 
-/// Waits for the beginning of what `/readyz` says.
-async fn says(operator: &Operator, text: &str) {
+/// Waits for the beginning of the text of `/readyz`.
+async fn wait_for_text(operator: &Operator, text: &str) {
     let probe = async || operator.get("/readyz").await?.1.starts_with(text).then_some(());
     let said = space::poll(space::DEADLINE, probe).await;
     assert!(said.is_some(), "the operator never says {text:?}");

@@ -1,6 +1,6 @@
-//! What happens outside the API: large neighbours, a store that goes away, a store whose data is put back.
+//! What happens outside the API: large neighbours, a store that is down, a store that is restored from a backup.
 //!
-//! All of it takes minutes and a control plane of its own, so that it belongs to `make torture`.
+//! Each test takes minutes and a control plane of its own, so it belongs to `make torture`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use serde_json::json;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::support::operator::Operator;
 use crate::support::provider::MockProvider;
@@ -20,9 +20,9 @@ use crate::support::random;
 use crate::support::space::{self, Space, annotation};
 
 const NEIGHBOURS: usize = 1000;
-/// The most that a Secret may hold is 1 MiB, names of keys included.
+/// A Secret can hold 1 MiB at most, including the names of its keys.
 const LARGE: usize = 1024 * 1024 - 64;
-/// Far less than a single one of them takes on its way.
+/// Far less than one of them would take in memory.
 const NO_MORE_THAN: u64 = 1024;
 const OUTAGE: Duration = Duration::from_secs(30);
 
@@ -31,15 +31,15 @@ const OUTAGE: Duration = Duration::from_secs(30);
 async fn a_thousand_large_secrets_beside_ours_take_none_of_its_memory() {
     let scene = scene().await;
     let settings = scene.operator().quick();
-    let alone = peak_of_a_life(&scene, settings.start().await, "first").await;
+    let alone = peak_of_a_run(&scene, settings.start().await, "first").await;
     stream::iter(0..NEIGHBOURS)
         .for_each_concurrent(8, |number| {
             let scene = &scene;
             async move { large(&scene.space, &format!("neighbour-{number}")).await }
         })
         .await;
-    // One that lists with all of them there, and one that sees them all change.
-    let beside = peak_of_a_life(&scene, settings.start().await, "second").await;
+    // One operator that lists with all of them present, and one that watches all of them change.
+    let beside = peak_of_a_run(&scene, settings.start().await, "second").await;
     let watching = settings.start().await;
     for number in 0..100 {
         scene
@@ -47,7 +47,7 @@ async fn a_thousand_large_secrets_beside_ours_take_none_of_its_memory() {
             .patch_secret(&format!("neighbour-{number}"), &json!({"metadata": {"labels": {"seen": "yes"}}}))
             .await;
     }
-    let while_they_change = peak_of_a_life(&scene, watching, "third").await;
+    let while_they_change = peak_of_a_run(&scene, watching, "third").await;
     println!(
         "outside: {NEIGHBOURS} Secrets of 1 MiB: peak {alone} KiB alone, {beside} beside, {while_they_change} while they change"
     );
@@ -75,7 +75,7 @@ async fn etcd_away_for_half_a_minute_costs_only_what_became_due() {
     scene.space.plane.wait_ready().await;
     scene.space.wait_until("due", "renewed", |due| revision(due) == Some(2)).await;
     scene.space.wait_ready("due").await;
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!((resting.count(), due.count()), (1, 2));
     assert!(operator.is_running(), "one process went through it");
     println!("outside: etcd away for {} s: 2 exchanges for what became due, 1 for what did not", OUTAGE.as_secs());
@@ -83,7 +83,7 @@ async fn etcd_away_for_half_a_minute_costs_only_what_became_due() {
 
 #[tokio::test]
 #[ignore = "torture: a restore on a control plane of its own"]
-async fn an_older_copy_of_etcd_put_back_is_lived_with() {
+async fn after_etcd_is_restored_from_an_older_backup_the_operator_recovers() {
     let scene = scene().await;
     let names = ["resting", "renewed", "taken"];
     let mut clients = Vec::new();
@@ -104,33 +104,33 @@ async fn an_older_copy_of_etcd_put_back_is_lived_with() {
     scene.space.plane.wait_ready().await;
     let users_own = scene.target("taken").await;
 
-    // What the copy knows nothing of.
+    // Changes that the backup does not contain.
     scene.request_renewal("renewed", "after the copy").await;
     scene.space.wait_until("renewed", "renewed", |it| revision(it) == Some(2)).await;
     scene.space.wait_ready("renewed").await;
     scene.space.delete_secret("taken-token").await;
     scene.space.wait_ready("taken").await;
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     let before: Vec<usize> = clients.iter().map(|client| client.count()).collect();
     assert_eq!(before, [1, 2, 1]);
 
     scene.space.plane.put_back(&copy).await;
-    // The status tells of the Secret that is there now, and the user's own Secret is the user's again.
+    // The status reports the Secret that exists now, and the user's own Secret is the user's again.
     scene.space.wait_condition("taken", "Ready", "False/TargetNotOwned").await;
     for name in ["resting", "renewed"] {
         let target = scene.target(name).await;
         let issued = annotation(&target, "issued-at");
         scene
             .space
-            .wait_until(name, "told as it is", |it| {
+            .wait_until(name, "reported as it is", |it| {
                 let status = it.status.as_ref();
                 status.and_then(|status| status.token.as_ref()).map(|token| token.issued_time.0.to_string()) == issued
             })
             .await;
         scene.space.wait_ready(name).await;
     }
-    // It goes on: a new credential, a change of an old one, a renewal on request.
-    scene.a_later_one_is_ready("afterwards").await;
+    // Everything works: a new ApiCredential, a change of an old one, a requested renewal.
+    scene.a_later_one_becomes_ready("afterwards").await;
     scene.space.delete_secret("resting-token").await;
     scene.space.wait_for("the target is back", async || scene.space.secret("resting-token").await).await;
     scene.request_renewal("renewed", "after the restore").await;
@@ -138,7 +138,8 @@ async fn an_older_copy_of_etcd_put_back_is_lived_with() {
     scene.space.wait_ready("renewed").await;
     let after: Vec<usize> = clients.iter().map(|client| client.count()).collect();
     assert_eq!((after[0], after[2]), (2, 1), "one for the deleted target, none for the user's");
-    // A look between the list of the Secrets and that of the credentials still sees the request of before, unanswered.
+    // A reconcile between the list of the Secrets and that of the ApiCredentials still sees the earlier request as
+    // pending.
     assert!((3..=4).contains(&after[1]), "one for the request, and at most one more: {}", after[1]);
     assert_eq!(scene.target("taken").await, users_own, "nobody wrote to it");
     assert!(operator.is_running(), "one process went through it");
@@ -151,9 +152,9 @@ async fn scene() -> Scene {
     Scene { space: Space::on(plane).await, mock_provider: MockProvider::start() }
 }
 
-/// From a first token over a renewal to the end; KiB at the peak.
-async fn peak_of_a_life(scene: &Scene, operator: Operator, name: &str) -> u64 {
-    scene.a_later_one_is_ready(name).await;
+/// From a first token over a renewal to the end. Returns KiB at the peak.
+async fn peak_of_a_run(scene: &Scene, operator: Operator, name: &str) -> u64 {
+    scene.a_later_one_becomes_ready(name).await;
     scene.request_renewal(name, "once").await;
     scene.wait_answered(name, "once").await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", operator.pid())).unwrap();

@@ -1,4 +1,4 @@
-//! Whose Secret it is: what is not ours is never written, and two credentials never share one.
+//! Ownership of the target Secret: a foreign Secret is never written, and two ApiCredentials never share one.
 
 use apicredential::api::ApiCredential;
 use kube::ResourceExt;
@@ -27,11 +27,11 @@ async fn a_foreign_secret_stays_byte_for_byte_over_twenty_edits_of_the_spec_and_
         space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
         space.patch("a", &json!({"spec": {"renewal": {"renewBeforePercentage": percent}}})).await;
     }
-    let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
-    assert_eq!(condition(&told, "Stalled").as_deref(), Some("True/TargetNotOwned"));
+    let reported = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
+    assert_eq!(condition(&reported, "Stalled").as_deref(), Some("True/TargetNotOwned"));
     assert_eq!(space.secret("a-token").await.unwrap(), foreign);
     assert_eq!(mock_provider.total(), 0);
-    assert_eq!(space.wait_event_writes(1).await, 1, "told once");
+    assert_eq!(space.wait_event_writes(1).await, 1, "reported once");
     let audit = space.audit().await.by("operator").to("secrets");
     assert_eq!(audit.writes(), 0, "not even dry: {audit}");
 
@@ -46,7 +46,7 @@ async fn a_secret_of_another_owner_is_not_taken_over() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let client = mock_provider.welkin(&space.unique("a"));
     let source = space.source_welkin("a-source", "any secret at all").await;
-    // Its owner exists, so that no garbage collector removes it; and the label is a lie.
+    // Its owner exists, so that no garbage collector removes it; its label is false.
     let owned = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {
@@ -63,7 +63,7 @@ async fn a_secret_of_another_owner_is_not_taken_over() {
     assert_eq!(mock_provider.total(), 0);
 }
 
-/// Two credentials with one source and one target.
+/// Two ApiCredentials with one source and one target.
 fn rivals(space: &Space, mock_provider: &MockProvider, round: usize) -> [(String, Client, Value); 2] {
     ["a", "b"].map(|letter| {
         let name = format!("{letter}{round}");
@@ -75,7 +75,7 @@ fn rivals(space: &Space, mock_provider: &MockProvider, round: usize) -> [(String
     })
 }
 
-/// Waits until one of them is ready and the other says why not: first the winner's index, then the loser's.
+/// Waits until one of them is ready and the other reports why it is not. Returns the winner's index, then the loser's.
 async fn settled(space: &Space, names: [&str; 2]) -> [usize; 2] {
     space
         .wait_for(&format!("one of {names:?} wins"), async || {
@@ -92,7 +92,7 @@ async fn settled(space: &Space, names: [&str; 2]) -> [usize; 2] {
 }
 
 #[tokio::test]
-async fn two_credentials_made_at_one_instant_for_one_secret_cost_one_exchange_and_the_loser_takes_over() {
+async fn two_apicredentials_created_at_once_for_one_secret_cost_one_exchange_and_the_loser_takes_over() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     space.source_welkin("source", "any secret at all").await;
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
@@ -104,7 +104,7 @@ async fn two_credentials_made_at_one_instant_for_one_secret_cost_one_exchange_an
         assert_eq!((winner.1.count(), loser.1.count()), (1, 0), "round {round}");
         let secret = space.secret(&format!("token{round}")).await.unwrap();
         assert_eq!(value(&secret, "token"), winner.1.last_token(), "round {round}");
-        // With the winner its Secret goes, by the garbage collector, and only then the other may have the name.
+        // The garbage collector deletes the winner's Secret with it, and only then the other can use the name.
         space.delete(&winner.0).await;
         space.wait_condition(&loser.0, "Ready", "True/TokenValid").await;
         let secret = space.secret(&format!("token{round}")).await.unwrap();
@@ -114,7 +114,7 @@ async fn two_credentials_made_at_one_instant_for_one_secret_cost_one_exchange_an
 }
 
 #[tokio::test]
-async fn of_those_that_are_there_when_the_operator_starts_the_oldest_gets_the_secret() {
+async fn of_those_that_exist_when_the_operator_starts_the_oldest_gets_the_secret() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     space.source_welkin("source", "any secret at all").await;
     let rounds: Vec<_> = (0..4).map(|round| rivals(&space, &mock_provider, round)).collect();

@@ -1,5 +1,5 @@
-//! Least privilege from both sides, in each mode of the chart and under its own service account: nothing that is needed is
-//! forbidden, and every verb that is granted on every resource is used.
+//! Least privilege from both sides, in each mode of the chart and under its own service account: no request that is
+//! needed is forbidden, and every verb that is granted on every resource is used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,17 +21,17 @@ use crate::support::space::{self, DEADLINE, Space};
 pub type Grant = (String, String);
 
 #[tokio::test]
-async fn in_all_namespaces_every_right_is_used_and_none_is_missing() {
+async fn in_all_namespaces_every_permission_is_used_and_none_is_missing() {
     prove("cluster", |_| Vec::new()).await;
 }
 
 #[tokio::test]
-async fn in_named_namespaces_every_right_is_used_and_none_is_missing() {
+async fn in_named_namespaces_every_permission_is_used_and_none_is_missing() {
     prove("namespaced", |space| vec![format!("namespaces={{{}}}", space.name)]).await;
 }
 
 #[tokio::test]
-async fn with_named_secrets_every_right_is_used_and_no_list_of_secrets_is_needed() {
+async fn with_named_secrets_every_permission_is_used_and_no_list_of_secrets_is_needed() {
     let pinned = |space: &Space| {
         let namespace = format!("pinned[0].namespace={}", space.name);
         vec![namespace, "pinned[0].sources={a-source}".to_owned(), "pinned[0].targets={a-token}".to_owned()]
@@ -40,7 +40,7 @@ async fn with_named_secrets_every_right_is_used_and_no_list_of_secrets_is_needed
 }
 
 async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
-    // An operator for all namespaces would serve every other test, too.
+    // An operator for all namespaces would reconcile the objects of every other test, too.
     let space = match mode {
         "cluster" => Space::on(Arc::new(ControlPlane::start(Content::Installed).await.unwrap())).await,
         _ => Space::new().await,
@@ -53,12 +53,12 @@ async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let objects = template(&arguments).unwrap();
-    for object in objects.iter().filter(|object| is_of_rights(object, &name)) {
+    for object in objects.iter().filter(|object| is_rbac_object(object, &name)) {
         apply_quietly(&space.client, "the rendering", object).await;
     }
     let kubeconfig = space.plane.kubeconfig_for_service_account(&space.name, &name).await;
-    let rights: Api<Lease> = Api::namespaced(control_plane::client(&kubeconfig).await, &space.name);
-    space.wait_for("the rights count", async || rights.get_opt(&name).await.ok().map(drop)).await;
+    let permissions: Api<Lease> = Api::namespaced(control_plane::client(&kubeconfig).await, &space.name);
+    space.wait_for("the permissions are in effect", async || permissions.get_opt(&name).await.ok().map(drop)).await;
 
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
     let flags = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
@@ -71,7 +71,7 @@ async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
     let operator = settings.start().await;
     live(&space, &mock_provider, mode == "pinned").await;
     assert!(operator.terminate(DEADLINE).await.success());
-    // Who comes later finds a lease, and reads it.
+    // A later operator finds a lease, and reads it.
     assert!(settings.start().await.terminate(DEADLINE).await.success());
 
     let user = format!("system:serviceaccount:{}:{name}", space.name);
@@ -80,21 +80,21 @@ async fn prove(mode: &str, values: impl Fn(&Space) -> Vec<String>) {
         let used = used(&space, &user);
         granted.iter().all(|grant| used.contains_key(grant)).then_some(used)
     };
-    // A watch is written down when the server has noticed its end.
+    // A watch is logged when the server has noticed its end.
     let used = space::poll(DEADLINE, unused).await.unwrap_or_else(|| {
         let used = used(&space, &user);
         let idle: Vec<&Grant> = granted.iter().filter(|grant| !used.contains_key(grant)).collect();
         panic!("{mode}: granted and never used: {idle:?}")
     });
     for (grant, count) in granted.iter().map(|grant| (grant, used[grant])) {
-        println!("rights, {mode}: {:<8} {:<24} {count}", grant.0, grant.1);
+        println!("permissions, {mode}: {:<8} {:<24} {count}", grant.0, grant.1);
     }
     let forbidden: Vec<Grant> = requests(&space, &user).into_iter().filter(|it| it.1 == 403).map(|it| it.0).collect();
     let expected = |grant: &Grant| mode == "pinned" && *grant == ("list".to_owned(), "secrets".to_owned());
     assert!(forbidden.iter().all(expected), "{mode}: forbidden: {forbidden:?}");
 }
 
-/// A first token, renewals, a refusal and what mends it; a target that goes, unless it is not the operator's to make.
+/// A first token, renewals, a rejection and its repair; a deleted target, unless the operator may not create it.
 async fn live(space: &Space, mock_provider: &MockProvider, merge: bool) {
     let client = mock_provider.welkin(&space.unique("a"));
     client.lifetime(6.0);
@@ -133,15 +133,15 @@ fn failures(credential: &ApiCredential) -> i32 {
     credential.status.as_ref().and_then(|status| status.failed_attempts).unwrap_or_default()
 }
 
-/// The account, its roles and their bindings; not the roles for people.
-fn is_of_rights(object: &Value, name: &str) -> bool {
+/// The account, its roles and their bindings, without the roles for users.
+fn is_rbac_object(object: &Value, name: &str) -> bool {
     let kind = object["kind"].as_str().unwrap_or_default();
     let of_operator = object["metadata"]["name"].as_str().unwrap_or_default().starts_with(name);
     of_operator && ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"].contains(&kind)
 }
 
 pub fn grants(objects: &[Value], name: &str) -> Vec<Grant> {
-    let roles = objects.iter().filter(|object| is_of_rights(object, name) && object["rules"].is_array());
+    let roles = objects.iter().filter(|object| is_rbac_object(object, name) && object["rules"].is_array());
     let rules = roles.flat_map(|role| role["rules"].as_array().unwrap());
     let texts = |list: &Value| -> Vec<String> {
         list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
@@ -157,7 +157,7 @@ pub fn grants(objects: &[Value], name: &str) -> Vec<Grant> {
     grants
 }
 
-/// How often each verb was used on each resource with success.
+/// How often each verb succeeded on each resource.
 fn used(space: &Space, user: &str) -> BTreeMap<Grant, usize> {
     let mut used = BTreeMap::new();
     for (grant, code) in requests(space, user) {
@@ -168,16 +168,16 @@ fn used(space: &Space, user: &str) -> BTreeMap<Grant, usize> {
     used
 }
 
-/// All that the account asked for, in all namespaces.
+/// All requests of the account, in all namespaces.
 fn requests(space: &Space, user: &str) -> Vec<(Grant, u64)> {
     let log = fs::read_to_string(space.plane.audit_log()).unwrap();
     let lines =
         log.lines().filter(|line| line.contains(user)).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["user"]["username"] == user).map(|line| (asked(&line), code(&line))).collect()
+    lines.filter(|line| line["user"]["username"] == user).map(|line| (needed_grant(&line), code(&line))).collect()
 }
 
-/// What a line of the audit log took.
-pub fn asked(line: &Value) -> Grant {
+/// The permission that a line of the audit log required.
+pub fn needed_grant(line: &Value) -> Grant {
     let about = &line["objectRef"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let resource = match about["subresource"].as_str() {
@@ -187,7 +187,7 @@ pub fn asked(line: &Value) -> Grant {
     (text(&line["verb"]), resource)
 }
 
-/// The status code of its answer.
+/// The status code of its response.
 pub fn code(line: &Value) -> u64 {
     line["responseStatus"]["code"].as_u64().unwrap_or(0)
 }

@@ -13,10 +13,10 @@ use tokio::sync::OnceCell;
 
 use crate::helm::{self, chart, repository};
 use crate::install;
+use crate::strict_api::{Response, apply, collection, send};
 use crate::support::control_plane::ControlPlane;
-use crate::wire::{Answer, apply, collection, send};
 
-/// The definitions of Prometheus Operator: the Go module that they come from, and its checksum.
+/// The CRDs of Prometheus Operator: the Go module that contains them, and its checksum.
 const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
 const MONITORING_SUM: &str = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=";
 
@@ -42,7 +42,7 @@ async fn every_rendering_is_accepted_strictly_and_without_a_warning() {
 }
 
 #[tokio::test]
-async fn a_field_that_no_definition_has_is_noticed() {
+async fn a_field_that_no_crd_has_is_detected() {
     let client = ready_for_renderings().await.client().await;
     let text = fs::read_to_string(repository().join("deploy/rendered/cluster.yaml")).unwrap();
     for mut object in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
@@ -56,7 +56,7 @@ async fn a_field_that_no_definition_has_is_noticed() {
 }
 
 #[tokio::test]
-async fn helm_installs_narrows_and_uninstalls_and_leaves_every_credential() {
+async fn helm_installs_narrows_and_uninstalls_and_leaves_every_apicredential() {
     let plane = ready_for_renderings().await;
     let client = plane.client().await;
     let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/tokens-apicredential-operator";
@@ -65,14 +65,14 @@ async fn helm_installs_narrows_and_uninstalls_and_leaves_every_credential() {
     let credential = "/apis/apicredential.io/v1alpha1/namespaces/care/apicredentials/welkin";
     let there = async |path: &str| send(&client, Method::GET, path, &[], None).await.status.is_success();
 
-    // The ClusterRoles for people have fixed names and are here already, from deploy/install.yaml.
+    // The ClusterRoles for users have fixed names and exist already, from deploy/install.yaml.
     let common = ["tokens", &chart(), "--set", "aggregatedRoles=false"];
     release(&plane, &[&["install", "--create-namespace"], &common[..]].concat());
     assert!(there(role).await && there(deployment).await);
 
     let named = r#"pinned=[{"namespace":"care","sources":["login"],"targets":["token"]}]"#;
     release(&plane, &[&["upgrade"], &common[..], &["--set", "mode=pinned", "--set-json", named]].concat());
-    assert!(!there(role).await, "the rights everywhere are still there");
+    assert!(!there(role).await, "the cluster-wide permissions are still there");
     assert!(there(pinned).await && there(deployment).await);
 
     release(&plane, &["uninstall", "tokens", "--wait"]);
@@ -87,16 +87,16 @@ fn release(plane: &ControlPlane, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Applies an object under strict validation and for admission, without keeping it.
-async fn try_apply(client: &Client, object: &Value) -> Answer {
+/// Applies an object with strict validation and admission, as a dry run.
+async fn try_apply(client: &Client, object: &Value) -> Response {
     let name = object["metadata"]["name"].as_str().expect("a name");
     let query = "dryRun=All&fieldManager=kubectl&force=true&fieldValidation=Strict";
     let path = format!("{}/{name}?{query}", collection(object, None));
     send(client, Method::PATCH, &path, &[("content-type", "application/apply-patch+yaml")], Some(object)).await
 }
 
-/// A control plane with our own manifests applied, and with what the renderings take for granted: the namespaces that
-/// they name, and Prometheus Operator's definitions.
+/// A control plane with our own manifests applied, and with the prerequisites of the renderings: the namespaces that
+/// they name, and Prometheus Operator's CRDs.
 async fn ready_for_renderings() -> Arc<ControlPlane> {
     static READY: OnceCell<()> = OnceCell::const_new();
     let plane = install::installed_plane().await;
@@ -109,11 +109,11 @@ async fn prepare(client: &Client) {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         apply(client, &namespace, None).await.accepted();
     }
-    let definitions = monitoring_definitions();
+    let crds = monitoring_crds();
     for resource in ["podmonitors", "prometheusrules"] {
-        let text = fs::read_to_string(definitions.join(format!("monitoring.coreos.com_{resource}.yaml"))).unwrap();
-        let definition: Value = serde_saphyr::from_str(&text).unwrap();
-        apply(client, &definition, None).await.accepted();
+        let text = fs::read_to_string(crds.join(format!("monitoring.coreos.com_{resource}.yaml"))).unwrap();
+        let crd: Value = serde_saphyr::from_str(&text).unwrap();
+        apply(client, &crd, None).await.accepted();
         let path = format!("/apis/monitoring.coreos.com/v1/{resource}");
         let served = async || send(client, Method::GET, &path, &[], None).await.status.is_success().then_some(());
         let served = crate::support::space::poll(Duration::from_secs(120), served).await;
@@ -121,8 +121,8 @@ async fn prepare(client: &Client) {
     }
 }
 
-/// The folder with the definitions, from Go's module cache.
-fn monitoring_definitions() -> PathBuf {
+/// The folder with the CRDs, from Go's module cache.
+fn monitoring_crds() -> PathBuf {
     let output = Command::new("go").args(["mod", "download", "-json", MONITORING]).current_dir("/").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let module: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 
-use crate::life::{Scene, assert_consistent, seconds};
+use crate::fixture::{Scene, assert_consistent, seconds};
 use crate::support::provider::Reply;
 use crate::support::space::{self, annotation, condition, message, value};
 
@@ -16,7 +16,8 @@ async fn readers_never_see_a_token_beside_the_times_of_another() {
     const TOKENS: usize = 4;
     let scene = Scene::new().await;
     let client = scene.welkin_client("a").await;
-    // Two lifetimes in turn, so that no token fits the times of its neighbour; each renewal extends by 5 s at least.
+    // Two lifetimes alternate, so that no token matches the times of its neighbour. Each renewal extends by at least 5
+    // s.
     for turn in 0..=TOKENS {
         client.next(Reply::token().lifetime(if turn % 2 == 0 { 24.0 } else { 25.0 }));
     }
@@ -41,7 +42,7 @@ async fn readers_never_see_a_token_beside_the_times_of_another() {
                     assert_consistent(&secret);
                     tokens.insert(value(&secret, "token").unwrap());
                 }
-                // A routine renewal shows no transient condition.
+                // A scheduled renewal shows no transient condition.
                 credential = credentials.try_next() => {
                     let credential = credential.unwrap().unwrap();
                     let said = ["Ready", "Renewed", "Reconciling", "Stalled"].map(|it| condition(&credential, it));
@@ -53,12 +54,12 @@ async fn readers_never_see_a_token_beside_the_times_of_another() {
     };
     tokio::time::timeout(space::DEADLINE, seen).await.expect("four tokens in time");
     // The status follows the Secret.
-    let told = |it: &ApiCredential| it.status.as_ref().unwrap().revision >= i64::try_from(TOKENS).ok();
-    scene.space.wait_until("a", "all of them are told", told).await;
+    let reported = |it: &ApiCredential| it.status.as_ref().unwrap().revision >= i64::try_from(TOKENS).ok();
+    scene.space.wait_until("a", "all of them are reported", reported).await;
     let ended = operator.terminate(space::DEADLINE).await;
     assert!(ended.success(), "{ended}");
 
-    // One exchange for each token, each before the end of the one before, each written once.
+    // One exchange for each token, each before the previous one expires, each written once.
     let (tokens, requests) = (client.tokens(), client.requests());
     assert_eq!(tokens.len(), requests.len());
     for (before, request) in tokens.iter().zip(&requests[1..]) {
@@ -80,7 +81,7 @@ fn plans() -> Vec<(&'static str, Value, Option<f64>, std::ops::RangeInclusive<i6
         ("age", json!({"maxAge": "10m"}), Some(3600.0), 540..=600),
         ("long", json!({"maxAge": "5m"}), Some(29_823_918.0), 270..=300),
         ("older", json!({"maxAge": "24h", "renewBefore": "2m"}), Some(3600.0), 3120..=3480),
-        // Sooner than the operator's least interval.
+        // Sooner than the operator's minimum interval.
         ("short", json!({}), Some(300.0), 240..=240),
         ("unstated", json!({}), None, 2040..=2400),
         ("assumed", json!({"assumedLifetime": "30m"}), None, 1020..=1200),
@@ -88,7 +89,7 @@ fn plans() -> Vec<(&'static str, Value, Option<f64>, std::ops::RangeInclusive<i6
 }
 
 #[tokio::test]
-async fn the_renewal_is_planned_as_the_spec_says_and_as_planned_again_after_a_restart() {
+async fn the_renewal_is_planned_by_the_spec_and_planned_the_same_after_a_restart() {
     let scene = Scene::new().await;
     let settings = scene.operator().patient().flag("--min-renewal-interval", "4m");
     let operator = settings.start().await;
@@ -105,7 +106,7 @@ async fn the_renewal_is_planned_as_the_spec_says_and_as_planned_again_after_a_re
         let issued = seconds(&scene.target(name).await, "issued-at");
         let renewal = credential.status.clone().unwrap().renewal_time.unwrap();
         let after = renewal.0.as_second() - issued;
-        // The token's own expiry can be a second before ours, and jitter is cut to whole seconds.
+        // The token's own expiry can be a second before ours, and jitter is truncated to whole seconds.
         let window = window.start() - 2..=*window.end();
         assert!(window.contains(&after), "{name}: {after} is not in {window:?}");
         let capped = message(&credential, "Ready").unwrap().contains("renewBefore");
@@ -113,7 +114,7 @@ async fn the_renewal_is_planned_as_the_spec_says_and_as_planned_again_after_a_re
         planned.push((name, renewal));
     }
     assert!(operator.terminate(space::DEADLINE).await.success());
-    // Without a status, the plan is made from the Secret alone; it must be the same.
+    // Without a status, the renewal is planned from the Secret alone. It must be the same.
     for (name, _) in &planned {
         scene.wipe_status(name).await;
     }
@@ -125,7 +126,7 @@ async fn the_renewal_is_planned_as_the_spec_says_and_as_planned_again_after_a_re
 }
 
 #[tokio::test]
-async fn a_welkin_token_without_an_expiry_is_given_one_and_the_event_says_so() {
+async fn a_welkin_token_without_an_expiry_gets_one_and_the_event_says_so() {
     let scene = Scene::new().await;
     let client = scene.welkin_client("a").await;
     client.always(Reply::token().without_expiry());

@@ -1,15 +1,15 @@
-//! A new process, or one whose status was lost, asks the provider for nothing that the Secret already holds.
+//! After a restart, or with a lost status, no token is requested that the Secret already holds.
 
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::life::{Scene, status};
+use crate::fixture::{Scene, status};
 use crate::support::operator::Operator;
 use crate::support::provider::Reply;
 use crate::support::space::{DEADLINE, condition, value};
 
 #[tokio::test]
-async fn a_restart_with_nothing_due_asks_and_writes_nothing() {
+async fn a_restart_with_nothing_due_requests_and_writes_nothing() {
     let scene = Scene::new().await;
     let settings = scene.operator().patient();
     let operator = settings.start().await;
@@ -20,18 +20,18 @@ async fn a_restart_with_nothing_due_asks_and_writes_nothing() {
     scene.apply_qontak("b").await;
     for name in ["a", "b"] {
         scene.space.wait_ready(name).await;
-        let told = async || (scene.calls(name).await.to("events").writes() > 0).then_some(());
-        scene.space.wait_for("the event, the last of the first sync", told).await;
+        let reported = async || (scene.calls(name).await.to("events").writes() > 0).then_some(());
+        scene.space.wait_for("the event, the last of the first sync", reported).await;
     }
     end(&operator).await;
     let (before_a, before_b) = (scene.calls("a").await, scene.calls("b").await);
 
     let operator = settings.start().await;
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     let (after_a, after_b) = (scene.calls("a").await.since(&before_a), scene.calls("b").await.since(&before_b));
     assert_eq!((client.count(), user.count()), (1, 1));
     assert!(after_a.calls().is_empty() && after_b.calls().is_empty(), "{after_a}{after_b}");
-    // It is not that the operator does not know them.
+    // This is not because the operator does not know them.
     for name in ["a", "b"] {
         let ready = format!("apicredential_ready{{namespace=\"{}\",name=\"{name}\"}}", scene.space.name);
         assert_eq!(operator.metric(&ready).await, Some(1.0), "{name}");
@@ -59,7 +59,7 @@ async fn a_restart_does_not_shorten_the_backoff_of_a_failing_credential() {
 
     for restart in 0..2 {
         let operator = settings.start().await;
-        scene.a_later_one_is_ready(&format!("later{restart}")).await;
+        scene.a_later_one_becomes_ready(&format!("later{restart}")).await;
         assert_eq!((never.count(), once.count()), (1, 2));
         end(&operator).await;
     }
@@ -69,7 +69,7 @@ async fn a_restart_does_not_shorten_the_backoff_of_a_failing_credential() {
 }
 
 #[tokio::test]
-async fn an_absurd_next_attempt_is_brought_back_to_the_longest_delay() {
+async fn an_absurd_next_attempt_is_limited_to_the_longest_delay() {
     let scene = Scene::new().await;
     // The longest transient delay is 60 times the base.
     let settings = scene.operator().flag("--retry-base", "50ms");
@@ -89,7 +89,7 @@ async fn an_absurd_next_attempt_is_brought_back_to_the_longest_delay() {
 }
 
 #[tokio::test]
-async fn a_target_that_was_changed_while_nobody_ran_is_looked_at_and_costs_one_exchange() {
+async fn a_target_changed_while_no_operator_ran_is_detected_and_costs_one_exchange() {
     let scene = Scene::new().await;
     let settings = scene.operator().patient();
     let operator = settings.start().await;
@@ -102,7 +102,7 @@ async fn a_target_that_was_changed_while_nobody_ran_is_looked_at_and_costs_one_e
     scene.space.wait_for("the second exchange", async || (client.count() == 2).then_some(())).await;
     let renewed = async || (value(&scene.target("a").await, "token") == client.last_token()).then_some(());
     scene.space.wait_for("its token", renewed).await;
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.count(), 2);
 }
 
@@ -135,7 +135,7 @@ async fn a_lost_status_is_written_again_without_an_exchange() {
 }
 
 #[tokio::test]
-async fn a_status_that_somebody_edits_is_said_again_and_believed_by_nobody() {
+async fn an_edited_status_is_restored_and_never_trusted() {
     let scene = Scene::new().await;
     let _operator = scene.operator().flag("--resync", "1s").flag("--retry-base", "5m").start().await;
     let (good, bad) = (scene.welkin_client("good").await, scene.welkin_client("bad").await);
@@ -146,7 +146,7 @@ async fn a_status_that_somebody_edits_is_said_again_and_believed_by_nobody() {
         scene.space.wait_condition("good", "Ready", "True/TokenValid").await,
         scene.space.wait_condition("bad", "Ready", "False/CredentialsRejected").await,
     ];
-    // Lost; or an attempt that is called for at once, and words that are not ours.
+    // A lost status; or one that requests an attempt at once, with texts that are not ours.
     for (good, bad) in [
         (json!(null), json!(null)),
         (
@@ -165,7 +165,7 @@ async fn a_status_that_somebody_edits_is_said_again_and_believed_by_nobody() {
 }
 
 #[tokio::test]
-async fn a_token_that_came_due_while_nobody_ran_is_renewed_once() {
+async fn a_token_that_came_due_while_no_operator_ran_is_renewed_once() {
     let scene = Scene::new().await;
     let settings = scene.operator().quick();
     let operator = settings.start().await;
@@ -177,10 +177,10 @@ async fn a_token_that_came_due_while_nobody_ran_is_renewed_once() {
     let dead = async || (!client.tokens()[0].is_valid(apicredential_operator::clock::now())).then_some(());
     scene.space.wait_for("the token expires", dead).await;
 
-    // A lease that nobody released must expire first; without an election there is none.
+    // A lease that was not released must expire first. Without an election there is none.
     let _operator = settings.flag("--leader-election", "false").start().await;
     scene.space.wait_until("a", "the second token", |it| it.status.as_ref().unwrap().revision >= Some(2)).await;
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.tokens().len(), client.count());
     assert_eq!(client.count(), 2);
 }

@@ -1,4 +1,4 @@
-//! Missing rights, failing providers and idleness: nothing stops the others, and nothing runs hot.
+//! Missing permissions, failing providers and idleness: no ApiCredential blocks another, and there are no hot loops.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::support::provider::{Client, MockProvider, Reply};
 use crate::support::space::{self, Space, condition, value};
 
 #[tokio::test]
-async fn without_the_right_to_watch_secrets_it_works_by_reading() {
+async fn without_permission_to_watch_secrets_the_operator_works_with_reads() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let account = space.account("reader", &operator_rules_without("secrets", &["list", "watch"])).await;
     let settings = Settings::new(&space, &mock_provider).kubeconfig(&account.kubeconfig).quick();
@@ -18,12 +18,12 @@ async fn without_the_right_to_watch_secrets_it_works_by_reading() {
     space.wait_ready("a").await;
     let reads = async || space.audit().await.by(&account.user).to("secrets").only(|call| call.name == "a-token");
 
-    // At rest: a resync reads, and writes nothing.
+    // Idle: a resync reads, and writes nothing.
     let quiet = reads().await.gets();
     space.wait_for("resyncs", async || (reads().await.gets() >= quiet + 3).then_some(())).await;
     assert_eq!(client.count(), 1);
 
-    // A change of the source and a loss of the target are found by reading.
+    // A change of the source and a loss of the target are found with reads.
     space.source_welkin("a-source", "another secret").await;
     space.wait_for("the change is found", async || (client.count() == 2).then_some(())).await;
     let kept = async || {
@@ -40,10 +40,10 @@ async fn without_the_right_to_watch_secrets_it_works_by_reading() {
     let statuses = audit.to("apicredentials/status");
     assert!(statuses.writes() <= 2 * 3, "{statuses}");
     assert!(operator.is_running());
-    // Said once for the sources and once for the targets, and shown as not watched rather than as broken.
-    let told =
+    // Logged once for the sources and once for the targets, and shown as not watched rather than as broken.
+    let reported =
         operator.log().iter().filter(|line| line["message"].to_string().contains("the permission to watch")).count();
-    assert_eq!(told, 2, "{}", operator.output());
+    assert_eq!(reported, 2, "{}", operator.output());
     let shown = async || {
         let up = async |kind: &str| operator.metric(&format!("apicredential_watch_up{{kind=\"{kind}\"}}")).await;
         (up("TargetSecret").await.is_none() && up("ApiCredential").await == Some(1.0)).then_some(())
@@ -52,7 +52,7 @@ async fn without_the_right_to_watch_secrets_it_works_by_reading() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_may_not_be_read_does_not_stop_another() {
+async fn a_namespace_that_may_not_be_read_does_not_block_another() {
     let (space, forbidden, mock_provider) = (Space::new().await, Space::new().await, MockProvider::start());
     let account = space.account("narrow", &operator_rules()).await;
     let namespaces = format!("{},{}", space.name, forbidden.name);
@@ -61,7 +61,7 @@ async fn a_namespace_that_may_not_be_read_does_not_stop_another() {
     let client = add(&space, &mock_provider, "a").await;
     space.wait_ready("a").await;
     assert_eq!(client.count(), 1);
-    // Once the right is there, it counts without a restart.
+    // Once the permission is granted, it takes effect without a restart.
     let late = add(&forbidden, &mock_provider, "b").await;
     space.grant("narrow", &forbidden.name, &operator_rules()).await;
     forbidden.wait_ready("b").await;
@@ -102,7 +102,7 @@ async fn a_failing_attempt_costs_a_status_and_an_event_and_no_more() {
 }
 
 #[tokio::test]
-async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
+async fn an_idle_operator_sends_nothing_but_the_renewals_of_its_lease() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).quick().flag("--resync", "1s").start().await;
     let client = add(&space, &mock_provider, "a").await;
@@ -112,14 +112,14 @@ async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
         audit.only(|call| call.name.starts_with("a-") || call.name == "a")
     };
     space.wait_event_writes(1).await;
-    // Nothing that was done until now is news to it: each of its watches has told it of something later.
+    // Each of its watches has delivered a later event, so no earlier change is new to the operator.
     for name in ["a-source", "a-token"] {
         let reads = async || about_a().await.only(|call| call.verb == "get" && call.name == name).calls().len();
         let known = reads().await;
         space.patch_secret(name, &json!({"metadata": {"annotations": {"example.com/touched": "yes"}}})).await;
         space.wait_for(&format!("{name} is read again"), async || (reads().await > known).then_some(())).await;
     }
-    // Another one lives fast; meanwhile the first is looked at again and again.
+    // Another one has short-lived tokens. Meanwhile the first is reconciled again and again.
     let busy = mock_provider.welkin(&space.unique("busy"));
     busy.lifetime(6.0);
     add(&space, &mock_provider, "busy").await;
@@ -132,7 +132,7 @@ async fn at_rest_it_sends_nothing_but_the_renewals_of_its_lease() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_target_gets_it_when_the_credential_before_it_goes() {
+async fn an_apicredential_that_waits_for_a_target_gets_it_when_the_older_one_is_deleted() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let [first, second] = ["first", "second"].map(|name| {
         let mut manifest = space::welkin(name, &mock_provider.welkin(&space.unique(name)), &mock_provider);
@@ -141,10 +141,11 @@ async fn who_waits_for_a_target_gets_it_when_the_credential_before_it_goes() {
     });
     space.source_welkin("second-source", "a secret of a source").await;
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
-    // The older one has no source: the Secret that both name is never made, so only the end of the older one tells.
+    // The older one has no source, so the Secret that both name is never created and only the deletion of the older one
+    // is an event.
     space.apply(&first).await;
     let first = space.wait_condition("first", "Ready", "False/SourceSecretNotFound").await;
-    // Creation times have whole seconds; of two in the same one, the uids decide.
+    // Creation times are whole seconds. Within the same one, the uids decide.
     let next_second = first.metadata.creation_timestamp.unwrap().0 + std::time::Duration::from_secs(1);
     space.wait_for("another second", async || (jiff::Timestamp::now() > next_second).then_some(())).await;
     space.apply(&second).await;

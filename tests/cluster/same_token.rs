@@ -1,12 +1,14 @@
-//! The same token again, as Doorkeeper's reuse of tokens gives it: no hot loop, and a defined outcome each time.
+//! A provider that issues the same token again, as with Doorkeeper's reuse of tokens: no hot loop, and a defined
+//! outcome.
 
 use serde_json::json;
 
-use crate::life::{Scene, content};
+use crate::fixture::{Scene, content};
 use crate::support::provider::Reply;
 use crate::support::space::{self, annotation, condition, value};
 
-/// The credential `a`, whose tokens have half of their life left when they are due: time for a test to look.
+/// The ApiCredential `a`, whose tokens have half of their lifetime left when they are due, so that a test can read
+/// them.
 async fn apply_renewed_at_half(scene: &Scene) {
     let mut manifest = space::qontak("a", &scene.mock_provider);
     manifest["spec"]["renewal"] = json!({"renewBeforePercentage": 50});
@@ -14,7 +16,7 @@ async fn apply_renewed_at_half(scene: &Scene) {
 }
 
 #[tokio::test]
-async fn a_due_renewal_that_extends_nothing_keeps_the_secret_and_asks_again_at_its_end() {
+async fn a_due_renewal_that_extends_nothing_keeps_the_secret_and_requests_again_at_its_expiry() {
     let scene = Scene::new().await;
     let user = scene.qontak_user("a").await;
     user.lifetime(30.0).reuse_tokens(true);
@@ -28,23 +30,23 @@ async fn a_due_renewal_that_extends_nothing_keeps_the_secret_and_asks_again_at_i
     assert_eq!((condition(&kept, "Reconciling"), condition(&kept, "Stalled")), (None, None));
     let status = kept.status.unwrap();
     assert_eq!(status.failed_attempts, Some(0));
-    // A tenth of the lifetime before the end.
+    // A tenth of the lifetime before the expiry.
     let expiry = status.token.unwrap().expiration_time.unwrap().0.as_second();
     assert_eq!(status.next_attempt_time.unwrap().0.as_second(), expiry - 3);
     assert_eq!(user.count(), 2);
     assert_eq!(content(&scene.target("a").await), content(&secret), "byte for byte");
 
-    // The provider gives a new one once the old one is dead.
+    // The provider issues a new one once the old one has expired.
     let renewed = async || (value(&scene.target("a").await, "token") != value(&secret, "token")).then_some(());
     scene.space.wait_for("another token", renewed).await;
     scene.space.wait_condition("a", "Renewed", "True/Issued").await;
-    // Issue, due, shortly before the end, at the end, and perhaps once more within the rounding of the end.
+    // Issue, due, shortly before the expiry, at the expiry, and perhaps once more within the rounding of the expiry.
     assert!((4..=6).contains(&user.count()), "{}", user.count());
     assert_eq!(user.tokens().len(), 2);
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_extended_is_not_asked_for_again_after_a_restart() {
+async fn a_token_that_is_not_extended_is_not_requested_again_after_a_restart() {
     let scene = Scene::new().await;
     let user = scene.qontak_user("a").await;
     user.lifetime(60.0).reuse_tokens(true);
@@ -84,12 +86,12 @@ async fn the_same_token_for_a_changed_source_is_written_with_the_new_source() {
     let credential =
         scene.space.wait_until("a", "revision 2", |it| it.status.as_ref().unwrap().revision == Some(2)).await;
     assert_eq!(condition(&credential, "Ready").as_deref(), Some("True/TokenValid"));
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!(user.count(), 2);
 }
 
 #[tokio::test]
-async fn a_token_that_expires_for_good_is_told_as_expired_and_comes_back() {
+async fn a_token_that_expires_is_reported_as_expired_and_recovers() {
     let scene = Scene::new().await;
     let user = scene.qontak_user("a").await;
     user.lifetime(30.0).reuse_tokens(true);

@@ -1,4 +1,4 @@
-//! How the process starts, refuses to start, and ends.
+//! How the process starts, rejects a start, and exits.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -12,11 +12,11 @@ use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space};
 use crate::support::{random, reaper};
 
-/// From SIGTERM to the end of the process, as promised.
+/// From SIGTERM to the end of the process, as documented.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn told_to_stop_while_idle_it_gives_the_lease_up_and_ends_well() {
+async fn sigterm_while_idle_releases_the_lease_and_exits_with_0() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let client = mock_provider.welkin(&space.unique("c"));
     space.source_welkin("a-source", "a secret of a source").await;
@@ -30,7 +30,7 @@ async fn told_to_stop_while_idle_it_gives_the_lease_up_and_ends_well() {
 }
 
 #[tokio::test]
-async fn told_to_stop_while_standing_by_it_leaves_the_lease_alone() {
+async fn sigterm_on_standby_does_not_change_the_lease() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let settings = Settings::new(&space, &mock_provider);
     let first = settings.start().await;
@@ -44,9 +44,9 @@ async fn told_to_stop_while_standing_by_it_leaves_the_lease_alone() {
 }
 
 #[tokio::test]
-async fn told_to_stop_while_the_api_server_is_silent_it_ends_well() {
+async fn sigterm_while_the_api_server_is_silent_exits_with_0() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
-    // Connections are taken and never answered.
+    // Connections are accepted and never responded to.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let kubeconfig = std::fs::read_to_string(space.plane.operator_kubeconfig()).unwrap();
     let elsewhere = kubeconfig.replace(&space.plane.url(), &format!("https://{}", silent.local_addr().unwrap()));
@@ -59,7 +59,7 @@ async fn told_to_stop_while_the_api_server_is_silent_it_ends_well() {
 }
 
 #[tokio::test]
-async fn told_to_stop_before_its_caches_are_filled_it_gives_the_lease_up_and_ends_well() {
+async fn sigterm_before_the_caches_are_filled_releases_the_lease_and_exits_with_0() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let rules = operator_rules_without("apicredentials", &["list", "watch"]);
     let account = space.account("blind", &rules).await;
@@ -75,7 +75,7 @@ async fn told_to_stop_before_its_caches_are_filled_it_gives_the_lease_up_and_end
 }
 
 #[tokio::test]
-async fn a_refused_start_ends_with_2_and_a_sentence_that_names_what_to_correct() {
+async fn a_rejected_start_exits_with_2_and_a_sentence_that_names_what_to_correct() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let garbage = reaper::directory().join(format!("garbage-{}", random::suffix()));
@@ -116,14 +116,14 @@ async fn a_refused_start_ends_with_2_and_a_sentence_that_names_what_to_correct()
 }
 
 #[tokio::test]
-async fn the_definition_and_the_version_are_printed_without_a_cluster() {
-    let definition = apicredential::api::crd_yaml();
+async fn the_crd_and_the_version_are_printed_without_a_cluster() {
+    let crd = apicredential::api::crd_yaml();
     let version = format!("apicredential-operator {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(run(&["crd"], []).await, (Some(0), definition, String::new()));
+    assert_eq!(run(&["crd"], []).await, (Some(0), crd, String::new()));
     assert_eq!(run(&["--version"], []).await, (Some(0), version, String::new()));
 }
 
-/// Nobody listens there; a start that should be refused does not get that far.
+/// Nothing listens there. A start that should be rejected does not get that far.
 const KUBECONFIG: &str = r#"
 apiVersion: v1
 kind: Config

@@ -1,4 +1,4 @@
-//! A source Secret that cannot be used: each problem has its reason, costs no request, and is noticed when it is gone.
+//! A source Secret that cannot be used: each problem has its reason, costs no request, and its repair is detected.
 
 use serde_json::{Value, json};
 
@@ -8,21 +8,21 @@ use crate::support::space::{self, Space, condition, message};
 
 const SECRET: &str = "the-right-secret";
 
-/// What is wrong with a source, how that is called, and how somebody mends it.
+/// The problem of a source, its reason and message, and how a user fixes it.
 struct Case {
     name: &'static str,
     source: Option<Value>,
     reason: &'static str,
     says: &'static str,
-    mend: Mend,
+    fix: Fix,
 }
 
-enum Mend {
+enum Fix {
     /// By changing the Secret.
     Patch(Value),
-    /// By a new Secret: a type cannot be changed.
+    /// By a new Secret, because a type cannot be changed.
     Replace,
-    /// By the kubectl line of the message.
+    /// By the kubectl command of the message.
     Follow,
 }
 
@@ -40,19 +40,19 @@ fn good(name: &str) -> Value {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |name, source, reason, says, mend| Case { name, source, reason, says, mend };
+    let case = |name, source, reason, says, fix| Case { name, source, reason, says, fix };
     let data = |name, reason, says, wrong: &Value| {
-        let mend = Mend::Patch(json!({"stringData": {"secret": SECRET}}));
-        case(name, Some(source(name, Some("welkin"), "Opaque", wrong)), reason, says, mend)
+        let fix = Fix::Patch(json!({"stringData": {"secret": SECRET}}));
+        case(name, Some(source(name, Some("welkin"), "Opaque", wrong)), reason, says, fix)
     };
     let typed = |name, type_, mut data: Value| {
         data["secret"] = json!(SECRET);
         let wrong = source(name, Some("welkin"), type_, &data);
-        case(name, Some(wrong), "SourceTypeForbidden", "type", Mend::Replace)
+        case(name, Some(wrong), "SourceTypeForbidden", "type", Fix::Replace)
     };
     let label = |name, label| {
         let wrong = source(name, label, "Opaque", &json!({"secret": SECRET}));
-        case(name, Some(wrong), "SourceNotPermitted", "permit", Mend::Follow)
+        case(name, Some(wrong), "SourceNotPermitted", "permit", Fix::Follow)
     };
     let mut not_utf8 = source("not-utf8", Some("welkin"), "Opaque", &json!({}));
     not_utf8["data"] = json!({"secret": "//79"});
@@ -60,7 +60,7 @@ fn cases() -> Vec<Case> {
     ours["metadata"]["labels"]["apicredential.io/managed"] = json!("true");
     let too_large = "x".repeat(4097);
     vec![
-        case("missing", None, "SourceSecretNotFound", "\"missing-source\"", Mend::Replace),
+        case("missing", None, "SourceSecretNotFound", "\"missing-source\"", Fix::Replace),
         data("key-missing", "SourceKeyMissing", "\"secret\"", &json!({"password": SECRET})),
         data("empty", "SourceKeyEmpty", "\"secret\"", &json!({"secret": ""})),
         data("newline", "SourceHasWhitespace", "trailing newline", &json!({"secret": format!("{SECRET}\n")})),
@@ -71,7 +71,7 @@ fn cases() -> Vec<Case> {
             Some(not_utf8),
             "SourceNotUtf8",
             "UTF-8",
-            Mend::Patch(json!({"stringData": {"secret": SECRET}})),
+            Fix::Patch(json!({"stringData": {"secret": SECRET}})),
         ),
         label("unlabelled", None),
         label("mislabelled", Some("qontak")),
@@ -80,12 +80,12 @@ fn cases() -> Vec<Case> {
         typed("ssh", "kubernetes.io/ssh-auth", json!({"ssh-privatekey": "k"})),
         typed("bootstrap", "bootstrap.kubernetes.io/token", json!({})),
         typed("helm", "helm.sh/release.v1", json!({})),
-        case("ours", Some(ours), "SourceTypeForbidden", "", Mend::Replace),
+        case("ours", Some(ours), "SourceTypeForbidden", "", Fix::Replace),
     ]
 }
 
 #[tokio::test]
-async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once_it_is_mended() {
+async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once_it_is_fixed() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let cases = cases();
@@ -98,39 +98,39 @@ async fn a_source_that_cannot_be_used_is_named_costs_no_request_and_is_used_once
         space.apply(&space::welkin(case.name, &client(case), &mock_provider)).await;
     }
     for case in &cases {
-        let told = space.wait_condition(case.name, "Ready", &format!("False/{}", case.reason)).await;
+        let reported = space.wait_condition(case.name, "Ready", &format!("False/{}", case.reason)).await;
         for type_ in ["SourceResolved", "Renewed"] {
-            assert_eq!(condition(&told, type_), Some(format!("False/{}", case.reason)), "{}: {type_}", case.name);
+            assert_eq!(condition(&reported, type_), Some(format!("False/{}", case.reason)), "{}: {type_}", case.name);
         }
-        assert_eq!(condition(&told, "Stalled"), Some(format!("True/{}", case.reason)), "{}", case.name);
-        let says = message(&told, "SourceResolved").unwrap();
+        assert_eq!(condition(&reported, "Stalled"), Some(format!("True/{}", case.reason)), "{}", case.name);
+        let says = message(&reported, "SourceResolved").unwrap();
         assert!(says.contains(case.says), "{}: {says}", case.name);
         let events = space.wait_events(case.name, 1).await;
         assert_eq!(events, [("Warning".to_owned(), case.reason.to_owned(), says)], "{}", case.name);
     }
     assert_eq!(mock_provider.total(), 0);
-    assert_eq!(space.wait_event_writes(cases.len()).await, cases.len(), "one event each, told once");
+    assert_eq!(space.wait_event_writes(cases.len()).await, cases.len(), "one event each, reported once");
 
     for case in &cases {
         let name = format!("{}-source", case.name);
-        match &case.mend {
-            Mend::Patch(patch) => drop(space.patch_secret(&name, patch).await),
-            Mend::Replace => {
+        match &case.fix {
+            Fix::Patch(patch) => drop(space.patch_secret(&name, patch).await),
+            Fix::Replace => {
                 if case.source.is_some() {
                     space.delete_secret(&name).await;
                 }
                 space.apply_secret(&good(case.name)).await;
             }
-            Mend::Follow => {
-                let told = space.credential(case.name).await;
-                space.follow_kubectl(&message(&told, "SourceResolved").unwrap()).await;
+            Fix::Follow => {
+                let reported = space.credential(case.name).await;
+                space.follow_kubectl(&message(&reported, "SourceResolved").unwrap()).await;
             }
         }
     }
     for case in &cases {
-        let told = space.wait_condition(case.name, "Ready", "True/TokenValid").await;
-        assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("True/SourceResolved"), "{}", case.name);
-        assert_eq!(condition(&told, "Stalled"), None, "{}", case.name);
+        let reported = space.wait_condition(case.name, "Ready", "True/TokenValid").await;
+        assert_eq!(condition(&reported, "SourceResolved").as_deref(), Some("True/SourceResolved"), "{}", case.name);
+        assert_eq!(condition(&reported, "Stalled"), None, "{}", case.name);
         assert_eq!(client(case).count(), 1, "{}", case.name);
     }
 }
@@ -161,13 +161,13 @@ async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
     manifest["spec"]["provider"]["qontak"]["keys"] =
         json!({"username": "user", "password": "secret", "clientId": "id", "clientSecret": "sec"});
     space.apply(&manifest).await;
-    let told = space.wait_condition("q", "Ready", "False/SourceKeyMissing").await;
-    assert!(message(&told, "Ready").unwrap().contains("\"secret\""));
-    assert!(message(&told, "Ready").unwrap().contains("spec.provider.qontak.keys.password"));
+    let reported = space.wait_condition("q", "Ready", "False/SourceKeyMissing").await;
+    assert!(message(&reported, "Ready").unwrap().contains("\"secret\""));
+    assert!(message(&reported, "Ready").unwrap().contains("spec.provider.qontak.keys.password"));
     manifest["spec"]["provider"]["qontak"]["keys"]["password"] = json!("pass");
     space.apply(&manifest).await;
-    let told = space.wait_condition("q", "Ready", "False/SourceKeyEmpty").await;
-    assert!(message(&told, "Ready").unwrap().contains("\"id\""));
+    let reported = space.wait_condition("q", "Ready", "False/SourceKeyEmpty").await;
+    assert!(message(&reported, "Ready").unwrap().contains("\"id\""));
     assert_eq!(user.count(), 0);
     space.patch_secret("q-source", &json!({"stringData": {"id": "an-id-of-theirs"}})).await;
     space.wait_condition("q", "Ready", "True/TokenValid").await;
@@ -193,14 +193,14 @@ async fn an_oauth_client_of_a_source_is_used_only_if_the_spec_names_its_keys_and
     assert_eq!(user.count(), 1);
     let keys = json!({"clientId": "client_id", "clientSecret": "absent"});
     space.patch("q", &json!({"spec": {"provider": {"qontak": {"keys": keys}}}})).await;
-    let told = space.wait_condition("q", "SourceResolved", "False/SourceKeyMissing").await;
-    let says = message(&told, "SourceResolved").unwrap();
+    let reported = space.wait_condition("q", "SourceResolved", "False/SourceKeyMissing").await;
+    let says = message(&reported, "SourceResolved").unwrap();
     assert!(says.contains("\"absent\"") && says.contains("spec.provider.qontak.keys.clientSecret"), "{says}");
     assert_eq!(user.count(), 1);
 }
 
 #[tokio::test]
-async fn a_secret_that_consents_to_one_vendor_is_never_shown_to_the_other() {
+async fn a_secret_that_consents_to_one_vendor_is_never_sent_to_the_other() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let (client, user) = (mock_provider.welkin(&space.unique("c")), mock_provider.qontak(&space.unique("u")));
     let both = [("secret", "the-one-secret"), ("username", user.name()), ("password", "the-one-secret")];
@@ -210,30 +210,30 @@ async fn a_secret_that_consents_to_one_vendor_is_never_shown_to_the_other() {
     space.apply(&space::welkin("w", &client, &mock_provider)).await;
     space.apply(&space::qontak("q", &mock_provider)).await;
     for (name, vendor) in [("w", "Welkin"), ("q", "Qontak")] {
-        let told = space.wait_condition(name, "Ready", "False/SourceNotPermitted").await;
-        let says = message(&told, "Ready").unwrap();
+        let reported = space.wait_condition(name, "Ready", "False/SourceNotPermitted").await;
+        let says = message(&reported, "Ready").unwrap();
         assert!(says.contains(vendor), "{says}");
     }
     assert_eq!(mock_provider.total(), 0);
 }
 
 #[tokio::test]
-async fn refusals_come_in_their_order_target_first_then_consent_type_and_keys() {
+async fn rejections_come_in_their_order_target_first_then_consent_type_and_keys() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let client = mock_provider.welkin(&space.unique("a"));
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply_secret(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a-token"}})).await;
     space.apply(&space::welkin("a", &client, &mock_provider)).await;
-    // The target is foreign, and there is no source either.
-    let told = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
-    assert_eq!(condition(&told, "SourceResolved"), None, "it was not looked at");
+    // The target is foreign, and the source does not exist either.
+    let reported = space.wait_condition("a", "Ready", "False/TargetNotOwned").await;
+    assert_eq!(condition(&reported, "SourceResolved"), None, "it was not read");
     space.delete_secret("a-token").await;
     space.wait_condition("a", "Ready", "False/SourceSecretNotFound").await;
     // No consent, a wrong type and no key.
     let helm = source("a", None, "helm.sh/release.v1", &json!({}));
     space.apply_secret(&helm).await;
-    let told = space.wait_condition("a", "Ready", "False/SourceNotPermitted").await;
-    space.follow_kubectl(&message(&told, "Ready").unwrap()).await;
+    let reported = space.wait_condition("a", "Ready", "False/SourceNotPermitted").await;
+    space.follow_kubectl(&message(&reported, "Ready").unwrap()).await;
     space.wait_condition("a", "Ready", "False/SourceTypeForbidden").await;
     space.delete_secret("a-source").await;
     space.apply_secret(&source("a", Some("welkin"), "Opaque", &json!({}))).await;

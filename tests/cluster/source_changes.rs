@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::operator::Settings;
 use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{self, Space, annotation, condition, value};
@@ -32,7 +32,7 @@ async fn new_values_in_the_source_cost_one_exchange_at_once_and_ready_does_not_f
     let version = format!("{}/{}", source.metadata.uid.unwrap(), source.metadata.resource_version.unwrap());
     assert_eq!(annotation(&secret, "source-version"), Some(version));
     let after = space
-        .wait_until("a", "the second token is told of", |credential| {
+        .wait_until("a", "the second token is reported", |credential| {
             credential.status.as_ref().is_some_and(|status| status.revision == Some(2))
         })
         .await;
@@ -66,7 +66,7 @@ async fn a_source_that_is_rewritten_with_the_same_values_costs_no_exchange_and_n
                 space.source_welkin("a-source", "the-first-secret").await;
             }
         }
-        space.wait_for("a look at the source", async || (reads().await > read).then_some(())).await;
+        space.wait_for("a read of the source", async || (reads().await > read).then_some(())).await;
     }
     space
         .wait_until("a", "all is well", |credential| {
@@ -76,13 +76,13 @@ async fn a_source_that_is_rewritten_with_the_same_values_costs_no_exchange_and_n
         .await;
     assert_eq!(client.count(), 1);
     assert_eq!(space.secret("a-token").await.unwrap(), token, "not even an annotation");
-    // The Secret was away for a moment, which may have been told and taken back, with one event.
+    // The Secret was absent for a moment, which the operator may have reported and withdrawn, with one event.
     let since = stored().await - before;
     assert!(since <= 3, "{since} writes for nothing");
 }
 
 #[tokio::test]
-async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_until_it_ends() {
+async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_until_it_expires() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).quick().start().await;
     let client = mock_provider.welkin(&space.unique("a"));
@@ -94,18 +94,18 @@ async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_
 
     client.always(Reply::error(503));
     space.source_welkin("a-source", "the-second-secret").await;
-    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
-    assert_eq!(condition(&told, "Renewed").as_deref(), Some("False/ProviderUnavailable"));
-    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("True/SourceResolved"));
-    assert_eq!(condition(&told, "Reconciling"), None);
+    let reported = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("False/ProviderUnavailable"));
+    assert_eq!(condition(&reported, "SourceResolved").as_deref(), Some("True/SourceResolved"));
+    assert_eq!(condition(&reported, "Reconciling"), None);
     assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), first);
 
-    let told = space.wait_condition("a", "Ready", "False/TokenExpired").await;
-    let status = told.status.clone().unwrap();
+    let reported = space.wait_condition("a", "Ready", "False/TokenExpired").await;
+    let status = reported.status.clone().unwrap();
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     let expiry = status.token.unwrap().expiration_time.unwrap();
     assert!(ready.last_transition_time >= expiry, "it was ready until its token ended");
-    assert_eq!(condition(&told, "Reconciling").as_deref(), Some("True/ProviderUnavailable"));
+    assert_eq!(condition(&reported, "Reconciling").as_deref(), Some("True/ProviderUnavailable"));
     assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), first, "an expired token is not removed");
 
     client.lifetime(3600.0);
@@ -115,22 +115,22 @@ async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_
 }
 
 #[tokio::test]
-async fn a_source_that_vanishes_under_a_valid_token_is_told_of_and_its_return_costs_nothing() {
+async fn a_source_deleted_under_a_valid_token_is_reported_and_its_return_costs_nothing() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let client = space.first_token("a", &mock_provider).await;
     let events = space.wait_event_writes(1).await;
 
     space.delete_secret("a-source").await;
-    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
-    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("False/SourceSecretNotFound"));
-    assert_eq!(condition(&told, "Renewed").as_deref(), Some("False/SourceSecretNotFound"));
-    assert_eq!(condition(&told, "Stalled"), None, "it is usable");
+    let reported = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&reported, "SourceResolved").as_deref(), Some("False/SourceSecretNotFound"));
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("False/SourceSecretNotFound"));
+    assert_eq!(condition(&reported, "Stalled"), None, "it is usable");
 
     space.source_welkin("a-source", "the-first-secret").await;
-    let told = space.wait_condition("a", "Ready", "True/TokenValid").await;
-    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("True/SourceResolved"));
-    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Issued"));
+    let reported = space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(condition(&reported, "SourceResolved").as_deref(), Some("True/SourceResolved"));
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("True/Issued"));
     assert_eq!(client.count(), 1);
     assert_eq!(space.event_writes().await, events + 1, "one event for the refusal, none for its end");
 }
@@ -141,9 +141,9 @@ async fn consent_that_is_withdrawn_ends_the_use_of_the_source_and_not_of_the_tok
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let client = space.first_token("a", &mock_provider).await;
     space.patch_secret("a-source", &json!({"metadata": {"labels": {"apicredential.io/source": null}}})).await;
-    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
-    assert_eq!(condition(&told, "SourceResolved").as_deref(), Some("False/SourceNotPermitted"));
-    // A renewal that somebody asks for has to be refused, too.
+    let reported = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&reported, "SourceResolved").as_deref(), Some("False/SourceNotPermitted"));
+    // A requested renewal has to be rejected, too.
     space.patch("a", &json!({"metadata": {"annotations": {"apicredential.io/renew-requested-at": "now"}}})).await;
     space.delete_secret("a-token").await;
     space.wait_condition("a", "Ready", "False/SourceNotPermitted").await;
@@ -165,8 +165,8 @@ async fn another_key_of_the_same_source_is_read_at_once() {
         scene.space.patch("a", &json!({"spec": {"provider": {"welkin": {"keys": keys}}}})).await;
     };
     key("none").await;
-    let told = scene.space.wait_condition("a", "SourceResolved", "False/SourceKeyMissing").await;
-    assert_eq!(condition(&told, "Ready").as_deref(), Some("True/RenewalFailing"));
+    let reported = scene.space.wait_condition("a", "SourceResolved", "False/SourceKeyMissing").await;
+    assert_eq!(condition(&reported, "Ready").as_deref(), Some("True/RenewalFailing"));
     let values = json!({"stringData": {"second": "another secret of a source"}});
     scene.space.patch_secret("a-source", &values).await;
     client.accept("another secret of a source");

@@ -1,5 +1,5 @@
-//! Random walks through valid and invalid specs, sources and targets: after each step what stands in the cluster is
-//! what a small model says, and a good spec at the end restores Ready by itself.
+//! Random walks through valid and invalid specs, sources and targets: after each step the state of the cluster equals
+//! that of a small model, and a good spec at the end restores Ready without further help.
 //!
 //! The steps are the same for the same seed: `WALK_SEED=… WALK_STEPS=… cargo test --test cluster spec_walk -- --include-ignored`.
 
@@ -16,14 +16,14 @@ use crate::support::space::{self, Space, annotation, condition, observed};
 const STEPS: u64 = 24;
 
 #[tokio::test]
-async fn what_stands_in_the_cluster_is_what_the_spec_says_after_each_of_some_steps() {
+async fn the_cluster_matches_the_spec_after_each_of_some_steps() {
     let walks = [(1, "Owner"), (2, "Merge")].map(|(seed, policy)| walk(seed, STEPS, policy));
     futures::future::join_all(walks).await;
 }
 
 #[tokio::test]
 #[ignore = "torture: as many steps as WALK_STEPS says"]
-async fn what_stands_in_the_cluster_is_what_the_spec_says_after_each_of_many_steps() {
+async fn the_cluster_matches_the_spec_after_each_of_many_steps() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seed = number("WALK_SEED").unwrap_or_else(|| u64::from_le_bytes(crate::support::random::bytes()) >> 16);
     let steps = number("WALK_STEPS").unwrap_or(150);
@@ -39,12 +39,12 @@ async fn walk(seed: u64, steps: u64, policy: &'static str) {
         let what = walker.step().await;
         walker.arrive(&format!("seed {seed}, step {step}: {what}")).await;
     }
-    walker.go_home().await;
+    walker.return_to_a_good_spec().await;
     walker.arrive(&format!("seed {seed}, back to a good spec")).await;
-    walker.is_at_rest().await;
+    walker.has_settled().await;
 }
 
-/// What the spec says, where that makes a difference.
+/// The parts of the spec that make a difference.
 #[derive(Clone, Debug, PartialEq)]
 struct Spec {
     tenant: &'static str,
@@ -63,9 +63,9 @@ struct Rendering {
     label: Option<&'static str>,
 }
 
-/// The model: what was asked for, and what the Secret must hold.
+/// The model: the spec, and what the Secret must contain.
 struct Walker {
-    // It ends before its namespace does.
+    // Stopped before its namespace is deleted.
     _operator: Operator,
     space: Space,
     mock_provider: MockProvider,
@@ -76,7 +76,7 @@ struct Walker {
     /// The value in the good source, and whether that source permits its use.
     value: u64,
     permitted: bool,
-    /// Tenant and value of the token in the Secret; none if there is none of ours.
+    /// Tenant and value of the token in the Secret; `None` if it has none of ours.
     token: Option<(&'static str, u64)>,
     rendered: Option<Rendering>,
     foreign: bool,
@@ -84,7 +84,7 @@ struct Walker {
 }
 
 const GOOD: &str = "good";
-/// Sources that cannot be used, and what is said of them.
+/// Sources that cannot be used, and the reason of each.
 const BAD: [(&str, &str); 4] = [
     ("missing", "SourceSecretNotFound"),
     ("unlabelled", "SourceNotPermitted"),
@@ -126,7 +126,7 @@ impl Walker {
         walker
     }
 
-    /// One random step; what it was.
+    /// Takes one random step. Returns its description.
     async fn step(&mut self) -> String {
         let before = self.spec.clone();
         match self.dice.below(12) {
@@ -142,7 +142,7 @@ impl Walker {
             7 => self.spec.source = self.one_of(&[GOOD, GOOD, BAD[0].0, BAD[1].0, BAD[2].0, BAD[3].0]),
             8 => return self.change_the_source().await,
             9 => return self.touch_the_target().await,
-            _ => return self.ask_for_nonsense().await,
+            _ => return self.apply_invalid_spec().await,
         }
         self.write_spec().await;
         format!("{before:?} becomes {:?}", self.spec)
@@ -184,8 +184,8 @@ impl Walker {
         }
     }
 
-    /// What the API server refuses, so that nothing changes.
-    async fn ask_for_nonsense(&mut self) -> String {
+    /// Specs that the API server rejects, so that nothing changes.
+    async fn apply_invalid_spec(&mut self) -> String {
         let nonsense = [
             json!({"provider": {"welkin": {"tenant": "a/b"}}}),
             json!({"target": {"data": {"a": "{unknown}"}}}),
@@ -201,7 +201,7 @@ impl Walker {
         format!("{nonsense} is refused")
     }
 
-    async fn go_home(&mut self) {
+    async fn return_to_a_good_spec(&mut self) {
         self.spec = home();
         self.permitted = true;
         self.write_source().await;
@@ -236,13 +236,13 @@ impl Walker {
         self.space.apply(&manifest).await;
     }
 
-    /// Lets the model do what the operator has to do, and waits until the operator has done it.
+    /// Applies to the model what the operator has to do, and waits until the operator has done it.
     async fn arrive(&mut self, what: &str) {
         let ready = self.follow();
         self.space.wait_for(&format!("{ready} after {what}"), async || self.is_there(ready).await.then_some(())).await;
     }
 
-    /// The model's step: what the Secret holds then, how many exchanges that costs, and what Ready says.
+    /// The model's step: the content of the Secret, the number of exchanges, and the condition Ready.
     fn follow(&mut self) -> &'static str {
         let fits = |token: Option<(&str, u64)>| token.is_some_and(|(tenant, _)| tenant == self.spec.tenant);
         let usable = fits(self.token) && self.spec.endpoint_allowed;
@@ -282,14 +282,14 @@ impl Walker {
         observed(&credential)
             && condition(&credential, "Ready").as_deref() == Some(ready)
             && self.client.count() == self.exchanges
-            && self.secret_is_right().await
+            && self.secret_matches().await
     }
 
     /// Exactly the keys that are wanted, and what others added.
-    async fn secret_is_right(&self) -> bool {
+    async fn secret_matches(&self) -> bool {
         let secret = self.space.secret("a-token").await;
         let (Some(rendered), Some(_)) = (&self.rendered, self.token) else {
-            // Edited, deleted or not there yet: what is in it is nobody's promise.
+            // Edited, deleted or not created yet: its content is not specified.
             return true;
         };
         let Some(secret) = secret else { return false };
@@ -311,7 +311,7 @@ impl Walker {
     }
 
     /// Nothing more is written once everything is as it should be.
-    async fn is_at_rest(&self) {
+    async fn has_settled(&self) {
         let writes = async || self.space.audit().await.by("operator").without("leases").writes();
         // The event follows the status.
         let mut seen = writes().await;

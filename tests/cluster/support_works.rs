@@ -1,4 +1,4 @@
-//! The control plane and the helpers: a test that leans on them is worth no more than they are.
+//! Tests of the control plane and the support code, on which all other tests depend.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::support::reaper;
 use crate::support::space::{self, Space, observed, value};
 
 #[tokio::test]
-async fn a_secret_can_be_created_on_the_real_api_server_and_the_audit_log_tells_of_it() {
+async fn a_secret_can_be_created_on_the_real_api_server_and_the_audit_log_records_it() {
     let space = Space::new().await;
     space.source_welkin("client", "a secret of a source").await;
     let secret = space.secret("client").await.unwrap();
@@ -30,7 +30,7 @@ async fn a_secret_can_be_created_on_the_real_api_server_and_the_audit_log_tells_
 }
 
 #[tokio::test]
-async fn the_user_operator_has_the_operators_rights_and_no_more() {
+async fn the_user_operator_has_the_operators_permissions_and_no_more() {
     let space = Space::new().await;
     space.source_welkin("client", "a secret of a source").await;
     let client = control_plane::client(&space.plane.operator_kubeconfig()).await;
@@ -80,7 +80,7 @@ async fn credentials_are_accepted_and_their_owned_secrets_are_collected() {
 }
 
 #[tokio::test]
-async fn an_api_server_of_ones_own_can_be_away_and_come_back() {
+async fn a_dedicated_api_server_can_be_stopped_and_started_again() {
     let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
     let space = Space::on(Arc::clone(&plane)).await;
     space.source_welkin("client", "a secret of a source").await;
@@ -106,8 +106,9 @@ async fn what_a_test_process_started_ends_with_it_even_if_it_is_killed() {
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
     let doomed = Process::start("a test process", &mut command).unwrap();
     let mut lines = BufReader::new(doomed.take_output().0.unwrap()).lines().map_while(Result::ok);
-    let mut told = |what: &str| lines.find_map(|line| line.split_once(what).map(|(_, rest)| rest.to_owned())).unwrap();
-    let (pid, directory) = (told("its pid: "), told("its directory: "));
+    let mut reported =
+        |what: &str| lines.find_map(|line| line.split_once(what).map(|(_, rest)| rest.to_owned())).unwrap();
+    let (pid, directory) = (reported("its pid: "), reported("its directory: "));
     assert!(Path::new("/proc").join(&pid).exists() && Path::new(&directory).exists());
     doomed.kill();
     let gone = async || {

@@ -1,13 +1,13 @@
-//! A suspended credential: nothing is asked or written, and the status stays true.
+//! A suspended ApiCredential: nothing is requested or written, and the status stays correct.
 
 use serde_json::json;
 
-use crate::life::{Scene, content};
+use crate::fixture::{Scene, content};
 use crate::support::provider::Reply;
 use crate::support::space::{self, annotation, condition, value};
 
 #[tokio::test]
-async fn one_that_is_suspended_from_the_start_says_so_and_exchanges_once_it_is_resumed() {
+async fn an_apicredential_suspended_from_the_start_reports_it_and_exchanges_once_it_is_resumed() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("a").await;
@@ -22,12 +22,12 @@ async fn one_that_is_suspended_from_the_start_says_so_and_exchanges_once_it_is_r
 
     scene.space.patch("a", &json!({"spec": {"suspend": false}})).await;
     scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
-    scene.a_later_one_is_ready("later").await;
+    scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.count(), 1);
 }
 
 #[tokio::test]
-async fn a_suspended_token_is_told_of_until_it_expires_and_renewed_once_after_that() {
+async fn a_suspended_token_is_reported_until_it_expires_and_renewed_once_after_that() {
     let scene = Scene::new().await;
     let _operator = scene.operator().quick().start().await;
     let client = scene.welkin_client("a").await;
@@ -38,7 +38,7 @@ async fn a_suspended_token_is_told_of_until_it_expires_and_renewed_once_after_th
     let credential = scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(condition(&credential, "Renewed").as_deref(), Some("True/Issued"));
     let secret = scene.target("a").await;
-    // Neither its end, nor other values in the source, nor a change of what is wanted in the Secret.
+    // Neither its expiry, nor other values in the source, nor a change of spec.target.
     client.accept("another secret");
     scene.space.source_welkin("a-source", "another secret").await;
     scene.space.patch("a", &json!({"spec": {"target": {"data": {"by": "{provider}"}}}})).await;
@@ -58,7 +58,7 @@ async fn a_suspended_token_is_told_of_until_it_expires_and_renewed_once_after_th
 }
 
 #[tokio::test]
-async fn a_request_waits_while_suspended_and_is_answered_on_resume() {
+async fn a_renew_request_waits_while_suspended_and_is_handled_on_resume() {
     let scene = Scene::new().await;
     let _operator = scene.operator().start().await;
     let client = scene.welkin_client("a").await;
@@ -66,7 +66,7 @@ async fn a_request_waits_while_suspended_and_is_answered_on_resume() {
     scene.space.wait_ready("a").await;
     scene.space.patch("a", &json!({"spec": {"suspend": true}})).await;
     scene.request_renewal("a", "now").await;
-    // Long enough after the last attempt for a request to be answered.
+    // Long enough after the last attempt for a request to be handled.
     let first = client.requests()[0].at;
     let old = async || {
         let age = apicredential_operator::clock::now().duration_since(first).as_secs();

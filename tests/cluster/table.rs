@@ -1,16 +1,16 @@
-//! What `kubectl get apicred` shows: the API server makes the table, so it is asked for one as kubectl asks.
+//! The columns of `kubectl get apicred`. The API server makes the table, so the test requests one as kubectl does.
 
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::life::Scene;
+use crate::fixture::Scene;
+use crate::strict_api;
 use crate::support::provider::Reply;
-use crate::wire;
 
 const TABLE: (&str, &str) = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
 
 #[tokio::test]
-async fn the_columns_tell_where_each_credential_stands() {
+async fn the_columns_show_the_state_of_each_apicredential() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let (a, bad) = (scene.welkin_client("a").await, scene.welkin_client("bad").await);
@@ -24,7 +24,7 @@ async fn the_columns_tell_where_each_credential_stands() {
     scene.space.wait_condition("bad", "Ready", "False/CredentialsRejected").await;
 
     let path = format!("/apis/apicredential.io/v1alpha1/namespaces/{}/apicredentials", scene.space.name);
-    let table = wire::send(&scene.space.client, Method::GET, &path, &[TABLE], None).await.accepted();
+    let table = strict_api::send(&scene.space.client, Method::GET, &path, &[TABLE], None).await.accepted();
     let names = table["columnDefinitions"].as_array().unwrap().iter().map(|column| column["name"].clone());
     let names: Vec<Value> = names.collect();
     let wide = ["Name", "Provider", "Secret", "Ready", "Reason", "Expires", "Age", "Renewal", "Failed", "Message"];

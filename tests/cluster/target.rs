@@ -1,4 +1,4 @@
-//! The target Secret under other people's hands: what is put right, what costs an exchange, and what is left alone.
+//! The target Secret when others change it: what is repaired, what costs an exchange, and what is not changed.
 
 use std::time::Instant;
 
@@ -13,13 +13,13 @@ use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition, value};
 
-/// What counts of a Secret: everything but the bookkeeping of the API server.
+/// Everything in a Secret except the API server's own metadata.
 fn content(secret: &Secret) -> Value {
     json!([secret.data, secret.labels(), secret.annotations(), secret.owner_references(), secret.type_])
 }
 
-/// Does something to the target of `a`; the version of the credential that then says a token is on its way. A watch is
-/// told of each version, however soon the next one follows.
+/// Changes the target of `a`. Returns the version of the ApiCredential that then reports a token in flight. A watch
+/// delivers each version, however soon the next one follows.
 async fn pending_after<T>(space: &Space, action: impl Future<Output = T>) -> ApiCredential {
     let config = watcher::Config::default().fields("metadata.name=a");
     let mut versions = watcher(space.credentials.clone(), config).applied_objects().boxed();
@@ -44,9 +44,9 @@ async fn a_deleted_target_comes_back_with_one_exchange() {
     let before = space.audit().await.by("operator").to("secrets");
 
     let deleted = Instant::now();
-    let told = pending_after(&space, space.delete_secret("a-token")).await;
-    assert_eq!(condition(&told, "Reconciling").as_deref(), Some("True/Pending"));
-    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Issued"), "unchanged");
+    let reported = pending_after(&space, space.delete_secret("a-token")).await;
+    assert_eq!(condition(&reported, "Reconciling").as_deref(), Some("True/Pending"));
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("True/Issued"), "unchanged");
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     println!("a deleted target was back after {:?}", deleted.elapsed());
     assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), client.last_token());
@@ -85,7 +85,7 @@ async fn an_edited_token_or_expiry_or_a_lost_fingerprint_costs_one_exchange_each
 }
 
 #[tokio::test]
-async fn what_others_add_to_the_target_stays_over_renewals() {
+async fn what_others_add_to_the_target_is_kept_over_renewals() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).quick().start().await;
     let client = mock_provider.welkin(&space.unique("a"));
@@ -114,7 +114,7 @@ async fn what_others_add_to_the_target_stays_over_renewals() {
 }
 
 #[tokio::test]
-async fn our_part_of_the_target_is_put_right_without_an_exchange() {
+async fn our_part_of_the_target_is_repaired_without_an_exchange() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let client = mock_provider.welkin(&space.unique("a"));
@@ -136,20 +136,20 @@ async fn our_part_of_the_target_is_put_right_without_an_exchange() {
     ] {
         space.patch_secret("a-token", &edit).await;
         space
-            .wait_for(&format!("the Secret is right again after {edit}"), async || {
+            .wait_for(&format!("the Secret is repaired after {edit}"), async || {
                 let secret = space.secret("a-token").await?;
                 (content(&secret) == content(&written)).then_some(())
             })
             .await;
     }
     assert_eq!(client.count(), 1);
-    let told = space.credential("a").await;
-    assert_eq!(condition(&told, "Ready").as_deref(), Some("True/TokenValid"));
-    assert_eq!(condition(&told, "Renewed").as_deref(), Some("True/Issued"));
+    let reported = space.credential("a").await;
+    assert_eq!(condition(&reported, "Ready").as_deref(), Some("True/TokenValid"));
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("True/Issued"));
 }
 
 #[tokio::test]
-async fn an_immutable_target_of_ours_is_told_of_and_neither_deleted_nor_paid_for() {
+async fn an_immutable_target_is_reported_and_neither_deleted_nor_exchanged_for() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     let client = space.first_token("a", &mock_provider).await;

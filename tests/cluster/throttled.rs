@@ -1,4 +1,4 @@
-//! 429 and its kin: how long the pause is, whom it binds, and that a restart keeps it.
+//! 429 and similar: the length of the backoff, the requests that it applies to, and that a restart keeps it.
 
 use std::time::Duration;
 
@@ -16,15 +16,16 @@ fn limited(status: u16, retry_after: Option<&str>) -> Reply {
     retry_after.map_or(reply.clone(), |value| reply.header("retry-after", value))
 }
 
-/// Status, Retry-After, and the bounds of the delay in seconds; each on an endpoint of its own, since all of it pauses.
+/// Status, Retry-After, and the bounds of the delay in seconds; each on an endpoint of its own, since all of it is
+/// throttled.
 fn pauses() -> Vec<(&'static str, Reply, (i64, i64))> {
     let date = |seconds| {
         let time = clock::now() + SignedDuration::from_secs(seconds);
         httpdate::fmt_http_date(std::time::SystemTime::from(time))
     };
-    // A busy machine may take its time between the answer and the count.
+    // A busy machine may be slow between the response and the count.
     let about = |seconds: i64| (seconds - 30, seconds + 30);
-    // As transient: half of the base of 300 s, and its jitter.
+    // Like a transient failure: half of the base of 300 s, and its jitter.
     let unreadable = (150, 330);
     vec![
         ("seconds", limited(429, Some("600")), about(600)),
@@ -40,7 +41,7 @@ fn pauses() -> Vec<(&'static str, Reply, (i64, i64))> {
 }
 
 #[tokio::test]
-async fn the_pause_is_the_headers_time_within_its_bounds() {
+async fn the_backoff_is_the_headers_time_within_its_bounds() {
     let space = Space::new().await;
     let rows: Vec<_> =
         pauses().into_iter().map(|(name, reply, bounds)| (name, reply, bounds, MockProvider::start())).collect();
@@ -63,7 +64,7 @@ async fn the_pause_is_the_headers_time_within_its_bounds() {
 }
 
 #[tokio::test]
-async fn a_pause_of_nothing_is_one_second_long() {
+async fn a_backoff_of_zero_is_one_second_long() {
     let space = Space::new().await;
     let (zero, past) = (MockProvider::start(), MockProvider::start());
     let _operator = hostile::patient(&space, &zero).endpoints(&[&zero, &past], &[]).start().await;
@@ -71,7 +72,7 @@ async fn a_pause_of_nothing_is_one_second_long() {
         let client = hostile::client(mock_provider, Welkin, name);
         client.next(limited(429, Some(header)));
         hostile::credential(&space, mock_provider, &client, Welkin, name).await;
-        // With a base of 5 min, only the header's time can bring it back.
+        // With a base of 5 min, only the time in the header can be this short.
         space.wait_condition(name, "Ready", "True/TokenValid").await;
         let times: Vec<_> = client.requests().into_iter().map(|request| request.at).collect();
         assert_eq!(times.len(), 2, "{name}");
@@ -79,7 +80,7 @@ async fn a_pause_of_nothing_is_one_second_long() {
     }
 }
 
-/// The credentials of one endpoint and one of another, after the first endpoint asked to pause.
+/// The ApiCredentials of one endpoint and one of another, after the first endpoint was throttled.
 struct Paused {
     space: Space,
     busy: MockProvider,
@@ -116,7 +117,7 @@ impl Paused {
         self.clients.iter().map(Client::count).collect()
     }
 
-    /// A change on the free endpoint and a new credential there went through: those that came before had their chance.
+    /// A change on the free endpoint and a new ApiCredential there had an effect: earlier ones had their chance.
     async fn free_goes_on(&self, secret: &str, newcomer: &str) {
         hostile::source(&self.space, Welkin, "free", secret).await;
         let client = &self.clients[3];
@@ -134,11 +135,11 @@ impl Paused {
 }
 
 #[tokio::test]
-async fn a_pause_binds_the_whole_endpoint_and_no_other_also_after_a_restart() {
+async fn a_backoff_applies_to_the_whole_endpoint_and_no_other_also_after_a_restart() {
     let (paused, settings, operator) = Paused::new("600").await;
     let space = &paused.space;
     assert_eq!(paused.counts(), [2, 1, 0, 1]);
-    // New values, values new again, and a newcomer: none of them goes through a pause.
+    // New values, values new again, and a new ApiCredential: none of them bypasses a backoff.
     hostile::source(space, Welkin, "bystander", SECOND).await;
     hostile::source(space, Welkin, "limited", THIRD).await;
     hostile::credential(space, &paused.busy, &paused.clients[2], Qontak, "late").await;
@@ -146,7 +147,8 @@ async fn a_pause_binds_the_whole_endpoint_and_no_other_also_after_a_restart() {
     assert_eq!(paused.counts(), [2, 1, 0, 2]);
 
     operator.terminate(Duration::from_secs(25)).await;
-    // One at a time: whoever is looked at first must not ask before the one that knows of the pause was looked at.
+    // One at a time: the first to be reconciled must not request before the one that knows of the backoff is
+    // reconciled.
     let operator = settings.flag("--concurrency", "1").start().await;
     paused.free_goes_on(THIRD, "newcomer-after-the-restart").await;
     assert_eq!(paused.counts(), [2, 1, 0, 3], "the restart forgot the pause");
@@ -159,18 +161,18 @@ async fn a_pause_binds_the_whole_endpoint_and_no_other_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn when_the_pause_ends_everybody_goes_on_with_one_request_each() {
+async fn when_the_backoff_ends_each_apicredential_sends_one_request() {
     let (paused, _settings, _operator) = Paused::new("30").await;
     hostile::source(&paused.space, Welkin, "bystander", SECOND).await;
     hostile::credential(&paused.space, &paused.busy, &paused.clients[2], Qontak, "late").await;
-    // It is settled all the time by its first token.
+    // Its first token has settled it all the time.
     let second = |it: &_| hostile::status(it).revision == Some(2);
     paused.space.wait_until("bystander", "its second token", second).await;
     hostile::wait_for_all(&paused.space, "all tokens", 4, hostile::is_settled).await;
-    let told = paused.clients[0].requests()[1].at;
+    let reported = paused.clients[0].requests()[1].at;
     for client in &paused.clients[..3] {
         let last = client.requests().last().unwrap().at;
-        assert!(last.duration_since(told) >= SignedDuration::from_secs(30), "{} did not wait", client.name());
+        assert!(last.duration_since(reported) >= SignedDuration::from_secs(30), "{} did not wait", client.name());
     }
     assert_eq!(paused.counts(), [3, 2, 1, 1]);
     assert_eq!(paused.clients[2].requests()[0].secret, FIRST);

@@ -1,4 +1,4 @@
-//! Providers that cannot be reached, or not safely: no connection, no name, bad certificates.
+//! Providers that cannot be reached, or not safely: no connection, unknown host name, invalid certificates.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,7 +10,7 @@ use crate::hostile::{self, FIRST, SECOND};
 use crate::support::provider::{Front, MockProvider};
 use crate::support::space::{self, Space};
 
-/// A port of loopback that nobody listens at, and nobody else can while the socket is held.
+/// A loopback port on which nothing listens, and nothing else can while the socket is held.
 fn closed_port() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
@@ -18,7 +18,7 @@ fn closed_port() -> (TcpSocket, String) {
     (socket, format!("https://localhost:{port}"))
 }
 
-/// A mock provider at a port that no connection of this machine's own takes while nobody listens there.
+/// A mock provider on a port that no other connection of this machine takes while nothing listens there.
 fn at_a_lasting_address() -> (MockProvider, SocketAddr) {
     let ports = 30_000..32_000;
     let mut addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -27,7 +27,7 @@ fn at_a_lasting_address() -> (MockProvider, SocketAddr) {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_cannot_be_reached_safely_is_told_apart_and_sent_no_secret() {
+async fn each_unreachable_or_unsafe_endpoint_has_its_own_reason_and_gets_no_secret() {
     let space = Space::new().await;
     let fronts = [
         ("self-signed", Front::SelfSigned, "TlsFailed", "Stalled"),

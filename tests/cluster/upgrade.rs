@@ -1,4 +1,4 @@
-//! Upgrades and restores: a definition that is older than the program, a roll, and objects that come back with new uids.
+//! Upgrades and restores: a CRD that is older than the program, a rollout, and objects that come back with new uids.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::account::operator_rules;
 use crate::support::audit::Call;
 use crate::support::control_plane::{Content, ControlPlane};
@@ -17,33 +17,33 @@ use crate::support::provider::{Client, MockProvider};
 use crate::support::space::{self, DEADLINE, Space};
 
 #[tokio::test]
-async fn a_definition_that_is_older_than_the_program_is_told_of_and_served_all_the_same() {
+async fn a_crd_older_than_the_program_is_reported_and_still_served() {
     let plane = Arc::new(ControlPlane::start(Content::Installed).await.unwrap());
     let scene = Scene { space: Space::on(plane).await, mock_provider: MockProvider::start() };
-    let definitions: Api<CustomResourceDefinition> = Api::all(scene.space.client.clone());
-    let told = |operator: &crate::support::operator::Operator| {
+    let crds: Api<CustomResourceDefinition> = Api::all(scene.space.client.clone());
+    let reported = |operator: &crate::support::operator::Operator| {
         let lines = operator.log();
         lines.iter().filter_map(|line| line["missing"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
     let operator = scene.operator().start().await;
-    scene.a_later_one_is_ready("before").await;
-    assert_eq!(told(&operator), [""; 0], "the definition of today lacks nothing");
+    scene.a_later_one_becomes_ready("before").await;
+    assert_eq!(reported(&operator), [""; 0], "the current CRD lacks nothing");
     assert!(operator.terminate(DEADLINE).await.success());
 
-    let mut older = serde_json::to_value(definitions.get("apicredentials.apicredential.io").await.unwrap()).unwrap();
+    let mut older = serde_json::to_value(crds.get("apicredentials.apicredential.io").await.unwrap()).unwrap();
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
     older.pointer_mut(&format!("{spec}/target/properties")).unwrap().as_object_mut().unwrap().remove("data");
     older.pointer_mut(&format!("{spec}/target")).unwrap().as_object_mut().unwrap().remove("x-kubernetes-validations");
     older["metadata"] = json!({"name": "apicredentials.apicredential.io"});
     older.as_object_mut().unwrap().remove("status");
     let parameters = PatchParams::apply("an older release").force();
-    definitions.delete("apicredentials.apicredential.io", &DeleteParams::default()).await.unwrap();
-    let gone = async || definitions.get_opt("apicredentials.apicredential.io").await.unwrap().is_none().then_some(());
-    scene.space.wait_for("the definition is gone", gone).await;
-    definitions.patch("apicredentials.apicredential.io", &parameters, &Patch::Apply(&older)).await.unwrap();
+    crds.delete("apicredentials.apicredential.io", &DeleteParams::default()).await.unwrap();
+    let gone = async || crds.get_opt("apicredentials.apicredential.io").await.unwrap().is_none().then_some(());
+    scene.space.wait_for("the CRD is gone", gone).await;
+    crds.patch("apicredentials.apicredential.io", &parameters, &Patch::Apply(&older)).await.unwrap();
     let served = async || scene.space.credentials.list(&Default::default()).await.ok().map(drop);
-    scene.space.wait_for("the older definition is served", served).await;
-    // The document that the operator reads of it comes later, and there is none between the two definitions.
+    scene.space.wait_for("the older CRD is served", served).await;
+    // The OpenAPI document that the operator reads follows later, and there is none between the two CRDs.
     let described = async || {
         let request = http::Request::get("/openapi/v3/apis/apicredential.io/v1alpha1").body(Vec::new()).unwrap();
         let document: Value = scene.space.client.request(request).await.ok()?;
@@ -51,42 +51,42 @@ async fn a_definition_that_is_older_than_the_program_is_told_of_and_served_all_t
         let target = schemas.values().find_map(|it| it.pointer("/properties/spec/properties/target/properties"))?;
         target.get("data").is_none().then_some(())
     };
-    scene.space.wait_for("the older definition is described", described).await;
+    scene.space.wait_for("the older CRD is described", described).await;
 
     let operator = scene.operator().start().await;
-    scene.a_later_one_is_ready("after").await;
-    let warned = async || (told(&operator) == ["spec.target.data"]).then_some(());
+    scene.a_later_one_becomes_ready("after").await;
+    let warned = async || (reported(&operator) == ["spec.target.data"]).then_some(());
     scene.space.wait_for("the operator says what is missing", warned).await;
 }
 
 #[tokio::test]
-async fn a_roll_costs_no_exchange_and_no_write() {
-    let roll = Roll::new().await;
-    let settings = [roll.scene.operator(), roll.scene.operator()];
-    roll.there_and_back(["first", "second"], settings).await;
+async fn a_rollout_costs_no_exchange_and_no_write() {
+    let rollout = Rollout::new().await;
+    let settings = [rollout.scene.operator(), rollout.scene.operator()];
+    rollout.there_and_back(["first", "second"], settings).await;
 }
 
 #[tokio::test]
-#[ignore = "builds an older operator, some minutes: make roll"]
-async fn a_roll_from_an_older_build_to_this_one_and_back_costs_no_exchange_and_no_write() {
+#[ignore = "builds an older operator, some minutes: make rollout"]
+async fn a_rollout_from_an_older_build_to_this_one_and_back_costs_no_exchange_and_no_write() {
     let Some(older) = older_build() else { return };
-    let roll = Roll::new().await;
-    let settings = [roll.scene.operator().inside(&older, Vec::new()), roll.scene.operator()];
-    roll.there_and_back(["older", "this"], settings).await;
+    let rollout = Rollout::new().await;
+    let settings = [rollout.scene.operator().inside(&older, Vec::new()), rollout.scene.operator()];
+    rollout.there_and_back(["older", "this"], settings).await;
 }
 
-/// Credentials in every way of life that a roll could disturb.
-struct Roll {
+/// ApiCredentials in every state that a rollout could disturb.
+struct Rollout {
     scene: Scene,
     clients: Vec<Client>,
 }
 
-impl Roll {
+impl Rollout {
     async fn new() -> Self {
         Self { scene: Scene::new().await, clients: Vec::new() }
     }
 
-    /// From the first build to the second and back to the first; each time both are up until the one that leads goes.
+    /// From the first build to the second and back to the first. Each time both run until the leader is terminated.
     async fn there_and_back(mut self, names: [&str; 2], settings: [Settings; 2]) {
         let mut accounts = Vec::new();
         for name in names {
@@ -104,22 +104,22 @@ impl Roll {
             leader = next;
             let leads = async || leader.get("/readyz").await?.1.starts_with("leading").then_some(());
             self.scene.space.wait_for("the next one leads", leads).await;
-            self.scene.a_later_one_is_ready(&format!("later-{round}")).await;
+            self.scene.a_later_one_becomes_ready(&format!("later-{round}")).await;
             let since = self.scene.space.audit().await.since(&before).without("leases");
-            let roll = format!("{} -> {}", names[1 - build], names[build]);
+            let rollout = format!("{} -> {}", names[1 - build], names[build]);
             let exchanges: Vec<usize> = self.clients.iter().map(Client::count).collect();
             for (account, name) in accounts.iter().zip(names) {
                 let calls = since.by(&account.user).only(|call| !call.name.starts_with("later"));
-                println!("roll, {roll}: {} writes and {} gets by {name}", calls.writes(), calls.gets());
+                println!("rollout, {rollout}: {} writes and {} gets by {name}", calls.writes(), calls.gets());
                 let writes = calls.only(Call::is_write);
-                assert!(writes.calls().is_empty(), "{roll}: {writes}");
+                assert!(writes.calls().is_empty(), "{rollout}: {writes}");
             }
-            println!("roll, {roll}: exchanges so far, by credential: {exchanges:?}");
-            assert!(exchanges.iter().all(|count| *count == 1), "{roll}: {exchanges:?}");
+            println!("rollout, {rollout}: exchanges so far, by credential: {exchanges:?}");
+            assert!(exchanges.iter().all(|count| *count == 1), "{rollout}: {exchanges:?}");
         }
     }
 
-    /// A token of each provider, one under further keys, one in a Secret of somebody else; and one that was refused.
+    /// A token of each provider, one under further keys, one in a foreign Secret; and one that was rejected.
     async fn settle(&mut self) {
         let Scene { space, mock_provider } = &self.scene;
         for name in ["a", "b"] {
@@ -154,12 +154,12 @@ impl Roll {
     }
 }
 
-/// An operator of an earlier commit; `None` where the history is not here.
+/// An operator of an earlier commit; `None` without the Git history.
 fn older_build() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/older_build.sh");
     let output = Command::new(script).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
     if output.status.code() == Some(3) {
-        println!("roll: SKIPPED: an older build needs a clone with its whole history");
+        println!("rollout: SKIPPED: an older build needs a clone with its whole history");
         return None;
     }
     assert!(output.status.success(), "{}", output.status);
@@ -167,7 +167,7 @@ fn older_build() -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_backup_that_is_restored_costs_each_credential_one_exchange_at_the_endpoints_rate() {
+async fn a_restored_backup_costs_each_apicredential_one_exchange_at_the_endpoints_rate() {
     let scene = Scene::new().await;
     let _operator = scene.operator().flag("--provider-rate", "10").flag("--provider-burst", "1").start().await;
     let names = ["a", "b", "c", "d", "e"];
@@ -187,7 +187,7 @@ async fn a_backup_that_is_restored_costs_each_credential_one_exchange_at_the_end
         scene.space.wait_for("the targets are gone", gone).await;
     }
     for (_, credential, target) in &backup {
-        // As a backup tool does: the Secret comes with the owner that it had, who is no more.
+        // As a backup tool does: the Secret has its former owner, which does not exist any more.
         scene
             .space
             .secrets
@@ -198,7 +198,7 @@ async fn a_backup_that_is_restored_costs_each_credential_one_exchange_at_the_end
         scene.space.credentials.create(&Default::default(), &new).await.unwrap();
     }
     for (name, _, _) in &backup {
-        // Ready with a token of the new object: of a Secret that it owns.
+        // Ready with a token of the new object, in a Secret that it owns.
         let owned = async || {
             let credential = scene.space.credential(name).await;
             let target = scene.space.secret(&format!("{name}-token")).await?;
@@ -215,7 +215,7 @@ async fn a_backup_that_is_restored_costs_each_credential_one_exchange_at_the_end
     );
 }
 
-/// Without what the API server sets.
+/// Without the fields that the API server sets.
 fn restorable(mut object: Value) -> Value {
     for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
         object["metadata"].as_object_mut().unwrap().remove(field);

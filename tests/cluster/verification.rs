@@ -1,5 +1,6 @@
-//! A token that is tried at its provider now and then: what each answer means, how often it is asked, and what a revoked
-//! token costs. Time passes by moving the times beside a token and in the status while no operator runs.
+//! A token that is verified at its provider periodically: the meaning of each response, the interval, and what a
+//! revoked token costs. Time is simulated by shifting the times stored with a token and in the status while no operator
+//! runs.
 
 mod refused;
 mod stage;
@@ -10,13 +11,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::stage::{HOUR, Stage, revoked_exchanges};
-use crate::life::content;
+use crate::fixture::content;
 use crate::support::operator::Operator;
 use crate::support::provider::{Disturbance, Point, Reply};
 use crate::support::space::{self, condition};
 
 #[tokio::test]
-async fn a_token_that_is_taken_is_tried_once_an_interval_whatever_happens_meanwhile() {
+async fn an_accepted_token_is_verified_once_an_interval_whatever_happens_meanwhile() {
     let stage = Stage::with_token("a").await;
     let operator = stage.start().await;
     let credential = stage.wait_verified("a", "True/TokenAccepted").await;
@@ -26,9 +27,9 @@ async fn a_token_that_is_taken_is_tried_once_an_interval_whatever_happens_meanwh
     stage.scene.trigger_reconciles("a", 3).await;
     stage.scene.space.patch("a", &json!({"spec": {"verification": {"interval": "6m"}}})).await;
     stage.scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
-    let told = stage.scene.space.credential("a").await.status;
+    let reported = stage.scene.space.credential("a").await.status;
 
-    // Neither a restart nor a leader who comes after one that was killed asks before its time.
+    // Neither a restart nor a leader that follows a killed one verifies before the interval is over.
     operator.kill();
     let operator = stage.start().await;
     stage.scene.trigger_reconciles("a", 3).await;
@@ -36,7 +37,7 @@ async fn a_token_that_is_taken_is_tried_once_an_interval_whatever_happens_meanwh
     let operator = stage.start().await;
     stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!((stage.user("a").checks().len(), stage.user("a").count()), (1, 1));
-    assert_eq!(stage.scene.space.credential("a").await.status, told, "and has nothing to write");
+    assert_eq!(stage.scene.space.credential("a").await.status, reported, "and nothing is written");
 
     operator.kill();
     stage.pass("a", HOUR).await;
@@ -49,7 +50,7 @@ async fn a_token_that_is_taken_is_tried_once_an_interval_whatever_happens_meanwh
 }
 
 #[tokio::test]
-async fn a_new_token_is_not_tried_before_its_interval() {
+async fn a_new_token_is_not_verified_before_its_interval() {
     let stage = Stage::new().await;
     let operator = stage.start().await;
     stage.apply("a").await;
@@ -62,7 +63,7 @@ async fn a_new_token_is_not_tried_before_its_interval() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_noticed_and_exchanged_once() {
+async fn a_revoked_token_is_detected_and_exchanged_once() {
     let stage = Stage::with_token("a").await;
     let user = stage.user("a");
     user.revoke_tokens();
@@ -83,8 +84,8 @@ async fn a_revoked_token_is_noticed_and_exchanged_once() {
     assert_eq!(warnings, ["TokenRevoked"]);
 }
 
-/// Answers that say nothing of a token, and how the metric calls each.
-fn silences() -> Vec<(&'static str, Reply, &'static str)> {
+/// Responses that do not count against a token, and the label of each in the metric.
+fn inconclusive_responses() -> Vec<(&'static str, Reply, &'static str)> {
     let reset = Disturbance::Reset;
     vec![
         ("failing", Reply::error(500), "ProviderUnavailable"),
@@ -99,26 +100,26 @@ fn silences() -> Vec<(&'static str, Reply, &'static str)> {
 }
 
 #[tokio::test]
-async fn neither_a_fault_nor_another_status_says_anything_of_a_token() {
-    let names: Vec<_> = silences().iter().map(|(name, ..)| *name).collect();
+async fn neither_an_error_nor_another_status_counts_against_a_token() {
+    let names: Vec<_> = inconclusive_responses().iter().map(|(name, ..)| *name).collect();
     let stage = Stage::with_tokens(&names).await;
-    for (name, reply, _) in silences() {
-        // Revoked, too: nothing but the answer counts.
+    for (name, reply, _) in inconclusive_responses() {
+        // The token is revoked, too: only the response counts.
         stage.user(name).answer_checks(reply).revoke_tokens();
     }
     let settings = stage.settings().flag("--provider-timeout", "10s");
     let operator = settings.start().await;
-    for (name, ..) in silences() {
+    for (name, ..) in inconclusive_responses() {
         let credential = stage.wait_verified(name, "Unknown/VerificationUnavailable").await;
         assert_eq!(condition(&credential, "Ready").as_deref(), Some("True/TokenValid"), "{name}");
     }
-    for (name, _, outcome) in silences() {
+    for (name, _, outcome) in inconclusive_responses() {
         let counter = format!("apicredential_verifications_total{{provider=\"Qontak\",outcome=\"{outcome}\"}}");
         assert!(operator.metric(&counter).await >= Some(1.0), "{name}: {counter}");
         assert_eq!((stage.user(name).checks().len(), stage.user(name).count()), (1, 1), "{name}");
     }
     operator.kill();
-    // A thousand such answers would say no more than the first.
+    // A thousand such responses would report no more than the first.
     let before = stage.scene.space.credential("failing").await.status.unwrap();
     stage.pass("failing", HOUR).await;
     let _operator = settings.start().await;
@@ -126,14 +127,14 @@ async fn neither_a_fault_nor_another_status_says_anything_of_a_token() {
     let time = before.verification.unwrap().time;
     let later =
         |it: &apicredential::api::ApiCredential| it.status.as_ref().unwrap().verification.as_ref().unwrap().time > time;
-    let after = stage.scene.space.wait_until("failing", "the second check is told", later).await;
+    let after = stage.scene.space.wait_until("failing", "the second check is reported", later).await;
     let verified = |conditions: &[_]| -> serde_json::Value { json!(conditions[3]) };
     assert_eq!(verified(&after.status.unwrap().conditions), verified(&before.conditions));
     assert_eq!(stage.user("failing").count(), 1);
 }
 
 #[tokio::test]
-async fn a_check_that_is_told_to_slow_down_pauses_the_whole_endpoint() {
+async fn a_throttled_verification_throttles_the_whole_endpoint() {
     let stage = Stage::with_token("a").await;
     stage.user("a").answer_checks(Reply::error(429).header("retry-after", "600"));
     let _operator = stage.settings().eager().start().await;
@@ -144,7 +145,7 @@ async fn a_check_that_is_told_to_slow_down_pauses_the_whole_endpoint() {
 }
 
 #[tokio::test]
-async fn a_suspended_credential_is_not_tried() {
+async fn a_suspended_apicredential_is_not_verified() {
     let stage = Stage::with_token("a").await;
     stage.scene.space.patch("a", &json!({"spec": {"suspend": true}})).await;
     stage.user("a").revoke_tokens();
@@ -158,7 +159,7 @@ async fn a_suspended_credential_is_not_tried() {
 }
 
 #[tokio::test]
-async fn a_token_that_expired_or_is_of_another_spec_is_exchanged_and_not_tried() {
+async fn a_token_that_expired_or_is_of_another_spec_is_exchanged_and_not_verified() {
     let stage = Stage::new().await;
     let operator = stage.start().await;
     for name in ["edited", "missing"] {
@@ -179,7 +180,7 @@ async fn a_token_that_expired_or_is_of_another_spec_is_exchanged_and_not_tried()
 }
 
 #[tokio::test]
-async fn without_verification_in_the_spec_nothing_is_tried_and_nothing_said() {
+async fn without_verification_in_the_spec_nothing_is_verified_and_nothing_reported() {
     let stage = Stage::with_token("a").await;
     let operator = stage.start().await;
     stage.wait_verified("a", "True/TokenAccepted").await;
@@ -197,12 +198,12 @@ async fn without_verification_in_the_spec_nothing_is_tried_and_nothing_said() {
 }
 
 #[tokio::test]
-async fn a_kill_around_the_check_costs_at_most_one_more_of_it_and_one_exchange() {
+async fn a_kill_around_the_verification_costs_at_most_one_more_of_it_and_one_exchange() {
     for point in [Point::Arrived, Point::Issued] {
         let stage = Stage::with_token("a").await;
         let user = stage.user("a");
         user.revoke_tokens();
-        // The answer is set before there is somebody to be killed: the check may come at once.
+        // The response is set before the operator starts, because the check may come at once.
         let victim = Arc::new(OnceLock::new());
         let killed = Arc::clone(&victim);
         let kill = Disturbance::Action(Arc::new(move || {
@@ -222,7 +223,7 @@ async fn a_kill_around_the_check_costs_at_most_one_more_of_it_and_one_exchange()
 }
 
 #[tokio::test]
-async fn a_kill_between_the_refusal_and_the_token_costs_no_further_check() {
+async fn a_kill_between_the_rejection_and_the_token_costs_no_further_verification() {
     let stage = Stage::with_token("a").await;
     let user = stage.user("a");
     user.revoke_tokens().next(Reply::hang());

@@ -1,16 +1,16 @@
-//! The API server does not take our Secret: by quota, by a policy. One exchange is lost at most, and it recovers.
+//! The API server rejects our Secret, by quota or by a policy. At most one exchange is lost, and the operator recovers.
 
 use http::Method;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
+use crate::strict_api::{apply, send};
 use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
 use crate::support::space::{self, Space, condition, value};
-use crate::wire::{apply, send};
 
-/// Forbids further Secrets. Its status is what counts, whatever the controller says is used.
+/// Forbids further Secrets. The status of the quota counts, whatever the controller reports as used.
 async fn forbid_secrets(space: &Space) -> Api<ResourceQuota> {
     let quotas: Api<ResourceQuota> = Api::namespaced(space.client.clone(), &space.name);
     let hard = json!({"count/secrets": "0"});
@@ -30,14 +30,14 @@ async fn forbid_secrets(space: &Space) -> Api<ResourceQuota> {
     quotas
 }
 
-async fn rehearsals(space: &Space) -> usize {
+async fn dry_runs(space: &Space) -> usize {
     space.audit().await.by("operator").to("secrets").only(|call| call.dry_run).calls().len()
 }
 
-/// Waits for more dry runs: the chances to spend another exchange.
-async fn more_rehearsals(space: &Space, count: usize) {
-    let before = rehearsals(space).await;
-    space.wait_for("more dry runs", async || (rehearsals(space).await >= before + count).then_some(())).await;
+/// Waits for more dry runs, each a chance to spend another exchange.
+async fn more_dry_runs(space: &Space, count: usize) {
+    let before = dry_runs(space).await;
+    space.wait_for("more dry runs", async || (dry_runs(space).await >= before + count).then_some(())).await;
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_wa
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&space::welkin("a", &client, &mock_provider)).await;
     space.wait_condition("a", "Ready", "False/TargetWriteRejected").await;
-    more_rehearsals(&space, 4).await;
+    more_dry_runs(&space, 4).await;
     assert_eq!(client.count(), 1);
     drop(quotas.delete("secrets", &DeleteParams::default()).await.unwrap());
     space.wait_condition("a", "Ready", "True/TokenValid").await;
@@ -58,7 +58,7 @@ async fn a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_wa
     forbid_secrets(&space).await;
     space.delete_secret("a-token").await;
     space.wait_condition("a", "Ready", "False/TargetWriteRejected").await;
-    more_rehearsals(&space, 4).await;
+    more_dry_runs(&space, 4).await;
     assert_eq!(client.count(), 2, "a Secret that vanished is rehearsed before anything is asked for");
     drop(quotas.delete("secrets", &DeleteParams::default()).await.unwrap());
     space.wait_condition("a", "Ready", "True/TokenValid").await;
@@ -105,9 +105,9 @@ async fn a_policy_that_rejects_the_write_costs_one_exchange_until_it_is_lifted()
 
     client.accept("the-second-secret");
     space.source_welkin("a-source", "the-second-secret").await;
-    let told = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
-    assert_eq!(condition(&told, "Renewed").as_deref(), Some("False/TargetWriteRejected"));
-    more_rehearsals(&space, 4).await;
+    let reported = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("False/TargetWriteRejected"));
+    more_dry_runs(&space, 4).await;
     assert_eq!(client.count(), 2);
     assert_eq!(space.secret("a-token").await.unwrap(), written);
 

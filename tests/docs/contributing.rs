@@ -6,13 +6,13 @@ use std::path::Path;
 use crate::page::{read, repository};
 
 #[test]
-fn every_source_file_that_knows_a_provider_is_named_where_the_guide_adds_one() {
+fn every_source_file_that_names_a_provider_is_listed_where_the_guide_adds_one() {
     let guide = read("CONTRIBUTING.md");
     let (_, section) = guide.split_once("\n## How to add a provider\n").expect("the guide has this section");
     let (section, _) = section.split_once("\n## ").expect("another follows");
     let mut found = 0;
     for file in [sources("src"), sources("crates")].concat() {
-        // The providers' own files are what is added; the guide names one of them as the model.
+        // The providers' own files are those to add; the guide names one of them as the model.
         if knows_a_provider(&read(&file)) && !file.ends_with("/welkin.rs") {
             found += 1;
             assert!(section.contains(&format!("`{file}`")), "{file} names a provider, and the guide does not name it");

@@ -1,4 +1,4 @@
-//! A Secret that pods have mounted, watched version by version while somebody changes hands.
+//! A Secret that pods have mounted, watched version by version while its owner changes.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 
 use crate::support::space::{Space, poll};
 
-/// What was seen of one key, from the Secret's creation on: its value in each version, `None` where it was absent or
-/// the Secret was gone.
+/// The values of one key since the Secret's creation: its value in each version, `None` where it was absent or the
+/// Secret was deleted.
 #[derive(Debug, Default)]
-struct Seen {
+struct Versions {
     values: Vec<Option<Vec<u8>>>,
     last_version: String,
     broken: bool,
@@ -26,14 +26,14 @@ pub struct Kept {
     secrets: Api<Secret>,
     secret: String,
     key: String,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Versions>>,
     task: JoinHandle<()>,
 }
 
 impl Kept {
-    /// Begins to watch; the Secret need not be there yet.
+    /// Starts to watch. The Secret need not exist yet.
     pub async fn watch(space: &Space, secret: &str, key: &str) -> Self {
-        let seen = Arc::<Mutex<Seen>>::default();
+        let seen = Arc::<Mutex<Versions>>::default();
         let parameters = WatchParams::default().fields(&format!("metadata.name={secret}"));
         let stream = space.secrets.watch(&parameters, "0").await.expect("Secrets can be watched");
         let task = tokio::spawn({
@@ -50,8 +50,8 @@ impl Kept {
         Self { secrets: space.secrets.clone(), secret, key, seen, task }
     }
 
-    /// How many versions were seen and how many different values, or what was wrong.
-    pub async fn verdict(self) -> Result<(usize, usize), String> {
+    /// The number of versions and of different values, or what was wrong.
+    pub async fn check(self) -> Result<(usize, usize), String> {
         let now = self.secrets.get(&self.secret).await.map_err(|error| error.to_string())?;
         let version = now.metadata.resource_version.unwrap_or_default();
         let caught_up = async || {
@@ -61,11 +61,11 @@ impl Kept {
         poll(Duration::from_secs(60), caught_up).await.ok_or("the watch did not come to the last version")?;
         self.task.abort();
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.judge().map_err(|wrong| format!("the key {} of the Secret {}: {wrong}", self.key, self.secret))
+        seen.check().map_err(|wrong| format!("the key {} of the Secret {}: {wrong}", self.key, self.secret))
     }
 }
 
-impl Seen {
+impl Versions {
     fn take(&mut self, event: kube::Result<WatchEvent<Secret>>, key: &str) {
         match event {
             Ok(WatchEvent::Added(secret) | WatchEvent::Modified(secret)) => {
@@ -78,7 +78,7 @@ impl Seen {
         }
     }
 
-    fn judge(&self) -> Result<(usize, usize), String> {
+    fn check(&self) -> Result<(usize, usize), String> {
         if self.broken {
             return Err("the watch broke, so a version may have been missed".to_owned());
         }
@@ -97,11 +97,11 @@ impl Seen {
 fn a_version_without_the_key_is_noticed() {
     let seen = |values: &[Option<&str>]| {
         let values = values.iter().map(|value| value.map(|text| text.as_bytes().to_vec())).collect();
-        Seen { values, ..Seen::default() }
+        Versions { values, ..Versions::default() }
     };
-    assert_eq!(seen(&[Some("old"), Some("old"), Some("new")]).judge(), Ok((3, 2)));
+    assert_eq!(seen(&[Some("old"), Some("old"), Some("new")]).check(), Ok((3, 2)));
     for wrong in [&[Some("old"), None, Some("new")], &[Some("old"), Some(""), Some("new")], &[Some("old"); 3]] {
-        assert!(seen(wrong).judge().is_err(), "{wrong:?}");
+        assert!(seen(wrong).check().is_err(), "{wrong:?}");
     }
-    assert!(Seen { broken: true, ..seen(&[Some("old"), Some("new")]) }.judge().is_err());
+    assert!(Versions { broken: true, ..seen(&[Some("old"), Some("new")]) }.check().is_err());
 }

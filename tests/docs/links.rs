@@ -6,21 +6,21 @@ use crate::page::{below, read, repository};
 
 #[test]
 fn every_relative_link_leads_to_a_file_and_a_heading() {
-    let (mut checked, mut dead) = (0, Vec::new());
+    let (mut checked, mut broken) = (0, Vec::new());
     let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).into_iter().chain(below("docs"));
     for page in pages {
         for link in links(&read(&page)) {
             checked += 1;
             if let Err(wrong) = follow(&page, &link) {
-                dead.push(format!("{page}: {link}: {wrong}"));
+                broken.push(format!("{page}: {link}: {wrong}"));
             }
         }
     }
-    assert!(dead.is_empty(), "{}", dead.join("\n"));
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
     assert!(checked >= 40, "{checked} links");
 }
 
-/// The targets of links and pictures that are not addresses on the net; not those in code.
+/// The targets of links and images that are not Internet addresses, without those in code.
 pub fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     let mut in_block = false;
@@ -28,7 +28,7 @@ pub fn links(text: &str) -> Vec<String> {
         if line.trim_start().starts_with("```") {
             in_block = !in_block;
         }
-        // What stands between backquotes is every second part.
+        // Every second part is between backquotes.
         let prose = if in_block { String::new() } else { line.split('`').step_by(2).collect::<Vec<_>>().join("`") };
         for (at, _) in prose.match_indices("](") {
             let target = prose[at + 2..].split([')', ' ']).next().unwrap_or_default();
@@ -53,7 +53,7 @@ fn follow(page: &str, link: &str) -> Result<(), String> {
     if found { Ok(()) } else { Err(format!("no heading #{heading}")) }
 }
 
-/// As Git hosts make an anchor of a heading: lower case, spaces become hyphens, punctuation goes.
+/// The anchor that Git hosts make from a heading: lower case, spaces become hyphens, punctuation is removed.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub struct Page {
     pub path: String,
-    /// What has to be there before the first block.
+    /// The state that is set up before the first block.
     pub given: Vec<String>,
-    /// Secrets and keys that must be there all the time.
+    /// Secrets and keys that must exist all the time.
     pub keeps: Vec<(String, String)>,
     pub blocks: Vec<Block>,
 }
@@ -20,7 +20,7 @@ pub struct Block {
     /// The line of its first line, from 1.
     pub line: usize,
     pub kind: Kind,
-    /// What it needs that is not here; it is not run then.
+    /// A prerequisite that is missing here; the block is not run then.
     pub needs: Option<String>,
     pub text: String,
     /// The lines that it prints.
@@ -67,7 +67,7 @@ pub fn repository() -> PathBuf {
 pub fn parse(path: &str, text: &str) -> Page {
     let mut page = Page { path: path.to_owned(), ..Page::default() };
     let mut lines = text.lines().enumerate();
-    // What the next block needs, and whether it may be what the last one prints.
+    // The requirement of the next block, and whether it may be the output of the last one.
     let (mut needs, mut follows) = (None, false);
     while let Some((number, line)) = lines.next() {
         let line = line.trim_end();
@@ -90,7 +90,7 @@ fn comment(line: &str) -> Option<(&str, &str)> {
 }
 
 impl Page {
-    /// Takes what a comment says of the page; what it says of the next block is given back.
+    /// Parses a comment about the page. Returns what it states about the next block.
     fn note(&mut self, (key, value): (&str, &str)) -> Option<String> {
         match (key, value.split_once(' ')) {
             ("given", _) => self.given.extend(value.split_whitespace().map(str::to_owned)),
@@ -101,7 +101,7 @@ impl Page {
         None
     }
 
-    /// Takes a block; says whether what follows may be what it prints.
+    /// Parses a block. Returns whether the next one may be its output.
     fn take(&mut self, line: usize, language: &str, body: &[&str], needs: Option<String>, follows: bool) -> bool {
         let kind = match language {
             "sh" | "bash" | "shell" | "console" => Kind::Shell,
@@ -124,8 +124,8 @@ impl Page {
     }
 }
 
-/// Whether one of the printed lines is the one that the page shows: the same words, where one with a digit stands for
-/// any with a digit, and `…` for all that follow.
+/// Whether one of the printed lines matches the one on the page: the same words, where one with a digit matches any
+/// with a digit, and `…` all that follow.
 pub fn is_printed(shown: &str, printed: &str) -> bool {
     let fits = |line: &str| {
         let mut words = line.split_whitespace();

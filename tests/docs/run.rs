@@ -1,4 +1,4 @@
-//! Runs every page on a real API server, with the operator beside it and the mock provider in the vendors' place.
+//! Runs every page on a real API server, with the operator and with the mock provider instead of the vendors.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -16,14 +16,14 @@ use crate::support::provider::MockProvider;
 use crate::support::proxy::Proxy;
 use crate::support::space::Space;
 
-/// The clients that the pages speak of; the mock provider accepts any secret of theirs.
+/// The clients on the pages; the mock provider accepts any secret for them.
 const WELKIN: [&str; 2] = ["VBOPNRYRWJIP", "QHFRNKJDWUSA"];
 const QONTAK: [&str; 2] = ["you@example.com", "shop@example.com"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_block_runs_or_says_what_it_needs() {
+async fn every_block_runs_or_states_what_it_needs() {
     let pages = page::all();
-    tell(&marked(&pages));
+    print(&marked(&pages));
     // `DOCS_PAGE=install cargo test --test docs` for some of them.
     let only = std::env::var("DOCS_PAGE").unwrap_or_default();
     let chosen = pages.iter().filter(|page| page.path.contains(&only) && !page.blocks.is_empty());
@@ -53,7 +53,7 @@ async fn try_page(page: &Page) -> Result<(), String> {
     for name in QONTAK {
         mock_provider.qontak(name);
     }
-    // The manifests name no endpoint, or the vendors' own: the proxy leads all of them to the mock provider.
+    // The manifests name no endpoint, or the vendors' own: the proxy connects all of them to the mock provider.
     let origin = mock_provider.origin();
     let proxy = Proxy::to(origin.trim_start_matches("https://")).await;
     let mut settings = Settings::new(&space, &mock_provider).quick().flag("--log", "info");
@@ -70,16 +70,16 @@ async fn try_page(page: &Page) -> Result<(), String> {
     let session = Session::new(&space.plane.admin_kubeconfig(), &space.name);
     let ran = session.run(page).await;
     ran.map_err(|error| format!("{error}\n{}", operator.shared_output().end()))?;
-    let mut told = format!("docs: {} in {} s", page.path, began.elapsed().as_secs());
+    let mut reported = format!("docs: {} in {} s", page.path, began.elapsed().as_secs());
     for kept in kept {
-        let (versions, values) = kept.verdict().await.map_err(|error| format!("{}: {error}", page.path))?;
-        write!(told, "; {versions} versions and {values} values of its Secret, the key in each").expect("a String");
+        let (versions, values) = kept.check().await.map_err(|error| format!("{}: {error}", page.path))?;
+        write!(reported, "; {versions} versions and {values} values of its Secret, the key in each").expect("a String");
     }
-    tell(&told);
+    print(&reported);
     Ok(())
 }
 
-/// The blocks that are not run, what each needs, and what becomes of its manifests.
+/// The blocks that are not run, what each needs, and the result of its manifests.
 fn marked(pages: &[Page]) -> String {
     let mut text = "docs: not run are, and need:".to_owned();
     for page in pages {
@@ -102,8 +102,8 @@ fn marked(pages: &[Page]) -> String {
     text
 }
 
-/// Past the capture of a test's output, because these lists are for people.
-fn tell(text: &str) {
+/// Not captured as a test's output, because these lists are for people.
+fn print(text: &str) {
     writeln!(std::io::stdout(), "{text}").ok();
 }
 

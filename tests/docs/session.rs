@@ -14,11 +14,11 @@ use crate::support::process::Process;
 use crate::support::random;
 use crate::support::reaper;
 
-/// For all blocks of a page; only a failing one uses it up.
+/// For all blocks of a page. Only a failing one uses it up.
 const WITHIN: Duration = Duration::from_secs(540);
 
-/// What `read` and programs that ask get: a secret that nobody has.
-const TYPED: &str = "a made-up secret, typed by hand\n";
+/// The input for `read` and programs that prompt: a secret that is used nowhere else.
+const TYPED: &str = "a made-up secret, typed manually\n";
 
 /// A page's shell, with a copy of the repository's files to work in.
 pub struct Session {
@@ -44,7 +44,7 @@ impl Session {
         Self { folder, kubeconfig, namespace: namespace.to_owned() }
     }
 
-    /// Runs the page; what went wrong, with the line.
+    /// Runs the page. Returns what went wrong, with the line.
     pub async fn run(&self, page: &Page) -> Result<(), String> {
         let script = self.folder.join("script");
         fs::write(&script, self.script(page)).expect("a script can be written");
@@ -55,7 +55,7 @@ impl Session {
             .env("KUBECONFIG", &self.kubeconfig)
             .env("KUBERC", "off")
             .env("GIVEN", repository().join("tests/docs/given"))
-            .env("DEFINITIONS", definitions());
+            .env("CRDS", crds());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let process = Process::start("bash", &mut command).map_err(|error| error.to_string())?;
         let ended = process.ended(WITHIN).await;
@@ -81,14 +81,14 @@ impl Session {
         let mut script = format!("exec <'{}/typed'\n", self.folder.display());
         let mut step = |name: &str, text: &str| {
             let folder = self.folder.display();
-            // In this shell and not in one of its own: later blocks use the variables of earlier ones.
+            // In this shell and not in a subshell: later blocks use the variables of earlier ones.
             writeln!(
                 script,
                 "echo {name} >'{folder}/at'\n{{ {text}\n}} >'{folder}/{name}.out' 2>'{folder}/{name}.err'"
             )
             .expect("a String takes everything");
         };
-        // Pods are refused until the namespace has its account.
+        // Pods are rejected until the namespace has its service account.
         step("account", "until kubectl get serviceaccount default; do sleep 0.2; done");
         for given in page.given.iter().filter(|given| *given != EMPTY_CLUSTER) {
             step(given, &format!("source \"$GIVEN/{given}.sh\""));
@@ -124,7 +124,7 @@ impl Session {
                 match content(&block.text) {
                     Content::Part => Ok(()),
                     Content::Objects => writeln!(commands, "{dry} -f '{}'", file.display()),
-                    // The resources that it names are found from where it lies.
+                    // Its resources are relative to its own folder.
                     Content::Kustomization => writeln!(commands, "{dry} -k ."),
                 }
                 .expect("a String takes everything");
@@ -137,12 +137,12 @@ impl Session {
 /// The name of the control plane that a page has for itself.
 pub const EMPTY_CLUSTER: &str = "empty-cluster";
 
-/// What a YAML block holds.
+/// The content of a YAML block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Manifests.
     Objects,
-    /// What kustomize makes manifests of; no API server knows this kind.
+    /// Input of kustomize, whose kind no API server knows.
     Kustomization,
     /// Part of a manifest or of something else.
     Part,
@@ -159,7 +159,7 @@ pub fn content(text: &str) -> Content {
     }
 }
 
-/// What becomes of the manifests of a block that is not run.
+/// The result of the manifests of a block that is not run.
 pub fn tried(block: &Block) -> String {
     match block.kind {
         Kind::Yaml if content(&block.text) == Content::Part => "read only: a part of a manifest".to_owned(),
@@ -189,7 +189,7 @@ fn rendered(text: &str) -> Option<String> {
     Some(format!("helm template {}", text.strip_prefix(install)?))
 }
 
-/// The runbooks speak of any credential; here it is the one that is given.
+/// The runbooks are about any ApiCredential; here it is the one that is set up.
 fn filled_in(text: &str, namespace: &str) -> String {
     let mut filled = String::new();
     for word in text.split_inclusive(|letter: char| !letter.is_ascii_uppercase() && letter != '_' && letter != '$') {
@@ -215,10 +215,10 @@ fn path() -> String {
     format!("{ours}:{kubectl}:{}:{}", helm.display(), std::env::var("PATH").unwrap_or_default())
 }
 
-/// The definitions of Argo CD's, External Secrets' and Flux's kinds.
-fn definitions() -> &'static str {
-    static DEFINITIONS: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    DEFINITIONS.get_or_init(|| built(&["tests/docs/definitions/build.sh"]))
+/// The CRDs of Argo CD, External Secrets and Flux.
+fn crds() -> &'static str {
+    static CRDS: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    CRDS.get_or_init(|| built(&["tests/docs/crds/build.sh"]))
 }
 
 /// The path that a script of the repository prints, of what it finds or builds.

@@ -1,4 +1,4 @@
-//! The site that mdBook makes of the pages: its table of contents, its settings, and links that stay within it.
+//! The site that mdBook builds from the pages: its table of contents, its settings, and links that stay within it.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
-//! A pod on a real kubelet mounts the Secret that the operator keeps, and calls the provider with what it reads:
+//! A pod on a real kubelet mounts the Secret that the operator maintains, and calls the provider with what it reads:
 //! `make e2e-node`.
 //!
-//! How long a renewed token is under way into a container is printed and never asserted: it is the kubelet's affair.
+//! How long a renewed token takes to reach a container is printed and never asserted, because it depends on the
+//! kubelet.
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
@@ -53,13 +54,13 @@ async fn two_minutes_are_enough_for_a_kubelet_in_its_default_period() {
     let scene = Scene::new("sync in the default period", None, 240.0, &json!({"renewBefore": "2m"})).await;
     let first = scene.wait_tokens(1).await;
     scene.wait_tokens(2).await;
-    // The kubelet has just looked: this one is under way for as long as it can be.
+    // The kubelet has just synced: this token takes as long as possible.
     scene.request_renewal().await;
     scene.wait_tokens(3).await;
     scene.assert_kept_alive_beyond(&first).await;
 }
 
-/// One credential, its operator and provider, and a pod that uses its token on a node of its own.
+/// One ApiCredential, its operator and provider, and a pod that uses its token on a node of its own.
 struct Scene {
     title: &'static str,
     user: Client,
@@ -93,7 +94,7 @@ impl Scene {
         self.space.patch("app", &json!({"metadata": {"annotations": annotations}})).await;
     }
 
-    /// Waits until the pod has read so many tokens; the last one's first report.
+    /// Waits until the pod has read this many tokens. Returns the first report of the last one.
     async fn wait_tokens(&self, count: usize) -> Report {
         let what = format!("{count} tokens in the pod");
         let reports = self.wait_reports(&what, |reports| distinct(reports).len() >= count).await;
@@ -114,7 +115,7 @@ impl Scene {
         }
     }
 
-    /// Whoever kept the first token would be refused by now; the pod was not, and its subPath still shows that one.
+    /// A client with the first token would be rejected by now; the pod was not, and its subPath still has that one.
     async fn assert_kept_alive_beyond(&self, first: &Report) {
         let issued = self.user.tokens();
         let expiry = issued.iter().find(|token| hash(&token.text) == first.still).unwrap().expires.unwrap();
@@ -159,7 +160,7 @@ fn distinct(reports: &[Report]) -> Vec<&Report> {
     firsts
 }
 
-/// Notes when the target has each new token, as soon as the API server tells.
+/// Records when the target gets each new token, as soon as the API server delivers the event.
 fn watch(secrets: Api<Secret>) -> Arc<Mutex<Vec<(String, Timestamp)>>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let config = watcher::Config::default().fields("metadata.name=app-token");
@@ -178,7 +179,7 @@ fn watch(secrets: Api<Secret>) -> Arc<Mutex<Vec<(String, Timestamp)>>> {
     seen
 }
 
-/// As the pod's program tells tokens apart.
+/// The identity of a token in the reports of the pod's program.
 fn hash(token: &str) -> String {
     digest::digest(&digest::SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! A node in namespaces of its own, and what a pod on it says.
+//! A node in namespaces of its own, and the output of a pod on it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,20 +16,20 @@ use crate::support::{random, reaper};
 
 const IMAGE: &str = "localhost/pod:e2e";
 
-/// A running node; killed when dropped, and everything on it.
+/// A running node; killed when dropped, with everything on it.
 pub struct Node {
     name: String,
     folder: PathBuf,
     process: Process,
 }
 
-/// A line of the pod's program: see pod/main.go.
+/// A line of the pod's output: see pod/main.go.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Report {
     pub at: Timestamp,
-    /// The SHA-256 of what it has read, in hexadecimal digits.
+    /// The SHA-256 of the token that it has read, in hexadecimal digits.
     pub token: String,
-    /// The same of the file that comes by way of a subPath.
+    /// The same of the file that is mounted with a subPath.
     pub still: String,
     pub calls: usize,
     pub good: usize,
@@ -37,7 +37,7 @@ pub struct Report {
 }
 
 impl Node {
-    /// Starts one; without a period the kubelet looks at its pods in its default period.
+    /// Starts one. Without a period the kubelet syncs its pods in its default period.
     pub fn start(space: &Space, sync_period: Option<&str>) -> Self {
         let name = format!("node-{}", random::suffix());
         let folder = reaper::directory().join(&name);
@@ -84,18 +84,18 @@ impl Node {
             },
         }))
         .unwrap();
-        // Refused as long as the namespace's default service account is not there.
+        // Rejected as long as the namespace's default service account does not exist.
         let created = async || pods.create(&PostParams::default(), &pod).await.ok();
         drop(space.wait_for("a pod", created).await);
     }
 
-    /// What the pod has said so far, oldest first; a panic with the ends of the logs if the node is no more.
+    /// The output of the pod so far, oldest first. Panics with the ends of the logs if the node has ended.
     pub fn reports(&self) -> Vec<Report> {
         if let Some(status) = self.process.exit_status() {
             panic!("the node ended: {status}\n{}", self.log_ends());
         }
         let log = self.pod_log();
-        said(&log).map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines_of(&log).map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The ends of all logs, for a failure's text.
@@ -113,10 +113,10 @@ impl Node {
     }
 }
 
-/// The lines of standard output in a pod's log, but for one that the container runtime is still writing.
-fn said(log: &str) -> impl Iterator<Item = &str> {
+/// The lines of standard output in a pod's log, except one that the container runtime is still writing.
+fn lines_of(log: &str) -> impl Iterator<Item = &str> {
     let whole = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    // In front stand the time, the stream, and a mark for what is not cut in pieces.
+    // The time, the stream, and a tag for complete lines come first.
     whole.filter_map(|line| line.split_once(" stdout F ")).map(|(_, line)| line)
 }
 
@@ -143,7 +143,7 @@ fn containerd() -> String {
     )
 }
 
-/// A kubelet that leaves the machine alone: no ports, no firewall rules, no cgroups but below one of its own.
+/// A kubelet that does not change the machine: no ports, no firewall rules, no cgroups except below one of its own.
 fn kubelet(folder: &Path, cgroup: &str, sync_period: Option<&str>) -> Value {
     let mut configuration = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -175,6 +175,6 @@ fn kubelet(folder: &Path, cgroup: &str, sync_period: Option<&str>) -> Value {
 #[test]
 fn a_line_that_is_still_being_written_is_not_read() {
     let log = "T1 stdout F {\"one\":1}\nT2 stderr F oops\nT3 stdout F {\"two\":";
-    assert_eq!(said(log).collect::<Vec<_>>(), ["{\"one\":1}"]);
-    assert_eq!(said(&format!("{log}2}}\n")).collect::<Vec<_>>(), ["{\"one\":1}", "{\"two\":2}"]);
+    assert_eq!(lines_of(log).collect::<Vec<_>>(), ["{\"one\":1}"]);
+    assert_eq!(lines_of(&format!("{log}2}}\n")).collect::<Vec<_>>(), ["{\"one\":1}", "{\"two\":2}"]);
 }

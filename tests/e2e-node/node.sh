@@ -38,5 +38,5 @@ ctr -n k8s.io images import "$E2E_NODE_IMAGE" >"$folder/import.log" 2>&1
 
 kubelet --config="$folder/kubelet.yaml" --kubeconfig="$folder/kubeconfig" --hostname-override="$(cat "$folder/name")" \
   >"$folder/kubelet.log" 2>&1 &
-# A node lives as long as both; this shell is also who waits for their orphans.
+# A node runs as long as both; this shell also reaps their orphans.
 wait -n || true

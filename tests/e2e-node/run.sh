@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make e2e-node`: a real kubelet and container runtime, beside the local control plane, run a pod that mounts the Secret.
-# What this machine lacks for it is told as SKIPPED, and no failure; E2E_NODE=required makes it one. E2E_NODE_TEST names
-# one of the tests by the beginning of its name.
+# A missing prerequisite is reported as SKIPPED and is no failure; E2E_NODE=required makes it one. E2E_NODE_TEST names
+# one of the tests by the prefix of its name.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 exec </dev/null

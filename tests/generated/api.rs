@@ -1,11 +1,11 @@
-//! The API reference, from the definition that the operator prints.
+//! The API reference, from the CRD that the operator prints.
 
 use std::fmt::Write as _;
 
 use apicredential::api::crd;
 use serde_json::Value;
 
-/// The fields below one part, `spec` or `status`, each with its bounds and the words of its rules.
+/// The fields below one part, `spec` or `status`, each with its bounds and the messages of its rules.
 pub fn fields(part: &str) -> String {
     let version = version();
     let schema = &version["schema"]["openAPIV3Schema"]["properties"][part];
@@ -14,7 +14,7 @@ pub fn fields(part: &str) -> String {
     text
 }
 
-/// What `kubectl get` shows, and what `--field-selector` knows.
+/// The columns of `kubectl get`, and the field selectors.
 pub fn columns() -> String {
     let version = version();
     let mut text = "| Column | Shows | With |\n|---|---|---|\n".to_owned();
@@ -30,7 +30,7 @@ pub fn columns() -> String {
 }
 
 fn version() -> Value {
-    serde_json::to_value(crd()).expect("a definition is JSON")["spec"]["versions"][0].clone()
+    serde_json::to_value(crd()).expect("a CRD is JSON")["spec"]["versions"][0].clone()
 }
 
 fn rows(text: &mut String, path: &str, schema: &Value, required: bool) {
@@ -39,7 +39,7 @@ fn rows(text: &mut String, path: &str, schema: &Value, required: bool) {
         Value::String(default) => format!("`{default}`"),
         default => format!("`{default}`"),
     };
-    let description = said(path, schema, required);
+    let description = describe(path, schema, required);
     writeln!(text, "| `{path}` | {} | {default} | {description} |", type_of(schema))
         .expect("a String takes everything");
     let is_required = |name: &str| list(&schema["required"]).any(|required| *required == name);
@@ -47,15 +47,15 @@ fn rows(text: &mut String, path: &str, schema: &Value, required: bool) {
         rows(text, &format!("{path}.{name}"), below, is_required(name));
     }
     for (mark, below) in [("[]", &schema["items"]), (".*", &schema["additionalProperties"])] {
-        // What is said of the values of a map stands with the map.
+        // The description of a map's values is shown with the map.
         if below["properties"].is_object() {
             rows(text, &format!("{path}{mark}"), below, false);
         }
     }
 }
 
-/// The description, the bounds, and what each rule answers to who breaks it.
-fn said(path: &str, schema: &Value, required: bool) -> String {
+/// The description, the bounds, and the message of each rule.
+fn describe(path: &str, schema: &Value, required: bool) -> String {
     let mut parts = Vec::new();
     let description = word(&schema["description"]);
     if !description.is_empty() {

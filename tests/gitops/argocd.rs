@@ -1,11 +1,11 @@
-//! The scripts for Argo CD, run by Lua 5.1 with what Argo CD gives to scripts from `argocd-cm`: the base library, tables,
-//! and an `os` of `time` and `date` that has to be asked for by `require`.
+//! The scripts for Argo CD, run by Lua 5.1 with the libraries of scripts in `argocd-cm`: the base library, tables,
+//! and an `os` of `time` and `date` that has to be loaded by `require`.
 
 use jiff::Timestamp;
 use mlua::{Lua, LuaOptions, LuaSerdeExt as _, SerializeOptions, StdLib, Table};
 use serde_json::{Value, json};
 
-use crate::states::{self, Seen};
+use crate::states::{self, Expected};
 
 pub const HEALTH: &str = include_str!("../../deploy/gitops/argocd/health.lua");
 pub const DISCOVERY: &str = include_str!("../../deploy/gitops/argocd/actions/discovery.lua");
@@ -43,7 +43,7 @@ fn health(object: &Value) -> (String, String) {
 }
 
 #[test]
-fn a_script_has_no_more_at_hand_than_in_argo_cd() {
+fn a_script_has_only_the_libraries_of_argo_cd() {
     assert_eq!(
         run("return {string == nil, os == nil, io == nil, require('os').getenv == nil, _VERSION}", &json!({})),
         { json!([true, true, true, true, "Lua 5.1"]) }
@@ -53,16 +53,16 @@ fn a_script_has_no_more_at_hand_than_in_argo_cd() {
 #[test]
 fn argo_cd_sees_each_state_as_a_gitops_tool_should() {
     for state in states::all() {
-        let expected = match state.seen {
-            Seen::Usable => "Healthy",
-            Seen::Waiting | Seen::Leaving => "Progressing",
-            Seen::Broken => "Degraded",
-            Seen::Suspended => "Suspended",
+        let expected = match state.expected {
+            Expected::Usable => "Healthy",
+            Expected::Waiting | Expected::Leaving => "Progressing",
+            Expected::Broken => "Degraded",
+            Expected::Suspended => "Suspended",
         };
         let (status, message) = health(&state.object);
         assert_eq!(status, expected, "{}: {}", state.name, state.object["status"]);
         assert!(message.ends_with('.'), "{}: {message:?} is not a sentence", state.name);
-        if state.seen == Seen::Broken {
+        if state.expected == Expected::Broken {
             let stalled = condition(&state.object, "Stalled");
             let expected = format!("{}: {}", stalled["reason"].as_str().unwrap(), stalled["message"].as_str().unwrap());
             assert_eq!(message, expected, "{}", state.name);
@@ -99,7 +99,7 @@ fn the_action_asks_for_a_renewal_and_changes_nothing_else() {
         let mut renewed = run(RENEW, &object);
         let request = renewed["metadata"]["annotations"][REQUEST].take();
         let request = request.as_str().unwrap();
-        // What a user would write by hand: a time, well within the 128 characters that the operator reads.
+        // A text that a user would write manually: a time, well within the 128 characters that the operator accepts.
         assert!(request.ends_with('Z') && request.parse::<Timestamp>().is_ok(), "{request}");
         object["metadata"]["annotations"][REQUEST] = Value::Null;
         assert_eq!(renewed, object);
@@ -110,7 +110,7 @@ fn the_action_asks_for_a_renewal_and_changes_nothing_else() {
 fn the_action_is_offered_unless_nothing_would_come_of_it() {
     for state in states::all() {
         let actions = run(DISCOVERY, &state.object);
-        let idle = state.object["spec"]["suspend"] == true || state.seen == Seen::Leaving;
+        let idle = state.object["spec"]["suspend"] == true || state.expected == Expected::Leaving;
         assert_eq!(actions["renew"]["disabled"], idle, "{}", state.name);
         assert_eq!(actions.as_object().unwrap().len(), 1, "an action without a definition: {actions}");
     }

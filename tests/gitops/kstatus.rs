@@ -1,9 +1,9 @@
-//! The rules of kstatus (sigs.k8s.io/cli-utils/pkg/kstatus), by which Flux, kpt and others judge any object:
+//! The rules of kstatus (sigs.k8s.io/cli-utils/pkg/kstatus), by which Flux, kpt and others evaluate any object:
 //! `checkGenericProperties`, then the Ready condition. No rule for a built-in kind applies to ours.
 
 use serde_json::{Value, json};
 
-use crate::states::{self, Seen};
+use crate::states::{self, Expected};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
@@ -39,13 +39,13 @@ fn compute(object: &Value) -> Status {
 #[test]
 fn kstatus_sees_each_state_as_a_gitops_tool_should() {
     for state in states::all() {
-        let expected = match state.seen {
-            Seen::Usable => Status::Current,
-            // kstatus knows no suspension. A token that is not there is not called current because somebody wants
-            // none: what waits for it must not start.
-            Seen::Waiting | Seen::Suspended => Status::InProgress,
-            Seen::Broken => Status::Failed,
-            Seen::Leaving => Status::Terminating,
+        let expected = match state.expected {
+            Expected::Usable => Status::Current,
+            // kstatus knows no suspension. A missing token is not current because a user suspended it: what waits for
+            // it must not start.
+            Expected::Waiting | Expected::Suspended => Status::InProgress,
+            Expected::Broken => Status::Failed,
+            Expected::Leaving => Status::Terminating,
         };
         assert_eq!(compute(&state.object), expected, "{}: {}", state.name, state.object["status"]);
     }

@@ -1,4 +1,4 @@
-//! What the pages on GitOps and security show: snippets that can be read, files that exist, words that are said.
+//! The pages on GitOps and security: their snippets can be parsed, their files exist, their quotations are correct.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn the_files_that_the_pages_name_exist() {
 }
 
 #[test]
-fn the_refusal_that_the_security_page_quotes_is_the_policys() {
+fn the_rejection_that_the_security_page_quotes_is_the_policys() {
     let quoted: Vec<String> =
         read("docs/security.md").lines().filter_map(|line| line.strip_prefix("> ").map(str::to_owned)).collect();
     let said = quoted.join(" ");

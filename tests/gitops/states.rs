@@ -10,18 +10,18 @@ use apicredential::status::{Attempt, Check, CheckFinding, CheckVerdict, SourceFi
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What a GitOps tool should see of a state.
+/// How a GitOps tool should see a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// A token that works now: go on with what needs it.
+pub enum Expected {
+    /// A valid token: continue with what needs it.
     Usable,
-    /// Not yet, and nobody has to do anything: wait.
+    /// Not yet, without any action by a user: wait.
     Waiting,
-    /// Somebody has to mend something: fail.
+    /// A user has to fix something: fail.
     Broken,
-    /// Not usable because somebody wants it so.
+    /// Not usable because a user suspended it.
     Suspended,
-    /// On its way out.
+    /// It is being deleted.
     Leaving,
 }
 
@@ -29,13 +29,13 @@ pub enum Seen {
 pub struct State {
     pub name: String,
     pub object: Value,
-    pub seen: Seen,
+    pub expected: Expected,
 }
 
 /// The generation of the spec in all objects here.
 const GENERATION: i64 = 3;
 
-fn state(name: impl Into<String>, status: &ApiCredentialStatus, seen: Seen) -> State {
+fn state(name: impl Into<String>, status: &ApiCredentialStatus, expected: Expected) -> State {
     let object = json!({
         "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential",
         "metadata": {"name": "welkin", "namespace": "care", "generation": GENERATION},
@@ -45,7 +45,7 @@ fn state(name: impl Into<String>, status: &ApiCredentialStatus, seen: Seen) -> S
         },
         "status": status,
     });
-    State { name: name.into(), object, seen }
+    State { name: name.into(), object, expected }
 }
 
 impl State {
@@ -64,40 +64,40 @@ pub fn all() -> Vec<State> {
     states.extend(verified());
     states.extend(suspended());
     for (name, status) in [("valid", issued()), ("rejected", after_attempt(Reason::CredentialsRejected))] {
-        let leaving = state(format!("{name} and being deleted"), &status, Seen::Leaving);
+        let leaving = state(format!("{name} and being deleted"), &status, Expected::Leaving);
         states.push(leaving.with("/metadata", "deletionTimestamp", json!("2026-01-01T00:00:00Z")));
     }
     states
 }
 
-/// Before the operator has come to an end with this spec.
+/// Before the operator has finished with this spec.
 fn early() -> Vec<State> {
     let pending = status(&issued(), &nothing(), at(10));
     let broken = after_attempt(Reason::CredentialsRejected);
     let newer =
-        |name, status| state(name, status, Seen::Waiting).with("/metadata", "generation", json!(GENERATION + 1));
+        |name, status| state(name, status, Expected::Waiting).with("/metadata", "generation", json!(GENERATION + 1));
     vec![
-        state("new", &untouched(), Seen::Waiting),
+        state("new", &untouched(), Expected::Waiting),
         newer("valid, and the spec has changed since", &issued()),
         newer("rejected, and the spec has changed since", &broken),
-        state("a token that vanished", &pending, Seen::Waiting),
+        state("a token that vanished", &pending, Expected::Waiting),
     ]
 }
 
 /// A failed attempt for this reason: without a token, with a valid one, with an expired one.
 fn failed(reason: Reason) -> [State; 3] {
-    let seen = if passes(reason) { Seen::Waiting } else { Seen::Broken };
+    let expected = if passes(reason) { Expected::Waiting } else { Expected::Broken };
     let attempt = |token_state| StatusInput { attempt: attempt(3590, Err(reason)), ..holding(token_state) };
     let valid = status(&issued(), &attempt(TokenState::Valid), at(3591));
     let expired = status(&issued(), &attempt(TokenState::Expired), at(3601));
     [
-        state(format!("no token: {reason}"), &after_attempt(reason), seen),
-        state(format!("valid, renewal failed: {reason}"), &valid, Seen::Usable),
-        state(format!("expired: {reason}"), &expired, seen),
+        state(format!("no token: {reason}"), &after_attempt(reason), expected),
+        state(format!("valid, renewal failed: {reason}"), &valid, Expected::Usable),
+        state(format!("expired: {reason}"), &expired, expected),
     ]
 }
 
-/// Refused before any request: by the source, by the target.
+/// Rejected before any request: because of the source, because of the target.
 fn refused() -> Vec<State> {
     let mut states = Vec::new();
     for reason in Reason::ALL.iter().filter(|reason| reason.class() == Class::Local) {
@@ -108,15 +108,15 @@ fn refused() -> Vec<State> {
             SourceFinding::Resolved
         };
         let refused = |findings| StatusInput { source: source.clone(), refusal: Some(refusal()), ..findings };
-        let seen = if passes(*reason) { Seen::Waiting } else { Seen::Broken };
-        states.push(state(format!("refused: {reason}"), &status(&untouched(), &refused(nothing()), at(1)), seen));
+        let expected = if passes(*reason) { Expected::Waiting } else { Expected::Broken };
+        states.push(state(format!("refused: {reason}"), &status(&untouched(), &refused(nothing()), at(1)), expected));
         let kept = status(&issued(), &refused(holding(TokenState::Valid)), at(10));
-        states.push(state(format!("valid, refused: {reason}"), &kept, Seen::Usable));
+        states.push(state(format!("valid, refused: {reason}"), &kept, Expected::Usable));
         if reason.as_str().starts_with("Target") {
             let findings = StatusInput { target_refusal: Some(refusal()), source: SourceFinding::Unknown, ..nothing() };
             for (prior, when) in [(untouched(), "from the start"), (issued(), "after a token")] {
-                let told = status(&prior, &findings, at(10));
-                states.push(state(format!("target refused {when}: {reason}"), &told, Seen::Broken));
+                let reported = status(&prior, &findings, at(10));
+                states.push(state(format!("target refused {when}: {reason}"), &reported, Expected::Broken));
             }
         }
     }
@@ -129,54 +129,58 @@ fn valid() -> Vec<State> {
         StatusInput { attempt: attempt(2400, Err(Reason::TokenNotExtended)), ..holding(TokenState::Valid) };
     let expired = status(&issued(), &holding(TokenState::Expired), at(3601));
     vec![
-        state("valid", &issued(), Seen::Usable),
-        state("valid, adopted", &adopted, Seen::Usable),
-        state("valid, not extended", &status(&issued(), &not_extended, at(2401)), Seen::Usable),
-        state("expired before any attempt", &expired, Seen::Waiting),
+        state("valid", &issued(), Expected::Usable),
+        state("valid, adopted", &adopted, Expected::Usable),
+        state("valid, not extended", &status(&issued(), &not_extended, at(2401)), Expected::Usable),
+        state("expired before any attempt", &expired, Expected::Waiting),
     ]
 }
 
-/// A token that was tried at its provider.
+/// A token that was verified at its provider.
 fn verified() -> Vec<State> {
-    let revoked = status(&issued(), &tried(CheckVerdict::Revoked), at(600));
-    let unheard = StatusInput { token_state: TokenState::Revoked, ..tried(CheckVerdict::Unavailable) };
+    let revoked = status(&issued(), &verified_as(CheckVerdict::Revoked), at(600));
+    let unheard = StatusInput { token_state: TokenState::Revoked, ..verified_as(CheckVerdict::Unavailable) };
     let unsettled = status(&revoked, &unheard, at(900));
     let stuck = StatusInput { attempt: attempt(601, Err(Reason::CredentialsRejected)), ..holding(TokenState::Revoked) };
     vec![
-        state("valid, taken", &status(&issued(), &tried(CheckVerdict::Accepted), at(600)), Seen::Usable),
-        state("valid, no word of it", &status(&issued(), &tried(CheckVerdict::Unavailable), at(600)), Seen::Usable),
-        state("revoked", &revoked, Seen::Waiting),
-        state("revoked, and no word of it since", &unsettled, Seen::Waiting),
-        state("revoked, and rejected", &status(&revoked, &stuck, at(602)), Seen::Broken),
+        state("valid, accepted", &status(&issued(), &verified_as(CheckVerdict::Accepted), at(600)), Expected::Usable),
+        state(
+            "valid, no conclusive response",
+            &status(&issued(), &verified_as(CheckVerdict::Unavailable), at(600)),
+            Expected::Usable,
+        ),
+        state("revoked", &revoked, Expected::Waiting),
+        state("revoked, and no conclusive response since", &unsettled, Expected::Waiting),
+        state("revoked, and rejected", &status(&revoked, &stuck, at(602)), Expected::Broken),
     ]
 }
 
-fn tried(verdict: CheckVerdict) -> StatusInput {
+fn verified_as(verdict: CheckVerdict) -> StatusInput {
     let token_state = if verdict == CheckVerdict::Revoked { TokenState::Revoked } else { TokenState::Valid };
     StatusInput { check: CheckFinding::Made(Check { at: at(600), issued: at(0), verdict }), ..holding(token_state) }
 }
 
 fn suspended() -> Vec<State> {
-    let state = |name: &str, prior: &ApiCredentialStatus, findings: StatusInput, seen| {
-        let told = status(prior, &StatusInput { suspended: true, ..findings }, at(3601));
-        state(format!("suspended, {name}"), &told, seen).with("/spec", "suspend", json!(true))
+    let state = |name: &str, prior: &ApiCredentialStatus, findings: StatusInput, expected| {
+        let reported = status(prior, &StatusInput { suspended: true, ..findings }, at(3601));
+        state(format!("suspended, {name}"), &reported, expected).with("/spec", "suspend", json!(true))
     };
     let refused = StatusInput { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() };
     vec![
-        state("no token", &untouched(), nothing(), Seen::Suspended),
-        state("valid", &issued(), holding(TokenState::Valid), Seen::Usable),
-        state("expired", &issued(), holding(TokenState::Expired), Seen::Suspended),
-        state("target refused", &untouched(), refused, Seen::Suspended),
-        state("after it was stalled", &after_attempt(Reason::CredentialsRejected), nothing(), Seen::Suspended),
+        state("no token", &untouched(), nothing(), Expected::Suspended),
+        state("valid", &issued(), holding(TokenState::Valid), Expected::Usable),
+        state("expired", &issued(), holding(TokenState::Expired), Expected::Suspended),
+        state("target refused", &untouched(), refused, Expected::Suspended),
+        state("after it was stalled", &after_attempt(Reason::CredentialsRejected), nothing(), Expected::Suspended),
     ]
 }
 
-/// A reason that an attempt may end with or that may be met in its place.
+/// A reason that an attempt may have, or that may be found instead of one.
 fn is_failure(reason: Reason) -> bool {
     reason.class() != Class::Fine && !matches!(reason, Reason::TokenExpired | Reason::TokenNotExtended)
 }
 
-/// Whether it is likely to pass without anybody.
+/// Whether it is likely to resolve itself.
 fn passes(reason: Reason) -> bool {
     matches!(reason.class(), Class::Transient | Class::Throttled) || reason == Reason::ApiUnavailable
 }
@@ -213,8 +217,14 @@ fn attempt(second: i64, outcome: Result<(), Reason>) -> Option<Attempt> {
 
 /// A token of one hour, issued at 0.
 fn holding(token_state: TokenState) -> StatusInput {
-    let life = TokenLifetime { issued: at(0), expiry: Expiry::At(at(3600)) };
-    StatusInput { token_state, issued_at: Some(at(0)), lifetime: Some(life), renewal_time: Some(at(2400)), ..nothing() }
+    let lifetime = TokenLifetime { issued: at(0), expiry: Expiry::At(at(3600)) };
+    StatusInput {
+        token_state,
+        issued_at: Some(at(0)),
+        lifetime: Some(lifetime),
+        renewal_time: Some(at(2400)),
+        ..nothing()
+    }
 }
 
 fn nothing() -> StatusInput {
@@ -225,12 +235,12 @@ fn nothing() -> StatusInput {
 #[test]
 fn the_states_hold_every_reason_that_a_condition_can_have() {
     let states = all();
-    let told: BTreeSet<&str> = states
+    let reported: BTreeSet<&str> = states
         .iter()
         .flat_map(|state| state.object["status"]["conditions"].as_array().into_iter().flatten())
         .filter_map(|condition| condition["reason"].as_str())
         .collect();
     let expected: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-    let missing: Vec<_> = expected.difference(&told).collect();
+    let missing: Vec<_> = expected.difference(&reported).collect();
     assert_eq!(missing, [&"ExpiryUnknown"], "which is said in an event only");
 }

@@ -1,4 +1,4 @@
-//! The dashboard is regular: Grafana draws what it is given, and says nothing of what is wrong.
+//! The dashboard is consistent: Grafana draws what it is given, and does not report mistakes.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,11 @@
-//! Every PromQL expression that is shipped, and where it stands.
+//! Every PromQL expression in the repository, and its file.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// The kind of file that an expression stands in.
+/// The kind of file that contains an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Alerts,
@@ -81,7 +81,7 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is not text")).to_owned()
 }
 
-/// As Grafana does it with "All" chosen; the interval is one for a scrape each second.
+/// As Grafana does it with "All" selected; the interval is one for a scrape each second.
 fn fill_in(expression: &str) -> String {
     expression.replace("$__rate_interval", "10s").replace("$namespace", ".*").replace("$name", ".*")
 }

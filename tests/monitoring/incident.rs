@@ -29,7 +29,7 @@ struct Incident {
     plane: Arc<ControlPlane>,
     space: Space,
     settings: Settings,
-    /// Well but for one client, throttling, and failing.
+    /// Working except for one client, throttling, and failing.
     well: MockProvider,
     slow: MockProvider,
     broken: MockProvider,
@@ -56,7 +56,7 @@ async fn through_an_incident_every_expression_returns_data_and_the_alerts_fire_t
 /// A replica and where it is scraped.
 type Replica = (Operator, String);
 
-/// An operator on which nothing happens once its one credential is ready.
+/// An operator on which nothing happens once its one ApiCredential is ready.
 struct Quiet {
     _space: Space,
     _mock_provider: MockProvider,
@@ -72,7 +72,7 @@ impl Quiet {
     }
 }
 
-/// Those that get into trouble with a provider.
+/// Those whose provider fails.
 struct Troubled {
     rejected: Client,
     throttled: Client,
@@ -87,20 +87,20 @@ impl Incident {
         let [well, slow, broken] = [(); 3].map(|()| MockProvider::start());
         let settings = Settings::new(&space, &well).endpoints(&[&well, &slow, &broken], &[]);
         let settings = settings.flag("--min-renewal-interval", "1s").flag("--retry-base", "100ms");
-        // Not to be lost while the API server is away, nor taken over before the alert has fired.
+        // The lease must not be lost while the API server is down, nor taken over before the alert has fired.
         let settings = settings.flag("--lease-duration", "180s");
         Self { prometheus, plane, space, settings, well, slow, broken }
     }
 
-    /// Starts a replica and lets it be scraped.
+    /// Starts a replica and has it scraped.
     async fn replica(&self, job: &str, settings: &Settings) -> Replica {
         let operator = settings.start().await;
-        let address = operator.shared_output().address().expect("it told its address");
+        let address = operator.shared_output().address().expect("it reported its address");
         self.prometheus.scrape(job, &address);
         (operator, address)
     }
 
-    /// One token after the other, one that lives for an hour, and one that expires while its credential is suspended.
+    /// Short-lived tokens, one that is valid for an hour, and one that expires while its ApiCredential is suspended.
     async fn all_is_well(&self) {
         let brief = self.well.welkin(&self.space.unique("brief"));
         brief.lifetime(9.0);
@@ -138,7 +138,7 @@ impl Incident {
         Troubled { rejected, throttled, failing }
     }
 
-    /// The providers are well again, and somebody does what the runbook says about rejected credentials.
+    /// The providers work again, and a user follows the runbook about rejected logins.
     async fn recovery(&self, troubled: &Troubled) {
         for client in [&troubled.throttled, &troubled.failing, &troubled.rejected] {
             client.always(Reply::token());
@@ -153,7 +153,7 @@ impl Incident {
         }
     }
 
-    /// A provider whose clock is ten minutes behind, as its answers tell.
+    /// A provider whose clock is ten minutes behind, by its responses.
     async fn a_wrong_clock(&self) {
         let behind = clock::now() - SignedDuration::from_mins(10);
         let date = httpdate::fmt_http_date(behind.into());
@@ -164,7 +164,7 @@ impl Incident {
         self.is_over("ApiCredentialClockSkew", "provider=\"Welkin\"").await;
     }
 
-    /// The API server is away, for less time than it takes to lose the lease.
+    /// The API server is down, for less time than it takes to lose the lease.
     async fn lost_watches(&self) {
         self.plane.stop_api_server();
         self.fires("ApiCredentialWatchDown", &format!("job=\"{JOB}\"")).await;
@@ -172,7 +172,7 @@ impl Incident {
         self.is_over("ApiCredentialWatchDown", &format!("job=\"{JOB}\"")).await;
     }
 
-    /// The leader is killed while its lease runs, and then nobody is left.
+    /// The leader is killed while its lease is valid, and then no replica is left.
     async fn lost_replicas(&self, first: Replica, quiet: Replica) {
         let second = self.replica(JOB, &self.settings).await;
         first.0.kill();
@@ -204,7 +204,7 @@ impl Incident {
 
     async fn assert_data(&self) {
         let mut wrong = Vec::new();
-        // Alerts ask for what was true in their minute; that they fired is what counts.
+        // Alerts evaluate their own minute; that they fired is what counts.
         for expression in expressions::all().into_iter().filter(|it| it.place != Place::Alerts) {
             let excused = SILENT.iter().any(|(silent, _)| expression.text.starts_with(silent));
             if self.prometheus.had_data(&expression.text).await == excused {

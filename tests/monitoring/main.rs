@@ -12,9 +12,9 @@
 
 mod dashboard;
 mod expressions;
+#[path = "../cluster/fixture.rs"]
+mod fixture;
 mod incident;
-#[path = "../cluster/life.rs"]
-mod life;
 mod metrics;
 mod prometheus;
 mod rules;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::expressions::{self, Place};
 
-/// Every metric of the contract, without the suffixes that a histogram's series have.
+/// Every metric of the contract, without the suffixes of a histogram's series.
 pub const ALL: &[&str] = &[
     "apicredential_build_info",
     "apicredential_clock_skew_seconds",
@@ -29,8 +29,8 @@ pub const ALL: &[&str] = &[
     "apicredential_watch_up",
 ];
 
-/// The metrics of ours that an expression asks for.
-pub fn asked_for(expression: &str) -> BTreeSet<String> {
+/// Our metrics in an expression.
+pub fn metrics_of(expression: &str) -> BTreeSet<String> {
     let words = expression.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
     words.filter(|word| word.starts_with("apicredential_")).map(of_series).collect()
 }
@@ -41,14 +41,14 @@ pub fn of_series(name: &str) -> String {
 }
 
 #[test]
-fn every_expression_asks_for_metrics_that_exist_and_every_metric_is_shown() {
+fn every_expression_uses_metrics_that_exist_and_every_metric_is_shown() {
     let all = expressions::all();
     for expression in &all {
         let unknown: Vec<_> =
-            asked_for(&expression.text).into_iter().filter(|name| !ALL.contains(&name.as_str())).collect();
+            metrics_of(&expression.text).into_iter().filter(|name| !ALL.contains(&name.as_str())).collect();
         assert!(unknown.is_empty(), "{}: {unknown:?}", expression.origin);
     }
     let dashboard = all.iter().filter(|expression| expression.place == Place::Dashboard);
-    let shown: BTreeSet<String> = dashboard.flat_map(|expression| asked_for(&expression.text)).collect();
+    let shown: BTreeSet<String> = dashboard.flat_map(|expression| metrics_of(&expression.text)).collect();
     assert_eq!(shown, ALL.iter().map(ToString::to_string).collect());
 }

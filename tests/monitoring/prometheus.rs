@@ -1,4 +1,4 @@
-//! A real Prometheus: scrapes each second, judges the rules each second, and is asked over its API.
+//! A real Prometheus: it scrapes each second, evaluates the rules each second, and is queried over its API.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::support::process::Process;
 use crate::support::space::{DEADLINE, poll};
 use crate::support::{random, reaper};
 
-/// Limits in seconds that stand in the alerts, and what they are in a test; everything else is shortened by its unit.
+/// The limits in seconds in the alerts, and their values in a test. Everything else is shortened by its unit.
 const LIMITS: [(&str, &str); 2] = [("> 300", "> 5"), ("> 90", "> 1")];
 
 /// A program of Prometheus, fetched once.
@@ -77,7 +77,7 @@ impl Prometheus {
         self.write(&targets);
     }
 
-    /// From now on does not, as when a pod is gone.
+    /// From now on does not, as when a pod is deleted.
     pub fn forget(&self, address: &str) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.retain(|(_, known)| known != address);
@@ -94,16 +94,16 @@ impl Prometheus {
 
     /// What an expression returns now.
     pub async fn now(&self, expression: &str) -> Result<Vec<Value>, String> {
-        self.ask("query", &[("query", expression)]).await
+        self.query("query", &[("query", expression)]).await
     }
 
     /// What an expression returned at any second since the start.
     pub async fn ever(&self, expression: &str) -> Result<Vec<Value>, String> {
         let [start, end] = [self.started, clock::now()].map(|time| time.as_second().to_string());
-        self.ask("query_range", &[("query", expression), ("start", &start), ("end", &end), ("step", "1")]).await
+        self.query("query_range", &[("query", expression), ("start", &start), ("end", &end), ("step", "1")]).await
     }
 
-    /// Whether an expression returned a number at any second since the start; nothing divided by nothing is none.
+    /// Whether an expression returned a number at any second since the start; zero divided by zero is none.
     pub async fn had_data(&self, expression: &str) -> bool {
         let series = self.ever(expression).await.unwrap_or_else(|error| panic!("{expression}: {error}"));
         let samples = series.iter().flat_map(|series| series["values"].as_array().into_iter().flatten());
@@ -112,7 +112,7 @@ impl Prometheus {
 
     /// The alerts that fire now with these labels: `alertname="…",name="…"`.
     pub async fn firing(&self, labels: &str) -> Vec<Value> {
-        self.now(&firing(labels)).await.expect("alerts can be asked for")
+        self.now(&firing(labels)).await.expect("alerts can be queried")
     }
 
     /// Whether one has fired at any second since the start.
@@ -126,7 +126,7 @@ impl Prometheus {
         series.iter().map(|series| expressions::text(&series["metric"]["__name__"])).collect()
     }
 
-    async fn ask(&self, page: &str, parameters: &[(&str, &str)]) -> Result<Vec<Value>, String> {
+    async fn query(&self, page: &str, parameters: &[(&str, &str)]) -> Result<Vec<Value>, String> {
         let url = format!("{}/api/v1/{page}", self.url);
         let url = reqwest::Url::parse_with_params(&url, parameters).expect("a URL");
         let answer = self.http.get(url).send().await.expect("prometheus answers").bytes().await.expect("a body");
@@ -142,13 +142,13 @@ fn firing(labels: &str) -> String {
     format!("ALERTS{{alertstate=\"firing\",{labels}}}")
 }
 
-/// The address that the log tells. What comes after is read and dropped, or the server would wait for a reader.
+/// The address in the log. What follows is read and dropped, or the server would block on a full pipe.
 fn address(log: impl BufRead + Send + 'static) -> String {
     let mut lines = log.lines();
     let mut said = Vec::new();
     for line in lines.by_ref().map_while(Result::ok) {
-        let told = line.contains("msg=\"Listening on\"").then(|| line.split_once("address=")).flatten();
-        if let Some((_, rest)) = told {
+        let reported = line.contains("msg=\"Listening on\"").then(|| line.split_once("address=")).flatten();
+        if let Some((_, rest)) = reported {
             std::thread::spawn(move || lines.for_each(drop));
             return rest.split_whitespace().next().unwrap_or_default().to_owned();
         }
@@ -157,7 +157,7 @@ fn address(log: impl BufRead + Send + 'static) -> String {
     panic!("prometheus ended:\n{}", said.join("\n"));
 }
 
-/// The shipped rules with every time a sixtieth: what is minutes there is seconds here.
+/// The rules with every time divided by sixty: minutes become seconds.
 pub fn shortened_rules() -> Value {
     let mut rules = expressions::rules();
     for group in rules["groups"].as_array_mut().expect("the file has groups") {
@@ -173,7 +173,7 @@ pub fn shortened_rules() -> Value {
     rules
 }
 
-/// An expression with its ranges and offsets a sixtieth.
+/// An expression with its ranges and offsets divided by sixty.
 fn shortened(expression: &str) -> String {
     let mut short = String::new();
     let mut rest = expression;

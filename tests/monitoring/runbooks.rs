@@ -1,4 +1,4 @@
-//! The runbooks: what an alert links to is there and complete.
+//! The runbooks: the targets of the alerts' links exist and are complete.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ fn each_alert_links_to_a_section_of_its_own_that_has_all_four_parts() {
         assert!(places.is_sorted(), "{alert}: the parts are {PARTS:?}, in this order");
         let diagnosis = &section[places[2]..places[3]];
         assert!(diagnosis.contains("```sh\nkubectl "), "{alert}: a command to begin with");
-        assert!(diagnosis.contains("```promql\n"), "{alert}: an expression to look at");
+        assert!(diagnosis.contains("```promql\n"), "{alert}: an expression to evaluate");
     }
     assert_eq!(sections.len(), alerts.len(), "a section without an alert");
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows that the unit tests notice every change that cargo-mutants can think of in the code that decides, times and
-# delivers: an operator, a condition, a return value. What it looks at, and what it leaves out and why, is in
+# writes: an operator, a condition, a return value. What it covers, and what it leaves out and why, is in
 # .cargo/mutants.toml.
 #
 # The work is done on a copy of the tree, built into target/mutants; the tool is installed once into a cache.

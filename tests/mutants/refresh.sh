@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the seeded bugs anew whose surroundings have changed: `patch` finds their place if the lines themselves are
-# still there. What cannot be placed is named, and needs a hand.
+# still there. What cannot be placed is named, and has to be fixed manually.
 set -euo pipefail
 exec </dev/null
 

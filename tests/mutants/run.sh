@@ -2,9 +2,9 @@
 # Shows that the tests notice mistakes: each patch beside this file is one, made on purpose, and names the test that
 # has to fail with it.
 #
-#   tests/mutants/run.sh [name …]        all of them, or those whose file begins so: `run.sh 03 07`
+#   tests/mutants/run.sh [name …]        all of them, or those whose file name has this prefix: `run.sh 03 07`
 #
-# A patch begins with a sentence: why somebody would do that. `caught-by:` holds the arguments of `cargo test`. It
+# A patch begins with a sentence: the reasoning behind the mistake. `caught-by:` holds the arguments of `cargo test`. It
 # counts as caught if the code compiles, and the tests fail with it and pass without it. The work is done on a copy of
 # the tree; what is built is kept in target/mutants, so that the second run is quick.
 set -euo pipefail

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::space::{self, value};
 use crate::transcript::Transcript;
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::status::with_lease;
 use crate::support::control_plane::{Content, ControlPlane};
 use crate::transcript::Transcript;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::transcript::Transcript;
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kube::api::ListParams;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::proxy::Proxy;
 use crate::transcript::Transcript;
 

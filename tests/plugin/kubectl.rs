@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::transcript::{Transcript, program};
 
 #[tokio::test]

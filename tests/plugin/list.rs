@@ -1,6 +1,6 @@
 //! `list`.
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::provider::Reply;
 use crate::transcript::Transcript;
 

@@ -15,11 +15,11 @@
 mod create;
 mod doctor;
 mod failures;
+#[path = "../cluster/fixture.rs"]
+mod fixture;
 mod krew;
 mod kubeconfig;
 mod kubectl;
-#[path = "../cluster/life.rs"]
-mod life;
 mod list;
 mod renew;
 mod status;

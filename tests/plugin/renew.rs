@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::status::with_lease;
 use crate::support::fault_proxy::{FaultProxy, Log};
 use crate::support::provider::Reply;
@@ -82,7 +82,7 @@ async fn a_wait_costs_one_watch_however_long_it_takes() {
     let log = Log::new(|_, _| {});
     let proxy = FaultProxy::start(&scene.space.plane, &log, 0);
     let mut shell = Transcript::new("renew-by-watch", &scene);
-    // The gate's own kubeconfig has the operator's token.
+    // The fault proxy's own kubeconfig has the operator's token.
     let read = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap();
     let mut kubeconfig = read(proxy.kubeconfig());
     kubeconfig["users"][0]["user"] = read(&scene.space.plane.admin_kubeconfig())["users"][0]["user"].take();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::life::{self, Scene};
+use crate::fixture::{self, Scene};
 use crate::support::provider::Reply;
 use crate::support::space;
 use crate::transcript::Transcript;
@@ -84,7 +84,7 @@ async fn drift_of_the_target_and_an_unknown_condition_are_shown() {
     let drift =
         json!({"labels": {"apicredential.io/managed": null}, "annotations": {"apicredential.io/keys": "token,old"}});
     scene.space.patch_secret("care-token", &json!({"metadata": drift})).await;
-    let mut status = life::status(&ready);
+    let mut status = fixture::status(&ready);
     let verified = json!({
         "type": "Verified", "status": "False", "reason": "UnknownReason", "message": "Follow the release notes.",
         "lastTransitionTime": "2026-01-01T00:00:00Z",

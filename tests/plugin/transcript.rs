@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::leaks::Sentinels;
 use crate::support::space::Space;
 

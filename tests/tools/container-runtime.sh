@@ -30,6 +30,6 @@ if ! complete; then
     for package in *.deb; do dpkg -x "$package" "$cache"; done
   ) || exit 3
 fi
-# They are not installed, so nobody has seen to their libraries.
+# The packages are only unpacked, so their libraries may be missing.
 containerd --version >&2 && runc --version >&2 || exit 3
 echo "$folders"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lints the Dockerfile (hadolint) and the manifests (checkov), both from a virtual environment that is made once in a
-# cache. Where Python is missing, it says so and passes: both are opinions, the API server's own validation is in the tests.
+# cache. Without Python it prints a note and passes: both tools only advise, the API server's own validation is in the tests.
 set -euo pipefail
 exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Finds or builds an older operator, for a roll from it to today's and back, and prints the path of its program.
+# Finds or builds an older operator, for a rollout from it to today's and back, and prints the path of its program.
 #
 #   tests/tools/older_build.sh [commit]
 #
-# By default that of the oldest release whose tag is here; before the first release it is the first commit that served
-# the definition which crds/released/ holds. What is built goes to a cache outside the clone. Only the path goes to standard
-# output. Where the history is not here (an archive, a shallow clone) it prints nothing but why, and exits with 3.
+# By default that of the oldest release whose tag exists in the clone; before the first release it is the first commit that served
+# the CRD that crds/released/ holds. What is built goes to a cache outside the clone. Only the path goes to standard
+# output. Without the Git history (an archive, a shallow clone) it prints only the reason, and exits with 3.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

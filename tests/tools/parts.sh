@@ -1,6 +1,6 @@
-# For scripts that run parts which take long: each has a log and a line with its result. To be sourced, with `logs` set.
+# For scripts with long-running parts: each part has a log and a line with its result. To be sourced, with `logs` set.
 #
-# With NO_SKIP=1 a part fails that leaves out what this machine cannot run; else the line says what was left out.
+# With NO_SKIP=1 a part fails that leaves out what this machine cannot run; otherwise the line states what was left out.
 
 mkdir -p "$logs"
 failed=0

@@ -1,10 +1,10 @@
-//! The rules of the definition, each with manifests that pass and manifests that fail, as changes to a valid one.
+//! The rules of the CRD, each with manifests that pass and manifests that fail, as changes to a valid one.
 
 #![expect(clippy::needless_pass_by_value, reason = "a table reads better without ampersands")]
 
 use serde_json::{Value, json};
 
-/// A rule on one object: the field and the words of the refusal, changes that pass, and changes that fail with them.
+/// A rule on one object: the field and the message of the rejection, changes that pass, and changes that fail with it.
 pub struct Row {
     pub field: &'static str,
     pub message: &'static str,
@@ -27,7 +27,7 @@ const KEY: &str =
 const ENDPOINT: &str = "endpoint must be an https origin such as https://api.example.com or https://api.example.com:8443, without path, user or query";
 const RESERVED: &str = "names under kubernetes.io, k8s.io, apicredential.io and argoproj.io are reserved, except app.kubernetes.io/name, instance, component, part-of and version";
 
-/// The rules about an object as it is.
+/// The rules about one object.
 pub fn rows() -> Vec<Row> {
     let long = "a".repeat(201);
     vec![
@@ -339,14 +339,14 @@ const METADATA_NAMES: [&str; 7] = [
     "app.kubernetes.io/part-of",
 ];
 
-/// Makes it a Qontak credential that is verified so.
+/// Makes it a Qontak ApiCredential with this verification.
 pub fn verification(change: Value) -> Value {
     let mut qontak = qontak(json!({}));
     qontak["spec"]["verification"] = change;
     qontak
 }
 
-/// A rule about a change: the object as it is created, a change that passes, a change that fails.
+/// A rule about an update: the object as it is created, a change that passes, a change that fails.
 pub struct Update {
     pub field: &'static str,
     pub message: &'static str,
@@ -354,7 +354,7 @@ pub struct Update {
     pub fails: Value,
 }
 
-/// The rules about a change.
+/// The rules about updates.
 pub fn updates() -> Vec<Update> {
     vec![
         Update {
@@ -378,7 +378,7 @@ pub fn updates() -> Vec<Update> {
     ]
 }
 
-/// A valid credential; the changes below are JSON merge patches to it.
+/// A valid ApiCredential. The changes below are JSON merge patches to it.
 pub fn valid() -> Value {
     json!({
         "apiVersion": "apicredential.io/v1alpha1",
@@ -422,14 +422,15 @@ fn metadata(kind: &str, name: &str, value: &str) -> Value {
     target(json!({"metadata": {kind: {name: value}}}))
 }
 
-/// The valid credential with a change.
+/// The valid ApiCredential with a change.
 pub fn changed(change: &Value) -> Value {
     let mut manifest = valid();
     merge(&mut manifest, change.clone());
     manifest
 }
 
-/// A JSON merge patch (RFC 7396), but a `null` stays where nothing is to be removed, so that the server sees it.
+/// A JSON merge patch (RFC 7396), except that a `null` is kept where nothing is to be removed, so that the server sees
+/// it.
 fn merge(value: &mut Value, change: Value) {
     match (value, change) {
         (Value::Object(fields), Value::Object(changes)) => {

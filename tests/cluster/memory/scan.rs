@@ -6,28 +6,28 @@ use std::ops::Range;
 
 use crate::support::leaks::Sentinels;
 
-/// Around what was found, for a failure's text: the neighbours tell whose buffer it is.
+/// The bytes around a match, for a failure's text: the neighbours show whose buffer it is.
 const AROUND: usize = 120;
 
-/// The open files of one process: whoever could open them may read on, whatever the process forbids later.
+/// The open files of one process. They stay readable, whatever the process forbids later.
 pub struct Memory {
     maps: File,
     bytes: File,
 }
 
 impl Memory {
-    /// Of a process that lets us, or of any if we are root.
+    /// Opens a process that permits it, or any if the test runs as root.
     pub fn open(pid: u32) -> io::Result<Self> {
         let open = |name| File::open(format!("/proc/{pid}/{name}"));
         Ok(Self { maps: open("maps")?, bytes: open("mem")? })
     }
 
-    /// The sentinels in all private mappings that can be written but for stacks, each with its surroundings.
+    /// The sentinels in all private writable mappings except stacks, each with its surroundings.
     pub fn search(&mut self, sentinels: &Sentinels) -> Vec<String> {
         let mut found = Vec::new();
         for (range, line) in self.mappings() {
             let bytes = self.read(&range);
-            // The sentinels are ASCII: replacing what is no text hides none of them.
+            // The sentinels are ASCII, so replacing invalid UTF-8 hides none of them.
             let text = String::from_utf8_lossy(&bytes);
             let sightings = sentinels.sightings(&text).into_iter();
             found.extend(sightings.map(|(name, at)| format!("{name} in {line}: {}", surroundings(&text, at))));
@@ -43,7 +43,7 @@ impl Memory {
         let mut mappings = Vec::new();
         for line in text.lines() {
             let (range, permissions) = parse(line);
-            // A thread's stack begins after a single page that nobody may touch; no other mapping does.
+            // A thread's stack begins after a single inaccessible page; no other mapping does.
             let is_stack = line.ends_with("[stack]") || range.start == guarded;
             if permissions == "---p" && range.end - range.start == 4096 {
                 guarded = range.end;
@@ -55,7 +55,7 @@ impl Memory {
         mappings
     }
 
-    /// What is mapped no more holds nothing.
+    /// A region that is unmapped by now holds nothing.
     fn read(&mut self, range: &Range<u64>) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(range.end - range.start).expect("it fits into memory")];
         let whole = self.bytes.seek(SeekFrom::Start(range.start)).and_then(|_| self.bytes.read_exact(&mut bytes));

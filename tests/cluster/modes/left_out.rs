@@ -1,15 +1,16 @@
-//! What a mode does without, and which tests cannot be about it.
+//! The permissions that a mode does not have, and the tests that do not run in it.
 
 use crate::support::mode::Mode;
 
-/// Rights that a mode does not have although the operator asks: the mode, the verb, the resource, and why that is well.
+/// Permissions that a mode does not have although the operator uses them: the mode, the verb, the resource, and why
+/// that is
 pub const WITHOUT: [(Mode, &str, &str, &str); 1] =
-    [(Mode::Pinned, "list", "secrets", "no list in this mode: it says so once and looks again instead")];
+    [(Mode::Pinned, "list", "secrets", "no list in this mode: it logs this once and reads at each resync instead")];
 
-/// Tests in which the API server has to refuse something to the operator's account, and why.
+/// Tests in which the API server has to reject a request of the operator's account, and why.
 pub const PROVOKED: [(&str, &str); 5] = [
     (
-        "deletion::a_namespace_that_is_deleted_under_the_operator_costs_no_exchange_and_no_complaint",
+        "deletion::a_namespace_deleted_while_the_operator_runs_costs_no_exchange_and_no_error",
         "a namespace that is being deleted answers a CREATE so, the rehearsed one, too",
     ),
     (
@@ -17,31 +18,31 @@ pub const PROVOKED: [(&str, &str); 5] = [
         "a quota that is used up answers so, too",
     ),
     (
-        "support_works::the_user_operator_has_the_operators_rights_and_no_more",
-        "the test itself asks for what the operator may not have",
+        "support_works::the_user_operator_has_the_operators_permissions_and_no_more",
+        "the test itself requests what the operator may not have",
     ),
     (
         "outage::after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged",
         "an API server that has just started knows no roles yet",
     ),
     (
-        "support_works::an_api_server_of_ones_own_can_be_away_and_come_back",
+        "support_works::a_dedicated_api_server_can_be_stopped_and_started_again",
         "an API server that has just started knows no roles yet",
     ),
 ];
 
-/// Tests to which the mode of the run is nothing.
+/// Tests that do not depend on the mode of the run.
 const OF_NO_MODE: [(&str, &str); 7] = [
     ("install::", "they install deploy/install.yaml, the mode cluster"),
     ("renderings::", "they apply the renderings of all modes, without an operator"),
     ("privileges::", "they install each mode themselves"),
-    ("loose_schema::", "their operator may do everything, on a control plane with another definition"),
-    ("guard_rails::", "they are about the rights of people, without an operator"),
-    ("crd_rules::", "they are about the definition, without an operator"),
+    ("loose_schema::", "their operator may do everything, on a control plane with another CRD"),
+    ("guard_rails::", "they are about the permissions of users, without an operator"),
+    ("crd_rules::", "they are about the CRD, without an operator"),
     ("mock_provider_works::", "they are about the mock provider, without an operator"),
 ];
 
-/// The tests that a mode cannot support, by the beginning of their names, with the reason.
+/// The tests that a mode cannot support, by the prefix of their names, with the reason.
 pub fn left_out(mode: Mode) -> Vec<(&'static str, &'static str)> {
     match mode {
         Mode::Cluster | Mode::Pinned => Vec::new(),
@@ -49,9 +50,9 @@ pub fn left_out(mode: Mode) -> Vec<(&'static str, &'static str)> {
     }
 }
 
-/// The tests that a mode supports, by the beginning of their names; none for all that are not left out.
+/// The tests that a mode supports, by the prefix of their names; empty for all that are not left out.
 ///
-/// In `pinned` each credential merges into a Secret that the support code makes and names in the Role.
+/// In `pinned` each ApiCredential merges into a Secret that the support code creates and names in the Role.
 pub fn taken(mode: Mode) -> &'static [&'static str] {
     match mode {
         Mode::Cluster | Mode::Namespaced => &[],
@@ -59,11 +60,11 @@ pub fn taken(mode: Mode) -> &'static [&'static str] {
     }
 }
 
-/// Why the tests that a mode does not take are left out.
+/// Why the tests that a mode does not run are left out.
 pub const NOT_TAKEN: &str = "the others are about Secrets that the operator creates, count its reads, wait for what only a \
     watch of Secrets tells, or have an account of their own";
 
-const PINNED: [&str; 17] = [
+const PINNED: [&str; 19] = [
     "allow_list::",
     "backoff::",
     "container::",
@@ -71,13 +72,15 @@ const PINNED: [&str; 17] = [
     "first_token::both_status_codes",
     "gitops::a_merge_target",
     "logs::",
-    "manual::a_request_",
+    "manual::a_renew_request_",
+    "manual::a_throttled_",
+    "manual::a_waiting_",
     "merge::",
     "metrics::other_causes",
-    "metrics::the_loop",
-    "odd_answers::",
+    "metrics::an_idle_leader",
+    "unusual_responses::",
     "old_tokens::a_token_from",
-    "old_tokens::a_token_of",
+    "old_tokens::a_token_at",
     "renewal::a_",
     "restart::a_lost_status",
     "source::a_basic_auth",

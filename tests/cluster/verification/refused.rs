@@ -1,21 +1,21 @@
-//! A provider that refuses what it issues: it is told, and exchanges come ever more slowly.
+//! A provider that rejects the tokens that it issues: this is reported, and exchanges become ever rarer.
 
 use super::stage::Stage;
-use crate::life::content;
+use crate::fixture::content;
 use crate::support::provider::Reply;
 use crate::support::space::condition;
 
 const INTERVAL: i64 = 5 * 60;
 
 #[tokio::test]
-async fn a_provider_that_refuses_every_token_is_told_of_and_asked_for_ever_fewer() {
+async fn a_provider_that_rejects_every_token_is_reported_and_gets_ever_fewer_requests() {
     let stage = Stage::with_token("a").await;
     let user = stage.user("a");
     user.answer_checks(Reply::error(401));
     let operator = stage.start().await;
     stage.wait_revision("a", 2).await;
     operator.kill();
-    // The second token is left in place for two intervals, the third for four; each is tried all the while.
+    // The second token is left in place for two intervals, the third for four. Each is verified meanwhile.
     let mut checks = 1;
     for (number, intervals) in [(2, 2), (3, 4)] {
         for passed in 1..=intervals {
@@ -37,7 +37,7 @@ async fn a_provider_that_refuses_every_token_is_told_of_and_asked_for_ever_fewer
             operator.kill();
         }
     }
-    // One that is taken ends it: the next refusal is the first again.
+    // An accepted token ends the series: the next rejection is the first again.
     user.answer_checks_truly();
     stage.pass("a", INTERVAL + INTERVAL / 10).await;
     let operator = stage.start().await;
@@ -53,7 +53,7 @@ async fn a_provider_that_refuses_every_token_is_told_of_and_asked_for_ever_fewer
 }
 
 #[tokio::test]
-async fn a_refused_token_that_is_issued_again_is_not_passed_off_as_a_new_one() {
+async fn a_rejected_token_that_is_issued_again_is_not_reported_as_a_new_one() {
     let stage = Stage::with_token("a").await;
     let user = stage.user("a");
     user.answer_checks(Reply::error(401)).reuse_tokens(true);
@@ -73,7 +73,7 @@ async fn a_refused_token_that_is_issued_again_is_not_passed_off_as_a_new_one() {
     stage.scene.trigger_reconciles("a", 3).await;
     assert_eq!((user.checks().len(), user.count()), (1, 2));
 
-    // A check that takes it mends all, without an exchange.
+    // An accepted verification restores Ready without an exchange.
     operator.kill();
     user.answer_checks_truly();
     stage.pass("a", INTERVAL + INTERVAL / 10).await;

@@ -1,11 +1,12 @@
-//! Qontak credentials that are verified every five minutes, with tokens that live long, and a way to let time pass.
+//! Qontak ApiCredentials that are verified every five minutes, with long-lived tokens, and a way to simulate elapsed
+//! time.
 
 use apicredential::api::ApiCredential;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::old_tokens::shift;
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::Client;
@@ -22,7 +23,7 @@ impl Stage {
         Self { scene: Scene::new().await }
     }
 
-    /// A credential with a token of ten hours ago, that was never tried; no operator runs.
+    /// An ApiCredential with a token of ten hours ago that was never verified. No operator runs.
     pub async fn with_token(name: &str) -> Self {
         Self::with_tokens(&[name]).await
     }
@@ -41,7 +42,7 @@ impl Stage {
         stage
     }
 
-    /// Without election: else each start would wait for the lease of the one that was killed. No retry comes by itself.
+    /// Without election: otherwise each start would wait for the lease of the killed operator. There are no retries.
     pub fn settings(&self) -> Settings {
         self.scene.operator().patient().flag("--leader-election", "false")
     }
@@ -54,13 +55,13 @@ impl Stage {
         self.scene.mock_provider.qontak(&self.scene.space.unique(name))
     }
 
-    /// Creates a credential and waits for its token.
+    /// Creates an ApiCredential and waits for its token.
     pub async fn apply(&self, name: &str) {
         self.apply_unready(name).await;
         self.scene.space.wait_ready(name).await;
     }
 
-    /// Creates a credential.
+    /// Creates an ApiCredential.
     pub async fn apply_unready(&self, name: &str) -> Client {
         let user = self.scene.qontak_user(name).await;
         user.lifetime(29_823_918.0);
@@ -70,7 +71,7 @@ impl Stage {
         user
     }
 
-    /// As if so many seconds had passed since the token was issued and last tried. No operator may run.
+    /// As if this many seconds had passed since the token was issued and last verified. No operator may run.
     pub async fn pass(&self, name: &str, seconds: i64) {
         shift(&self.scene.space, name, -seconds).await;
         let status = self.scene.space.credential(name).await.status.unwrap();
@@ -109,7 +110,7 @@ impl Stage {
     }
 }
 
-/// Tokens that this operator wrote because the one before was revoked.
+/// The number of tokens that this operator wrote because the previous one was revoked.
 pub async fn revoked_exchanges(operator: &Operator) -> Option<f64> {
     operator.metric(r#"apicredential_renewals_total{provider="Qontak",cause="revoked"}"#).await
 }

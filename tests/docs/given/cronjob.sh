@@ -1,4 +1,4 @@
-# What a team has that renews its token by a CronJob: the login, the token's Secret, the job and its rights.
+# A team that renews its token with a CronJob: the login, the Secret of the token, the job and its permissions.
 printf %s 'a made-up secret' | kubectl create secret generic welkin-client --from-file=secret=/dev/stdin
 kubectl create secret generic welkin-token --from-literal=token=the-token-of-the-cronjob --from-literal=tenant=gh
 kubectl create serviceaccount refresh-welkin-token

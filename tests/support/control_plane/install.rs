@@ -20,7 +20,7 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_secs(120);
 
 /// The CRD, then the operator's account and the permissions that it has everywhere.
 pub async fn everything(client: &Client) -> Result<(), String> {
-    custom_resource_definition(client, &definition()?).await?;
+    custom_resource_definition(client, &crd()?).await?;
     for object in Mode::of_run().everywhere() {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         match object["kind"].as_str().unwrap_or_default() {
@@ -38,9 +38,9 @@ pub async fn everything(client: &Client) -> Result<(), String> {
 
 async fn custom_resource_definition(client: &Client, manifest: &Value) -> Result<(), String> {
     let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
-    let definitions = Api::<CustomResourceDefinition>::all(client.clone());
-    apply(&definitions, name, manifest).await?;
-    let established = await_condition(definitions, name, conditions::is_crd_established());
+    let crds = Api::<CustomResourceDefinition>::all(client.clone());
+    apply(&crds, name, manifest).await?;
+    let established = await_condition(crds, name, conditions::is_crd_established());
     match tokio::time::timeout(ESTABLISHED_WITHIN, established).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(format!("waiting for {name}: {error}")),
@@ -57,7 +57,7 @@ where
     applied.map(drop).map_err(|error| format!("applying {name}: {error}"))
 }
 
-fn definition() -> Result<Value, String> {
+fn crd() -> Result<Value, String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(CRD));
     let text = text.map_err(|error| format!("{CRD}: {error}"))?;
     serde_saphyr::from_str(&text).map_err(|error| format!("{CRD}: {error}"))

@@ -37,16 +37,16 @@ async fn exchange(State(state): State<ProviderState>, headers: HeaderMap, body: 
 async fn health(State(state): State<ProviderState>, headers: HeaderMap) -> Response<Body> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let holder = bearer.and_then(|token| state.holder(Provider::Qontak, token));
-    let alive = holder.as_ref().is_some_and(|(_, alive)| *alive);
-    state.open().uses.push(("/api/open/v1/health".to_owned(), alive));
-    let Some((key, _)) = holder else { return word_of(alive) };
+    let valid = holder.as_ref().is_some_and(|(_, valid)| *valid);
+    state.open().uses.push(("/api/open/v1/health".to_owned(), valid));
+    let Some((key, _)) = holder else { return health_response(valid) };
     let at = state.now();
     let (number, reply) = state.with(&key, |account| {
         account.checks.push((at, 0));
         (account.checks.len() - 1, account.check.clone())
     });
     let Some(reply) = reply else {
-        let response = word_of(alive);
+        let response = health_response(valid);
         state.with(&key, |account| account.checks[number].1 = response.status().as_u16());
         return response;
     };
@@ -57,7 +57,7 @@ async fn health(State(state): State<ProviderState>, headers: HeaderMap) -> Respo
     if let Some(response) = disturb(&reply, Point::Arrived).await {
         return response;
     }
-    let mut response = word_of(alive);
+    let mut response = health_response(valid);
     if let Some(status) = reply.status {
         *response.status_mut() = StatusCode::from_u16(status).expect("a status code");
     }
@@ -70,8 +70,8 @@ async fn health(State(state): State<ProviderState>, headers: HeaderMap) -> Respo
 }
 
 /// The service's response to the use of a token, by whether the token is valid.
-fn word_of(alive: bool) -> Response<Body> {
-    if alive {
+fn health_response(valid: bool) -> Response<Body> {
+    if valid {
         return refusal(StatusCode::OK, &json!({"status": "success", "data": {"health": "ok"}}).to_string());
     }
     let body = json!({"status": "error", "error": {"code": 401, "messages": ["Unauthorized"]}}).to_string();

@@ -1,4 +1,5 @@
-//! A scene for the tests of a token's life: one namespace, one mock provider, and credentials known by a short name.
+//! A fixture for the tests of a token's lifetime: one namespace, one mock provider, and ApiCredentials with short
+//! names.
 
 use std::collections::BTreeMap;
 
@@ -26,12 +27,12 @@ impl Scene {
         Self { space: Space::new().await, mock_provider: MockProvider::start() }
     }
 
-    /// An operator for this scene.
+    /// An operator for this fixture.
     pub fn operator(&self) -> Settings {
         Settings::new(&self.space, &self.mock_provider)
     }
 
-    /// A Welkin client and the source `<name>-source` that it accepts; its credential is not created yet.
+    /// A Welkin client and the source `<name>-source` that it accepts. The ApiCredential is not created yet.
     pub async fn welkin_client(&self, name: &str) -> Client {
         let client = self.mock_provider.welkin(&self.space.unique(name));
         let secret = format!("sentinel-secret-of-{name}");
@@ -40,7 +41,7 @@ impl Scene {
         client
     }
 
-    /// A Qontak user and the source `<name>-source` that it accepts; its credential is not created yet.
+    /// A Qontak user and the source `<name>-source` that it accepts. The ApiCredential is not created yet.
     pub async fn qontak_user(&self, name: &str) -> Client {
         let user = self.mock_provider.qontak(&self.space.unique(name));
         let password = format!("sentinel-password-of-{name}");
@@ -49,32 +50,32 @@ impl Scene {
         user
     }
 
-    /// Creates a Welkin credential.
+    /// Creates a Welkin ApiCredential.
     pub async fn apply_welkin(&self, name: &str, client: &Client) -> ApiCredential {
         self.space.apply(&space::welkin(name, client, &self.mock_provider)).await
     }
 
-    /// Creates a Qontak credential.
+    /// Creates a Qontak ApiCredential.
     pub async fn apply_qontak(&self, name: &str) -> ApiCredential {
         self.space.apply(&space::qontak(name, &self.mock_provider)).await
     }
 
-    /// A credential that was created only now becomes Ready: the operator had its chance to do what it must not do.
-    pub async fn a_later_one_is_ready(&self, name: &str) {
+    /// An ApiCredential that is created only now becomes Ready: the operator had its chance to do what it must not do.
+    pub async fn a_later_one_becomes_ready(&self, name: &str) {
         let client = self.welkin_client(name).await;
         self.apply_welkin(name, &client).await;
         self.space.wait_ready(name).await;
     }
 
-    /// Makes the operator look at `name` so many times, by touching the target as somebody else would, and waits until
-    /// it has. What a look at it must not lead to can be counted afterwards.
+    /// Makes the operator reconcile `name` this many times, by changing the target as another client would, and waits
+    /// until it has. What a reconcile must not do can be counted afterwards.
     pub async fn trigger_reconciles(&self, name: &str, times: usize) {
         for time in 0..times {
             let before = self.reconciles(name).await;
             let touch = json!({"metadata": {"labels": {"touched": format!("{time}-{before}")}}});
             self.space.patch_secret(&format!("{name}-token"), &touch).await;
             let again = async || (self.reconciles(name).await > before).then_some(());
-            self.space.wait_for(&format!("{name}: another look"), again).await;
+            self.space.wait_for(&format!("{name}: another reconcile"), again).await;
         }
     }
 
@@ -83,7 +84,7 @@ impl Scene {
         self.calls(name).await.only(|call| call.name == target && call.verb == "get").calls().len()
     }
 
-    /// What the operator asked of the API server about a credential, its Secrets and its events; no lists.
+    /// The operator's requests to the API server about an ApiCredential, its Secrets and its events, without lists.
     pub async fn calls(&self, name: &str) -> Audit {
         let (secrets, events) = (format!("{name}-"), format!("{name}."));
         let about = |call: &str| call == name || call.starts_with(&secrets) || call.starts_with(&events);
@@ -95,25 +96,25 @@ impl Scene {
         self.space.secret(&format!("{name}-token")).await.expect("the target exists")
     }
 
-    /// Asks for a renewal by annotation.
+    /// Requests a renewal by annotation.
     pub async fn request_renewal(&self, name: &str, text: &str) {
         let annotations = json!({"apicredential.io/renew-requested-at": text});
         self.space.patch(name, &json!({"metadata": {"annotations": annotations}})).await;
     }
 
-    /// Changes the status as nobody should; null removes.
+    /// Changes the status, which only the operator should do; null removes.
     pub async fn patch_status(&self, name: &str, status: &Value) -> ApiCredential {
         let patch = Patch::Merge(json!({ "status": status }));
         let patched = self.space.credentials.patch_status(name, &PatchParams::default(), &patch).await;
         patched.expect("the status can be patched")
     }
 
-    /// As if the status had been lost, by a restore from a backup for example.
+    /// As if the status had been lost, for example in a restore from a backup.
     pub async fn wipe_status(&self, name: &str) {
         self.patch_status(name, &Value::Null).await;
     }
 
-    /// Waits until the target of `name` answers that request.
+    /// Waits until the target of `name` has handled that request.
     pub async fn wait_answered(&self, name: &str, text: &str) {
         self.space
             .wait_for(&format!("{name}: {text} is answered"), async || {
@@ -137,7 +138,7 @@ pub fn seconds(secret: &Secret, name: &str) -> i64 {
     text.parse::<Timestamp>().expect("RFC 3339").as_second()
 }
 
-/// Fails unless token, annotations and rendered times of a Welkin target belong together; its `times` key renders
+/// Fails unless token, annotations and rendered times of a Welkin target match. Its `times` key renders
 /// `{issuedAt} {expiresAt}`.
 pub fn assert_consistent(secret: &Secret) {
     let token = value(secret, "token").expect("the token is there");
@@ -149,7 +150,7 @@ pub fn assert_consistent(secret: &Secret) {
     assert_eq!(value(secret, "times").as_deref(), Some(annotated.as_str()));
 }
 
-/// What belongs to us in a Secret, to be compared as a whole.
+/// Our part of a Secret, to be compared as a whole.
 pub fn content(secret: &Secret) -> Value {
     json!([secret.data, secret.metadata.uid, secret.metadata.annotations])
 }

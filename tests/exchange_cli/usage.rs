@@ -1,4 +1,4 @@
-//! The command line: its help, and what it refuses.
+//! The command line: its help, and what it rejects.
 
 use apicredential_operator::cli::Args;
 use clap::{CommandFactory as _, Parser as _};
@@ -21,7 +21,7 @@ fn the_help_of_the_exchange_is_the_one_that_was_reviewed() {
 }
 
 #[test]
-fn a_command_line_that_is_not_right_is_refused_without_a_request() {
+fn an_invalid_command_line_is_rejected_without_a_request() {
     let mock_provider = MockProvider::start();
     let mut transcript = Transcript::new("usage", &mock_provider);
     let flags = flags(&mock_provider);
@@ -33,8 +33,8 @@ fn a_command_line_that_is_not_right_is_refused_without_a_request() {
         ("a provider that there is not", vec!["exchange", "welkn"]),
         ("no tenant", vec!["exchange", "welkin", "--client-name", "VBOPNRYRWJIP"]),
         ("a tenant that is no path segment", vec!["exchange", "welkin", "--tenant", "a/b", "--client-name", "c"]),
-        ("no credentials, and nobody to ask", more(&[])),
-        ("no login, and nobody to ask", vec!["exchange", "qontak"]),
+        ("no login, and no terminal to prompt", more(&[])),
+        ("no login, and no terminal to prompt at all", vec!["exchange", "qontak"]),
         ("credentials from two places", more(&["--secret-stdin", "--from-secret", "care/welkin-client"])),
         ("a user name without a password", vec!["exchange", "qontak", "--username-file", "user"]),
         ("a Secret's name that is a path", more(&["--from-secret", "care/../kube-system/x"])),
@@ -54,7 +54,7 @@ fn a_command_line_that_is_not_right_is_refused_without_a_request() {
 }
 
 #[test]
-fn a_credential_on_the_command_line_is_refused_and_not_repeated() {
+fn a_secret_on_the_command_line_is_rejected_and_not_repeated() {
     let mock_provider = MockProvider::start();
     let mut transcript = Transcript::new("misplaced", &mock_provider);
     let (secret, joined) = (SECRET.to_owned(), format!("--secret={SECRET}"));
@@ -78,9 +78,9 @@ fn a_credential_on_the_command_line_is_refused_and_not_repeated() {
     transcript.check();
 }
 
-/// A process's environment can be read by others, and children inherit it.
+/// Other processes can read a process's environment, and children inherit it.
 #[test]
-fn no_credential_is_taken_from_the_environment() {
+fn no_login_is_taken_from_the_environment() {
     let command = Args::command();
     let exchange = command.find_subcommand("exchange").unwrap();
     for provider in exchange.get_subcommands() {
@@ -91,9 +91,9 @@ fn no_credential_is_taken_from_the_environment() {
     }
 }
 
-/// What the help and the page for users show is typed as it stands there.
+/// The examples in the help and on the page for users are valid as they are.
 #[test]
-fn every_example_is_a_command_line_that_is_taken() {
+fn every_example_is_an_accepted_command_line() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/exchange.md");
     let mut exchange = Args::command().find_subcommand_mut("exchange").unwrap().clone();
     let help = ["welkin", "qontak"].map(|provider| {
@@ -115,7 +115,7 @@ fn every_example_is_a_command_line_that_is_taken() {
     }
 }
 
-/// The words of the program's command line in a line of shell.
+/// The arguments of the program's command line in a line of shell.
 fn words(line: &str) -> Option<Vec<&str>> {
     let start = line.find("apicredential-operator exchange ")?;
     let line = line[start..].split([')', '|', '`', ';']).next()?;

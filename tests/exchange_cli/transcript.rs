@@ -1,4 +1,4 @@
-//! Runs of the program as a reader would see them, compared with a file that was reviewed.
+//! Runs of the program as a user would see them, compared with a reviewed file.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use crate::support::{random, reaper};
 pub struct Transcript {
     name: &'static str,
     text: String,
-    /// What differs from run to run, and what stands for it.
+    /// Texts that differ between runs, and their placeholders.
     replaced: Vec<(String, String)>,
     flags: Vec<String>,
     sentinels: Vec<(&'static str, String)>,
@@ -21,7 +21,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Runs against this mock provider: the flags that lead there are given but not shown.
+    /// Runs against this mock provider. The flags for it are passed but not recorded.
     pub fn new(name: &'static str, mock_provider: &MockProvider) -> Self {
         Self {
             name,
@@ -33,17 +33,17 @@ impl Transcript {
         }
     }
 
-    /// Further runs lead elsewhere.
+    /// Further runs use another provider.
     pub fn flags(&mut self, flags: &[&str]) {
         self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
     }
 
-    /// This text must turn up nowhere: not on a command line, and in no output but as a token that was asked for.
+    /// This text must not appear anywhere: not on a command line, and in no output except as a requested token.
     pub fn secret(&mut self, name: &'static str, secret: &str) {
         self.sentinels.push((name, secret.to_owned()));
     }
 
-    /// This text is shown as that.
+    /// Replaces this text by that placeholder.
     pub fn show(&mut self, text: &str, as_what: &str) {
         self.replaced.push((text.to_owned(), as_what.to_owned()));
     }
@@ -53,14 +53,14 @@ impl Transcript {
         self.variables.push((name, value.to_owned()));
     }
 
-    /// Runs the program; what it says is in the transcript then.
+    /// Runs the program and records its output.
     pub fn run(&mut self, title: &str, words: &[&str], stdin: &str) -> Run {
         let run = Run::of(&program(words, &self.flags, stdin, &self.variables));
         self.note(title, words, words, &run);
         run
     }
 
-    /// The same without input, with a token that was asked for, and with words for the paths that differ.
+    /// The same without input, with a requested token, and with placeholders for the paths that differ.
     pub fn run_shown(
         &mut self,
         title: &str,
@@ -88,7 +88,7 @@ impl Transcript {
 
     /// Compares with the reviewed file; `UPDATE_GOLDEN=1` writes it.
     pub fn check(&self) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hand/golden/{}.txt", self.name));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/exchange_cli/golden/{}.txt", self.name));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &self.text).unwrap();
         }
@@ -108,7 +108,7 @@ impl Transcript {
     }
 }
 
-/// The flags that lead to this mock provider.
+/// The flags for this mock provider.
 pub fn flags(mock_provider: &MockProvider) -> Vec<String> {
     let (origin, ca) = (mock_provider.origin(), mock_provider.ca_file().display().to_string());
     let allowed = format!("welkin={origin},qontak={origin}");
@@ -116,12 +116,12 @@ pub fn flags(mock_provider: &MockProvider) -> Vec<String> {
     flags.map(str::to_owned).into()
 }
 
-/// `2026-11-25T14:40:00Z`, with what ends the word.
+/// `2026-11-25T14:40:00Z`, with the punctuation that follows.
 fn is_time(word: &str) -> bool {
     word.len() <= 21 && word.get(..20).is_some_and(|time| time.parse::<jiff::Timestamp>().is_ok())
 }
 
-/// How a run ended.
+/// The result of a run.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -138,7 +138,7 @@ impl Run {
     }
 }
 
-/// The program with an environment of nothing but these.
+/// The program with only these environment variables.
 pub fn command(words: &[&str], flags: &[String], variables: &[(&'static str, PathBuf)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apicredential-operator"));
     command.args(words).args(flags).env_clear();
@@ -152,12 +152,12 @@ fn program(words: &[&str], flags: &[String], stdin: &str, variables: &[(&'static
     let mut command = command(words, flags, variables);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
-    // Who needs no input may have ended by now.
+    // A program that needs no input may have ended by now.
     child.stdin.take().unwrap().write_all(stdin.as_bytes()).ok();
     child.wait_with_output().expect("it ends")
 }
 
-/// A file that goes with the test.
+/// A file next to the test.
 pub fn file(name: &str, content: &[u8]) -> String {
     let path = reaper::directory().join(format!("{}-{name}", random::suffix()));
     std::fs::write(&path, content).unwrap();

@@ -8,7 +8,7 @@ use crate::transcript::Transcript;
 const LOGIN: &str = "somebody@example.com\na password of a test\n";
 
 #[test]
-fn a_token_is_tried_once_and_an_accepted_one_is_printed() {
+fn a_token_is_verified_once_and_an_accepted_one_is_printed() {
     let mock_provider = MockProvider::start();
     let user = mock_provider.qontak("somebody@example.com");
     user.lifetime(29_823_918.0);

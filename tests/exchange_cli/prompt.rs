@@ -74,11 +74,11 @@ impl Session {
         tcgetattr(&self.terminal).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
-    /// The exit code, standard output, and all that was on the screen.
+    /// The exit code, standard output, and everything on the screen.
     fn end(mut self) -> (Option<i32>, String, String) {
         let stdout = self.stdout.recv_timeout(PATIENCE).expect("it ends");
         let status = self.child.wait().unwrap();
-        // What was written before the end is there by now.
+        // What was written before the end is available by now.
         while let Ok(more) = self.screen.try_recv() {
             self.seen += &String::from_utf8_lossy(&more);
         }
@@ -87,7 +87,7 @@ impl Session {
 }
 
 #[test]
-fn the_secret_is_asked_for_at_the_terminal_and_does_not_show() {
+fn the_secret_is_prompted_for_at_the_terminal_without_echo() {
     let mock_provider = MockProvider::start();
     let client = mock_provider.welkin("VBOPNRYRWJIP");
     client.accept(SECRET);
@@ -106,7 +106,7 @@ fn the_secret_is_asked_for_at_the_terminal_and_does_not_show() {
 }
 
 #[test]
-fn a_login_is_asked_for_with_the_name_shown_and_the_password_not() {
+fn a_login_is_prompted_for_with_the_name_echoed_and_the_password_not() {
     let mock_provider = MockProvider::start();
     let user = mock_provider.qontak("somebody@example.com");
     user.accept("a password of a test");
@@ -124,7 +124,7 @@ fn a_login_is_asked_for_with_the_name_shown_and_the_password_not() {
 }
 
 #[test]
-fn who_interrupts_the_prompt_gets_the_echo_back_and_sends_nothing() {
+fn an_interrupted_prompt_restores_the_echo_and_sends_nothing() {
     let mock_provider = MockProvider::start();
     mock_provider.welkin("VBOPNRYRWJIP");
     let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP"];
@@ -140,7 +140,7 @@ fn who_interrupts_the_prompt_gets_the_echo_back_and_sends_nothing() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_right_is_refused_and_input_that_would_show_is_not_read() {
+fn an_invalid_input_is_rejected_and_input_that_would_be_echoed_is_not_read() {
     let mock_provider = MockProvider::start();
     let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP"];
     let mut session = Session::start(&words, &mock_provider);
@@ -148,7 +148,7 @@ fn an_answer_that_cannot_be_right_is_refused_and_input_that_would_show_is_not_re
     session.type_line("");
     session.wait_for("SourceKeyEmpty");
     assert_eq!(session.end().0, Some(7));
-    // A terminal would drop the end of it without a word.
+    // A terminal would silently truncate it.
     let mut session = Session::start(&words, &mock_provider);
     session.wait_for("Secret of the API client");
     session.type_line(&"x".repeat(5000));

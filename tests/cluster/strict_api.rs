@@ -1,4 +1,4 @@
-//! Requests as kubectl sends them: strictly validated, with the warnings in view.
+//! Requests as kubectl sends them: strictly validated, with the warnings.
 
 use http::{Method, Request, StatusCode};
 use kube::Client;
@@ -6,24 +6,24 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Resource};
 use kube::client::Body;
 use serde_json::Value;
 
-/// What the API server answered.
+/// The API server's response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: StatusCode,
     /// The texts of the Warning headers.
     pub warnings: Vec<String>,
-    /// The object, or the `Status` that says why not.
+    /// The object, or the `Status` with the reason of the rejection.
     pub body: Value,
 }
 
-impl Answer {
-    /// The object; the panic shows why there is none.
+impl Response {
+    /// The object. Panics with the response if there is none.
     pub fn accepted(self) -> Value {
         assert!(self.status.is_success(), "{} {}", self.status, self.body);
         self.body
     }
 
-    /// What was wrong, as pairs of field and message; empty if nothing was.
+    /// The causes of the rejection, as pairs of field and message; empty if there is none.
     pub fn causes(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let causes = self.body["details"]["causes"].as_array().into_iter().flatten();
@@ -32,19 +32,19 @@ impl Answer {
 }
 
 /// Creates an object under strict validation.
-pub async fn create(client: &Client, manifest: &Value, namespace: &str) -> Answer {
+pub async fn create(client: &Client, manifest: &Value, namespace: &str) -> Response {
     let path = format!("{}?fieldValidation=Strict", collection(manifest, Some(namespace)));
     send(client, Method::POST, &path, &[JSON], Some(manifest)).await
 }
 
-/// Creates an object under strict validation, without keeping it.
-pub async fn try_create(client: &Client, manifest: &Value, namespace: &str) -> Answer {
+/// Creates an object under strict validation, as a dry run.
+pub async fn try_create(client: &Client, manifest: &Value, namespace: &str) -> Response {
     let path = format!("{}?fieldValidation=Strict&dryRun=All", collection(manifest, Some(namespace)));
     send(client, Method::POST, &path, &[JSON], Some(manifest)).await
 }
 
 /// Applies an object under strict validation, as `kubectl apply --server-side` does.
-pub async fn apply(client: &Client, manifest: &Value, namespace: Option<&str>) -> Answer {
+pub async fn apply(client: &Client, manifest: &Value, namespace: Option<&str>) -> Response {
     let name = manifest["metadata"]["name"].as_str().expect("a manifest has a name");
     let query = "fieldManager=kubectl&force=true&fieldValidation=Strict";
     let path = format!("{}/{name}?{query}", collection(manifest, namespace));
@@ -52,12 +52,12 @@ pub async fn apply(client: &Client, manifest: &Value, namespace: Option<&str>) -
 }
 
 /// A JSON merge patch under strict validation.
-pub async fn patch(client: &Client, path: &str, patch: &Value) -> Answer {
+pub async fn patch(client: &Client, path: &str, patch: &Value) -> Response {
     let path = format!("{path}?fieldValidation=Strict");
     send(client, Method::PATCH, &path, &[("content-type", "application/merge-patch+json")], Some(patch)).await
 }
 
-/// The path of the collection that an object belongs to; its own namespace goes before the given one.
+/// The path of the collection of an object. Its own namespace takes precedence over the given one.
 pub fn collection(manifest: &Value, namespace: Option<&str>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let api_version = text(&manifest["apiVersion"]);
@@ -77,7 +77,7 @@ pub async fn send(
     path: &str,
     headers: &[(&str, &str)],
     body: Option<&Value>,
-) -> Answer {
+) -> Response {
     let request = headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = request.method(method).uri(path).body(Body::from(body.into_bytes())).expect("a valid request");
@@ -86,7 +86,7 @@ pub async fn send(
     let warnings = response.headers().get_all("warning").iter();
     let warnings = warnings.map(|value| value.to_str().unwrap_or_default().to_owned()).collect();
     let bytes = response.into_body().collect_bytes().await.expect("the answer is complete");
-    // What is not served yet is answered in plain text.
+    // The response is plain text for a kind that is not served yet.
     let text = || Value::from(String::from_utf8_lossy(&bytes).into_owned());
-    Answer { status, warnings, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) }
+    Response { status, warnings, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) }
 }

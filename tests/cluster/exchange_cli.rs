@@ -1,18 +1,18 @@
-//! The exchange by hand, with the credentials of a source Secret: under the rules that the operator obeys, with the rights
-//! of who asks.
+//! The command `exchange` with the login in a source Secret: under the operator's rules, with the permissions of the
+//! user.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::life::Scene;
+use crate::fixture::Scene;
 use crate::support::account::operator_rules_without;
 use crate::support::proxy::Proxy;
 use crate::transcript::{Run, Transcript, command, file, flags};
 
 const SECRET: &str = "+}B{KGTG6#zG%P;tQm0C";
 
-/// What a user types, in the context of this kubeconfig, without blocking the servers of the test.
+/// Runs a user's command with this kubeconfig, without blocking the servers of the test.
 async fn run(transcript: &mut Transcript, title: &str, words: &[&str]) -> Run {
     tokio::task::block_in_place(|| transcript.run(title, words, ""))
 }
@@ -49,7 +49,7 @@ async fn a_source_secret_of_the_current_context_is_exchanged_under_the_operators
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_tried() {
+async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_verified() {
     let scene = Scene::new().await;
     let user = scene.mock_provider.qontak("somebody@example.com");
     user.accept("a password of a test").lifetime(29_823_918.0);
@@ -58,7 +58,7 @@ async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_tried() {
     let mut transcript = Transcript::new("from-secret-qontak", &scene.mock_provider);
     transcript.secret("the password", "a password of a test");
     transcript.show(&scene.space.name, "care");
-    // The context's own namespace is meant where none is named.
+    // Without a namespace on the command line, that of the context is used.
     let kubeconfig = in_namespace(&scene.space.plane.admin_kubeconfig(), &scene.space.name);
     let path = kubeconfig.clone();
     transcript.show(&kubeconfig, "KUBECONFIG");
@@ -74,7 +74,7 @@ async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
+async fn a_missing_permission_and_a_missing_cluster_are_reported() {
     let scene = Scene::new().await;
     let client = scene.mock_provider.welkin("VBOPNRYRWJIP");
     scene.space.source_welkin("welkin-client", SECRET).await;
@@ -88,7 +88,7 @@ async fn who_may_not_read_a_secret_is_told_so_and_so_is_who_names_no_cluster() {
     transcript.variable("KUBECONFIG", &account.kubeconfig);
     let path = account.kubeconfig.display().to_string();
     transcript.show(&path.replace(&scene.space.name, "care"), "KUBECONFIG");
-    let forbidden = run(&mut transcript, "no right to read Secrets", &words).await;
+    let forbidden = run(&mut transcript, "no permission to read Secrets", &words).await;
     let context = run(&mut transcript, "no such context", &[&words[..], &["--context", "elsewhere"]].concat()).await;
     let nowhere = [&words[..], &["--kubeconfig", "/nowhere/config"]].concat();
     let unread = run(&mut transcript, "no such kubeconfig", &nowhere).await;
@@ -111,7 +111,7 @@ async fn the_source_secret_is_read_with_kubectls_rules_for_kubeconfigs_and_proxi
     let text = std::fs::read_to_string(space.plane.admin_kubeconfig()).unwrap();
     let mut config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
     let cluster = &mut config["clusters"][0]["cluster"];
-    // Only the proxy knows this host; its certificate is that of the real one.
+    // Only the proxy resolves this host. The certificate is that of the real API server.
     cluster["server"] = json!("https://api-server.invalid:6443");
     cluster["tls-server-name"] = json!(address.split(':').next().unwrap());
     let path = file("kubeconfig", config.to_string().as_bytes());
@@ -132,7 +132,7 @@ async fn the_source_secret_is_read_with_kubectls_rules_for_kubeconfigs_and_proxi
     assert_eq!(proxy.targets(), ["api-server.invalid:6443"]);
 }
 
-/// The same kubeconfig, whose context names a namespace.
+/// The same kubeconfig, with a namespace in its context.
 fn in_namespace(kubeconfig: &Path, namespace: &str) -> String {
     let text = std::fs::read_to_string(kubeconfig).unwrap();
     let mut config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();

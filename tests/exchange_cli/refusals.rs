@@ -7,11 +7,11 @@ use crate::support::provider::{MockProvider, Reply};
 use crate::transcript::{self, Run, Transcript, file, flags};
 
 const SECRET: &str = "+}B{KGTG6#zG%P;tQm0C";
-const REMOTE: &str = "a sentence of the provider's that nobody repeats";
+const REMOTE: &str = "a sentence of the provider that is not repeated";
 const WELKIN: [&str; 7] = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP", "--secret-stdin"];
 
 #[test]
-fn what_the_provider_answers_decides_the_exit_code_and_is_asked_for_once() {
+fn the_providers_response_decides_the_exit_code_and_is_requested_once() {
     let mock_provider = MockProvider::start();
     let client = mock_provider.welkin("VBOPNRYRWJIP");
     client.accept(SECRET);
@@ -44,7 +44,7 @@ fn what_the_provider_answers_decides_the_exit_code_and_is_asked_for_once() {
     .enumerate()
     {
         client.next(reply);
-        // Short only for who waits in vain.
+        // Short only because the test waits for it.
         let words = if title == "no answer in time" { &short[..] } else { &WELKIN };
         let run = transcript.run(title, words, SECRET);
         assert_eq!((run.code, client.count()), (code, sent + 2), "{title}");
@@ -55,7 +55,7 @@ fn what_the_provider_answers_decides_the_exit_code_and_is_asked_for_once() {
 }
 
 #[test]
-fn a_wrong_password_and_a_wrong_page_are_told_in_the_words_of_qontak() {
+fn a_wrong_password_and_a_wrong_page_are_reported_with_qontaks_terms() {
     let mock_provider = MockProvider::start();
     let user = mock_provider.qontak("somebody@example.com");
     user.accept("the right password");
@@ -72,7 +72,7 @@ fn a_wrong_password_and_a_wrong_page_are_told_in_the_words_of_qontak() {
 }
 
 #[test]
-fn a_provider_that_cannot_be_reached_or_trusted_is_never_shown_the_secret() {
+fn a_provider_that_cannot_be_reached_or_trusted_is_never_sent_the_secret() {
     let (mock_provider, another) = (MockProvider::start(), MockProvider::start());
     let client = mock_provider.welkin("VBOPNRYRWJIP");
     let mut transcript = Transcript::new("way", &mock_provider);
@@ -89,13 +89,13 @@ fn a_provider_that_cannot_be_reached_or_trusted_is_never_shown_the_secret() {
     let origin = format!("https://localhost:{}", closed.local_addr().unwrap().port());
     transcript.show(&origin, "https://provider");
     transcript.flags(&["--endpoint", &origin, "--allowed-endpoints", &format!("welkin={origin}")]);
-    let run = transcript.run("nobody listens", &WELKIN, SECRET);
+    let run = transcript.run("nothing listens", &WELKIN, SECRET);
     assert_eq!((run.code, client.count()), (5, 0));
     transcript.check();
 }
 
 #[test]
-fn what_is_wrong_on_this_side_is_told_before_any_request() {
+fn local_errors_are_reported_before_any_request() {
     let mock_provider = MockProvider::start();
     let mut transcript = Transcript::new("local", &mock_provider);
     transcript.secret("the secret", SECRET);

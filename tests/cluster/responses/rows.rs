@@ -1,4 +1,4 @@
-//! Bad answers and the reason that each must have. 429 and its kin are in `throttled`, bad TLS is in `unreachable`.
+//! Bad responses, each with its expected reason. 429 and similar are in `throttled`, bad TLS is in `unreachable`.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::hostile::{BODY, HEADER, LOCATION, TOKEN, token};
 use crate::support::provider::{MockProvider, Reply};
 
-/// One bad answer.
+/// One bad response.
 pub struct Row {
-    /// The credential's name.
+    /// The name of the ApiCredential.
     pub name: &'static str,
     pub provider: Provider,
     pub reply: Reply,
@@ -19,11 +19,11 @@ pub struct Row {
 }
 
 fn row(name: &'static str, provider: Provider, reply: Reply, reason: Reason) -> Row {
-    // The cookies of a load balancer and whatever else a header may hold.
+    // A load balancer's cookies, and other headers.
     Row { name, provider, reply: reply.header("x-hostile", HEADER).header("set-cookie", HEADER), reason }
 }
 
-/// All of them; redirects lead to this other server.
+/// All rows. Redirects lead to this other server.
 pub fn rows(elsewhere: &MockProvider) -> Vec<Row> {
     let mut rows = statuses();
     rows.extend(redirects(elsewhere));

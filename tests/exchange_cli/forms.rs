@@ -1,4 +1,4 @@
-//! What is printed of a token, for people and for programs, and where the credentials may come from.
+//! The formats of a printed token, for people and for programs, and where the login may come from.
 
 use crate::support::provider::{MockProvider, Reply};
 use crate::support::proxy::Proxy;
@@ -13,7 +13,7 @@ fn with<'a>(base: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_welkin_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
+fn a_welkin_token_is_printed_in_the_requested_format_and_in_no_other() {
     let mock_provider = MockProvider::start();
     let client = mock_provider.welkin("VBOPNRYRWJIP");
     client.accept(SECRET);
@@ -22,7 +22,7 @@ fn a_welkin_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
     let piped = with(&WELKIN, &["--secret-stdin"]);
     let run = transcript.run("the secret on a line of standard input", &piped, &format!("{SECRET}\n"));
     assert_eq!((run.code, client.count()), (0, 1));
-    assert!(!run.stdout.contains(&client.last_token().unwrap()), "the token was not asked for");
+    assert!(!run.stdout.contains(&client.last_token().unwrap()), "the token was not requested");
 
     let path = file("secret", SECRET.as_bytes());
     transcript.show(&path, "SECRET-FILE");
@@ -48,7 +48,7 @@ fn a_welkin_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
 }
 
 #[test]
-fn a_qontak_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
+fn a_qontak_token_is_printed_in_the_requested_format_and_in_no_other() {
     let mock_provider = MockProvider::start();
     let user = mock_provider.qontak("somebody@example.com");
     user.accept(PASSWORD).lifetime(29_823_918.0);
@@ -58,7 +58,7 @@ fn a_qontak_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
     let login = format!("somebody@example.com\n{PASSWORD}\n");
     let run = transcript.run("user name and password on standard input", &piped, &login);
     assert_eq!((run.code, user.count()), (0, 1));
-    assert!(!run.stdout.contains(&user.last_token().unwrap()), "the token was not asked for");
+    assert!(!run.stdout.contains(&user.last_token().unwrap()), "the token was not requested");
 
     let (username, password) = (file("username", b"somebody@example.com"), file("password", PASSWORD.as_bytes()));
     let files = ["exchange", "qontak", "--username-file", &username, "--password-file", &password];
@@ -82,7 +82,7 @@ fn a_qontak_token_is_printed_in_the_form_that_was_asked_for_and_in_no_other() {
 }
 
 #[test]
-fn what_is_printed_for_a_shell_and_for_a_program_can_be_read_there() {
+fn output_for_a_shell_and_for_a_program_can_be_parsed_there() {
     let mock_provider = MockProvider::start();
     let client = mock_provider.welkin("VBOPNRYRWJIP");
     let (flags, path) = (flags(&mock_provider).join(" "), file("secret", SECRET.as_bytes()));
@@ -102,7 +102,7 @@ fn what_is_printed_for_a_shell_and_for_a_program_can_be_read_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_to_the_provider_is_that_of_the_flags_and_of_no_proxy_variable() {
+async fn the_connection_to_the_provider_follows_the_flags_and_no_proxy_variable() {
     let mock_provider = MockProvider::start();
     let client = mock_provider.welkin("VBOPNRYRWJIP");
     let (named, of_environment) = (Proxy::start(None).await, Proxy::start(None).await);

@@ -1,4 +1,4 @@
-//! The exchange by hand: the real program against the mock provider, its golden transcripts and exit codes.
+//! The command `exchange`: the real program against the mock provider, its golden transcripts and exit codes.
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
 #![allow(

@@ -1,4 +1,4 @@
-//! What each mode may do with Secrets.
+//! The permissions of each mode on Secrets.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn cluster_is_the_default_and_binds_one_cluster_role() {
 }
 
 #[test]
-fn namespaced_has_rights_in_the_listed_namespaces_and_in_no_other() {
+fn namespaced_has_permissions_in_the_listed_namespaces_and_in_no_other() {
     let objects = template(&["--set", "mode=namespaced,namespaces={care,messaging}"]).unwrap();
     let (namespaces, rules) = secret_rules(&objects);
     assert_eq!(namespaces, ["care".into(), "messaging".into()].into());
@@ -30,8 +30,8 @@ fn pinned_reads_and_patches_what_is_named_and_can_neither_create_nor_list() {
     assert_eq!(rules, [json!([["get"], ["login", "token", "other"]]), json!([["patch"], ["token", "other"]])],);
 }
 
-/// The namespaces in which the operator is bound to rights on Secrets (empty: all), and those rights as pairs of verbs
-/// and names. Each role has to be bound, to the operator's account alone.
+/// The namespaces in which the operator has permissions on Secrets (empty: all), and those permissions as pairs of
+/// verbs and names. Each role has to be bound, and only to the operator's account.
 fn secret_rules(objects: &[Value]) -> (BTreeSet<String>, Vec<Value>) {
     let of_secrets = |rule: &&Value| rule["resources"] == json!(["secrets"]);
     let (mut namespaces, mut pairs) = (BTreeSet::new(), Vec::new());
@@ -46,7 +46,7 @@ fn secret_rules(objects: &[Value]) -> (BTreeSet<String>, Vec<Value>) {
                 && it["roleRef"]["name"] == role["metadata"]["name"]
                 && it["metadata"]["namespace"] == role["metadata"]["namespace"]
         };
-        let binding = objects.iter().find(bound).unwrap_or_else(|| panic!("nobody is bound to {role}"));
+        let binding = objects.iter().find(bound).unwrap_or_else(|| panic!("no account is bound to {role}"));
         let name = "apicredential-operator";
         assert_eq!(binding["subjects"], json!([{"kind": "ServiceAccount", "name": name, "namespace": name}]));
         namespaces.insert(role["metadata"]["namespace"].as_str().unwrap_or_default().to_owned());

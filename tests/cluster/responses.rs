@@ -1,5 +1,5 @@
-//! Every bad answer, through the whole operator: its reason, its class, its next attempt; the last good token stays, and
-//! nothing of the answer turns up anywhere.
+//! Every bad response, through the whole operator: its reason, its class, its next attempt; the last good token is
+//! kept, and no part of the response appears anywhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::support::space::{Space, condition, message};
 
 mod rows;
 
-/// `--retry-base` of a patient operator, in seconds: so long that nothing is tried twice, and no two classes overlap.
+/// `--retry-base` of a patient operator, in seconds: so long that nothing is retried, and no two classes overlap.
 const BASE: i64 = 300;
 
-/// What one test works with.
+/// The fixture of a test.
 struct Stage {
     space: Space,
     mock_provider: MockProvider,
-    /// Where redirects lead.
+    /// The location of redirects.
     elsewhere: MockProvider,
     operator: Operator,
     cases: Vec<(Row, Client)>,
@@ -53,7 +53,7 @@ impl Stage {
         .await;
     }
 
-    fn turn_hostile(&self) {
+    fn become_hostile(&self) {
         for (row, client) in &self.cases {
             client.always(row.reply.clone());
         }
@@ -84,7 +84,7 @@ impl Stage {
         self.space.wait_for("every failure has its one event", events).await;
     }
 
-    /// Holds every credential to its row, and says all that is wrong.
+    /// Checks every ApiCredential against its row, and reports all differences.
     async fn check(&self, requests: usize, conditions: impl Fn(Reason) -> Vec<String>) {
         let credentials = self.credentials().await;
         let mut wrong = Vec::new();
@@ -108,28 +108,28 @@ impl Stage {
             expect("lastAttempt.reason", last.reason, row.reason.to_string());
             wrong.extend(too_early_or_late(row, credential));
         }
-        wrong.extend(self.events_unlike_rows().await);
+        wrong.extend(self.events_that_differ_from_rows().await);
         assert!(wrong.is_empty(), "{wrong:#?}");
         assert_eq!((self.elsewhere.total(), self.elsewhere.connections()), (0, 0), "a redirect was followed");
         assert_eq!(self.mock_provider.strangers(), Vec::<String>::new());
     }
 
     /// One Warning for each row, with its reason and its fixed sentence.
-    async fn events_unlike_rows(&self) -> Vec<String> {
+    async fn events_that_differ_from_rows(&self) -> Vec<String> {
         let all = self.space.events.list(&ListParams::default()).await.unwrap();
         let warnings = all.iter().filter(|event| event.type_.as_deref() == Some("Warning"));
-        let told: BTreeMap<_, _> = warnings
+        let reported: BTreeMap<_, _> = warnings
             .map(|event| {
                 let about = event.regarding.as_ref().and_then(|about| about.name.clone()).unwrap_or_default();
                 (about, (event.reason.clone().unwrap_or_default(), event.note.clone().unwrap_or_default()))
             })
             .collect();
         let expected = |row: &Row| Some((row.reason.to_string(), row.reason.message().to_owned()));
-        let unlike = self.cases.iter().filter(|(row, _)| told.get(row.name).cloned() != expected(row));
-        unlike.map(|(row, _)| format!("{}: the event is {:?}", row.name, told.get(row.name))).collect()
+        let unlike = self.cases.iter().filter(|(row, _)| reported.get(row.name).cloned() != expected(row));
+        unlike.map(|(row, _)| format!("{}: the event is {:?}", row.name, reported.get(row.name))).collect()
     }
 
-    /// Also after the operator's last word.
+    /// The search includes the last output of the operator.
     async fn ends_without_a_leak(&self) {
         let metrics = self.operator.metrics().await;
         for (row, _) in &self.cases {
@@ -151,20 +151,20 @@ fn too_early_or_late(row: &Row, credential: &ApiCredential) -> Option<String> {
     };
     let (last, next) = hostile::last_and_next(credential);
     let delay = next.as_second() - last.as_second();
-    // The request took a while, and so did a busy machine.
+    // The request took a while, and a busy machine is slow.
     let fits = (full / 2..=full + 60).contains(&delay);
     (!fits).then(|| format!("{}: the next attempt comes after {delay} s", row.name))
 }
 
 #[tokio::test]
-async fn a_bad_answer_leaves_the_last_good_token_byte_for_byte_and_new_values_are_tried_at_once() {
+async fn a_bad_response_leaves_the_last_good_token_byte_for_byte_and_new_values_are_tried_at_once() {
     let stage = Stage::set().await;
     stage.create().await;
     hostile::wait_for_all(&stage.space, "every first token", stage.cases.len(), is_settled).await;
     let before = stage.tokens().await;
     assert_eq!(before.len(), stage.cases.len());
 
-    stage.turn_hostile();
+    stage.become_hostile();
     stage.change_sources(SECOND).await;
     stage.failed().await;
     let expected = |reason| {
@@ -192,9 +192,9 @@ async fn a_bad_answer_leaves_the_last_good_token_byte_for_byte_and_new_values_ar
 }
 
 #[tokio::test]
-async fn a_bad_first_answer_is_said_by_class_and_no_secret_is_written() {
+async fn a_bad_first_response_is_reported_by_class_and_no_secret_is_written() {
     let stage = Stage::set().await;
-    stage.turn_hostile();
+    stage.become_hostile();
     stage.create().await;
     stage.failed().await;
     let expected = |reason: Reason| {

@@ -1,4 +1,4 @@
-//! Answers that are odd and yet good: their tokens are written, with the expiry that they mean.
+//! Responses that are unusual but valid: their tokens are written, with the expiry that they state.
 
 use apicredential::api::Provider::{self, Qontak, Welkin};
 
@@ -6,7 +6,7 @@ use crate::hostile::{self, each, is_settled, token};
 use crate::support::provider::{MockProvider, Reply};
 use crate::support::space::{Space, annotation, value};
 
-/// The lifetime that the status tells; none for a token that never expires.
+/// The lifetime in the status; `None` for a token that never expires.
 type Lifetime = Option<i64>;
 
 fn rows() -> Vec<(&'static str, Provider, Reply, Lifetime, &'static str)> {
@@ -33,7 +33,7 @@ fn rows() -> Vec<(&'static str, Provider, Reply, Lifetime, &'static str)> {
 }
 
 #[tokio::test]
-async fn odd_but_good_answers_are_taken_for_what_they_mean() {
+async fn unusual_but_valid_responses_are_accepted() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
     let _operator = hostile::patient(&space, &mock_provider).start().await;
     each(rows(), async |(name, provider, reply, ..)| {
@@ -45,23 +45,23 @@ async fn odd_but_good_answers_are_taken_for_what_they_mean() {
     hostile::wait_for_all(&space, "every token", rows().len(), is_settled).await;
     for (name, provider, _, lifetime, event) in rows() {
         let status = hostile::status(&space.credential(name).await);
-        let told = status.token.expect("a Ready credential tells of its token");
-        // The clock may go on by a second between the request and its answer.
-        let fits = match (told.lifetime_seconds, lifetime) {
-            (Some(told), Some(meant)) => (meant - 5..=meant + 5).contains(&told),
-            (told, meant) => told == meant,
+        let reported = status.token.expect("a Ready credential reports its token");
+        // The clock may advance by a second between the request and its response.
+        let fits = match (reported.lifetime_seconds, lifetime) {
+            (Some(reported), Some(meant)) => (meant - 5..=meant + 5).contains(&reported),
+            (reported, meant) => reported == meant,
         };
-        assert!(fits, "{name}: {:?} s, not {lifetime:?}", told.lifetime_seconds);
-        assert_eq!(told.type_, "Bearer", "{name}");
+        assert!(fits, "{name}: {:?} s, not {lifetime:?}", reported.lifetime_seconds);
+        assert_eq!(reported.type_, "Bearer", "{name}");
         let secret = space.secret(&format!("{name}-token")).await.unwrap();
         let ends = annotation(&secret, "expires-at").unwrap();
         assert_eq!(ends == "never", lifetime.is_none(), "{name}: {ends}");
         if provider == Qontak {
             assert_eq!(value(&secret, "token").as_deref(), Some(hostile::TOKEN), "{name}");
         }
-        // In the mode `pinned` a refusal may have come first, before the rights counted.
-        let told = async || space.events_of(name).await.iter().any(|(_, reason, _)| reason == event).then_some(());
-        space.wait_for("its event", told).await;
+        // In the mode `pinned` a rejection may have come first, before the permissions were in effect.
+        let reported = async || space.events_of(name).await.iter().any(|(_, reason, _)| reason == event).then_some(());
+        space.wait_for("its event", reported).await;
     }
     space.assert_no_leaks(&hostile::sentinels()).await;
 }
