@@ -2,7 +2,7 @@
 //! First come, first served.
 //!
 //! A key stands for an ApiCredential. No task waits here: a key that may not send now gets the time of its next attempt, or is
-//! sent to `wake` when its turn comes.
+//! sent to `ready` when its turn comes.
 //! So waiting holds no reconcile slot, and an endpoint that hangs does not delay the others.
 //!
 //! All times are readings of [`clock::steady`]. A wall clock that is set forward would end a backoff early and refill every
@@ -44,7 +44,7 @@ pub enum Admission<K: Clone + Eq + Hash> {
     Go(Permit<K>),
     /// Try again at this time, when a backoff ends or a permit becomes available.
     At(Duration),
-    /// Try again when the key comes out of `wake`.
+    /// Try again when the key comes out of `ready`.
     Queued,
 }
 
@@ -53,7 +53,7 @@ pub enum Admission<K: Clone + Eq + Hash> {
 pub enum Wait {
     /// It waits until this time.
     Until(Duration),
-    /// It waits until it comes out of `wake`.
+    /// It waits until it comes out of `ready`.
     Woken,
 }
 
@@ -67,31 +67,31 @@ struct Shared<K> {
 }
 
 struct State<K> {
-    wake: UnboundedSender<K>,
+    ready: UnboundedSender<K>,
     queues: HashMap<Endpoint, EndpointQueue<K>>,
 }
 
 impl<K: Clone + Eq + Hash> RateLimiter<K> {
-    /// A rate limiter with empty queues. Keys whose turn has come are sent to `wake`.
-    pub fn new(limits: Limits, wake: UnboundedSender<K>) -> Self {
-        Self(Arc::new(Shared { limits, state: Mutex::new(State { wake, queues: HashMap::new() }) }))
+    /// A rate limiter with empty queues. Keys whose turn has come are sent to `ready`.
+    pub fn new(limits: Limits, ready: UnboundedSender<K>) -> Self {
+        Self(Arc::new(Shared { limits, state: Mutex::new(State { ready, queues: HashMap::new() }) }))
     }
 
-    /// Begins a leader term: empties all queues and replaces `wake`. Spent permits and backoffs are kept, because losing the
+    /// Begins a leader term: empties all queues and replaces `ready`. Spent permits and backoffs are kept, because losing the
     /// lease and getting it back must not allow more requests.
-    pub fn begin_term(&self, wake: UnboundedSender<K>) {
+    pub fn begin_term(&self, ready: UnboundedSender<K>) {
         let mut state = self.0.lock();
-        state.wake = wake;
+        state.ready = ready;
         state.queues.values_mut().for_each(|queue| drop(queue.drain()));
     }
 
     /// Requests a permit for `key` at `endpoint`. The key loses its place in the queue of any other endpoint.
     pub fn try_acquire(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Admission<K> {
         let decision = self.0.with(|queues, limits| {
-            let mut woken = leave(queues, key, Some(endpoint), now);
+            let mut ready = leave(queues, key, Some(endpoint), now);
             let (decision, more) = queue_of(queues, endpoint, limits).try_acquire(key, now);
-            woken.extend(more);
-            (decision, woken)
+            ready.extend(more);
+            (decision, ready)
         });
         match decision {
             QueueDecision::Go => Admission::Go(Permit { shared: Arc::clone(&self.0), endpoint: endpoint.clone() }),
@@ -105,10 +105,10 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
     /// can find out that it has to wait before it reads anything.
     pub fn reserve_slot(&self, endpoint: &Endpoint, key: &K, now: Duration) -> Option<Wait> {
         let decision = self.0.with(|queues, limits| {
-            let mut woken = leave(queues, key, Some(endpoint), now);
+            let mut ready = leave(queues, key, Some(endpoint), now);
             let (decision, more) = queue_of(queues, endpoint, limits).reserve_slot(key, now);
-            woken.extend(more);
-            (decision, woken)
+            ready.extend(more);
+            (decision, ready)
         });
         match decision {
             QueueDecision::Go => None,
@@ -128,7 +128,7 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
     }
 
     /// Starts a backoff: no key is admitted to the endpoint until this time. Of two backoffs the later end counts. Unused grants
-    /// are dropped, and all queued keys are sent to `wake`, so that they learn the end of the backoff.
+    /// are dropped, and all queued keys are sent to `ready`, so that they learn the end of the backoff.
     pub fn pause(&self, endpoint: &Endpoint, until: Duration) {
         self.0.with(|queues, limits| ((), queue_of(queues, endpoint, limits).pause(until)));
     }
@@ -176,14 +176,14 @@ fn leave<K: Clone + Eq + Hash>(
 }
 
 impl<K> Shared<K> {
-    /// Runs `step` and sends the keys that it returns to `wake`, both under one lock, so that the order of wakes is that of the
+    /// Runs `step` and sends the keys that it returns to `ready`, both under one lock, so that their order is that of the
     /// steps.
     fn with<T>(&self, step: impl FnOnce(&mut HashMap<Endpoint, EndpointQueue<K>>, Limits) -> (T, Vec<K>)) -> T {
         let mut state = self.lock();
-        let (result, woken) = step(&mut state.queues, self.limits);
-        for key in woken {
+        let (result, ready) = step(&mut state.queues, self.limits);
+        for key in ready {
             // This fails when the operator is shutting down and nothing receives.
-            let _ = state.wake.send(key);
+            let _ = state.ready.send(key);
         }
         result
     }

@@ -24,7 +24,7 @@ pub(super) enum QueueDecision {
     Go,
     /// Try again at this time.
     At(Duration),
-    /// Try again when woken.
+    /// Try again when the key comes out of the queue.
     Queued,
 }
 
@@ -41,7 +41,7 @@ struct Grant<K> {
     due: Duration,
 }
 
-/// The state of one endpoint. Each method that lets keys advance returns the keys to wake, in order.
+/// The state of one endpoint. Each method that lets keys advance returns the keys that may advance, in order.
 #[derive(Debug)]
 pub(super) struct EndpointQueue<K> {
     in_flight_limit: usize,
@@ -72,15 +72,15 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
         }
     }
 
-    /// Requests a permit. The keys to wake never include `key`, which gets its own decision.
+    /// Requests a permit. The returned keys never include `key`, which gets its own decision.
     pub(super) fn try_acquire(&mut self, key: &K, now: Duration) -> (QueueDecision, Vec<K>) {
-        let (decision, woken) = self.reserve_slot(key, now);
+        let (decision, ready) = self.reserve_slot(key, now);
         if matches!(decision, QueueDecision::Go) {
             self.waiters.remove(key);
             self.rate.spend(now);
             self.in_flight += 1;
         }
-        (decision, woken)
+        (decision, ready)
     }
 
     /// Whether the key could send now. It gets or keeps its place in the queue.
@@ -93,19 +93,19 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
             self.waiters.enqueue(key.clone(), self.next_turn);
             self.next_turn += 1;
         }
-        let mut woken = self.fill(now);
-        woken.retain(|other| other != key);
+        let mut ready = self.fill(now);
+        ready.retain(|other| other != key);
         let Some(Position::Granted(turn)) = self.waiters.positions.get(key).copied() else {
-            return (QueueDecision::Queued, woken);
+            return (QueueDecision::Queued, ready);
         };
         let due = self.due(turn, now);
         if due > now {
             self.waiters.postpone(turn, due);
-            return (QueueDecision::At(due), woken);
+            return (QueueDecision::At(due), ready);
         }
         // The key is about to read its objects, so it is not late: its grant is valid from now.
         self.waiters.postpone(turn, now);
-        (QueueDecision::Go, woken)
+        (QueueDecision::Go, ready)
     }
 
     /// Requests a permit if no key waits, the rate allows a request now, and fewer than half of the requests that the
@@ -137,7 +137,7 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
         self.fill(now)
     }
 
-    /// Starts a backoff until this time, and empties the queue. Queued keys are woken now and learn the time. Keys with a grant
+    /// Starts a backoff until this time, and empties the queue. Queued keys are returned and learn the time. Keys with a grant
     /// try again at the time of their grant and learn it then.
     pub(super) fn pause(&mut self, until: Duration) -> Vec<K> {
         self.paused_until = self.paused_until.max(Some(until));
@@ -164,14 +164,14 @@ impl<K: Clone + Eq + Hash> EndpointQueue<K> {
 
     /// Grants a request to the first keys of the queue, as many as the concurrency limit still allows, and returns these keys.
     fn fill(&mut self, now: Duration) -> Vec<K> {
-        let mut woken = Vec::new();
+        let mut ready = Vec::new();
         while self.in_flight + self.waiters.grants.len() < self.in_flight_limit {
             let Some((turn, key)) = self.waiters.queue.pop_first() else { break };
             let due = self.due(turn, now);
             self.waiters.grant(turn, key.clone(), due);
-            woken.push(key);
+            ready.push(key);
         }
-        woken
+        ready
     }
 
     /// When the rate allows the grant of this turn, if all grants ahead of it are used. Grants that are late do not count.

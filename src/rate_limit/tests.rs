@@ -16,12 +16,12 @@ fn limits(in_flight: usize, rate_per_second: f64, burst: u32) -> Limits {
 }
 
 fn rate_limiter(limits: Limits) -> (RateLimiter<u32>, UnboundedReceiver<u32>, Endpoint) {
-    let (wake, woken) = unbounded_channel();
-    (RateLimiter::new(limits, wake), woken, Endpoint::parse("https://a.example").unwrap())
+    let (sender, ready) = unbounded_channel();
+    (RateLimiter::new(limits, sender), ready, Endpoint::parse("https://a.example").unwrap())
 }
 
-fn drain(woken: &mut UnboundedReceiver<u32>) -> Vec<u32> {
-    std::iter::from_fn(|| woken.try_recv().ok()).collect()
+fn drain(ready: &mut UnboundedReceiver<u32>) -> Vec<u32> {
+    std::iter::from_fn(|| ready.try_recv().ok()).collect()
 }
 
 fn permit(admission: Admission<u32>) -> Permit<u32> {
@@ -32,47 +32,47 @@ fn permit(admission: Admission<u32>) -> Permit<u32> {
 }
 
 #[test]
-fn at_most_n_requests_are_in_flight_and_the_next_key_in_the_queue_is_woken() {
-    let (limiter, mut woken, endpoint) = rate_limiter(limits(2, 0.0, 1));
+fn at_most_n_requests_are_in_flight_and_the_next_key_in_the_queue_is_ready() {
+    let (limiter, mut ready, endpoint) = rate_limiter(limits(2, 0.0, 1));
     let now = clock::steady();
     let first = permit(limiter.try_acquire(&endpoint, &1, now));
     let _second = permit(limiter.try_acquire(&endpoint, &2, now));
     assert!(matches!(limiter.try_acquire(&endpoint, &3, now), Admission::Queued));
     assert!(matches!(limiter.try_acquire(&endpoint, &4, now), Admission::Queued));
     assert!(matches!(limiter.try_acquire(&endpoint, &3, now), Admission::Queued), "a key is queued only once");
-    assert!(drain(&mut woken).is_empty());
+    assert!(drain(&mut ready).is_empty());
     drop(first);
-    assert_eq!(drain(&mut woken), [3]);
+    assert_eq!(drain(&mut ready), [3]);
     let now = clock::steady();
     assert!(
         matches!(limiter.try_acquire(&endpoint, &4, now), Admission::Queued),
-        "the permit is reserved for the key that was woken"
+        "the permit is reserved for the key that came out of the queue"
     );
     drop(permit(limiter.try_acquire(&endpoint, &3, now)));
-    assert_eq!(drain(&mut woken), [4]);
+    assert_eq!(drain(&mut ready), [4]);
 }
 
 #[test]
 fn a_key_that_reserves_a_slot_keeps_its_place_and_takes_no_other() {
-    let (limiter, mut woken, endpoint) = rate_limiter(limits(1, 0.0, 1));
+    let (limiter, mut ready, endpoint) = rate_limiter(limits(1, 0.0, 1));
     let now = clock::steady();
     assert_eq!(limiter.reserve_slot(&endpoint, &1, now), None);
     assert_eq!(limiter.reserve_slot(&endpoint, &2, now), Some(Wait::Woken), "the slot is reserved for the first key");
     assert_eq!(limiter.reserve_slot(&endpoint, &1, now), None, "a key is queued only once");
     let first = permit(limiter.try_acquire(&endpoint, &1, now));
-    assert!(drain(&mut woken).is_empty());
+    assert!(drain(&mut ready).is_empty());
     drop(first);
-    assert_eq!(drain(&mut woken), [2]);
+    assert_eq!(drain(&mut ready), [2]);
     let now = clock::steady();
     assert_eq!(limiter.reserve_slot(&endpoint, &2, now), None);
     assert_eq!(limiter.reserve_slot(&endpoint, &3, now), Some(Wait::Woken));
     limiter.forget(&2);
-    assert_eq!(drain(&mut woken), [3], "a key that needs no request gives up its turn");
+    assert_eq!(drain(&mut ready), [3], "a key that needs no request gives up its turn");
 }
 
 #[test]
 fn reserving_a_slot_spends_no_permit() {
-    let (limiter, _woken, endpoint) = rate_limiter(limits(4, 1.0, 1));
+    let (limiter, _ready, endpoint) = rate_limiter(limits(4, 1.0, 1));
     let now = clock::steady();
     for _ in 0..3 {
         assert_eq!(limiter.reserve_slot(&endpoint, &1, now), None);
@@ -84,7 +84,7 @@ fn reserving_a_slot_spends_no_permit() {
 
 #[test]
 fn low_priority_requests_use_at_most_half_of_the_concurrency_limit_and_never_pass_a_queue() {
-    let (limiter, _woken, endpoint) = rate_limiter(limits(3, 0.0, 1));
+    let (limiter, _ready, endpoint) = rate_limiter(limits(3, 0.0, 1));
     let now = clock::steady();
     let low_priority =
         [limiter.try_acquire_low_priority(&endpoint, now), limiter.try_acquire_low_priority(&endpoint, now)];
@@ -104,7 +104,7 @@ fn low_priority_requests_use_at_most_half_of_the_concurrency_limit_and_never_pas
 
 #[test]
 fn a_low_priority_request_spends_a_permit_and_does_not_wait_for_one() {
-    let (limiter, _woken, endpoint) = rate_limiter(limits(9, 1.0, 2));
+    let (limiter, _ready, endpoint) = rate_limiter(limits(9, 1.0, 2));
     let now = clock::steady();
     drop(limiter.try_acquire_low_priority(&endpoint, now).expect("the first request of the burst"));
     drop(limiter.try_acquire_low_priority(&endpoint, now).expect("the second request of the burst"));
@@ -121,7 +121,7 @@ fn a_low_priority_request_spends_a_permit_and_does_not_wait_for_one() {
 
 #[test]
 fn endpoints_do_not_wait_for_each_other() {
-    let (limiter, _woken, endpoint) = rate_limiter(limits(1, 0.0, 1));
+    let (limiter, _ready, endpoint) = rate_limiter(limits(1, 0.0, 1));
     let other = Endpoint::parse("https://b.example").unwrap();
     let _hanging = permit(limiter.try_acquire(&endpoint, &1, at(0)));
     let _free = permit(limiter.try_acquire(&other, &2, at(0)));
@@ -132,19 +132,19 @@ fn endpoints_do_not_wait_for_each_other() {
 
 #[test]
 fn a_key_that_changes_its_endpoint_leaves_the_queue_of_the_old_one() {
-    let (limiter, mut woken, endpoint) = rate_limiter(limits(1, 1.0, 1));
+    let (limiter, mut ready, endpoint) = rate_limiter(limits(1, 1.0, 1));
     let other = Endpoint::parse("https://b.example").unwrap();
     drop(permit(limiter.try_acquire(&endpoint, &1, clock::steady())));
     let now = clock::steady();
     assert!(matches!(limiter.try_acquire(&endpoint, &2, now), Admission::At(_)));
     assert!(matches!(limiter.try_acquire(&endpoint, &3, now), Admission::Queued));
     let _permit = permit(limiter.try_acquire(&other, &2, now));
-    assert_eq!(drain(&mut woken), [3]);
+    assert_eq!(drain(&mut ready), [3]);
 }
 
 #[test]
 fn a_key_that_is_removed_lets_the_next_key_advance() {
-    let (limiter, mut woken, endpoint) = rate_limiter(limits(1, 1.0, 1));
+    let (limiter, mut ready, endpoint) = rate_limiter(limits(1, 1.0, 1));
     drop(permit(limiter.try_acquire(&endpoint, &1, clock::steady())));
     let now = clock::steady();
     assert!(matches!(limiter.try_acquire(&endpoint, &2, now), Admission::At(_)));
@@ -152,25 +152,25 @@ fn a_key_that_is_removed_lets_the_next_key_advance() {
     assert!(matches!(limiter.try_acquire(&endpoint, &4, now), Admission::Queued));
     limiter.forget(&3);
     limiter.forget(&99);
-    assert!(drain(&mut woken).is_empty());
+    assert!(drain(&mut ready).is_empty());
     limiter.forget(&2);
-    assert_eq!(drain(&mut woken), [4]);
+    assert_eq!(drain(&mut ready), [4]);
 }
 
 #[test]
 fn a_backoff_empties_the_queue_and_of_two_backoffs_the_later_end_counts() {
-    let (limiter, mut woken, endpoint) = rate_limiter(limits(1, 1.0, 1));
+    let (limiter, mut ready, endpoint) = rate_limiter(limits(1, 1.0, 1));
     let running = permit(limiter.try_acquire(&endpoint, &1, at(0)));
     assert!(matches!(limiter.try_acquire(&endpoint, &2, at(0)), Admission::Queued));
     assert!(matches!(limiter.try_acquire(&endpoint, &3, at(0)), Admission::Queued));
     limiter.pause(&endpoint, at(5000));
     limiter.pause(&endpoint, at(2000));
-    assert_eq!(drain(&mut woken), [2, 3]);
+    assert_eq!(drain(&mut ready), [2, 3]);
     for key in [2, 3, 4] {
         assert!(matches!(limiter.try_acquire(&endpoint, &key, at(100)), Admission::At(end) if end == at(5000)));
     }
     drop(running);
-    assert!(drain(&mut woken).is_empty());
+    assert!(drain(&mut ready).is_empty());
     assert_eq!(limiter.paused_until(&endpoint, at(4999)), Some(at(5000)));
     assert_eq!(limiter.paused_until(&endpoint, at(5000)), None);
     let _permit = permit(limiter.try_acquire(&endpoint, &3, at(5000)));
@@ -178,20 +178,20 @@ fn a_backoff_empties_the_queue_and_of_two_backoffs_the_later_end_counts() {
 
 #[test]
 fn a_new_term_begins_with_an_empty_queue_and_keeps_spent_permits_and_backoffs() {
-    let (limiter, mut woken, endpoint) = rate_limiter(limits(2, 1.0, 1));
+    let (limiter, mut ready, endpoint) = rate_limiter(limits(2, 1.0, 1));
     let other = Endpoint::parse("https://b.example").unwrap();
     let _in_flight = permit(limiter.try_acquire(&endpoint, &1, at(0)));
     assert!(matches!(limiter.try_acquire(&endpoint, &2, at(0)), Admission::At(time) if time == at(1000)));
     assert!(matches!(limiter.try_acquire(&endpoint, &3, at(0)), Admission::Queued));
     limiter.pause(&other, at(5000));
 
-    let (wake, mut woken_now) = unbounded_channel();
-    limiter.begin_term(wake);
+    let (sender, mut ready_now) = unbounded_channel();
+    limiter.begin_term(sender);
     assert_eq!(limiter.paused_until(&other, at(0)), Some(at(5000)));
     assert!(matches!(limiter.try_acquire(&endpoint, &4, at(0)), Admission::At(time) if time == at(1000)));
     assert!(matches!(limiter.try_acquire(&endpoint, &5, at(0)), Admission::Queued));
     limiter.forget(&4);
-    assert_eq!((drain(&mut woken), drain(&mut woken_now)), (vec![], vec![5]));
+    assert_eq!((drain(&mut ready), drain(&mut ready_now)), (vec![], vec![5]));
 }
 
 #[test]
@@ -261,14 +261,14 @@ fn simulate(limits: Limits, actors: &[Actor], pause: Option<(i64, i64)>) -> Vec<
     }
     let (mut sent, mut in_flight, mut asked, mut pause) = (Vec::new(), 0, vec![0; actors.len()], pause);
     while let Some(((time, _), event)) = agenda.pop_first() {
-        let mut woken = Vec::new();
+        let mut ready = Vec::new();
         if let Some((_, length)) = pause.take_if(|(start, _)| *start <= time) {
-            woken.extend(queue.pause(at(time + length)));
+            ready.extend(queue.pause(at(time + length)));
         }
         match event {
             Event::Finish => {
                 in_flight -= 1;
-                woken.extend(queue.release(at(time)));
+                ready.extend(queue.release(at(time)));
             }
             Event::TokenRequest(key) => {
                 let actor = &actors[key as usize];
@@ -276,7 +276,7 @@ fn simulate(limits: Limits, actors: &[Actor], pause: Option<(i64, i64)>) -> Vec<
                 let gone = actor.vanishes && asked[key as usize] > 1;
                 if !gone && sent.iter().all(|(other, _)| *other != key) {
                     let (decision, more) = queue.try_acquire(&key, at(time));
-                    woken.extend(more);
+                    ready.extend(more);
                     match decision {
                         QueueDecision::Go => {
                             in_flight += 1;
@@ -294,7 +294,7 @@ fn simulate(limits: Limits, actors: &[Actor], pause: Option<(i64, i64)>) -> Vec<
             }
         }
         assert!(in_flight <= limits.in_flight);
-        for key in woken {
+        for key in ready {
             plan(&mut agenda, time + actors[key as usize].late, Event::TokenRequest(key));
         }
         if agenda.is_empty() {
