@@ -1,4 +1,4 @@
-//! The namespace and name of an object, and its version.
+//! The namespace and name of an object.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,10 +45,4 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// The `uid/resourceVersion` of an object.
-pub fn version(object: &impl Resource) -> String {
-    let meta = object.meta();
-    format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), meta.resource_version.as_deref().unwrap_or_default())
 }

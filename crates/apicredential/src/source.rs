@@ -5,10 +5,10 @@ use kube_core::ResourceExt as _;
 use secrecy::SecretString;
 
 use crate::annotations;
-use crate::object_key::version;
 use crate::plan::Plan;
 use crate::providers::{Login, ProviderRequest, SourceKey};
 use crate::reason::{Reason, Refusal};
+use crate::revision::Revision;
 
 /// The checked values of a source Secret.
 pub struct SecretValues {
@@ -57,7 +57,7 @@ pub fn read(
         return Err(Refusal::new(
             Reason::SourceNotPermitted,
             format!(
-                "The source Secret does not permit its use for {}; its owner can: kubectl -n {namespace} label --overwrite secret {} {}={label}",
+                "The source Secret does not permit its use for {}; to permit it, run: kubectl -n {namespace} label --overwrite secret {} {}={label}",
                 request.provider(),
                 source,
                 annotations::SOURCE,
@@ -69,7 +69,7 @@ pub fn read(
         return Err(Reason::SourceTypeForbidden.into());
     }
     let login = request.login(|key| read_key(secret, key))?;
-    Ok(SecretValues { version: version(secret), login })
+    Ok(SecretValues { version: Revision::of(secret).as_str().to_owned(), login })
 }
 
 fn is_forbidden_type(type_: &str) -> bool {

@@ -4,6 +4,7 @@
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, CreationPolicy};
 use apicredential::plan::Plan;
+use apicredential::revision::Revision;
 use apicredential::source;
 use apicredential::target::ownership::{self, CredentialLookup};
 use k8s_openapi::api::core::v1::Secret;
@@ -151,7 +152,7 @@ fn drift(credential: &ApiCredential, plan: &Plan, secret: &Secret) -> Vec<String
         drift.push(format!("the label {} is missing", annotations::MANAGED));
     }
     let status = conditions::status(credential);
-    if status.target.is_some_and(|target| target.version != apicredential::object_key::version(secret)) {
+    if status.target.is_some_and(|target| target.version != Revision::of(secret).as_str()) {
         drift.push("the Secret was changed after the operator wrote it".to_owned());
     }
     drift
