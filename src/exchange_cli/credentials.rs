@@ -28,7 +28,7 @@ pub(super) async fn read_login(plan: &ExchangePlan) -> Result<Login, CommandErro
 /// Reads standard input to its end.
 pub(super) fn read_stdin() -> Result<Zeroizing<Vec<u8>>, CommandError> {
     read(std::io::stdin().lock())
-        .map_err(|_| CommandError::local("standard input cannot be read; give the credentials another way"))
+        .map_err(|_| CommandError::local("standard input cannot be read; provide the login another way"))
 }
 
 /// Reads one value from a file. A line break at its end is part of the value, and so an error: `kubectl create secret
@@ -37,7 +37,7 @@ pub(super) fn read_file(flag: &str, path: &Path) -> Result<SecretString, Command
     let bytes = File::open(path).and_then(read).map_err(|_| {
         CommandError::local(format!("{flag} {} cannot be read; correct the path or its permissions", path.display()))
     })?;
-    Ok(source::check_value(&format!("What {flag} {} holds", path.display()), &bytes)?)
+    Ok(source::check_value(&format!("The content of {flag} {}", path.display()), &bytes)?)
 }
 
 /// Removes the line break that ends the input of a pipe.

@@ -17,7 +17,7 @@ pub enum Exit {
     Ok = 0,
     /// The command line is invalid.
     Usage = 2,
-    /// The provider rejected the credentials or the names, or the token that it had issued.
+    /// The provider rejected the login or the names, or the token that it had issued.
     Rejected = 3,
     /// The provider requests to wait.
     Throttled = 4,
@@ -65,7 +65,7 @@ impl CommandError {
     pub(super) fn from_exchange(request: &ProviderRequest, failure: &ExchangeFailure) -> Self {
         let mut sentence = sentence(failure.reason, request);
         if let Some(pause) = failure.retry_after {
-            sentence += &format!(" It names a time: wait {} s.", pause.as_secs());
+            sentence += &format!(" Wait {} s, as it requested.", pause.as_secs());
         }
         Refusal::new(failure.reason, sentence).into()
     }
@@ -89,7 +89,7 @@ impl CommandError {
                     class => class.into(),
                 };
                 let sentence = format!(
-                    "--check: the token was issued, but {endpoint} did not say whether it is accepted; try again, or leave --check out."
+                    "--check: the token was issued, but {endpoint} did not report whether it is accepted; try again, or omit --check."
                 );
                 Some(Self { exit, reason: Some(failure.reason), sentence })
             }
@@ -119,25 +119,25 @@ fn sentence(reason: Reason, request: &ProviderRequest) -> String {
     let what = words.login;
     match reason {
         Reason::CredentialsRejected => format!(
-            "{provider} rejected the credentials; check {what}. Each further try counts against you: providers lock accounts."
+            "{provider} rejected the login; check {what}. Do not retry with the same values: providers lock accounts."
         ),
         Reason::NotFoundAtProvider => words.not_found.map_or_else(
-            || format!("{provider} has no such page at {}; correct --endpoint.", request.endpoint()),
+            || format!("{provider} has no such path at {}; correct --endpoint.", request.endpoint()),
             str::to_owned,
         ),
         Reason::UnexpectedRedirect => {
-            format!("{provider} answered with a redirect, which is never followed; correct --endpoint.")
+            format!("{provider} responded with a redirect, which is never followed; correct --endpoint.")
         }
         Reason::UnexpectedStatus => format!(
-            "{provider} answered with an HTTP status that the exchange does not define; check --endpoint, then {what}."
+            "{provider} responded with an HTTP status that the exchange does not define; check --endpoint, then {what}."
         ),
         Reason::ResponseMismatch => {
-            format!("{provider} answered for another API client than the one asked for; check {what}.")
+            format!("{provider} issued a token for another API client than the requested one; check {what}.")
         }
-        Reason::RateLimited => format!("{provider} asks to slow down; try again later."),
-        Reason::ProviderUnavailable => format!("{provider} answered with a server error; try again later."),
+        Reason::RateLimited => format!("{provider} throttles requests; try again later."),
+        Reason::ProviderUnavailable => format!("{provider} responded with a server error; try again later."),
         Reason::ProviderTimeout => {
-            format!("{provider} did not answer in time; try again, or give it longer with --provider-timeout.")
+            format!("{provider} did not respond in time; try again, or set a longer --provider-timeout.")
         }
         Reason::ConnectionFailed => format!(
             "The connection to {} failed or was cut; check the network and --provider-proxy, and try again.",

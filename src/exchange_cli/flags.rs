@@ -73,28 +73,28 @@ impl ProviderWords {
 /// The flags of every provider.
 #[derive(Debug, clap::Args)]
 pub struct SharedArgs {
-    /// Read the credentials from this Secret of the cluster, under the rules that the operator obeys: it must carry the
-    /// label apicredential.io/source
+    /// Read the login from this source Secret of the cluster, under the operator's rules: it must have the label
+    /// apicredential.io/source
     #[arg(long, group = "credentials", help_heading = CREDENTIALS, value_name = "[NAMESPACE/]NAME")]
     pub from_secret: Option<SecretName>,
 
-    /// The context of the kubeconfig to read the Secret in [default: the current one]
+    /// Context of the kubeconfig in which the Secret is read [default: the current one]
     #[arg(long, help_heading = CREDENTIALS, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// The kubeconfig [default: what KUBECONFIG names, else ~/.kube/config]
+    /// Path to the kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
     #[arg(long, help_heading = CREDENTIALS, value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Print the token, and nothing else, in this form; without it everything is printed but the token
+    /// Print only the token, in this format. Without it everything except the token is printed
     #[arg(short, long, value_enum, value_name = "FORM")]
     pub output: Option<Output>,
 
-    /// Use the token once, at the page that the provider documents for that, and say whether it is accepted; Qontak only
+    /// Verify the token with the request that the provider documents for it, and report whether it is accepted. Qontak only
     #[arg(long)]
     pub check: bool,
 
-    /// Where to ask, if not at the provider's live service
+    /// Endpoint of the provider [default: its live service]
     #[arg(long, value_name = "ORIGIN")]
     pub endpoint: Option<Endpoint>,
 
@@ -102,8 +102,8 @@ pub struct SharedArgs {
     #[command(flatten)]
     pub misplaced: RejectedArgs,
 
-    /// How providers are reached.
-    #[command(flatten, next_help_heading = "How providers are reached, as for the operator")]
+    /// The connection to the provider.
+    #[command(flatten, next_help_heading = "Provider connection, as for the operator")]
     pub reach: ProviderArgs,
 }
 
@@ -147,7 +147,7 @@ fn dropped(_word: &str) -> Result<Dropped, Infallible> {
     Ok(Dropped)
 }
 
-/// The form in which a token is printed.
+/// The format in which a token is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// The token on a line
@@ -204,9 +204,9 @@ pub(super) fn key(text: &str) -> Result<String, String> {
 }
 
 /// The help heading of the flags for credentials.
-pub(super) const CREDENTIALS: &str = "Credentials (on a terminal they are asked for if none of these is given)";
+pub(super) const CREDENTIALS: &str = "Login (prompted for on a terminal if none of these is given)";
 
 const EXITS: &str = "\
-Exit codes: 0 there is a token; 2 the command line is not right; 3 the provider rejected the credentials, or --check found
-the token rejected; 4 the provider asks to slow down; 5 it may pass by itself: network, time-out, server error; 6 the answer
-is not usable; 7 refused on this side: a file, the kubeconfig, the Secret, the list of endpoints.";
+Exit codes: 0 success; 2 invalid command line; 3 the provider rejected the login, or --check found the token rejected;
+4 the provider throttles requests; 5 a temporary failure: network, timeout, server error; 6 the response is not usable;
+7 a local failure: a file, the kubeconfig, the source Secret, the list of allowed endpoints.";

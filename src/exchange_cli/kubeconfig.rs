@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use apicredential::providers::ProviderRequest;
+use apicredential::providers::{ProviderRequest, SourceKey};
 use apicredential::reason::{Reason, Refusal};
 use apicredential::source;
 use apicredential::source::SecretValues;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Config;
 
 use super::failure::CommandError;
@@ -21,13 +22,13 @@ pub(super) async fn read(request: &ProviderRequest, secret: &SourceSecret) -> Re
     let name = &secret.name.name;
     let client = client::for_command(&config).map_err(|_| {
         CommandError::local(
-            "the certificates or credentials in the kubeconfig cannot be used; try them with kubectl, and choose another --context",
+            "the certificates or the login in the kubeconfig cannot be used; test them with kubectl, or choose another --context",
         )
     })?;
     let found = kube_api::read_secret(client, &namespace, name, kube_api::READ).await;
     let found = found.map_err(|error| read_error(&error, &namespace, name))?;
     source::read(&namespace, name, request, found.as_ref())
-        .map_err(|refusal| in_terms_of_flags(refusal, request, &namespace, name).into())
+        .map_err(|refusal| in_terms_of_flags(refusal, request, (&namespace, name), found.as_ref()).into())
 }
 
 async fn config(secret: &SourceSecret) -> Result<Config, CommandError> {
@@ -35,7 +36,7 @@ async fn config(secret: &SourceSecret) -> Result<Config, CommandError> {
         Selection { file: secret.kubeconfig.clone(), context: secret.context.clone(), ..Selection::default() };
     let config = kubeconfig::load(&selection, &Environment::of_process()).await;
     let mut config = config.map_err(|error| {
-        let others = if error.is_missing() { ", or give the credentials another way" } else { "" };
+        let others = if error.is_missing() { ", or provide the login another way" } else { "" };
         CommandError::local(format!("{error}; {}{others}", error.remedy()))
     })?;
     config.connect_timeout = Some(Duration::from_secs(5));
@@ -48,15 +49,20 @@ fn read_error(error: &ApiError, namespace: &str, name: &str) -> CommandError {
         reason,
         match reason {
             Reason::Forbidden => format!(
-                "The API server does not let you read the Secret {name:?}; log in anew, or ask for the right to get secrets in the namespace {namespace:?}."
+                "The API server does not let you read the Secret {name:?}; log in again, or request permission to get Secrets in the namespace {namespace:?}."
             ),
-            _ => "The API server of the context did not answer; check --context and the network.".to_owned(),
+            _ => "The API server of the context did not respond; check --context and the network.".to_owned(),
         },
     ))
 }
 
 /// The message in terms of flags. The messages of [`source::read`] are in terms of a spec.
-fn in_terms_of_flags(refusal: Refusal, request: &ProviderRequest, namespace: &str, name: &str) -> Refusal {
+fn in_terms_of_flags(
+    refusal: Refusal,
+    request: &ProviderRequest,
+    (namespace, name): (&str, &str),
+    secret: Option<&Secret>,
+) -> Refusal {
     let message = match refusal.reason {
         Reason::SourceSecretNotFound => {
             format!(
@@ -64,9 +70,11 @@ fn in_terms_of_flags(refusal: Refusal, request: &ProviderRequest, namespace: &st
             )
         }
         Reason::SourceKeyMissing => {
-            let lack = refusal.message.split(';').next().unwrap_or_default();
+            let data = secret.and_then(|secret| secret.data.as_ref());
+            let is_missing = |key: &&SourceKey| data.is_none_or(|data| !data.contains_key(&key.name));
+            let key = request.source_keys().into_iter().find(is_missing).map_or("", |key| key.name.as_str());
             let flags = ProviderWords::of(request.provider()).key_flags;
-            format!("{lack}; add it, or name another with {flags}.")
+            format!("The source Secret lacks the key {key:?}; add it, or name another with {flags}.")
         }
         _ => return refusal,
     };

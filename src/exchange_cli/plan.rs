@@ -92,13 +92,13 @@ impl ExchangePlan {
         let for_secret = flags.names_keys || shared.context.is_some() || shared.kubeconfig.is_some();
         if shared.from_secret.is_none() && for_secret {
             return Err(CommandError::usage(
-                "--context, --kubeconfig and the flags that name keys belong to --from-secret; give it, or leave them out",
+                "--context, --kubeconfig and the flags that name keys require --from-secret; add it, or omit them",
             ));
         }
         let transport = shared.reach.transport_files().map_err(|error| CommandError::usage(error.to_string()))?;
         if shared.check && !provider.has_check() {
             return Err(CommandError::usage(format!(
-                "--check: {provider} documents no request that would only try a token; leave --check out"
+                "--check: {provider} documents no request that verifies a token; omit --check"
             )));
         }
         if !shared.reach.allowed_endpoints.allows(provider, endpoint) {
@@ -133,10 +133,10 @@ fn terminal_or_stdin<Files>(stdin: bool, words: &ProviderWords) -> Result<LoginI
         (true, false) => Ok(LoginInput::Stdin),
         (false, true) => Ok(LoginInput::Prompt),
         (true, true) => Err(CommandError::usage(format!(
-            "{flag}: standard input is a terminal, which would show what is typed; leave {flag} out to be asked without that"
+            "{flag}: standard input is a terminal, which would show the input; omit {flag} for a prompt without echo"
         ))),
         (false, false) => Err(CommandError::usage(format!(
-            "there are no credentials, and standard input is no terminal to ask for them; give {flag}, {files}, or --from-secret"
+            "no login is given, and standard input is not a terminal; use {flag}, {files}, or --from-secret"
         ))),
     }
 }

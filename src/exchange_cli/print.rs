@@ -34,14 +34,14 @@ fn for_users(request: &ProviderRequest, issued: &Issued, check: Option<&TokenChe
         None => "",
         Some(TokenCheck::Accepted) => "Check:       accepted\n",
         Some(TokenCheck::Revoked) => "Check:       not accepted\n",
-        Some(TokenCheck::Unavailable(_)) => "Check:       no answer to that\n",
+        Some(TokenCheck::Unavailable(_)) => "Check:       inconclusive\n",
     };
     let lifetime = match issued.lifetime {
         Lifetime::Until(time) => human(time.as_second() - issued.issued_at.as_second()),
         Lifetime::Never => "without end".to_owned(),
         Lifetime::Unstated => {
             format!(
-                "not stated; a credential would assume {}, see spec.renewal.assumedLifetime",
+                "not stated; an ApiCredential would assume {}, see spec.renewal.assumedLifetime",
                 human(ASSUMED_LIFETIME)
             )
         }

@@ -23,14 +23,16 @@ pub(super) async fn secret(what: &str, question: &str) -> Result<SecretString, C
 }
 
 async fn prompt(what: &str, question: &str, shown: bool) -> Result<SecretString, CommandError> {
-    let unusable = || CommandError::local("the terminal cannot be used; give the credentials another way, see --help");
+    let unusable = || CommandError::local("the terminal cannot be used; provide the login another way, see --help");
     let terminal = Terminal::lines(shown).map_err(|_| unusable())?;
     io::stderr().write_all(question.as_bytes()).map_err(|_| unusable())?;
     let line = tokio::task::spawn_blocking(read_line).await.map_err(|_| unusable())?.map_err(|_| unusable())?;
     drop(terminal);
     let line = line.strip_suffix(b"\n").unwrap_or(&line);
     if line.len() > LONGEST {
-        return Err(CommandError::local(format!("{what} is too long for a terminal; give it by a file or by a pipe")));
+        return Err(CommandError::local(format!(
+            "{what} is too long for a terminal; provide it in a file or through a pipe"
+        )));
     }
     Ok(source::check_value(what, line)?)
 }

@@ -18,16 +18,16 @@ use super::prompt;
 /// The flags of `exchange qontak`.
 #[derive(Debug, clap::Args)]
 pub struct QontakArgs {
-    /// Read from standard input: a line with the user name, a line with the password, and after them, if the public OAuth
-    /// client is not meant, a line with the client's id and one with its secret
+    /// Read from standard input: a line with the user name, a line with the password, and after them, unless the
+    /// public OAuth client is used, a line with the client's id and one with its secret
     #[arg(long, group = "credentials", help_heading = CREDENTIALS)]
     pub login_stdin: bool,
 
-    /// Read the user name from a file, which is taken as it is
+    /// Read the user name from a file, without any change
     #[arg(long, group = "credentials", requires = "password_file", help_heading = CREDENTIALS, value_name = "PATH")]
     pub username_file: Option<PathBuf>,
 
-    /// Read the password from a file, which is taken as it is
+    /// Read the password from a file, without any change
     #[arg(long, requires = "username_file", help_heading = CREDENTIALS, value_name = "PATH")]
     pub password_file: Option<PathBuf>,
 
@@ -175,13 +175,13 @@ fn parse_stdin(request: &QontakRequest, bytes: &[u8]) -> Result<QontakLogin, Com
 /// The end of the help.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  # Ask for the login, and say whether its token works
+  # Prompt for the login, and verify its token
   apicredential-operator exchange qontak --check
 
-  # Try what the operator would do with a source Secret of the current context
+  # Test a source Secret of the current context under the operator's rules
   apicredential-operator exchange qontak --from-secret care/qontak-login
 
-  # A token for a script, without the token or the password in any command line
+  # Get a token for a script, without the token or the password in any command line
   TOKEN=$(apicredential-operator exchange qontak --username-file user --password-file password -o token)";
 
 #[cfg(test)]

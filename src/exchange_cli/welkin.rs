@@ -24,11 +24,11 @@ pub struct WelkinArgs {
     #[arg(long, value_name = "NAME", value_parser = PathSegment::parse)]
     pub client_name: PathSegment,
 
-    /// Read the API client's secret from standard input; one line end after it is not part of it
+    /// Read the API client's secret from standard input, without one line break at its end
     #[arg(long, group = "credentials", help_heading = CREDENTIALS)]
     pub secret_stdin: bool,
 
-    /// Read the API client's secret from a file, which is taken as it is
+    /// Read the API client's secret from a file, without any change
     #[arg(long, group = "credentials", help_heading = CREDENTIALS, value_name = "PATH")]
     pub secret_file: Option<PathBuf>,
 
@@ -80,16 +80,16 @@ pub(super) async fn read_login(
 
 /// The secret is everything before the last line break.
 fn parse_stdin(request: &WelkinRequest, bytes: &[u8]) -> Result<WelkinLogin, CommandError> {
-    Ok(request.with_secret(source::check_value("What standard input holds", without_line_end(bytes))?))
+    Ok(request.with_secret(source::check_value("The content of standard input", without_line_end(bytes))?))
 }
 
 /// The end of the help.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  # Ask for the secret, and say how long a token of this client lives
+  # Prompt for the secret, and report how long a token of this client is valid
   apicredential-operator exchange welkin --tenant gh --client-name VBOPNRYRWJIP
 
-  # Try what the operator would do with a source Secret of the current context
+  # Test a source Secret of the current context under the operator's rules
   apicredential-operator exchange welkin --tenant gh --client-name VBOPNRYRWJIP --from-secret care/welkin-client
 
   # Call the API, without the token or the secret in any command line

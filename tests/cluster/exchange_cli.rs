@@ -37,7 +37,7 @@ async fn a_source_secret_of_the_current_context_is_exchanged_under_the_operators
     space.follow_kubectl(unlabelled.stderr.trim()).await;
     let exchanged = run(&mut transcript, "with consent", &words).await;
     assert_eq!((exchanged.code, client.count()), (0, 1), "{}", exchanged.stderr);
-    let missing = run(&mut transcript, "a key that there is not", &[&words[..], &["--key", "token"]].concat()).await;
+    let missing = run(&mut transcript, "a key that does not exist", &[&words[..], &["--key", "token"]].concat()).await;
     assert_eq!(missing.code, 7);
     space.source("welkin-client", Some("welkin"), &[("secret", &format!("{SECRET}\n"))]).await;
     let line_end = run(&mut transcript, "a line end in the Secret", &words).await;
@@ -94,7 +94,7 @@ async fn a_missing_permission_and_a_missing_cluster_are_reported() {
     let unread = run(&mut transcript, "no such kubeconfig", &nowhere).await;
     let gone = scene.space.plane.kubeconfig_through("https://127.0.0.1:1", scene.mock_provider.ca_pem());
     transcript.variable("KUBECONFIG", &gone);
-    let silent = run(&mut transcript, "nobody answers", &words).await;
+    let silent = run(&mut transcript, "no response", &words).await;
     let codes = [alone, forbidden, context, unread, silent].map(|run| run.code);
     assert_eq!((codes, client.count()), ([7; 5], 0));
     transcript.check();

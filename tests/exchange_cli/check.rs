@@ -30,10 +30,10 @@ fn a_token_is_verified_once_and_an_accepted_one_is_printed() {
     user.next(revoking());
     let run = transcript.run("the same for a program", &[&check[..], &["-o", "token"]].concat(), LOGIN);
     assert_eq!((run.code, user.count(), mock_provider.token_uses()), (3, 3, (1, 2)));
-    assert_eq!(run.stdout, "", "a token that nobody accepts is not handed out");
+    assert_eq!(run.stdout, "", "a token that is not accepted is not printed");
 
     user.accept("another password");
-    let run = transcript.run("without a token there is nothing to try", &check, LOGIN);
+    let run = transcript.run("without a token there is nothing to verify", &check, LOGIN);
     assert_eq!((run.code, user.count(), mock_provider.token_uses()), (3, 4, (1, 2)));
     let welkin = ["exchange", "welkin", "--tenant", "gh", "--client-name", "a", "--secret-stdin", "--check"];
     let run = transcript.run("a provider without such a page", &welkin, "a secret of a test");

@@ -24,14 +24,14 @@ fn the_providers_response_decides_the_exit_code_and_is_requested_once() {
     assert_eq!((run.code, client.count()), (3, 1));
     let short = [&WELKIN[..], &["--provider-timeout", "10s"]].concat();
     for (sent, (title, reply, code)) in [
-        ("credentials that are rejected", Reply::error_with(400, "BAD", REMOTE), 3),
+        ("a login that is rejected", Reply::error_with(400, "BAD", REMOTE), 3),
         ("an unknown tenant or client", Reply::error_with(404, "GONE", REMOTE), 3),
         ("a client that is switched off", Reply::token().field("enabled", false), 3),
         ("a status that means nothing here", Reply::error_with(418, "TEAPOT", REMOTE), 3),
         ("too many requests", Reply::error_with(429, "SLOW", REMOTE).header("retry-after", "30"), 4),
         ("too many requests, and no time is named", Reply::error_with(429, "SLOW", REMOTE), 4),
         ("a server error", Reply::error_with(503, "DOWN", REMOTE), 5),
-        ("no answer in time", Reply::hang(), 5),
+        ("no response in time", Reply::hang(), 5),
         ("a cut connection", Reply::token().cut(10), 5),
         ("a redirect", Reply::redirect(302, "https://elsewhere.example/"), 6),
         ("no JSON", Reply::raw(200, REMOTE).header("content-type", "text/html"), 6),
@@ -45,7 +45,7 @@ fn the_providers_response_decides_the_exit_code_and_is_requested_once() {
     {
         client.next(reply);
         // Short only because the test waits for it.
-        let words = if title == "no answer in time" { &short[..] } else { &WELKIN };
+        let words = if title == "no response in time" { &short[..] } else { &WELKIN };
         let run = transcript.run(title, words, SECRET);
         assert_eq!((run.code, client.count()), (code, sent + 2), "{title}");
         assert_eq!(run.stdout, "", "{title}");
@@ -66,7 +66,7 @@ fn a_wrong_password_and_a_wrong_page_are_reported_with_qontaks_terms() {
     let run = transcript.run("a wrong password", &words, login);
     assert_eq!((run.code, run.stdout.as_str()), (3, ""));
     user.next(Reply::error(404));
-    let run = transcript.run("no such page", &words, login);
+    let run = transcript.run("no such path", &words, login);
     assert_eq!((run.code, run.stdout.as_str(), user.count()), (3, "", 2));
     transcript.check();
 }

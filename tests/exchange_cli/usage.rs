@@ -30,16 +30,16 @@ fn an_invalid_command_line_is_rejected_without_a_request() {
     let more = |words: &[&'static str]| [&welkin[..], words].concat();
     for (title, words) in [
         ("no provider", vec!["exchange"]),
-        ("a provider that there is not", vec!["exchange", "welkn"]),
+        ("an unknown provider", vec!["exchange", "welkn"]),
         ("no tenant", vec!["exchange", "welkin", "--client-name", "VBOPNRYRWJIP"]),
         ("a tenant that is no path segment", vec!["exchange", "welkin", "--tenant", "a/b", "--client-name", "c"]),
         ("no login, and no terminal to prompt", more(&[])),
         ("no login, and no terminal to prompt at all", vec!["exchange", "qontak"]),
-        ("credentials from two places", more(&["--secret-stdin", "--from-secret", "care/welkin-client"])),
+        ("a login from two places", more(&["--secret-stdin", "--from-secret", "care/welkin-client"])),
         ("a user name without a password", vec!["exchange", "qontak", "--username-file", "user"]),
         ("a Secret's name that is a path", more(&["--from-secret", "care/../kube-system/x"])),
         ("a key without a Secret", more(&["--secret-stdin", "--key", "token"])),
-        ("a form that there is not", more(&["--secret-stdin", "--output", "yaml"])),
+        ("an unknown format", more(&["--secret-stdin", "--output", "yaml"])),
         ("a timeout that is none", more(&["--secret-stdin", "--provider-timeout", "1ms"])),
         ("a proxy that is none", more(&["--secret-stdin", "--provider-proxy", "proxy:3128"])),
     ] {
