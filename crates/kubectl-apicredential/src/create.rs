@@ -23,7 +23,7 @@ mod welkin;
 
 const MANAGER: &str = "kubectl-apicredential";
 
-/// Write the manifest of a credential
+/// Create an ApiCredential, or print its manifest
 #[derive(Debug, clap::Args)]
 pub struct Flags {
     #[command(subcommand)]
@@ -32,9 +32,9 @@ pub struct Flags {
 
 #[derive(Debug, clap::Subcommand)]
 enum Create {
-    /// A token of Welkin
+    /// An ApiCredential for Welkin
     Welkin(Welkin),
-    /// A token of Qontak
+    /// An ApiCredential for Qontak
     Qontak(Qontak),
 }
 
@@ -65,21 +65,21 @@ impl Create {
 /// The flags of every provider.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
-    /// The credential to create
+    /// Name of the ApiCredential
     name: String,
-    /// The Secret that receives the token
+    /// Name of the target Secret
     #[arg(long, value_name = "NAME")]
     target: String,
-    /// Write into a Secret that exists and consents, instead of creating one
+    /// Merge into an existing Secret that consents, instead of creating one
     #[arg(long)]
     merge: bool,
-    /// Key of the token in the target
+    /// Key of the token in the target Secret
     #[arg(long, value_name = "KEY")]
     token_key: Option<String>,
-    /// A further key, such as authorization='Bearer {token}'; may be given several times
+    /// Another key of the target Secret, such as authorization='Bearer {token}'; can be repeated
     #[arg(long, value_name = "KEY=TEMPLATE")]
     data: Vec<String>,
-    /// The provider's origin, if it is not the vendor's live service
+    /// Endpoint of the provider [default: the vendor's live service]
     #[arg(long, value_name = "ORIGIN")]
     endpoint: Option<String>,
     /// Renew this long before the token expires, such as 20m
@@ -88,17 +88,17 @@ pub(crate) struct Common {
     /// Renew when this percentage of the lifetime remains
     #[arg(long, value_name = "PERCENT")]
     renew_before_percentage: Option<i32>,
-    /// Renew at this age in any case, such as 24h
+    /// Renew at this age at the latest, such as 24h
     #[arg(long, value_name = "DURATION")]
     max_age: Option<String>,
-    /// Create the source Secret, too, with the label of consent: a key's value from a file, or from standard input with "-";
-    /// one line break at its end is left out. Never an argument: those can be seen by others. The key may be left out for Welkin
+    /// Also create the source Secret, with the label of consent. The value of the key comes from a file, or from standard input
+    /// with "-", without one line break at its end. For Welkin the key can be omitted. Can be repeated
     #[arg(long, value_name = "[KEY=]PATH")]
     secret_file: Vec<String>,
-    /// Print the manifest instead of creating anything; what the source Secret would hold is not printed
+    /// Print the manifest instead of creating anything. The values of the source Secret are not printed
     #[arg(long)]
     dry_run: bool,
-    /// Shape of what is printed
+    /// Output format
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "yaml")]
     output: DocumentFormat,
 }

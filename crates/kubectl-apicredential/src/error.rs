@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_kind_is_told_apart_from_a_missing_object() {
+    fn a_missing_kind_is_distinguished_from_a_missing_object() {
         let kind = Status::failure("404 page not found", "x").with_code(404);
         assert!(PluginError::from_status(&kind).is_not_installed());
         let details = serde_json::from_value(serde_json::json!({"name": "a"})).unwrap();

@@ -7,19 +7,19 @@ use super::manifest::without_nulls;
 
 #[derive(Debug, clap::Args)]
 pub struct Qontak {
-    /// The Secret that holds the login
+    /// Source Secret with the login
     #[arg(long, value_name = "NAME")]
     secret_ref: String,
-    /// Key of the user name in that Secret [default: username]
+    /// Key of the user name in the source Secret [default: username]
     #[arg(long, value_name = "KEY")]
     username_key: Option<String>,
-    /// Key of the password in that Secret [default: password]
+    /// Key of the password in the source Secret [default: password]
     #[arg(long, value_name = "KEY")]
     password_key: Option<String>,
-    /// Key of your own OAuth client's id in that Secret [default: none, the client that Qontak publishes]
+    /// Key of your own OAuth client's id in the source Secret [default: none, the client that Qontak publishes]
     #[arg(long, value_name = "KEY", requires = "client_secret_key")]
     client_id_key: Option<String>,
-    /// Key of your own OAuth client's secret in that Secret [default: none, the client that Qontak publishes]
+    /// Key of your own OAuth client's secret in the source Secret [default: none, the client that Qontak publishes]
     #[arg(long, value_name = "KEY", requires = "client_id_key")]
     client_secret_key: Option<String>,
     #[command(flatten)]

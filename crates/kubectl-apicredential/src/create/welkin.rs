@@ -6,16 +6,16 @@ use super::Common;
 
 #[derive(Debug, clap::Args)]
 pub struct Welkin {
-    /// The Welkin tenant, such as gh
+    /// Welkin tenant, such as gh
     #[arg(long, value_name = "NAME")]
     tenant: String,
-    /// The name of the API client in that tenant
+    /// Name of the API client in the tenant
     #[arg(long, value_name = "NAME")]
     client_name: String,
-    /// The Secret that holds the client's secret
+    /// Source Secret with the secret of the API client
     #[arg(long, value_name = "NAME")]
     secret_ref: String,
-    /// Key of the client's secret in that Secret [default: secret]
+    /// Key of the secret in the source Secret [default: secret]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]

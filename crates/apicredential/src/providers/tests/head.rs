@@ -59,14 +59,14 @@ fn every_status_has_its_reason() {
 }
 
 #[test]
-fn the_status_speaks_before_the_headers_and_encoding_before_content_type() {
+fn the_status_takes_precedence_over_headers_and_encoding_over_content_type() {
     let odd = [("content-encoding", "gzip"), ("content-type", "text/html")];
     assert_eq!(head(401, &odd), Err(Reason::CredentialsRejected.into()));
     assert_eq!(head(200, &odd), Err(Reason::UnexpectedEncoding.into()));
 }
 
 #[test]
-fn a_retry_after_is_read_and_clamped() {
+fn a_retry_after_is_parsed_and_clamped() {
     let at = |seconds: i64| httpdate::fmt_http_date((Timestamp::from_second(NOW + seconds).unwrap()).into());
     for (text, seconds) in [
         ("0", Some(1)),
@@ -99,7 +99,7 @@ fn a_retry_after_is_read_and_clamped() {
 }
 
 #[test]
-fn only_json_that_is_not_encoded_is_read() {
+fn only_json_without_content_encoding_is_parsed() {
     for (name, value, reason) in [
         ("content-type", "application/json", None),
         ("content-type", "Application/JSON; charset=utf-8", None),

@@ -1,4 +1,4 @@
-//! What an answer says about the token's end.
+//! The expiry in a response.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn a_welkin_lifetime_is_the_difference_of_the_claims_but_never_beyond_exp() {
 }
 
 #[test]
-fn a_welkin_token_that_is_no_readable_jwt_says_nothing_about_its_end() {
+fn a_welkin_token_that_is_no_valid_jwt_has_no_stated_expiry() {
     let jwe = format!("{}.d.e", jwt(r#"{"exp":1}"#));
     for token in ["opaque", "a.b.c", "..", "a..c", &jwt("not json"), &jwt("[1]"), &jwt("7"), &jwe] {
         let issued = welkin().parse_response(welkin_body(token).as_bytes(), now()).unwrap();
@@ -61,7 +61,7 @@ fn a_welkin_token_that_is_no_readable_jwt_says_nothing_about_its_end() {
 }
 
 #[test]
-fn a_qontak_lifetime_counts_from_the_moment_of_asking() {
+fn a_qontak_lifetime_counts_from_the_request() {
     for (member, lifetime) in [
         ("", Ok(Lifetime::Never)),
         (r#","expires_in":null"#, Ok(Lifetime::Never)),
