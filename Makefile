@@ -48,7 +48,7 @@ modes: ## Run the suite under the service account of each mode of the chart and 
 rollout: ## Roll out from an older build to this one and back, and count exchanges and writes; builds the older one once
 	$(CARGO) test --locked --test cluster -- --ignored --nocapture a_rollout_from_an_older_build
 
-bench: ## Measure it beside the ceiling into docs/performance.md; BENCH_N, BENCH_MINUTES, BENCH_SCENARIOS scale it
+bench: ## Measure it and the ceiling into docs/performance.md; BENCH_N, BENCH_MINUTES, BENCH_SCENARIOS scale it
 	@tests/control-plane/build.sh > /dev/null
 	$(CARGO) build --release --locked --package apicredential-operator --bin apicredential-operator
 	$(CARGO) build --release --locked --package apicredential-operator --example bench
@@ -84,7 +84,7 @@ provider: ## Run the mock provider manually; ARGS=--help
 control-plane: ## Run the local control plane manually; ARGS=--help
 	$(CARGO) run --locked --quiet --example control-plane -- $(ARGS)
 
-generate: ## Write crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of README.md and docs/api.md anew
+generate: ## Rewrite crds/, deploy/gitops/argocd/argocd-cm.yaml and the tables of README.md and docs/api.md
 	crd=$$($(CARGO) run --locked --quiet -- crd) && printf '%s\n' "$$crd" > crds/apicredentials.yaml
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --quiet --test generated --test gitops
 

@@ -103,9 +103,12 @@ fn no_source_file_is_longer_than_400_lines_without_its_tests() {
 }
 
 #[test]
-fn no_type_or_module_has_a_private_word_for_what_the_field_has_a_word() {
-    let files: Vec<_> = ["src", "crates"].into_iter().flat_map(source_files).collect();
-    let found: BTreeSet<(String, String)> = files.iter().flat_map(names::private_words).collect();
+fn nothing_has_a_private_word_for_what_the_field_has_a_word() {
+    let files: Vec<_> = ["src", "crates", "tests"].into_iter().flat_map(source_files).collect();
+    let texts: Vec<_> = ["src", "crates", "tests"].into_iter().flat_map(source::texts).collect();
+    assert!(texts.len() > 300, "only {} files were found", texts.len());
+    let phrases = texts.iter().flat_map(|(path, text)| names::private_phrases(path, text));
+    let found: BTreeSet<(String, String)> = files.iter().flat_map(names::private_words).chain(phrases).collect();
     let allowed: BTreeSet<(String, String)> =
         names::EXCEPTIONS.iter().map(|(path, name)| ((*path).into(), (*name).into())).collect();
     let new: Vec<_> = found.difference(&allowed).collect();
@@ -130,4 +133,6 @@ fn the_check_finds_a_cycle_and_a_private_word_in_a_sample() {
     assert_eq!(imports[3..], [("self::h::I".to_owned(), "I", true)]);
     assert_eq!(source::paths(&body), [["super", "j", "K", "new"]]);
     assert_eq!(names::private_words(&file), [("src/z.rs".to_owned(), "Courier".to_owned())]);
+    let found = names::private_phrases("a.rs", "fn who_is_told() {} // Mend it\n// by\n// hand.");
+    assert_eq!(found.iter().map(|(_, phrase)| phrase.as_str()).collect::<Vec<_>>(), ["by hand", "mend", "told"]);
 }

@@ -25,7 +25,7 @@ async fn an_hour_ahead_and_back_again_costs_each_token_one_exchange_each_time() 
     count_from(&world, &all, world.clocks.now()).await;
     world.step(HOUR / 10 + MINUTE);
     world.all_are(&all, "a third token", |_, status| status.revision == Some(3)).await;
-    world.turns(3).await;
+    world.resyncs(3).await;
     assert_eq!(counts(&all), [3; 5]);
 }
 
@@ -45,14 +45,14 @@ async fn an_hour_back_a_new_process_plans_the_same_and_the_next_one_keeps_to_it(
     world.step(HOUR / 10 + MINUTE);
     let _operator = settings.start().await;
     world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
-    world.turns(3).await;
+    world.resyncs(3).await;
     assert_eq!(counts(&all), [2; 5]);
 }
 
 async fn an_hour_back(world: &World, settings: Settings) {
     let _operator = settings.start().await;
     let all = world.ready(20).await;
-    world.turns(2).await;
+    world.resyncs(2).await;
 
     world.step(-HOUR);
     let back = world.clocks.now();
@@ -68,7 +68,7 @@ async fn an_hour_back(world: &World, settings: Settings) {
     // After all of their times, and before the next ones.
     world.step(HOUR / 10 + MINUTE);
     world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
-    world.turns(3).await;
+    world.resyncs(3).await;
     assert_eq!(counts(&all), [2; 20]);
 }
 
@@ -77,14 +77,14 @@ async fn ten_minutes_back_every_token_counts_from_now_and_none_is_exchanged() {
     let world = World::new().await;
     let _operator = world.operator().start().await;
     let all = world.ready(5).await;
-    world.turns(2).await;
+    world.resyncs(2).await;
     world.step(-10 * MINUTE);
     let back = world.clocks.now();
     let plans = count_from(&world, &all, back).await;
     let least = SignedDuration::from_secs(HOUR / 2);
     assert!(plans.iter().all(|planned| *planned >= back + least), "set back at {back}: {plans:?}");
     let before = world.audit().await;
-    world.turns(5).await;
+    world.resyncs(5).await;
     assert_eq!(counts(&all), [1; 5]);
     let after = world.audit().await.since(&before).only(|call| !is_resync(call));
     assert!(after.calls().is_empty(), "it is reported once: {after}");
@@ -121,9 +121,9 @@ async fn a_failing_apicredential_is_not_delayed_by_a_clock_that_was_set_back() {
 async fn a_rejected_object_is_reconciled_again_although_the_clock_was_set_back() {
     let world = World::new().await;
     let _operator = world.operator().start().await;
-    world.turns(1).await;
+    world.resyncs(1).await;
     world.step(-HOUR);
-    world.turns(3).await;
+    world.resyncs(3).await;
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn a_renew_request_is_not_delayed_by_a_clock_that_was_set_back() {
     world.step(-10 * MINUTE);
     world.scene.request_renewal("a00", "now").await;
     world.scene.wait_answered("a00", "now").await;
-    world.turns(3).await;
+    world.resyncs(3).await;
     assert_eq!(counts(&all), [2]);
 }
 

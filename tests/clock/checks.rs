@@ -37,7 +37,7 @@ async fn a_clock_that_is_set_back_neither_brings_a_check_nor_keeps_it_away() {
     let before: Vec<usize> = users.iter().map(|user| times(user).len()).collect();
     assert_eq!(before, [1; 3]);
     world.step(-5 * HOUR);
-    world.turns(3).await;
+    world.resyncs(3).await;
     pass(&world, 50 * MINUTE).await;
     assert!(users.iter().all(|user| times(user).len() == 1), "an hour has not passed");
     pass(&world, 20 * MINUTE).await;
@@ -66,7 +66,7 @@ async fn verified(world: &World, count: usize) -> Vec<Client> {
 async fn pass(world: &World, seconds: i64) {
     for _step in 0..seconds / (10 * MINUTE) {
         world.sleep(10 * MINUTE);
-        world.turns(2).await;
+        world.resyncs(2).await;
     }
 }
 

@@ -26,12 +26,12 @@ async fn an_hour_ahead_a_leader_that_has_to_take_its_lease_again_keeps_to_the_ra
 pub async fn an_hour_passes(world: &World, settings: Settings, way: Way, patience: usize) {
     let _operator = settings.flag("--provider-rate", "1").flag("--provider-burst", "16").start().await;
     let all = world.ready(20).await;
-    world.turns(2).await;
+    world.resyncs(2).await;
     let before = world.audit().await;
 
     world.pass(way, HOUR);
     world.all_are(&all, "a second token", |_, status| status.revision == Some(2)).await;
-    world.turns(3).await;
+    world.resyncs(3).await;
     assert_eq!(counts(&all), [2; 20]);
     // An hour that passed only by the clock must not allow a further request.
     let unreal = SignedDuration::from_secs(if way == Way::Step { HOUR } else { 0 });
@@ -44,15 +44,15 @@ pub async fn an_hour_passes(world: &World, settings: Settings, way: Way, patienc
     for known in &all {
         let reported = after.only(|call| call.name == known.name && call.is_write());
         assert!(reported.writes() <= 2, "first that it has expired, then that it is valid again: {reported}");
-        let turns = resyncs_before(&after, &known.name);
-        assert!(turns <= patience, "{} was called ready for {turns} turns after its end", known.name);
+        let resyncs = resyncs_before(&after, &known.name);
+        assert!(resyncs <= patience, "{} was called ready for {resyncs} resyncs after its end", known.name);
     }
 }
 
 /// The number of the operator's resyncs before it wrote the first status of that name.
 fn resyncs_before(audit: &Audit, name: &str) -> usize {
     let calls = audit.calls().iter().take_while(|call| !(call.name == name && call.is_write()));
-    calls.filter(|call| is_resync(call) && call.name == "turn-token").count()
+    calls.filter(|call| is_resync(call) && call.name == "resync-token").count()
 }
 
 #[tokio::test]
@@ -71,10 +71,10 @@ async fn ten_minutes_ahead_a_leader_that_has_to_take_its_lease_again_requests_an
 pub async fn ten_minutes_pass(world: &World, settings: Settings, way: Way) {
     let _operator = settings.start().await;
     let all = world.ready(5).await;
-    world.turns(2).await;
+    world.resyncs(2).await;
     let before = world.audit().await;
     world.pass(way, 10 * MINUTE);
-    world.turns(5).await;
+    world.resyncs(5).await;
     assert_eq!(counts(&all), [1; 5]);
     let after = world.audit().await.since(&before).only(|call| !is_resync(call));
     assert!(after.calls().is_empty(), "{after}");

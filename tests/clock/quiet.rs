@@ -9,11 +9,11 @@ async fn an_idle_hour_of_a_hundred_credentials_writes_less_than_ten_lines() {
     let world = World::new().await;
     let operator = world.operator().flag("--provider-rate", "0").flag("--log", "info").start().await;
     let all = world.ready_for(CREDENTIALS, 24 * HOUR).await;
-    world.turns(2).await;
+    world.resyncs(2).await;
     let before = operator.log().len();
     for _ in 0..6 {
         world.step(10 * MINUTE);
-        world.turns(2).await;
+        world.resyncs(2).await;
     }
     assert_eq!(counts(&all), [1; CREDENTIALS]);
     let lines = operator.log();

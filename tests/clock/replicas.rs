@@ -23,7 +23,7 @@ async fn hand_over_and_back(first: i64, second: i64) {
     let [first, second] = [first, second].map(|ahead| replica(&world, ahead));
     let leader = first.start().await;
     let all = world.ready(5).await;
-    world.turns(1).await;
+    world.resyncs(1).await;
     let before = world.audit().await;
 
     let heir = hand_over(&world, &leader, &second).await;
@@ -44,7 +44,7 @@ async fn hand_over(world: &World, from: &Operator, to: &Settings) -> Operator {
     let heir = to.start().await;
     assert!(from.terminate(DEADLINE).await.success());
     leads(world, &heir).await;
-    world.turns(3).await;
+    world.resyncs(3).await;
     heir
 }
 

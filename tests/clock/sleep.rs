@@ -38,7 +38,7 @@ async fn a_token_that_was_requested_before_an_hour_of_sleep_is_not_written_after
     world.scene.space.wait_for("the request arrives", arrived).await;
     world.sleep(HOUR);
     world.scene.space.wait_ready("a").await;
-    world.turns(3).await;
+    world.resyncs(3).await;
     assert_eq!((client.count(), client.tokens().len()), (2, 2));
     assert_eq!(value(&world.scene.target("a").await, "token"), client.last_token());
     let audit = world.audit().await.to("secrets").only(|call| call.is_write() && !call.dry_run);

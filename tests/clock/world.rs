@@ -166,13 +166,13 @@ impl World {
 
     /// Waits for this many resyncs: after each, the operator has reconciled every ApiCredential at least once. Counted
     /// at one without a source, which is reconciled for ever and a little less often than the resync.
-    pub async fn turns(&self, times: usize) {
-        if self.scene.space.credentials.get_opt("turn").await.unwrap().is_none() {
-            let nobody = self.scene.mock_provider.welkin(&self.scene.space.unique("turn"));
-            self.scene.apply_welkin("turn", &nobody).await;
-            self.scene.space.wait_condition("turn", "Ready", "False/SourceSecretNotFound").await;
+    pub async fn resyncs(&self, times: usize) {
+        if self.scene.space.credentials.get_opt("resync").await.unwrap().is_none() {
+            let client = self.scene.mock_provider.welkin(&self.scene.space.unique("resync"));
+            self.scene.apply_welkin("resync", &client).await;
+            self.scene.space.wait_condition("resync", "Ready", "False/SourceSecretNotFound").await;
         }
-        self.scene.space.wait_reads("turn-token", times).await;
+        self.scene.space.wait_reads("resync-token", times).await;
     }
 
     /// The operator's requests to the API server, without lists and watches.
@@ -188,7 +188,7 @@ impl World {
 
 /// Whether this is a part of the reconcile that [`World::resyncs`] counts.
 pub fn is_resync(call: &Call) -> bool {
-    call.name.starts_with("turn")
+    call.name.starts_with("resync")
 }
 
 /// The number of requests of each.

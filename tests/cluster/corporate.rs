@@ -41,7 +41,7 @@ async fn a_login_that_the_proxy_rejects_is_a_failed_connection_and_its_file_is_r
     scene.apply_welkin("a", &client).await;
     scene.space.wait_condition("a", "Ready", "False/ConnectionFailed").await;
     assert!(proxy.refused() >= 1);
-    assert_eq!((client.count(), proxy.tunnels()), (0, 0), "the secret was shown to nobody");
+    assert_eq!((client.count(), proxy.tunnels()), (0, 0), "the secret was not sent");
     std::fs::write(&file, format!("{LOGIN}\n")).unwrap();
     scene.space.wait_ready("a").await;
     assert_eq!((client.count(), proxy.tunnels()), (1, 1));

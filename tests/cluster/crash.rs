@@ -119,7 +119,7 @@ impl Scene {
         let place = client.requests().iter().position(|request| request.token == token);
         let place = place.expect("the Secret holds a token of this client");
         assert!(place <= earlier + 1, "{name}: {place}");
-        assert_eq!(client.count(), place + 1, "{name}: after the token that was kept, nobody asked again");
+        assert_eq!(client.count(), place + 1, "{name}: no token was requested after the one that was kept");
         assert_eq!(client.max_in_flight(), 1, "{name}");
     }
 

@@ -116,8 +116,8 @@ async fn a_namespace_deleted_while_the_operator_runs_costs_no_exchange_and_no_er
     assert_eq!(stored.calls().len(), 0, "{since}");
     // Roles in the namespace itself may be deleted before the rest of it. A 403 that cannot be distinguished from a
     // missing permission is then reported, in vain.
-    let rights_stay = Mode::of_run() == Mode::Cluster;
-    let reported = since.only(|call| call.resource == "events" && (rights_stay || call.code < 300));
+    let permissions_stay = Mode::of_run() == Mode::Cluster;
+    let reported = since.only(|call| call.resource == "events" && (permissions_stay || call.code < 300));
     assert_eq!(reported.calls().len(), 0, "{since}");
     assert!(operator.is_running());
 }

@@ -88,14 +88,14 @@ async fn a_merge_target_from_git_is_applied_again_and_keeps_its_token() {
     // The next change that costs an exchange is the only one that does.
     space.patch_secret("a-token", &json!({"data": {"token": null}})).await;
     space.wait_for("a second token", async || (client.count() >= 2).then_some(())).await;
-    let mended = space
+    let repaired = space
         .wait_for("the second token in the Secret", async || {
             space.secret("a-token").await.filter(|secret| value(secret, "token") == client.last_token())
         })
         .await;
     assert_eq!(client.count(), 2);
-    assert_eq!(value(&mended, "config").as_deref(), Some("of the next release"));
-    assert_eq!(mended.owner_references(), []);
+    assert_eq!(value(&repaired, "config").as_deref(), Some("of the next release"));
+    assert_eq!(repaired.owner_references(), []);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 use serde_json::json;
 
 use crate::fixture::Scene;
-use crate::memory::scan::Memory;
+use crate::memory::scan::ProcessMemory;
 use crate::support::leaks::Sentinels;
 use crate::support::operator::{Operator, Settings};
 use crate::support::provider::{Client, Reply};
@@ -80,10 +80,10 @@ async fn in_its_image_it_works_and_only_root_can_read_its_memory() {
 }
 
 /// A leading operator, and its memory, opened before the process forbids that: only root could open it later.
-async fn start(settings: &Settings) -> (Operator, Memory) {
+async fn start(settings: &Settings) -> (Operator, ProcessMemory) {
     for _ in 0..20 {
         let operator = settings.spawn();
-        if let Ok(memory) = Memory::open(operator.pid()) {
+        if let Ok(memory) = ProcessMemory::open(operator.pid()) {
             operator.ready().await;
             return (operator, memory);
         }
@@ -92,7 +92,7 @@ async fn start(settings: &Settings) -> (Operator, Memory) {
 }
 
 /// What is found while all threads of the process are stopped.
-fn search(operator: &Operator, memory: &mut Memory, sentinels: &Sentinels) -> Vec<String> {
+fn search(operator: &Operator, memory: &mut ProcessMemory, sentinels: &Sentinels) -> Vec<String> {
     operator.pause();
     let found = memory.search(sentinels);
     operator.resume();

@@ -43,7 +43,7 @@ async fn after_an_outage_longer_than_the_lease_only_what_became_due_is_exchanged
     add(&space, &mock_provider, "later").await;
     space.wait_ready("later").await;
     assert_eq!((resting.count(), due.count(), due.max_in_flight()), (1, 2, 1));
-    assert_eq!(transitions(&space).await, lease, "nobody else wanted the lease");
+    assert_eq!(transitions(&space).await, lease, "no other candidate took the lease");
 
     // The same with a server that is up and silent.
     plane.pause_api_server();

@@ -141,7 +141,7 @@ async fn after_etcd_is_restored_from_an_older_backup_the_operator_recovers() {
     // A reconcile between the list of the Secrets and that of the ApiCredentials still sees the earlier request as
     // pending.
     assert!((3..=4).contains(&after[1]), "one for the request, and at most one more: {}", after[1]);
-    assert_eq!(scene.target("taken").await, users_own, "nobody wrote to it");
+    assert_eq!(scene.target("taken").await, users_own, "it was not written");
     assert!(operator.is_running(), "one process went through it");
     let more: usize = after.iter().zip(before).map(|(after, before)| after - before).sum();
     println!("outside: an older copy of etcd put back: {more} exchanges for 2 causes, no foreign write");

@@ -174,8 +174,8 @@ async fn a_token_that_came_due_while_no_operator_ran_is_renewed_once() {
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     operator.kill();
-    let dead = async || (!client.tokens()[0].is_valid(apicredential_operator::clock::now())).then_some(());
-    scene.space.wait_for("the token expires", dead).await;
+    let expired = async || (!client.tokens()[0].is_valid(apicredential_operator::clock::now())).then_some(());
+    scene.space.wait_for("the token expires", expired).await;
 
     // A lease that was not released must expire first. Without an election there is none.
     let _operator = settings.flag("--leader-election", "false").start().await;

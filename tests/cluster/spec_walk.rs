@@ -179,7 +179,7 @@ impl Walker {
             _ => {
                 self.space.patch_secret("a-token", &json!({"stringData": {"foreign": "stays"}})).await;
                 self.foreign = true;
-                "somebody adds a key".to_owned()
+                "another client adds a key".to_owned()
             }
         }
     }

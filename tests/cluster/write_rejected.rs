@@ -59,7 +59,7 @@ async fn a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_wa
     space.delete_secret("a-token").await;
     space.wait_condition("a", "Ready", "False/TargetWriteRejected").await;
     more_dry_runs(&space, 4).await;
-    assert_eq!(client.count(), 2, "a Secret that vanished is rehearsed before anything is asked for");
+    assert_eq!(client.count(), 2, "a dry run for the deleted Secret comes before any token request");
     drop(quotas.delete("secrets", &DeleteParams::default()).await.unwrap());
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(client.count(), 3);

@@ -22,7 +22,7 @@ struct Versions {
 }
 
 /// A watch on one Secret.
-pub struct Kept {
+pub struct KeptKey {
     secrets: Api<Secret>,
     secret: String,
     key: String,
@@ -30,7 +30,7 @@ pub struct Kept {
     task: JoinHandle<()>,
 }
 
-impl Kept {
+impl KeptKey {
     /// Starts to watch. The Secret need not exist yet.
     pub async fn watch(space: &Space, secret: &str, key: &str) -> Self {
         let seen = Arc::<Mutex<Versions>>::default();

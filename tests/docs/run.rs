@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use tokio::sync::OnceCell;
 
-use crate::kept::Kept;
+use crate::kept::KeptKey;
 use crate::page::{self, Kind, Page};
 use crate::session::{self, EMPTY_CLUSTER, Session};
 use crate::support::control_plane::{self, Content, ControlPlane};
@@ -64,7 +64,7 @@ async fn try_page(page: &Page) -> Result<(), String> {
     let operator = settings.spawn();
     let mut kept = Vec::new();
     for (secret, key) in &page.keeps {
-        kept.push(Kept::watch(&space, secret, key).await);
+        kept.push(KeptKey::watch(&space, secret, key).await);
     }
     let began = std::time::Instant::now();
     let session = Session::new(&space.plane.admin_kubeconfig(), &space.name);

@@ -44,7 +44,7 @@ async fn a_pod_that_reads_its_volume_before_each_call_is_never_refused_over_rene
     let scene = Scene::new("sync in 1 s", Some("1s"), 40.0, &json!({"renewBeforePercentage": 50})).await;
     let first = scene.wait_tokens(1).await;
     scene.wait_tokens(4).await;
-    scene.assert_kept_alive_beyond(&first).await;
+    scene.assert_kept_valid_beyond(&first).await;
 }
 
 /// Two minutes are the least `renewBefore`, and at most half of the lifetime.
@@ -57,7 +57,7 @@ async fn two_minutes_are_enough_for_a_kubelet_in_its_default_period() {
     // The kubelet has just synced: this token takes as long as possible.
     scene.request_renewal().await;
     scene.wait_tokens(3).await;
-    scene.assert_kept_alive_beyond(&first).await;
+    scene.assert_kept_valid_beyond(&first).await;
 }
 
 /// One ApiCredential, its operator and provider, and a pod that uses its token on a node of its own.
@@ -116,7 +116,7 @@ impl Scene {
     }
 
     /// A client with the first token would be rejected by now; the pod was not, and its subPath still has that one.
-    async fn assert_kept_alive_beyond(&self, first: &Report) {
+    async fn assert_kept_valid_beyond(&self, first: &Report) {
         let issued = self.user.tokens();
         let expiry = issued.iter().find(|token| hash(&token.text) == first.still).unwrap().expires.unwrap();
         let reports = self.wait_reports("the first token's end", |reports| reports.last().unwrap().at > expiry).await;

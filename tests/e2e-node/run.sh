@@ -77,7 +77,7 @@ trap 'exit 143' TERM HUP
 (cd tests/e2e-node/pod && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$scratch/pod" .)
 tests/e2e-node/image.sh "$scratch/pod" localhost/pod:e2e "$scratch/image.tar"
 tests/control-plane/build.sh >/dev/null
-# The program itself, and not by way of cargo, so that a signal reaches it.
+# The program itself, and not through cargo, so that a signal reaches it.
 cargo test --locked --quiet --test e2e-node --no-run
 program=$(cargo test --locked --test e2e-node --no-run --message-format=json 2>/dev/null |
   sed -n '/"name":"e2e-node"/s/.*"executable":"\([^"]*\)".*/\1/p')

@@ -44,7 +44,7 @@ pub struct Report {
     /// their own token had expired: a delay of the network, which no client can prevent.
     pub late_creates: usize,
     /// How often each promise was checked.
-    pub looked_at: BTreeMap<&'static str, usize>,
+    pub checks: BTreeMap<&'static str, usize>,
 }
 
 /// Checks a history against all promises but I6.
@@ -65,7 +65,7 @@ pub fn check(history: &History) -> Report {
 impl Report {
     /// Counts one more check of this promise.
     fn count(&mut self, promise: &'static str) {
-        *self.looked_at.entry(promise).or_default() += 1;
+        *self.checks.entry(promise).or_default() += 1;
     }
 
     fn violated(&mut self, promise: &str, what: impl AsRef<str>) {

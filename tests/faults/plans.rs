@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::runs::{Place, Plan, Run, Trouble};
+use crate::runs::{ExchangePoint, Plan, Run, Trouble};
 use crate::scenarios::Scenario;
 use crate::support::fault_proxy::{Act, Fault, Site, When};
 use crate::support::random::Dice;
@@ -26,12 +26,14 @@ pub fn single(scenario: Scenario, sites: &[Site]) -> Vec<Plan> {
 /// next check, which comes an interval later.
 fn at_a_check() -> impl Iterator<Item = Trouble> {
     let acts = [Act::CutWatches, Act::Kill, Act::Terminate];
-    [Place::Arrived, Place::Issued].into_iter().flat_map(move |place| acts.map(|act| Trouble::Check(place, act)))
+    [ExchangePoint::Arrived, ExchangePoint::Issued]
+        .into_iter()
+        .flat_map(move |place| acts.map(|act| Trouble::Check(place, act)))
 }
 
 fn at_the_provider() -> impl Iterator<Item = Trouble> {
     let acts = [Act::Reset, Act::Hold, Act::CutWatches, Act::Kill, Act::Terminate, Act::Pause];
-    let places = [Place::Arrived, Place::Issued, Place::Halfway];
+    let places = [ExchangePoint::Arrived, ExchangePoint::Issued, ExchangePoint::Halfway];
     places.into_iter().flat_map(move |place| acts.map(|act| Trouble::Provider(place, act)))
 }
 

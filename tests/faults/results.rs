@@ -48,7 +48,7 @@ impl Results {
     }
 
     /// Opens the results of a tier without those that were kept.
-    pub fn anew(tier: &str) -> Self {
+    pub fn empty(tier: &str) -> Self {
         let results = Self::open(tier);
         results.known.lock().expect("no run panics here").clear();
         results
@@ -125,8 +125,8 @@ pub fn run(plan: &Plan) -> Result<Run, String> {
 
 fn build() -> String {
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-    let judges = std::env::current_exe().expect("a process has a program");
-    for program in [env!("CARGO_BIN_EXE_apicredential-operator").into(), judges] {
+    let oracles = std::env::current_exe().expect("a process has a program");
+    for program in [env!("CARGO_BIN_EXE_apicredential-operator").into(), oracles] {
         hash.update(&std::fs::read(program).expect("both are built"));
     }
     hash.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -32,14 +32,14 @@ pub enum Trouble {
     /// At a request to the API server.
     Api(Fault),
     /// At the first exchange.
-    Provider(Place, Act),
+    Provider(ExchangePoint, Act),
     /// At the first check of a token.
-    Check(Place, Act),
+    Check(ExchangePoint, Act),
 }
 
 /// A [`Point`] of an exchange, as data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Place {
+pub enum ExchangePoint {
     Arrived,
     Issued,
     Halfway,
@@ -146,7 +146,7 @@ impl Plan {
     }
 }
 
-impl Place {
+impl ExchangePoint {
     fn point(self) -> Point {
         match self {
             Self::Arrived => Point::Arrived,

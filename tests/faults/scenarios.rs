@@ -165,9 +165,9 @@ impl Scenario {
         if issued.as_ref().is_some_and(|issued| issued.revoked) && !unknown {
             return Some("the revoked token is replaced".to_owned());
         }
-        let lives_on =
+        let is_kept =
             issued.and_then(|issued| issued.remaining(clock::now())).is_some_and(|seconds| seconds > 2.0 * SHORT);
-        (!lives_on).then(|| "the token is renewed".to_owned())
+        (!is_kept).then(|| "the token is renewed".to_owned())
     }
 
     /// A check is made once, and once more for each start: what was not reported yet is forgotten.

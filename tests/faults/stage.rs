@@ -22,7 +22,7 @@ use crate::support::space::{self, Space};
 /// The shortest lease that is allowed, and what fits into it.
 pub const LEASE: Duration = Duration::from_secs(24);
 const RETRY_BASE: Duration = Duration::from_millis(250);
-/// How often ended replicas are looked for, to start them again as a kubelet does.
+/// How often the run checks for ended replicas, to start them again as a kubelet does.
 const RESTART: Duration = Duration::from_millis(100);
 
 /// The name of the ApiCredential in every run.

@@ -36,7 +36,7 @@ enum Fate {
 struct Broken {
     foreign: bool,
     older: bool,
-    dead: bool,
+    expired: bool,
     ready: bool,
 }
 
@@ -92,8 +92,8 @@ impl Ledger {
     }
 
     /// A write of a token leaves the operator. `create_fits` is whether a CREATE would be accepted at this moment.
-    pub fn written(&mut self, number: u8, creates: bool, alive: bool) {
-        self.broken.dead |= !alive;
+    pub fn written(&mut self, number: u8, creates: bool, valid: bool) {
+        self.broken.expired |= !valid;
         self.broken.older |= creates && number < self.latest;
     }
 
@@ -130,7 +130,7 @@ pub fn properties() -> Vec<Property<Protocol>> {
         Property::always(FOREIGN, |_, world: &World| !world.ledger.broken.foreign),
         Property::always(CAUSES, |_, world: &World| world.ledger.has_cause_for_each()),
         Property::always(OLDER, |_, world: &World| !world.ledger.broken.older),
-        Property::always(EXPIRED, |_, world: &World| !world.ledger.broken.dead),
+        Property::always(EXPIRED, |_, world: &World| !world.ledger.broken.expired),
         Property::always(READY, |_, world: &World| !world.ledger.broken.ready),
         Property::sometimes("a token is renewed", |_, world: &World| world.ledger.stored_some() > 1),
         Property::sometimes(LATE, |_, world: &World| world.ledger.late),

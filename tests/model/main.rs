@@ -89,7 +89,7 @@ fn with_the_status_as_truth_exchanges_have_no_cause() {
 
 #[test]
 fn a_status_that_is_written_again_without_a_new_evaluation_reports_an_expired_token_as_ready() {
-    breaks(Guards { anew: false, ..Guards::ALL }, SHORT, ledger::READY);
+    breaks(Guards { reevaluates: false, ..Guards::ALL }, SHORT, ledger::READY);
 }
 
 /// Visits every state within the bound.

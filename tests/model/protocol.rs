@@ -42,12 +42,12 @@ pub struct Guards {
     /// The Secret is read for the current state, not the status.
     pub truth: bool,
     /// Ready is evaluated again when a status is written for the second time.
-    pub anew: bool,
+    pub reevaluates: bool,
 }
 
 impl Guards {
     pub const ALL: Self =
-        Self { deadline: true, version: true, leader: true, term: true, expiry: true, truth: true, anew: true };
+        Self { deadline: true, version: true, leader: true, term: true, expiry: true, truth: true, reevaluates: true };
 }
 
 /// What may come next. A number is a replica, or a position among the writes in transit.

@@ -158,15 +158,15 @@ fn write_status(protocol: &Protocol, world: &mut World, index: usize, report: Re
         return Task::Idle;
     }
     let (mut status, token_state) = new_status(world, &report);
-    if let Some(before) = report.reported.filter(|_| !protocol.guards.anew) {
+    if let Some(before) = report.reported.filter(|_| !protocol.guards.reevaluates) {
         status.ready = before;
     }
-    let asked_for = world.credential.version == report.version;
+    let still_requested = world.credential.version == report.version;
     if status.ready {
         let read = target_as_read(protocol, world, &report);
         world.ledger.reported_ready(token_state == TokenState::Valid && read);
     }
-    if asked_for {
+    if still_requested {
         world.credential.status = status;
         world.credential.version += 1;
         return Task::Idle;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The kind of file that contains an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum FileKind {
     Alerts,
     Dashboard,
     Runbooks,
@@ -15,7 +15,7 @@ pub enum Place {
 
 /// One expression; the dashboard's variables are filled in.
 pub struct Expression {
-    pub place: Place,
+    pub place: FileKind,
     /// For messages: the alert, the panel or the line.
     pub origin: String,
     pub text: String,
@@ -24,7 +24,7 @@ pub struct Expression {
 /// All of them.
 pub fn all() -> Vec<Expression> {
     let alerts = alerts().into_iter().map(|rule| Expression {
-        place: Place::Alerts,
+        place: FileKind::Alerts,
         origin: text(&rule["alert"]),
         text: text(&rule["expr"]),
     });
@@ -32,7 +32,7 @@ pub fn all() -> Vec<Expression> {
     for panel in panels() {
         let targets = panel["targets"].as_array().into_iter().flatten();
         all.extend(targets.map(|target| Expression {
-            place: Place::Dashboard,
+            place: FileKind::Dashboard,
             origin: format!("panel '{}' {}", text(&panel["title"]), text(&target["refId"])),
             text: fill_in(&text(&target["expr"])),
         }));
@@ -41,7 +41,7 @@ pub fn all() -> Vec<Expression> {
     for block in runbooks.split("```promql\n").skip(1) {
         let (block, _) = block.split_once("```").expect("the block ends");
         all.extend(block.lines().map(|line| Expression {
-            place: Place::Runbooks,
+            place: FileKind::Runbooks,
             origin: format!("runbooks.md: {line}"),
             text: line.to_owned(),
         }));

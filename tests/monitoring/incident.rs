@@ -8,7 +8,7 @@ use apicredential_operator::clock;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::expressions::{self, Place, text};
+use crate::expressions::{self, FileKind, text};
 use crate::metrics::{ALL, of_series};
 use crate::prometheus::{Prometheus, shortened_rules};
 use crate::support::control_plane::{Content, ControlPlane};
@@ -205,7 +205,7 @@ impl Incident {
     async fn assert_data(&self) {
         let mut wrong = Vec::new();
         // Alerts evaluate their own minute; that they fired is what counts.
-        for expression in expressions::all().into_iter().filter(|it| it.place != Place::Alerts) {
+        for expression in expressions::all().into_iter().filter(|it| it.place != FileKind::Alerts) {
             let excused = SILENT.iter().any(|(silent, _)| expression.text.starts_with(silent));
             if self.prometheus.had_data(&expression.text).await == excused {
                 wrong.push(format!("{}: {}", expression.origin, expression.text));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::expressions::{self, Place};
+use crate::expressions::{self, FileKind};
 
 /// Every metric of the contract, without the suffixes of a histogram's series.
 pub const ALL: &[&str] = &[
@@ -48,7 +48,7 @@ fn every_expression_uses_metrics_that_exist_and_every_metric_is_shown() {
             metrics_of(&expression.text).into_iter().filter(|name| !ALL.contains(&name.as_str())).collect();
         assert!(unknown.is_empty(), "{}: {unknown:?}", expression.origin);
     }
-    let dashboard = all.iter().filter(|expression| expression.place == Place::Dashboard);
+    let dashboard = all.iter().filter(|expression| expression.place == FileKind::Dashboard);
     let shown: BTreeSet<String> = dashboard.flat_map(|expression| metrics_of(&expression.text)).collect();
     assert_eq!(shown, ALL.iter().map(ToString::to_string).collect());
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the seeded bugs anew whose surroundings have changed: `patch` finds their place if the lines themselves are
+# Rewrites the seeded bugs whose surroundings have changed: `patch` finds their place if the lines themselves are
 # still there. What cannot be placed is named, and has to be fixed manually.
 set -euo pipefail
 exec </dev/null
@@ -26,6 +26,6 @@ for patch in tests/mutants/*.patch; do
     done
   } >"$scratch/new"
   cp "$scratch/new" "$patch"
-  echo "$patch was written anew"
+  echo "$patch was rewritten"
 done
 exit "$status"

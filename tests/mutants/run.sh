@@ -38,7 +38,7 @@ tests_ran() {
 }
 
 passed=0 failed=0
-verdict() {
+result() {
   printf '%-9s %-34s %s\n' "$1" "$2" "$3"
   if [ "$1" = caught ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 }
@@ -54,7 +54,7 @@ passes_without() {
   name=$(basename "$1" .patch)
   arguments_of "$1"
   if run_tests "${arguments[@]}" && tests_ran; then return 0; fi
-  verdict useless "$name" "'cargo test ${arguments[*]}' does not pass without the mistake"
+  result useless "$name" "'cargo test ${arguments[*]}' does not pass without the mistake"
   return 1
 }
 
@@ -63,15 +63,15 @@ try() {
   name=$(basename "$patch" .patch)
   arguments_of "$patch"
   if ! patch --silent --forward --strip=1 --directory="$scratch/tree" <"$patch" >"$log" 2>&1; then
-    verdict stale "$name" "the patch does not apply any more"
+    result stale "$name" "the patch does not apply any more"
     return
   fi
   if ! (cd "$scratch/tree" && cargo test --locked "${arguments[@]}" --no-run) >"$log" 2>&1; then
-    verdict broken "$name" "it does not compile: $(grep -m 1 '^error' "$log")"
+    result broken "$name" "it does not compile: $(grep -m 1 '^error' "$log")"
   elif run_tests "${arguments[@]}"; then
-    verdict MISSED "$name" "'cargo test ${arguments[*]}' passes all the same"
+    result MISSED "$name" "'cargo test ${arguments[*]}' passes all the same"
   else
-    verdict caught "$name" "by $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | head -n 1)"
+    result caught "$name" "by $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | head -n 1)"
   fi
   patch --silent --reverse --strip=1 --directory="$scratch/tree" <"$patch"
 }

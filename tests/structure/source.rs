@@ -32,6 +32,15 @@ pub fn source_files(folder: &str) -> Vec<SourceFile> {
     files.collect()
 }
 
+/// Every Rust file below a folder with its whole text, except this check's own, which names the private words.
+pub fn texts(folder: &str) -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    walk(&repository().join(folder), &mut paths);
+    paths.retain(|path| !path.starts_with("tests/structure"));
+    let read = |path: String| fs::read_to_string(repository().join(&path)).map(|text| (path, text));
+    paths.into_iter().map(|path| read(path).expect("a source file")).collect()
+}
+
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

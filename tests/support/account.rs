@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::control_plane;
-use super::mode::{self, Mode, Named};
+use super::mode::{self, Mode, PinnedNames};
 use super::space::Space;
 
 /// A service account, and its name in the audit log.
@@ -61,7 +61,7 @@ impl Space {
     }
 
     /// Gives the operator's own account the permissions of its mode in a namespace. Returns once they are in effect.
-    pub(super) async fn admit_operator(&self, secrets: &Named) {
+    pub(super) async fn admit_operator(&self, secrets: &PinnedNames) {
         let mode = Mode::of_run();
         for object in mode.within(&self.name, secrets) {
             match object["kind"].as_str() {

@@ -1,4 +1,4 @@
-//! Certificates for loopback servers, generated anew in each process.
+//! Certificates for loopback servers, generated in each process.
 
 use std::sync::Arc;
 

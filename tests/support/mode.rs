@@ -58,14 +58,14 @@ impl Mode {
     }
 
     /// The Roles, each once, for this namespace, and their bindings; `secrets` are the names in the rules of `pinned`.
-    pub fn within(self, namespace: &str, secrets: &Named) -> Vec<Value> {
+    pub fn within(self, namespace: &str, secrets: &PinnedNames) -> Vec<Value> {
         let mut objects: Vec<Value> = Vec::new();
         for mut object in self.rendering() {
-            let of_rights = object["kind"] == "Role" || object["kind"] == "RoleBinding";
+            let is_rbac = object["kind"] == "Role" || object["kind"] == "RoleBinding";
             object["metadata"]["namespace"] = json!(namespace);
             let same =
                 |it: &Value| it["kind"] == object["kind"] && it["metadata"]["name"] == object["metadata"]["name"];
-            if of_rights && !objects.iter().any(same) {
+            if is_rbac && !objects.iter().any(same) {
                 objects.push(object);
             }
         }
@@ -78,12 +78,12 @@ impl Mode {
 
 /// The Secrets that `pinned` names.
 #[derive(Clone, Debug, Default)]
-pub struct Named {
+pub struct PinnedNames {
     pub sources: Vec<String>,
     pub targets: Vec<String>,
 }
 
-impl Named {
+impl PinnedNames {
     /// Adds the names of an ApiCredential's Secrets. Returns whether one of them is new.
     pub fn take_up(&mut self, credential: &Value) -> bool {
         let provider = &credential["spec"]["provider"];

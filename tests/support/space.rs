@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::audit::{self, Audit};
 use super::control_plane::{self, ControlPlane};
 use super::leaks::{self, Sentinels};
-use super::mode::{Mode, Named};
+use super::mode::{Mode, PinnedNames};
 use super::operator::Output;
 use super::provider::Witness;
 use super::random;
@@ -48,7 +48,7 @@ pub struct Space {
     pub(super) witnesses: Arc<Mutex<Vec<Witness>>>,
     /// Held until the permissions on the names in it are in effect: a Role that is applied late must not remove a name
     /// that was added after it.
-    pinned: tokio::sync::Mutex<Named>,
+    pinned: tokio::sync::Mutex<PinnedNames>,
 }
 
 impl Space {
@@ -81,7 +81,7 @@ impl Space {
             witnesses: Arc::default(),
             pinned: tokio::sync::Mutex::default(),
         };
-        space.admit_operator(&Named::default()).await;
+        space.admit_operator(&PinnedNames::default()).await;
         space
     }
 

@@ -10,12 +10,12 @@ use crate::support::leaks::Sentinels;
 const AROUND: usize = 120;
 
 /// The open files of one process. They stay readable, whatever the process forbids later.
-pub struct Memory {
+pub struct ProcessMemory {
     maps: File,
     bytes: File,
 }
 
-impl Memory {
+impl ProcessMemory {
     /// Opens a process that permits it, or any if the test runs as root.
     pub fn open(pid: u32) -> io::Result<Self> {
         let open = |name| File::open(format!("/proc/{pid}/{name}"));

@@ -11,11 +11,11 @@ pub const WITHOUT: [(Mode, &str, &str, &str); 1] =
 pub const PROVOKED: [(&str, &str); 5] = [
     (
         "deletion::a_namespace_deleted_while_the_operator_runs_costs_no_exchange_and_no_error",
-        "a namespace that is being deleted answers a CREATE so, the rehearsed one, too",
+        "a namespace that is being deleted rejects a CREATE in the same way, also in a dry run",
     ),
     (
         "write_rejected::a_quota_costs_one_exchange_until_it_is_lifted_and_none_if_the_secret_was_there_before",
-        "a quota that is used up answers so, too",
+        "an exhausted quota rejects in the same way",
     ),
     (
         "support_works::the_user_operator_has_the_operators_permissions_and_no_more",
@@ -62,7 +62,7 @@ pub fn taken(mode: Mode) -> &'static [&'static str] {
 
 /// Why the tests that a mode does not run are left out.
 pub const NOT_TAKEN: &str = "the others are about Secrets that the operator creates, count its reads, wait for what only a \
-    watch of Secrets tells, or have an account of their own";
+    watch of Secrets delivers, or have an account of their own";
 
 const PINNED: [&str; 19] = [
     "allow_list::",

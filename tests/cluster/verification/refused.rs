@@ -78,9 +78,9 @@ async fn a_rejected_token_that_is_issued_again_is_not_reported_as_a_new_one() {
     user.answer_checks_truly();
     stage.pass("a", INTERVAL + INTERVAL / 10).await;
     let _operator = stage.start().await;
-    let mended = stage.wait_verified("a", "True/TokenAccepted").await;
-    assert_eq!(condition(&mended, "Ready").as_deref(), Some("True/TokenValid"));
-    assert!(condition(&mended, "Renewed").unwrap().starts_with("True/"));
+    let repaired = stage.wait_verified("a", "True/TokenAccepted").await;
+    assert_eq!(condition(&repaired, "Ready").as_deref(), Some("True/TokenValid"));
+    assert!(condition(&repaired, "Renewed").unwrap().starts_with("True/"));
     stage.scene.trigger_reconciles("a", 2).await;
     assert_eq!((user.checks().len(), user.count()), (2, 2));
 }

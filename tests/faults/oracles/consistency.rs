@@ -11,15 +11,15 @@ use crate::history::{Version, What};
 const ROUNDING: Duration = Duration::from_secs(1);
 
 /// What is stored with a token: issued-at, expires-at, fingerprint.
-type Beside<'a> = [&'a str; 3];
+type TokenAnnotations<'a> = [&'a str; 3];
 
 pub fn check(records: &Records<'_>, report: &mut Report) {
     let credentials = records.credentials();
-    let mut first: HashMap<usize, (Beside<'_>, usize)> = HashMap::new();
+    let mut first: HashMap<usize, (TokenAnnotations<'_>, usize)> = HashMap::new();
     for version in records.history.versions.iter().filter(|it| it.resource == "secrets" && !it.deleted) {
         let (Some(token), Some(by)) = (records.token_in(&version.object), records.made_by(version)) else { continue };
         report.count("I8");
-        let now = beside(version);
+        let now = annotations_of(version);
         let ours = records.writer(version).is_some();
         let mut wrong = ours.then(|| belongs(records, version, by, &credentials)).flatten();
         let (known, known_by) = *first.entry(token).or_insert((now, by));
@@ -27,7 +27,7 @@ pub fn check(records: &Records<'_>, report: &mut Report) {
             // The provider has issued the same token once more: it may count from then.
             first.insert(token, (now, by));
         } else if known != now && (ours || is_changed(records, version) && !is_edited(records, version, &credentials)) {
-            wrong = wrong.or(Some("the times or the fingerprint beside its token are not those it came with"));
+            wrong = wrong.or(Some("the times or the fingerprint stored with its token are not those of the token"));
         }
         if let Some(wrong) = wrong {
             report.violated("I8", format!("version {} of {}: {wrong}", version.version, version.name));
@@ -35,7 +35,7 @@ pub fn check(records: &Records<'_>, report: &mut Report) {
     }
 }
 
-fn beside(version: &Version) -> Beside<'_> {
+fn annotations_of(version: &Version) -> TokenAnnotations<'_> {
     ["issued-at", "expires-at", "fingerprint"].map(|name| annotation(&version.object, name))
 }
 
@@ -48,7 +48,7 @@ fn belongs<'a>(
     credentials: &[Credential<'_>],
 ) -> Option<&'static str> {
     let exchange = &records.history.exchanges[by];
-    let [issued, expires, print] = beside(version);
+    let [issued, expires, print] = annotations_of(version);
     let before = records.before(&version.name, version.version).filter(|before| before.uid == version.uid);
     let replaced = before.filter(|before| records.token_in(&before.object) != records.token_in(&version.object));
     if replaced.is_some_and(|before| annotation(&before.object, "fingerprint") == print) {
@@ -74,7 +74,7 @@ fn belongs<'a>(
 /// Whether it differs there from the previous version.
 fn is_changed<'a>(records: &Records<'a>, version: &'a Version) -> bool {
     let before = records.before(&version.name, version.version);
-    before.is_none_or(|before| beside(before) != beside(version))
+    before.is_none_or(|before| annotations_of(before) != annotations_of(version))
 }
 
 /// Whether a user edited this target just then.

@@ -123,10 +123,10 @@ impl Account<'_> {
             Outcome::Failed(class) => Some(class),
             _ => None,
         };
-        let anew = self.causes.inputs_between(since, self.at(number))
+        let is_reset = self.causes.inputs_between(since, self.at(number))
             || self.records.is_disturbed(since, self.at(number))
             || class != self.failed.0;
-        self.failed = (class, if anew { 1 } else { self.failed.1 + 1 });
+        self.failed = (class, if is_reset { 1 } else { self.failed.1 + 1 });
     }
 
     /// Without a fault, there are as many exchanges as causes: fewer leave one without a result.

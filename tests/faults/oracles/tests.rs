@@ -15,7 +15,7 @@ fn an_honest_history_passes_and_each_promise_was_checked() {
     let report = honest().checked();
     assert_eq!((report.violations, report.late_creates), (Vec::<String>::new(), 0));
     for promise in ["I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9"] {
-        assert!(report.looked_at.get(promise).is_some_and(|times| *times > 2), "{promise}: {:?}", report.looked_at);
+        assert!(report.checks.get(promise).is_some_and(|times| *times > 2), "{promise}: {:?}", report.checks);
     }
 }
 
@@ -23,7 +23,7 @@ fn an_honest_history_passes_and_each_promise_was_checked() {
 fn no_violation_quotes_a_secret_or_a_token() {
     let mut it = honest();
     it.at(2900).requests("unasked").stores("first");
-    it.reports_ready("True", "a reason of nobody");
+    it.reports_ready("True", "an unknown reason");
     let report = it.checked();
     assert!(report.violations.len() > 2, "{:#?}", report.violations);
     for text in &report.violations {

@@ -37,7 +37,7 @@ impl<'a> Write<'a> {
         let replaced = self.records.before(&self.call.name, result);
         let replaced = replaced.filter(|_| self.call.verb != "create").and_then(|it| self.records.token_in(&it.object));
         if replaced == Some(self.token) {
-            // The same one once more, whoever stored it.
+            // The same one once more, whichever client stored it.
             return false;
         }
         let newer = |it: &&Version| self.records.token_in(&it.object).is_some_and(|token| token > self.token);

@@ -108,7 +108,7 @@ fn times_that_change_beside_a_token_are_noticed_unless_a_user_did_it() {
         });
         it
     };
-    assert_broken(&edited(false), "I8", "not those it came with");
+    assert_broken(&edited(false), "I8", "not those of the token");
     assert_kept(&edited(true));
 }
 

@@ -72,7 +72,7 @@ fn a_write_for_an_apicredential_that_was_deleted_long_before_is_noticed() {
 
 #[test]
 fn merge_writes_only_where_the_secret_consents_and_no_other_apicredential_writes() {
-    let merged_with = |allow: &str, owner: Option<&str>, dead: bool| {
+    let merged_with = |allow: &str, owner: Option<&str>, deleted: bool| {
         let mut it = Forge::new();
         it.credential["spec"]["target"]["creationPolicy"] = "Merge".into();
         let credentials = it.history.versions.iter_mut().filter(|version| version.resource == "apicredentials");
@@ -85,7 +85,7 @@ fn merge_writes_only_where_the_secret_consents_and_no_other_apicredential_writes
         (other.name, other.uid) = ("b".into(), "the-uid-of-b".into());
         other.object["spec"]["target"]["name"] = "b-token".into();
         other.object["spec"]["provider"]["welkin"]["clientName"] = "client-of-b".into();
-        other.deleted = dead;
+        other.deleted = deleted;
         it.history.versions.insert(0, other);
         it.reads().requests("first").stores("first");
         it
