@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::support::mode::{Mode, Named};
+use crate::support::mode::{Mode, PinnedNames};
 
 pub const NAMESPACES: usize = 20;
 /// The namespace of the operator's lease.
@@ -101,7 +101,7 @@ pub async fn namespaces(client: &Client) {
         let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
         api.create(&PostParams::default(), &namespace).await.expect("a namespace can be created");
     }
-    for object in Mode::Cluster.within(HOME, &Named::default()) {
+    for object in Mode::Cluster.within(HOME, &PinnedNames::default()) {
         let created = match object["kind"].as_str() {
             Some("Role") => create_in_home::<Role>(client, &object).await.map(drop),
             _ => create_in_home::<RoleBinding>(client, &object).await.map(drop),

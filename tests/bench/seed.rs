@@ -49,7 +49,7 @@ async fn seed(client: &Client, member: &Member, origin: &str, (issued_at, lifeti
         token: SecretString::from(token),
         issued_at,
         expiry,
-        source_version: apicredential::object_key::version(&source),
+        source_version: apicredential::revision::Revision::of(&source).to_string(),
         renew_request: None,
     };
     let target = render(&credential, &plan, &record).to_new_secret(&credential, &member.target());

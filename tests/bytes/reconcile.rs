@@ -54,7 +54,7 @@ pub fn check(input: &[u8]) {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _lock = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(20), run(&server)).await.expect("a reconcile ends")
+        tokio::time::timeout(Duration::from_secs(20), run(&server)).await.expect("a reconcile ends");
     });
 }
 

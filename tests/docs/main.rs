@@ -3,11 +3,11 @@
 //! What a page needs is in HTML comments, which readers do not see:
 //!
 //! - `<!-- given: NAME … -->` anywhere: the state before the first block, set up by one of the scripts in `given/`;
-//! `empty-cluster` is a control plane of the page's own, on which nothing is installed;
+//!   `empty-cluster` is a control plane of the page's own, on which nothing is installed;
 //! - `<!-- keeps: SECRET KEY -->`: that key of that Secret is never absent or empty while the page runs;
 //! - `<!-- needs: WHAT -->` before a block: it is not run, because it needs what this machine may not have. Its
 //!   manifests, or those that it or Helm would apply, are applied with `--dry-run=server`, those of Argo CD and Flux too
-//! (`crds/`), and the block is in the list that the test prints.
+//!   (`crds/`), and the block is in the list that the test prints.
 //!
 //! A YAML block that begins with `# NAME.yaml` is a file of that name for the blocks that follow. A `text` block after
 //! a shell block is what it prints, where words with digits stand for any such words.

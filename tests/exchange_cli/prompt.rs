@@ -155,7 +155,7 @@ fn an_invalid_input_is_rejected_and_input_that_would_be_echoed_is_not_read() {
     session.wait_for("too long for a terminal");
     assert_eq!(session.end().0, Some(7));
     let mut session = Session::start(&[&words[..], &["--secret-stdin"]].concat(), &mock_provider);
-    session.wait_for("leave --secret-stdin out");
+    session.wait_for("omit --secret-stdin for a prompt");
     assert_eq!(session.end().0, Some(2));
     assert_eq!(mock_provider.total(), 0);
 }
