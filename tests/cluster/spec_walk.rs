@@ -81,6 +81,8 @@ struct Walker {
     rendered: Option<Rendering>,
     foreign: bool,
     exchanges: usize,
+    /// Each step with its expected result, for the message of a failure.
+    steps: Vec<String>,
 }
 
 const GOOD: &str = "good";
@@ -119,6 +121,7 @@ impl Walker {
             rendered: None,
             foreign: false,
             exchanges: 0,
+            steps: Vec::new(),
         };
         walker.write_source().await;
         walker.write_spec().await;
@@ -204,8 +207,9 @@ impl Walker {
     async fn return_to_a_good_spec(&mut self) {
         self.spec = home();
         self.permitted = true;
-        self.write_source().await;
+        // The consent comes last: before the spec it would permit an exchange for the spec of the step before.
         self.write_spec().await;
+        self.write_source().await;
     }
 
     async fn write_source(&self) {
@@ -239,6 +243,7 @@ impl Walker {
     /// Applies to the model what the operator has to do, and waits until the operator has done it.
     async fn arrive(&mut self, what: &str) {
         let ready = self.follow();
+        self.steps.push(format!("{what} -> {ready}, {} exchanges", self.exchanges));
         self.space.wait_for(&format!("{ready} after {what}"), async || self.is_there(ready).await.then_some(())).await;
     }
 
@@ -278,7 +283,8 @@ impl Walker {
 
     async fn is_there(&self, ready: &str) -> bool {
         let credential = self.space.credential("a").await;
-        assert!(self.client.count() <= self.exchanges, "{} exchanges, not {}", self.client.count(), self.exchanges);
+        let (found, steps) = (self.client.count(), &self.steps);
+        assert!(found <= self.exchanges, "{found} exchanges, not {}, after {steps:#?}", self.exchanges);
         observed(&credential)
             && condition(&credential, "Ready").as_deref() == Some(ready)
             && self.client.count() == self.exchanges
