@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that takes too long for `make test`, and one table at the end. TORTURE_MINUTES (120 by default) bounds the
-# faults, the search for bad bytes and the walk; the seeded bugs are not bounded.
+# faults, the search for bad bytes and the walk; the seeded bugs are not bounded. What waits for servers runs beside what
+# computes.
 #
 # Results of single faults are kept, so that an interrupted run continues where it was. NO_SKIP=1: see tests/tools/parts.sh.
 set -euo pipefail
@@ -16,15 +17,26 @@ cargo test --locked --no-run
 
 single=$((minutes * 4 / 10)) pairs=$((minutes * 15 / 100))
 export FAULTS_MINUTES=$single PAIRS_MINUTES=$pairs FUZZ_SECONDS=$((minutes * 60 / 10 / 6))
-part single-faults "$single" cargo test --locked --test faults -- --ignored --nocapture every_single_fault
-part pairs-of-faults "$pairs" cargo test --locked --test faults -- --ignored --nocapture random_pairs
-MODEL_BOUND=large part model 15 cargo test --locked --test model -- --include-ignored --nocapture --test-threads 1
-part rollout 20 make --no-print-directory rollout
-part spec-walk 10 cargo test --locked --test cluster -- --ignored --nocapture spec_walk
-part outside 10 cargo test --locked --test cluster -- --ignored --nocapture outside
-part fuzz $((minutes / 10 + 10)) fuzz/run.sh
-part seeded-bugs 60 tests/mutants/run.sh
-part generated-bugs 30 tests/mutants/generated.sh
+
+# These run servers and wait for them far more than they compute.
+waiting() {
+  part single-faults "$single" cargo test --locked --test faults -- --ignored --nocapture every_single_fault
+  part pairs-of-faults "$pairs" cargo test --locked --test faults -- --ignored --nocapture random_pairs
+  part rollout 20 make --no-print-directory rollout
+  part spec-walk 10 cargo test --locked --test cluster -- --ignored --nocapture spec_walk
+  part outside 10 cargo test --locked --test cluster -- --ignored --nocapture outside
+}
+
+# These compile and compute, with what the others leave of the processors.
+computing() {
+  renice -n 10 -p "$BASHPID" >/dev/null
+  MODEL_BOUND=large part model 15 cargo test --locked --test model -- --include-ignored --nocapture --test-threads 1
+  part fuzz $((minutes / 10 + 10)) fuzz/run.sh
+  part seeded-bugs 90 tests/mutants/run.sh
+  part generated-bugs 60 tests/mutants/generated.sh
+}
+
+at_once waiting computing
 
 printf '\n%s\n' "What came of it"
 lines single-faults 'single: .*'

@@ -9,24 +9,33 @@ failed=0
 part() {
   local name=$1 most=$2 began=$SECONDS log="$logs/$1.log" skipped
   shift 2
-  printf '%s, at most %d minutes: %s\n' "$name" "$most" "$*"
+  printf '%s: begins, at most %d minutes: %s\n' "$name" "$most" "$*"
   if ! timeout $((most * 60 + 300)) "$@" >"$log" 2>&1; then
-    printf '  FAILED in %d s, see %s\n' $((SECONDS - began)) "$log"
+    printf '%s: FAILED in %d s, see %s\n' "$name" $((SECONDS - began)) "$log"
     failed=$((failed + 1))
     return
   fi
   skipped=$(grep -oE '(^|: )SKIPPED: .*' "$log" | head -n 3 || true)
   if [ -z "$skipped" ]; then
-    printf '  passed in %d s\n' $((SECONDS - began))
+    printf '%s: passed in %d s\n' "$name" $((SECONDS - began))
     return
   fi
   printf '%s\n' "$skipped" | sed -E 's/^(: )?/  /'
   if [ "${NO_SKIP:-}" = 1 ]; then
-    printf '  FAILED in %d s, because NO_SKIP=1 lets nothing be left out\n' $((SECONDS - began))
+    printf '%s: FAILED in %d s, because NO_SKIP=1 lets nothing be left out\n' "$name" $((SECONDS - began))
     failed=$((failed + 1))
   else
-    printf '  passed in %d s, without that\n' $((SECONDS - began))
+    printf '%s: passed in %d s, without that\n' "$name" $((SECONDS - began))
   fi
+}
+
+# Runs two functions of parts at once. The failed parts of both count.
+at_once() {
+  local other
+  (failed=0; "$2"; exit "$failed") &
+  other=$!
+  "$1"
+  wait "$other" || failed=$((failed + $?))
 }
 
 # The lines of a part's log that match.
