@@ -25,7 +25,7 @@ pub(super) async fn dry_run_write(run: &mut Reconciliation, plan: &Plan, observa
     let dry_run = run.context.issuer.dry_run_write(&run.credential, plan, observation.secret.as_ref()).await;
     let Err(error) = dry_run else {
         let is_gone = (vanished || run.history.dry_run_first) && is_gone(run).await;
-        return is_gone.then(|| Outcome::Unsettled(run.after_retry_base(1)));
+        return is_gone.then(|| Outcome::Unsettled(run.retry_soon()));
     };
     let next = after_failed_write(run);
     if error != ApiError::NamespaceTerminating {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apicredential::decide::{self, Cause, Decision, TokenState, decide};
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
@@ -24,7 +25,6 @@ use crate::clock;
 use crate::controller::token_issuer::{ExchangeOutcome, ExchangeReport, ExchangeRequest};
 use crate::controller::watch::Watch;
 use crate::rate_limit::{Admission, Permit};
-use apicredential::next_reconcile::NextReconcile;
 
 /// A target that nobody else may write until the end of the write.
 struct Claim {
@@ -42,7 +42,7 @@ impl Drop for Claim {
 
 /// Acquires a permit, sends the token request, writes the token and reports.
 pub(super) async fn exchange(run: &mut Reconciliation, observation: Observation, cause: Cause) -> Outcome {
-    let Ok(plan) = run.plan.clone() else { return Outcome::Unsettled(run.after_retry_base(1)) };
+    let Ok(plan) = run.plan.clone() else { return Outcome::Unsettled(run.retry_soon()) };
     if let Some(outcome) = dry_run_write(run, &plan, &observation).await {
         return outcome;
     }
@@ -51,7 +51,7 @@ pub(super) async fn exchange(run: &mut Reconciliation, observation: Observation,
         let mut input = status_input(run, &observation);
         input.target_refusal = Some(Reason::TargetOwnedByOther.into());
         write_status(run, input).await;
-        return Outcome::Unsettled(run.after_retry_base(12));
+        return Outcome::Unsettled(run.retry_after_refusal());
     };
     let waits = *run.history.waits_since.get_or_insert_with(clock::SuspendAwareInstant::now);
     let permit = match acquire_permit(run, &plan) {
@@ -85,7 +85,7 @@ fn claim(run: &Reconciliation, plan: &Plan) -> Option<Claim> {
 fn acquire_permit(run: &Reconciliation, plan: &Plan) -> Result<Permit<Key>, NextReconcile> {
     if !run.context.issuer.leadership.may_start() {
         // The next renewal of the lease may permit it again; if it does not, the term ends.
-        return Err(run.after_retry_base(1));
+        return Err(run.retry_soon());
     }
     let now = clock::steady();
     match run.context.limiter.try_acquire(plan.request.endpoint(), &run.key, now) {
@@ -103,7 +103,7 @@ async fn send(
     permit: Permit<Key>,
     claim: Claim,
 ) -> Outcome {
-    let soon = Outcome::Settled(run.after_retry_base(1));
+    let soon = Outcome::Settled(run.retry_soon());
     let Some(request) = exchange_request(run, plan, &mut observation, cause) else { return soon };
     let Some(guard) = run.context.in_flight.start() else { return Outcome::Settled(NextReconcile::OnChange) };
     run.history.latest_attempt = None;

@@ -2,6 +2,7 @@
 
 use apicredential::api::ApiCredential;
 use apicredential::decide::{self, Attempts, Facts, Source, SpecMatch, Target, Token, Verification};
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
 use apicredential::revision::Revision;
@@ -18,7 +19,6 @@ use super::check_history::verification;
 use super::reconciliation::{Outcome, Reconciliation};
 use crate::clock;
 use crate::kube_api::{ApiError, READ};
-use apicredential::next_reconcile::NextReconcile;
 
 /// Where the target Secret comes from.
 #[derive(Debug, Default)]
@@ -59,8 +59,8 @@ impl Reads {
 
 /// What follows from a repair or a check.
 pub(super) enum Step {
-    /// Observe again, by these reads.
-    Observe(Reads),
+    /// The reconcile observes again, with these reads.
+    ObserveAgain(Reads),
     /// The reconcile ends.
     End(Outcome),
 }

@@ -27,8 +27,8 @@ use super::verify::verify;
 use crate::clock;
 use crate::kube_api::ApiError;
 
-/// One reconcile of an ApiCredential, if it exists, and after which time to reconcile again even if nothing changes. Never
-/// fails: whatever goes wrong becomes a status and a time.
+/// Reconciles an ApiCredential. Returns the delay until the next reconcile if nothing changes before, or `None` if the
+/// ApiCredential does not exist or is being deleted. It never fails: an error becomes a status and a delay.
 pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
     let watch = &context.issuer.watch;
     watch.ready().await;
@@ -38,7 +38,7 @@ pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
         context.limiter.forget(&key);
         return None;
     }
-    let began = clock::steady();
+    let started = clock::steady();
     let object = snapshot.object.clone();
     // Boxed: its state is large.
     let work = Box::pin(reconcile_snapshot(key.clone(), snapshot, Arc::clone(&context)));
@@ -46,14 +46,14 @@ pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
         Some(next) => next,
         None => after_panic(&key, &object, &context).await,
     };
-    context.metrics.operator.reconciled(clock::steady().saturating_sub(began));
-    // A timer knows nothing of the wall clock: if that was just set back, the time until the next reconcile is too long.
+    context.metrics.operator.reconciled(clock::steady().saturating_sub(started));
+    // The time until the next reconcile is too long if the wall clock was just set back, so it is bounded.
     let resync = context.settings.timings.resync;
-    let pause = match next {
+    let requeue_after = match next {
         NextReconcile::At(time) => schedule::until(time, clock::now()).min(resync),
         NextReconcile::OnChange => resync,
     };
-    Some(pause.max(Duration::from_millis(1)))
+    Some(requeue_after.max(Duration::from_millis(1)))
 }
 
 async fn reconcile_snapshot(key: Key, snapshot: Snapshot, context: Arc<Context>) -> NextReconcile {
@@ -89,18 +89,19 @@ async fn reconcile_credential(mut run: Reconciliation) -> NextReconcile {
     if let Some(next) = next_if_unchanged(&mut run) {
         return finish(run, Outcome::Settled(next));
     }
-    // From here on it counts as changed until it settles, so that a panic or an error needs no exit of its own.
+    // From here on the ApiCredential counts as changed. Only an outcome that is settled ends that, so after a panic or an
+    // error the next reconcile observes again.
     run.context.issuer.watch.cache.begin(&run.key, &mut run.snapshot);
     let outcome = match reserve_slot(&mut run) {
-        Slot::Later(next) => Outcome::Queued(next),
-        Slot::Free => observe_and_act(&mut run).await,
+        Slot::Wait(next) => Outcome::Queued(next),
+        Slot::Proceed => observe_and_act(&mut run).await,
     };
-    let next = next_report(&mut run);
+    let next = next_status_write(&mut run);
     finish(run, outcome.or_earlier(next))
 }
 
-/// When the next reconcile is due, if the cache shows that nothing changed since the last one, or, in the first reconcile of a
-/// term, since the status was written. Such a reconcile sends nothing.
+/// If the cache shows that nothing has changed, returns when the next reconcile is due, and this one sends nothing. It compares
+/// with the last reconcile, or with the stored status in the first reconcile of a term.
 fn next_if_unchanged(run: &mut Reconciliation) -> Option<NextReconcile> {
     let (began, next) = match run.snapshot.planned {
         Some(_) if run.snapshot.is_dirty => return None,
@@ -111,17 +112,17 @@ fn next_if_unchanged(run: &mut Reconciliation) -> Option<NextReconcile> {
         && next.is_after(clock::now())
         && !began.is_set_back()
         && run.context.issuer.watch.is_healthy();
-    // The plan stays that of the earlier reconcile, and so does the time that a clock which is set back is compared with.
+    // The plan stays that of the earlier reconcile. If the clock is set back later, that is measured from there.
     run.began = began;
     is_current.then_some(next)
 }
 
-/// How often one reconcile observes at most: again after a repair, a check, a read of the source or a conflict.
-const MOST_OBSERVATIONS: usize = 7;
+/// How often one reconcile observes at most. It observes again after a repair, a check, a read of the source or a conflict.
+const MAX_OBSERVATIONS: usize = 7;
 
 async fn observe_and_act(run: &mut Reconciliation) -> Outcome {
     let mut reads = Reads::default();
-    for _ in 0..MOST_OBSERVATIONS {
+    for _ in 0..MAX_OBSERVATIONS {
         let observation = match observe(run, &mut reads).await {
             Ok(observation) => observation,
             Err(error) => return report_api_error(run, error).await,
@@ -137,22 +138,23 @@ async fn observe_and_act(run: &mut Reconciliation) -> Outcome {
             }
             Decision::Reject(refusal) => return reject(run, &observation, refusal).await,
             Decision::Repair => repair(run, &observation).await,
-            Decision::Check => Step::Observe(Box::pin(verify(run, &observation)).await),
+            Decision::Check => Step::ObserveAgain(Box::pin(verify(run, &observation)).await),
             Decision::Exchange(_) if observation.values.is_none() => {
-                Step::Observe(Reads { source: SourceRead::Always, ..reads.with_target(observation.secret) })
+                Step::ObserveAgain(Reads { source: SourceRead::Always, ..reads.with_target(observation.secret) })
             }
             Decision::Exchange(cause) => return Box::pin(exchange(run, observation, cause)).await,
         };
         match step {
-            Step::Observe(again) => reads = again,
+            Step::ObserveAgain(again) => reads = again,
             Step::End(outcome) => return outcome,
         }
     }
-    Outcome::Unsettled(run.after_retry_base(1))
+    Outcome::Unsettled(run.retry_soon())
 }
 
-/// What is to be reported whatever the reconcile waits for: a status that could not be written, and the end of the token.
-fn next_report(run: &mut Reconciliation) -> NextReconcile {
+/// When the status has to be written whatever else happens: a status that could not be written is tried again, and the expiry
+/// of the token is reported.
+fn next_status_write(run: &mut Reconciliation) -> NextReconcile {
     let retry = if run.has_pending_status() { after_failed_write(run) } else { NextReconcile::OnChange };
     let expiry = run.status().token.as_ref().and_then(|token| token.expiration_time.as_ref()).map(|time| time.0);
     retry.or_earlier(expiry.filter(|expiry| *expiry > clock::now()).into())
@@ -180,9 +182,9 @@ fn finish(mut run: Reconciliation, outcome: Outcome) -> NextReconcile {
     outcome.next().or_earlier(NextReconcile::At(resync))
 }
 
-/// A refusal waits for a change, else it is observed again after a flat delay.
+/// Reports why nothing can be done. The next reconcile comes with the next change, at the latest after a flat delay.
 async fn reject(run: &mut Reconciliation, observation: &Observation, refusal: Refusal) -> Outcome {
-    let next = run.after_retry_base(12).or_earlier(observation.expiry());
+    let next = run.retry_after_refusal().or_earlier(observation.expiry());
     if is_namespace_terminating(run, &refusal).await {
         return Outcome::Unsettled(next);
     }
@@ -190,9 +192,10 @@ async fn reject(run: &mut Reconciliation, observation: &Observation, refusal: Re
     Outcome::Settled(next)
 }
 
-/// The API server did not let us read. Where the target was not seen, what the status reports of it may still be so.
+/// Reports that the API server did not answer a read. If the target Secret could not be read, the status keeps what it
+/// reported of it before.
 async fn report_api_error(run: &mut Reconciliation, ObserveError { error, observation }: ObserveError) -> Outcome {
-    let retry = run.after_retry_base(12);
+    let retry = run.retry_after_refusal();
     if error == ApiError::NamespaceTerminating {
         return Outcome::Unsettled(retry);
     }

@@ -6,7 +6,8 @@ use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
-use apicredential::reason::Refusal;
+use apicredential::reason::{Class, Refusal};
+use apicredential::schedule;
 
 use super::cache::Snapshot;
 use super::context::Context;
@@ -64,9 +65,14 @@ impl Reconciliation {
         Self { context, key, credential, plan, snapshot, reported, history, began: SuspendAwareInstant::now() }
     }
 
-    /// After this multiple of `--retry-base`.
-    pub(super) fn after_retry_base(&self, multiple: u32) -> NextReconcile {
-        NextReconcile::after(clock::now(), self.context.settings.timings.retry_base * multiple)
+    /// The next reconcile after something that will be different soon, such as a conflict: after `--retry-base`.
+    pub(super) fn retry_soon(&self) -> NextReconcile {
+        NextReconcile::after(clock::now(), self.context.settings.timings.retry_base)
+    }
+
+    /// The next reconcile after a refusal that a change is expected to end: after the flat delay of its class.
+    pub(super) fn retry_after_refusal(&self) -> NextReconcile {
+        NextReconcile::after(clock::now(), schedule::longest(Class::Local, &self.context.settings.timings))
     }
 
     pub(super) fn uid(&self) -> &str {

@@ -13,7 +13,7 @@ use crate::kube_api::ApiError;
 /// Writes our part of the Secret again, from the token in it.
 pub(super) async fn repair(run: &mut Reconciliation, observation: &Observation) -> Step {
     let (Ok(plan), Some(current), Some(record)) = (run.plan.clone(), &observation.secret, &observation.record) else {
-        return Step::End(Outcome::Unsettled(run.after_retry_base(1)));
+        return Step::End(Outcome::Unsettled(run.retry_soon()));
     };
     let error = match run.context.issuer.repair(&run.credential, &plan, record, current).await {
         Ok(secret) => {
@@ -25,17 +25,17 @@ pub(super) async fn repair(run: &mut Reconciliation, observation: &Observation) 
             let failed = run.history.failed_writes;
             run.history.note_write(&secret);
             if render(&run.credential, &plan, record).to_patch(&secret).is_none() {
-                return Step::Observe(Reads { target: TargetRead::Known(Box::new(secret)), ..Reads::default() });
+                return Step::ObserveAgain(Reads { target: TargetRead::Known(Box::new(secret)), ..Reads::default() });
             }
-            // Something changes what is written. To repair it again would go on for ever.
+            // Something in the cluster changes what is written. Another repair would be changed, too.
             run.history.failed_writes = failed;
             report_refusal(run, observation, Reason::TargetWriteRejected).await;
             return Step::End(Outcome::Settled(after_failed_write(run)));
         }
-        Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound)) => return Step::Observe(Reads::default()),
+        Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound)) => return Step::ObserveAgain(Reads::default()),
         Err(WriteError::Api(error)) => error,
         Err(WriteError::NotAllowed | WriteError::TooLate | WriteError::Expired) => {
-            return Step::End(Outcome::Unsettled(run.after_retry_base(1)));
+            return Step::End(Outcome::Unsettled(run.retry_soon()));
         }
     };
     report_refusal(run, observation, error.reason()).await;

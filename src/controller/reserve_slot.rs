@@ -1,6 +1,7 @@
 //! Whether an ApiCredential has to wait for its turn at the endpoint, asked before anything is read for it.
 
 use apicredential::api::CreationPolicy;
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::revision::Revision;
 use apicredential::schedule;
 
@@ -8,31 +9,30 @@ use super::cache::SecretRecord;
 use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::rate_limit::Wait;
-use apicredential::next_reconcile::NextReconcile;
 
 /// Whether the reconcile may go on to read.
 pub(super) enum Slot {
     /// It may.
-    Free,
-    /// Its turn has not come.
-    Later(NextReconcile),
+    Proceed,
+    /// Other keys come first.
+    Wait(NextReconcile),
 }
 
 /// Where the cache shows that an exchange comes next, an ApiCredential waits for its turn before anything is read for it,
 /// and not with reads before and reads after.
 pub(super) fn reserve_slot(run: &mut Reconciliation) -> Slot {
-    let Ok(plan) = run.plan.clone() else { return Slot::Free };
+    let Ok(plan) = run.plan.clone() else { return Slot::Proceed };
     if !is_bound_to_exchange(run) || !run.context.issuer.leadership.may_start() {
-        return Slot::Free;
+        return Slot::Proceed;
     }
     let (endpoint, now) = (plan.request.endpoint(), clock::steady());
     // What is to be reported while the endpoint is paused, a reconcile finds by reading.
     if !plan.endpoint_allowed || run.context.limiter.paused_until(endpoint, now).is_some() {
-        return Slot::Free;
+        return Slot::Proceed;
     }
-    let Some(wait) = run.context.limiter.reserve_slot(endpoint, &run.key, now) else { return Slot::Free };
+    let Some(wait) = run.context.limiter.reserve_slot(endpoint, &run.key, now) else { return Slot::Proceed };
     run.history.waits_since.get_or_insert_with(clock::SuspendAwareInstant::now);
-    Slot::Later(match wait {
+    Slot::Wait(match wait {
         Wait::Until(time) => NextReconcile::At(schedule::after(clock::now(), time.saturating_sub(now))),
         Wait::Woken => NextReconcile::OnChange,
     })

@@ -1,6 +1,7 @@
 //! The first reconcile of a term: what the status and the watches together prove without a read.
 
-use apicredential::api::ApiCredentialStatus;
+use apicredential::api::{ApiCredentialStatus, condition_type};
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::providers::AllowedEndpoints;
@@ -15,7 +16,6 @@ use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::metrics::CredentialGauges;
 use crate::rate_limit::RateLimiter;
-use apicredential::next_reconcile::NextReconcile;
 
 /// Rebuilds what the last term remembered. `Some` if nothing changed since the status was written: when the next reconcile is
 /// due.
@@ -85,8 +85,10 @@ fn is_from_the_future(status: &ApiCredentialStatus, now: Timestamp) -> bool {
 fn is_proven(status: &ApiCredentialStatus, reconciliation: &Reconciliation, plan: &Plan) -> bool {
     let snapshot = &reconciliation.snapshot;
     let (Some(target), Some(source)) = (&snapshot.target, &snapshot.source) else { return false };
-    let resolved =
-        status.conditions.iter().any(|condition| condition.type_ == "SourceResolved" && condition.status == "True");
+    let resolved = status
+        .conditions
+        .iter()
+        .any(|condition| condition.type_ == condition_type::SOURCE_RESOLVED && condition.status == "True");
     let settled = status.is_renewed() || status.unresolved_failure().is_some();
     target.is_present
         && source.is_present

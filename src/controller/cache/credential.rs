@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use apicredential::annotations::RENEW_REQUESTED_AT;
 use apicredential::api::{ApiCredential, ApiCredentialStatus};
+use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -13,7 +14,6 @@ use kube::core::PartialObjectMeta;
 use super::arrival::{Arrival, DecodeResult};
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
-use apicredential::next_reconcile::NextReconcile;
 
 /// An ApiCredential without its status and without the metadata that nobody uses.
 #[derive(Clone, Debug)]

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use apicredential::api::ApiCredentialStatus;
+use apicredential::next_reconcile::NextReconcile;
 
 use super::credential::CachedObject;
 use super::secrets::SecretRecord;
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
-use apicredential::next_reconcile::NextReconcile;
 
 /// What is known about one ApiCredential when its reconcile begins.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 //! Which events are changes, which version counts, and what is never brought back.
 
 use apicredential::annotations::{RENEW_REQUESTED_AT, SOURCE_VERSION};
+use apicredential::next_reconcile::NextReconcile;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
-use apicredential::next_reconcile::NextReconcile;
 use kube::core::DeserializeGuard;
 
 const EARLY: &str = "2026-01-01T00:00:00Z";
