@@ -1,9 +1,9 @@
-// The program of the pod: what an application has to do that mounts the Secret. It reads the token anew before each
-// call, calls the provider with it, and counts the answers.
+// The program of the pod: what an application has to do that mounts the Secret. It reads the token before each call,
+// calls the provider with it, and counts the responses.
 //
 //	pod URL TOKEN_FILE STILL_FILE
 //
-// It writes a line of JSON for each new token at once, and one each second. STILL_FILE is the same token by way of a
+// It writes a line of JSON for each new token at once, and one each second. STILL_FILE is the same token, mounted with a
 // subPath. Without arguments it is the sandbox's program and does nothing.
 package main
 
@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Tokens are told apart by their SHA-256, so that none stands in a log.
+// Tokens are identified by their SHA-256, so that none appears in a log.
 type report struct {
 	At      time.Time `json:"at"`
 	Token   string    `json:"token"`
@@ -58,7 +58,7 @@ func main() {
 	}
 }
 
-// The provider's certificate authority comes by environment, PEM.
+// The certificate of the provider's CA is in the environment, PEM.
 func client() *http.Client {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(os.Getenv("PROVIDER_CA"))) {
