@@ -65,7 +65,7 @@ fn keep_in_step(page: &str, blocks: &[(&str, String)]) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(path(page), &after).unwrap();
     } else if let Some((line, expected)) = first_difference(&before, &after) {
-        panic!("{page}, line {line}, is not what the code says; run: make generate\nexpected: {expected}");
+        panic!("{page}, line {line}, differs from the code; run: make generate\nexpected: {expected}");
     }
 }
 
@@ -108,7 +108,11 @@ fn every_seeded_bug_has_a_reason_and_a_test_and_still_applies() {
     for file in patches {
         let text = fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap_or_default();
-        assert!(first.len() >= 10 && !first.starts_with("caught-by"), "{}: no sentence says why", file.display());
+        assert!(
+            first.len() >= 10 && !first.starts_with("caught-by"),
+            "{}: no sentence with the reason",
+            file.display()
+        );
         assert!(text.contains("\ncaught-by: --"), "{}: no `caught-by:`", file.display());
         let check = Command::new("git").args(["apply", "--check"]).arg(&file).current_dir(path("")).output().unwrap();
         assert!(check.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&check.stderr));

@@ -14,7 +14,7 @@
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     clippy::large_futures,
-    reason = "a measurement that cannot be made says why; its numbers are small, and there is one at a time"
+    reason = "a failed measurement reports why; its numbers are small, and there is one at a time"
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 

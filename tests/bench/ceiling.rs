@@ -121,7 +121,7 @@ pub async fn ask_own_process<T: serde::de::DeserializeOwned>(
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output().await;
     let output = output.expect("this program can be started again");
     assert!(output.status.success(), "{subcommand} failed");
-    serde_json::from_slice(&output.stdout).expect("it says what it measured")
+    serde_json::from_slice(&output.stdout).expect("it prints what it measured")
 }
 
 /// The operator's two clients, built as it builds them.
@@ -173,11 +173,11 @@ impl Load {
     }
 }
 
-/// Uid and resourceVersion of each credential, which an operator has from its watch.
+/// Uid and resourceVersion of each ApiCredential, which an operator has from its watch.
 async fn known(client: &Client, n: usize) -> Vec<(String, String)> {
     let mut known = vec![(String::new(), String::new()); n];
     let credentials: Api<ApiCredential> = Api::all(client.clone());
-    for credential in credentials.list(&ListParams::default()).await.expect("credentials can be listed") {
+    for credential in credentials.list(&ListParams::default()).await.expect("ApiCredentials can be listed") {
         let meta = credential.metadata;
         let number = meta.name.as_deref().and_then(|name| name.rsplit('-').next()?.parse::<usize>().ok());
         if let Some(place) = number.and_then(|number| known.get_mut(number)) {
@@ -235,7 +235,7 @@ impl Sender {
         }
         let issued = self.exchange(member).await;
         if self.has(Step::GetCredential) {
-            credentials.get(&member.name()).await.expect("a credential can be read");
+            credentials.get(&member.name()).await.expect("an ApiCredential can be read");
         }
         let mut target_version = source_version.clone();
         if self.has(Step::CreateSecret) {

@@ -166,7 +166,7 @@ async fn stored_bytes(world: &World) -> usize {
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &member.namespace());
     let credentials: Api<ApiCredential> = Api::namespaced(world.client.clone(), &member.namespace());
     let secret = secrets.get(&member.target()).await.expect("the target was written");
-    let status = credentials.get(&member.name()).await.expect("the credential exists").status;
+    let status = credentials.get(&member.name()).await.expect("the ApiCredential exists").status;
     let bytes = |value: serde_json::Result<String>| value.map_or(0, |text| text.len());
     bytes(serde_json::to_string(&secret.data))
         + bytes(serde_json::to_string(&secret.metadata.annotations))

@@ -87,9 +87,9 @@ impl Member {
     }
 
     pub async fn create_credential(&self, client: &Client, origin: &str) -> ApiCredential {
-        let credential: ApiCredential = serde_json::from_value(self.manifest(origin)).expect("a credential");
+        let credential: ApiCredential = serde_json::from_value(self.manifest(origin)).expect("an ApiCredential");
         let credentials: Api<ApiCredential> = Api::namespaced(client.clone(), &self.namespace());
-        credentials.create(&PostParams::default(), &credential).await.expect("a credential can be created")
+        credentials.create(&PostParams::default(), &credential).await.expect("an ApiCredential can be created")
     }
 }
 

@@ -113,7 +113,7 @@ fn growth_table(results: &[Figures]) -> String {
 fn growth_charts(results: &[Figures]) -> Vec<(String, Chart)> {
     let chart = |title: &str, y: &str, lines: &[(&str, &str, &str)]| Chart {
         title: title.to_owned(),
-        x: "credentials".to_owned(),
+        x: "ApiCredentials".to_owned(),
         y: y.to_owned(),
         is_logarithmic: true,
         lines: lines

@@ -76,7 +76,7 @@ pub async fn measure(n: usize, settings: &Settings) -> Figures {
 /// The times above are planned by the library. Some are compared with the status.
 async fn differing_plans(world: &World, renewals: &Renewals) -> f64 {
     let credentials: Api<ApiCredential> = Api::namespaced(world.client.clone(), &Member(0).namespace());
-    let listed = credentials.list(&ListParams::default()).await.expect("credentials can be listed");
+    let listed = credentials.list(&ListParams::default()).await.expect("ApiCredentials can be listed");
     let planned = renewals.planned();
     let mut differing = 0;
     for credential in listed {

@@ -25,7 +25,7 @@ pub struct World {
 }
 
 impl World {
-    /// A control plane, a mock provider and N sources and credentials; no operator yet.
+    /// A control plane, a mock provider and N sources and ApiCredentials; no operator yet.
     pub async fn with_fleet(n: usize, reply: Reply) -> Self {
         let world = Self::empty(n).await;
         world.answer(&reply, 0..n);
@@ -46,7 +46,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), listed).await.expect("credentials can be listed");
+        tokio::time::timeout(Duration::from_secs(60), listed).await.expect("ApiCredentials can be listed");
         Self { n, plane, mock_provider: MockProvider::start(), client, operator: None }
     }
 

@@ -201,8 +201,8 @@ fn it_is_valid_as_long_as_stated(inputs: &Login, issued: &Issued, said: &Said<'_
             assert!(seconds(expiry) > end - 1.0 - ROUNDING, "{expiry} is earlier than {end}");
             assert!(expiry <= sent + LONGEST, "{expiry} is more than ten years after {sent}");
         }
-        (Lifetime::Never, None) => assert!(matches!(inputs, Login::Qontak(_)), "nothing said means unstated"),
-        (Lifetime::Unstated, None) => assert!(matches!(inputs, Login::Welkin(_)), "nothing said means never"),
+        (Lifetime::Never, None) => assert!(matches!(inputs, Login::Qontak(_)), "no expiry means unstated"),
+        (Lifetime::Unstated, None) => assert!(matches!(inputs, Login::Welkin(_)), "no expiry means never"),
         (lifetime, end) => panic!("{lifetime:?} was made of {end:?}"),
     }
 }

@@ -96,7 +96,7 @@ async fn after_a_kill_the_other_takes_over_and_exchanges_only_what_is_due() {
     assert_eq!((scene.client("a").count(), scene.client("b").count()), (1, 1));
     let audit = scene.space.audit().await.by(&scene.accounts[1].user);
     let about_a = audit.only(|call| call.is_write() && call.name.starts_with("a"));
-    assert_eq!(about_a.without("leases").calls(), [], "nothing is due and nothing is to be said");
+    assert_eq!(about_a.without("leases").calls(), [], "nothing is due and nothing is to be reported");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn stops(operator: &Operator) {
     assert_eq!(operator.terminate(GRACE).await.code(), Some(0), "{}", operator.output());
     let log = operator.log();
     let [signalled, stopped] = ["shutting down", "stopped"].map(|message| {
-        let line = log.iter().find(|line| line["message"] == message).expect("it says so");
+        let line = log.iter().find(|line| line["message"] == message).expect("it is logged");
         line["timestamp"].as_str().unwrap().parse::<Timestamp>().unwrap()
     });
     assert!(stopped.duration_since(signalled) < STOPS_WITHIN, "from {signalled} to {stopped}");

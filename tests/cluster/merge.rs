@@ -63,7 +63,7 @@ async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
     assert_eq!(value(&secret, "config").as_deref(), Some("of the application"));
     assert_eq!(secret.data.as_ref().unwrap().len(), 2);
     assert_eq!(secret.uid(), made.uid());
-    assert!(secret.owner_references().is_empty(), "it must not go with the credential");
+    assert!(secret.owner_references().is_empty(), "it must not be deleted with the ApiCredential");
     assert_eq!(foreign(secret.labels()), foreign(made.labels()));
     assert_eq!(secret.labels().get("apicredential.io/managed").map(String::as_str), Some("true"));
     let expected =

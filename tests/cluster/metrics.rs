@@ -74,7 +74,7 @@ async fn the_series_report_what_happened_and_disappear_with_their_apicredential(
         scene.space.delete(name).await;
     }
     let gone = async || (!operator.metrics().await.contains("namespace=")).then_some(());
-    scene.space.wait_for("the credentials' series go", gone).await;
+    scene.space.wait_for("the series of the ApiCredential disappear", gone).await;
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ async fn add(space: &Space, mock_provider: &MockProvider, name: &str) {
 async fn wait_for_text(operator: &Operator, text: &str) {
     let probe = async || operator.get("/readyz").await?.1.starts_with(text).then_some(());
     let said = space::poll(space::DEADLINE, probe).await;
-    assert!(said.is_some(), "the operator never says {text:?}");
+    assert!(said.is_some(), "/readyz never has {text:?}");
 }
 
 async fn transitions(space: &Space) -> Option<i32> {

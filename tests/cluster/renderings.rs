@@ -77,7 +77,7 @@ async fn helm_installs_narrows_and_uninstalls_and_leaves_every_apicredential() {
 
     release(&plane, &["uninstall", "tokens", "--wait"]);
     assert!(!there(pinned).await && !there(deployment).await);
-    assert!(there(credential).await, "helm uninstall deleted a credential");
+    assert!(there(credential).await, "helm uninstall deleted an ApiCredential");
 }
 
 /// Runs Helm on the control plane.

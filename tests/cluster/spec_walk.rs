@@ -22,7 +22,7 @@ async fn the_cluster_matches_the_spec_after_each_of_some_steps() {
 }
 
 #[tokio::test]
-#[ignore = "torture: as many steps as WALK_STEPS says"]
+#[ignore = "torture: WALK_STEPS steps"]
 async fn the_cluster_matches_the_spec_after_each_of_many_steps() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seed = number("WALK_SEED").unwrap_or_else(|| u64::from_le_bytes(crate::support::random::bytes()) >> 16);
@@ -30,7 +30,7 @@ async fn the_cluster_matches_the_spec_after_each_of_many_steps() {
     println!("WALK_SEED={seed} WALK_STEPS={steps} does it again");
     let walks = (0..8).map(|walker| walk(seed + walker, steps, if walker % 2 == 0 { "Owner" } else { "Merge" }));
     futures::future::join_all(walks).await;
-    println!("spec walk: {} steps in 8 walks, each as the model says", 8 * (steps + 1));
+    println!("spec walk: {} steps in 8 walks, each as in the model", 8 * (steps + 1));
 }
 
 async fn walk(seed: u64, steps: u64, policy: &'static str) {

@@ -54,7 +54,7 @@ async fn a_deleted_target_comes_back_with_one_exchange() {
     let since = space.audit().await.by("operator").to("secrets").since(&before);
     let creates: Vec<bool> =
         since.calls().iter().filter(|call| call.verb == "create").map(|call| call.dry_run).collect();
-    assert_eq!(creates, [true, false], "asked first whether it could be created: {since}");
+    assert_eq!(creates, [true, false], "first a dry run whether it could be created: {since}");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn an_immutable_target_is_reported_and_neither_deleted_nor_exchanged_for()
     client.accept("the-second-secret");
     space.source_welkin("a-source", "the-second-secret").await;
     space
-        .wait_until("a", "TargetImmutable is said, and the token still counts", |credential| {
+        .wait_until("a", "TargetImmutable is reported, and the token still counts", |credential| {
             condition(credential, "Ready").as_deref() == Some("True/RenewalFailing")
                 && condition(credential, "Renewed").as_deref() == Some("False/TargetImmutable")
         })

@@ -93,7 +93,7 @@ async fn the_last_good_token_outlives_a_provider_that_goes_away_and_comes_back_a
     let impostor = MockProvider::listen(address, Front::WrongHost).unwrap();
     hostile::source(&space, Welkin, "a", SECOND).await;
     let asked = async || (impostor.connections() > 0).then_some(());
-    space.wait_for("the next try", asked).await;
+    space.wait_for("the next attempt", asked).await;
     space.wait_condition("a", "Renewed", "False/TlsFailed").await;
     assert_eq!(space.secret("a-token").await, before);
     assert_eq!(impostor.total(), 0, "a stranger was sent a request");

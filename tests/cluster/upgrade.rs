@@ -56,7 +56,7 @@ async fn a_crd_older_than_the_program_is_reported_and_still_served() {
     let operator = scene.operator().start().await;
     scene.a_later_one_becomes_ready("after").await;
     let warned = async || (reported(&operator) == ["spec.target.data"]).then_some(());
-    scene.space.wait_for("the operator says what is missing", warned).await;
+    scene.space.wait_for("the operator reports what is missing", warned).await;
 }
 
 #[tokio::test]

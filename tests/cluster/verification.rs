@@ -230,7 +230,7 @@ async fn a_kill_between_the_rejection_and_the_token_costs_no_further_verificatio
     let operator = stage.start().await;
     stage.wait_verified("a", "False/TokenRevoked").await;
     let asked = async || (user.count() == 2).then_some(());
-    stage.scene.space.wait_for("the exchange is under way", asked).await;
+    stage.scene.space.wait_for("the exchange is in flight", asked).await;
     let said = stage.scene.space.credential("a").await;
     assert_eq!(condition(&said, "Ready").as_deref(), Some("False/TokenRevoked"));
     assert_eq!(condition(&said, "Reconciling").as_deref(), Some("True/TokenRevoked"));

@@ -30,7 +30,7 @@ fn the_files_and_targets_that_the_guides_name_exist() {
         if folders.iter().any(|folder| word.starts_with(folder)) {
             assert!(repository().join(word).exists(), "{word}");
         } else if word.ends_with(".rs") && !word.starts_with('…') {
-            // A file is also named by the end of its path, where the sentence says in which folder it is.
+            // A file is also named by the end of its path, where the sentence names its folder.
             let end = format!("/{word}");
             assert!(files.iter().any(|file| file.ends_with(&end)), "{word}");
         }

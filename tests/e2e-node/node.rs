@@ -43,7 +43,7 @@ impl Node {
         let folder = reaper::directory().join(&name);
         std::fs::create_dir(&folder).unwrap();
         let put = |file: &str, content: &str| std::fs::write(folder.join(file), content).unwrap();
-        let cgroup = std::env::var("E2E_NODE_CGROUPS").expect("run.sh says how the cgroups that it removes begin");
+        let cgroup = std::env::var("E2E_NODE_CGROUPS").expect("run.sh sets the prefix of the cgroups that it removes");
         let cgroup = format!("{cgroup}{name}");
         put("name", &name);
         put("cgroup", &cgroup);

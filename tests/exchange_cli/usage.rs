@@ -70,7 +70,7 @@ fn a_secret_on_the_command_line_is_rejected_and_not_repeated() {
         let words = [base, &given].concat();
         let shown: Vec<String> = words.iter().map(|word| word.replace(SECRET, "SECRET")).collect();
         let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
-        let run = transcript.run_shown("a credential among the arguments", &words, &shown, || None);
+        let run = transcript.run_shown("a secret among the arguments", &words, &shown, || None);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""));
         assert!(!run.stderr.contains(SECRET), "{}", run.stderr);
     }

@@ -6,7 +6,7 @@
 //! - `FAULTS_SCENARIO=Renewal` leaves only the plans of that scenario.
 //! - `PAIRS_SEED` runs the pairs of an earlier run again.
 //! - `FAULTS_PLANS=plans.jsonl` names a file of plans, one JSON object a line, as a failure prints them after `FAILED`
-//!   and as `regressions.jsonl` holds them. `FAULTS_TIMES=20` says how often each of them is run:
+//!   and as `regressions.jsonl` holds them. `FAULTS_TIMES=20` runs each of them that often:
 //!   `FAULTS_PLANS=/tmp/plans.jsonl FAULTS_TIMES=20 cargo test --test faults -- --ignored --nocapture chosen_plans`
 
 #![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]

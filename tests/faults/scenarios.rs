@@ -111,7 +111,7 @@ impl Scenario {
                 let before = stage.client.count();
                 stage.source(&stage.new_secret()).await;
                 let asked = async || (stage.client.count() > before).then_some(());
-                stage.space.wait_for("an exchange is under way", asked).await;
+                stage.space.wait_for("an exchange is in flight", asked).await;
                 stage.note(What::Deleted { credential: NAME.to_owned() });
                 stage.space.delete(NAME).await;
             }
@@ -142,10 +142,10 @@ impl Scenario {
             return Some("the API server answers".to_owned());
         };
         let Some(credential) = credential else {
-            return secret.map(|_| "the Secret of a credential that is gone is collected".to_owned());
+            return secret.map(|_| "the Secret of a deleted ApiCredential is collected".to_owned());
         };
         if self == Self::CredentialDeleted {
-            return Some("the credential is gone".to_owned());
+            return Some("the ApiCredential is deleted".to_owned());
         }
         if !is_settled(&credential) {
             return Some("the status is Ready".to_owned());

@@ -72,7 +72,7 @@ fn describe(path: &str, schema: &Value, required: bool) -> String {
     for rule in own.flat_map(|schema| list(&schema["x-kubernetes-validations"])) {
         parts.push(format!("Else: “{}”.", word(&rule["message"])));
     }
-    assert!(!parts.is_empty(), "{path}: nothing is said");
+    assert!(!parts.is_empty(), "{path}: no description");
     parts.join("<br>").replace('|', "\\|")
 }
 

@@ -134,6 +134,6 @@ pub fn properties() -> Vec<Property<Protocol>> {
         Property::always(READY, |_, world: &World| !world.ledger.broken.ready),
         Property::sometimes("a token is renewed", |_, world: &World| world.ledger.stored_some() > 1),
         Property::sometimes(LATE, |_, world: &World| world.ledger.late),
-        Property::sometimes("the status says Ready", |_, world: &World| world.credential.status.ready),
+        Property::sometimes("the status is Ready", |_, world: &World| world.credential.status.ready),
     ]
 }

@@ -211,7 +211,7 @@ impl Incident {
                 wrong.push(format!("{}: {}", expression.origin, expression.text));
             }
         }
-        assert!(wrong.is_empty(), "no data, or data from what is said to have none: {wrong:#?}");
+        assert!(wrong.is_empty(), "no data, or data from what should have none: {wrong:#?}");
     }
 
     async fn assert_alerts(&self) {

@@ -94,7 +94,7 @@ impl Space {
         }});
         let review: SubjectAccessReview = serde_json::from_value(review).expect("a review");
         let reviews = Api::all(self.client.clone());
-        let answer = reviews.create(&PostParams::default(), &review).await.expect("admin may ask");
+        let answer = reviews.create(&PostParams::default(), &review).await.expect("admin may create reviews");
         answer.status.is_some_and(|status| status.allowed)
     }
 

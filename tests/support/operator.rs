@@ -135,7 +135,7 @@ impl Settings {
         self.flag("--min-renewal-interval", "1s").flag("--resync", "1s").flag("--retry-base", "50ms")
     }
 
-    /// Starts it and waits until `/readyz` says 200.
+    /// Starts it and waits until `/readyz` returns 200.
     pub async fn start(&self) -> Operator {
         let operator = self.spawn();
         operator.ready().await;
@@ -170,7 +170,7 @@ impl Settings {
 }
 
 impl Operator {
-    /// Waits until `/readyz` says 200.
+    /// Waits until `/readyz` returns 200.
     pub async fn ready(&self) {
         let probe = async || {
             if let Some(status) = self.process.exit_status() {

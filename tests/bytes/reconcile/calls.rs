@@ -139,7 +139,7 @@ fn status(object: &Value, call: &Call) {
     let was = if read.conditions.is_empty() { &[] } else { conditions(before) };
     let is = conditions(&after);
     let has = |type_: &str| is.iter().any(|condition| condition["type"] == type_);
-    assert!(has("Ready"), "Ready is not said: {after}");
+    assert!(has("Ready"), "Ready is missing: {after}");
     assert!(!(has("Reconciling") && has("Stalled")), "both Reconciling and Stalled: {after}");
     assert_eq!(after["observedGeneration"], object["metadata"]["generation"]);
     for condition in is {

@@ -19,7 +19,7 @@ use super::scene::{SENTINEL, Scene};
 use super::server::{NAMESPACE, Server, is_name, merge, status_of};
 use super::{allowed, decoded};
 
-/// The uid of the credential.
+/// The uid of the ApiCredential.
 pub const UID: &str = "of-a";
 
 /// A server that holds the scene; `None` if no server could.

@@ -93,7 +93,7 @@ fn bodies() -> Vec<Row> {
     vec![
         row("html", Welkin, html(200), Reason::UnexpectedContentType),
         row("no-type", Qontak, token(Qontak).header("content-type", ""), Reason::UnexpectedContentType),
-        row("html-said-to-be-json", Welkin, raw("<html>BODY</html>"), Reason::InvalidResponse),
+        row("html-declared-as-json", Welkin, raw("<html>BODY</html>"), Reason::InvalidResponse),
         row("empty", Qontak, raw(""), Reason::InvalidResponse),
         row("half", Qontak, raw("{\"access_token\": \"TOKEN\""), Reason::InvalidResponse),
         row("an-array", Welkin, raw("[{\"token\": \"TOKEN\"}]"), Reason::InvalidResponse),

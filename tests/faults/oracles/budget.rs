@@ -63,8 +63,7 @@ pub fn rejected(records: &Records<'_>, name: &str, own: &[usize], causes: &Cause
                 if disturbed { Duration::ZERO } else { Class::Rejected.least_delay(sure, &records.history.timings) };
             if exchange.at < last.at + least {
                 let (number, at) = (row.len() + 1, exchange.at);
-                let wrong =
-                    format!("try {number} of {name} with rejected credentials, at {at}, is sooner than {least:?}");
+                let wrong = format!("try {number} of {name} with a rejected login, at {at}, is sooner than {least:?}");
                 report.violated("I7", wrong);
             }
         }
