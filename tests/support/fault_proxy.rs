@@ -1,8 +1,8 @@
 //! A proxy between the operator under test and the real API server that injects faults. It forwards all requests,
 //! records them, and at one chosen request does what a network, a server or a kernel may do.
 //!
-//! A request has three steps: it is *received* (and counted, which decides whether a planned fault applies to it),
-//! it is *forwarded*, unless its client has hung up meanwhile, and it is *committed* once the API server has responded.
+//! A request has three steps: it is *received* (and counted, which decides whether a planned fault applies to it), it
+//! is *forwarded*, unless its client has hung up meanwhile, and it is *committed* once the API server has responded.
 //! The response is returned unchanged, or otherwise, as the fault says.
 
 pub mod call;
@@ -109,10 +109,9 @@ impl Log {
     }
 
     /// Whether the fault proxy keeps something from the operator or from the API server: watches are silent, a request
-    /// waits
-    /// for its fault to pass, or a request is in flight. A request ends when its client has the whole reply or has hung
-    /// up, and the API server has responded. A watch that has begun is not in flight, and neither is the renewal of a
-    /// lease, which nothing follows, unless it is the one with the fault.
+    /// waits for its fault to pass, or a request is in flight. A request ends when its client has the whole reply or
+    /// has hung up, and the API server has responded. A watch that has begun is not in flight, and neither is the
+    /// renewal of a lease, which nothing follows, unless it is the one with the fault.
     pub fn holds_back(&self) -> bool {
         let inner = self.open();
         let meets_fault = |number: &usize| inner.fired.iter().any(|(fired, _)| fired == number);

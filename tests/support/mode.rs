@@ -1,7 +1,7 @@
 //! The mode of the chart in which the operators of this run are installed: `OPERATOR_MODE`, or `cluster`.
 //!
-//! They all run as the service account of that mode's rendering, with exactly its rules. Each test has a namespace
-//! of its own, so the Roles of a rendering are created in that namespace, with their rules unchanged.
+//! They all run as the service account of that mode's rendering, with exactly its rules. Each test has a namespace of
+//! its own, so the Roles of a rendering are created in that namespace, with their rules unchanged.
 
 use std::path::Path;
 

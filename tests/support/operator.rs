@@ -74,8 +74,8 @@ impl Settings {
             .flag("--log", "trace")
     }
 
-    /// The secrets that this mock provider receives and the tokens that it issues must not appear anywhere. The
-    /// end of the test's namespace searches for them.
+    /// The secrets that this mock provider receives and the tokens that it issues must not appear anywhere. The end of
+    /// the test's namespace searches for them.
     pub(super) fn witnessed_by(&self, mock_provider: &MockProvider) {
         self.space_witnesses.lock().unwrap_or_else(PoisonError::into_inner).push(mock_provider.witness());
     }

@@ -12,8 +12,7 @@ pub fn plugin() -> &'static Path {
     static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
     PLUGIN.get_or_init(|| {
         // Built with an example, which has the development dependencies, so that the features are those of the tests
-        // and
-        // only the program is left to build.
+        // and only the program is left to build.
         let build = ["build", "--locked", "--quiet", "--bin", "kubectl-apicredential", "--example", "control-plane"];
         let built = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(built.is_ok_and(|status| status.success()), "the kubectl plugin cannot be built");

@@ -2,8 +2,8 @@
 //!
 //! Clients are identified by name: a Welkin API client's name, a Qontak user's name. [`MockProvider::welkin`] and
 //! [`MockProvider::qontak`] register one and return the handle to script it. Tests may share one mock provider, so each
-//! test uses names of its own. It runs on a thread and a runtime of its own, so that a `#[tokio::test]`
-//! may block or end at any time.
+//! test uses names of its own. It runs on a thread and a runtime of its own, so that a `#[tokio::test]` may block or
+//! end at any time.
 
 mod client;
 mod control;

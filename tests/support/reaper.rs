@@ -1,8 +1,8 @@
 //! Kills the processes that a test process started, however that process ends.
 //!
-//! Destructors do not run after SIGKILL, and statics are never dropped. So one small shell, in a process group of
-//! its own, reads commands from a pipe whose other end only this process holds. When the pipe closes, for whatever
-//! reason, the shell kills every registered process and removes this process's scratch directory.
+//! Destructors do not run after SIGKILL, and statics are never dropped. So one small shell, in a process group of its
+//! own, reads commands from a pipe whose other end only this process holds. When the pipe closes, for whatever reason,
+//! the shell kills every registered process and removes this process's scratch directory.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -11,8 +11,7 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Signals are ignored because Ctrl-C must not end the shell before it has cleaned up. The directory is removed in
-/// several
-/// tries because a process that was just killed may still be writing.
+/// several tries because a process that was just killed may still be writing.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 pids=' '

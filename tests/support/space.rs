@@ -137,8 +137,7 @@ impl Space {
     }
 
     /// As the platform team does it in the mode `pinned`: the Secrets are named in the Role, and unless the
-    /// ApiCredential
-    /// states otherwise, it merges into a Secret that is created for it.
+    /// ApiCredential states otherwise, it merges into a Secret that is created for it.
     async fn pin(&self, manifest: &Value) -> Value {
         let mut manifest = manifest.clone();
         let mut named = self.pinned.lock().await;
@@ -289,8 +288,8 @@ impl Space {
 }
 
 impl Drop for Space {
-    /// In every test, no secret and no token may have appeared anywhere. The end of the namespace is not
-    /// waited for: the control plane ends with the process, and the deletion only keeps it small.
+    /// In every test, no secret and no token may have appeared anywhere. The end of the namespace is not waited for:
+    /// the control plane ends with the process, and the deletion only keeps it small.
     fn drop(&mut self) {
         let failing = std::thread::panicking();
         let (plane, name, outputs) = (Arc::clone(&self.plane), self.name.clone(), self.operator_outputs());

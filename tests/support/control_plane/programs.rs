@@ -12,8 +12,8 @@ use super::super::process::Process;
 use super::super::random;
 use super::files::Files;
 
-/// Below the range from which Linux takes ports for outgoing connections (32768 and up), so that no connection of
-/// our own takes the API server's port while it is down.
+/// Below the range from which Linux takes ports for outgoing connections (32768 and up), so that no connection of our
+/// own takes the API server's port while it is down.
 const PORTS: std::ops::Range<u16> = 15_000..30_000;
 
 /// The ports of one control plane.

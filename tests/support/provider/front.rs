@@ -46,8 +46,8 @@ impl Front {
     }
 }
 
-/// Accepts connections in the calling runtime. The TLS handshake of each runs in a task of its own,
-/// so that one slow client does not hold up the others.
+/// Accepts connections in the calling runtime. The TLS handshake of each runs in a task of its own, so that one slow
+/// client does not hold up the others.
 pub fn connections(
     listener: std::net::TcpListener,
     front: Front,

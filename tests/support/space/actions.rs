@@ -39,8 +39,8 @@ impl Space {
         .await;
     }
 
-    /// Runs the kubectl command of a message as kubectl would: existing values are not overwritten
-    /// unless the command says so.
+    /// Runs the kubectl command of a message as kubectl would: existing values are not overwritten unless the command
+    /// says so.
     pub async fn follow_kubectl(&self, message: &str) {
         let (_, line) = message.split_once("kubectl ").unwrap_or_else(|| panic!("no kubectl line: {message}"));
         let words: Vec<&str> = line.split_whitespace().collect();
