@@ -1,6 +1,6 @@
 //! `/metrics` on one port, `/livez` and `/readyz` on another.
 //!
-//! Probes have a port of their own, so that nobody who may reach the metrics can keep a probe waiting: a NetworkPolicy can
+//! Probes have a port of their own, so that a client with access to the metrics cannot keep a probe waiting: a NetworkPolicy can
 //! leave that port to the kubelet.
 //!
 //! Liveness is independent of readiness. A restart only helps a process whose reconcile loop is stuck. It does not help when

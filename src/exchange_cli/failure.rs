@@ -83,7 +83,7 @@ impl CommandError {
                 ),
             }),
             TokenCheck::Unavailable(failure) => {
-                // The provider rejected the request for the check, which says nothing about the token.
+                // The provider rejected the request for the check, which does not count against the token.
                 let exit = match failure.reason.class() {
                     Class::Rejected => Exit::Unusable,
                     class => class.into(),

@@ -35,7 +35,7 @@ pub fn renewal_deadline(lease: Duration) -> Duration {
 pub enum Step {
     /// Create the Lease, because it does not exist.
     Create,
-    /// Take the lease, because nobody holds it or its holder has not renewed it for its whole duration.
+    /// Take the lease, because it has no holder, or its holder has not renewed it for its whole duration.
     Take,
     /// Renew the lease, because this candidate holds it.
     Renew,
@@ -100,7 +100,7 @@ impl Candidate {
     }
 
     /// The Lease with this candidate as its holder, made from the one that was read, or a new one. Labels and other fields
-    /// that somebody else wrote stay, and so does the resourceVersion, which guards the write.
+    /// that another client wrote stay, and so does the resourceVersion, which guards the write.
     pub fn claim(&self, read: Option<Lease>, name: &str, now: Timestamp) -> Lease {
         let mut lease = read.unwrap_or_else(|| empty(name));
         let is_holder = holder(&lease) == Some(self.identity.as_str());
@@ -129,7 +129,7 @@ impl Candidate {
     }
 }
 
-/// The holder of the lease. An empty name means that nobody holds it.
+/// The holder of the lease. An empty name means that it has no holder.
 pub fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|name| !name.is_empty())
 }

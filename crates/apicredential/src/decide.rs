@@ -108,7 +108,7 @@ pub struct Token {
 /// Whether the stored token was issued for the current spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpecMatch {
-    /// It was issued for the current spec, and nobody changed it.
+    /// It was issued for the current spec, and no other client changed it.
     Fits,
     /// Somebody else changed its bytes or its times.
     Edited,

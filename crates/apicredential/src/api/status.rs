@@ -1,4 +1,4 @@
-//! What the operator reports about an `ApiCredential`, and the questions that other modules ask of it.
+//! What the operator reports about an `ApiCredential`, and the queries of other modules.
 //!
 //! The doc comments of the fields are what `kubectl explain apicred.status` prints.
 

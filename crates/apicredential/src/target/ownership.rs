@@ -134,7 +134,7 @@ fn check_consent(
 }
 
 /// A Secret that is ours can be written if it is no source Secret, is mutable, has type Opaque, and has no key of
-/// somebody else under a name that we want.
+/// another client under a name that we want.
 fn check_writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
     if secret.labels().contains_key(annotations::SOURCE) {
         return Err(Reason::TargetIsSource.into());
@@ -176,7 +176,7 @@ fn limited_to_a_note(reason: Reason, message: String) -> Refusal {
 }
 
 /// Whether a stored token was issued for this spec. If the operator has acted on this spec before (`spec_known`), a
-/// mismatch means that somebody else changed the token.
+/// mismatch means that another client changed the token.
 pub fn spec_match(record: &TokenRecord, request: &ProviderRequest, spec_known: bool) -> SpecMatch {
     let issued_at = record.issued_at.to_string();
     let expires_at = render::expiry_text(record.expiry);

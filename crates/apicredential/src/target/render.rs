@@ -55,7 +55,7 @@ pub fn expiry_text(expiry: Expiry) -> String {
 pub enum StoredToken {
     /// There is no token.
     Missing,
-    /// There is a token, but its annotations cannot be read, because somebody changed them.
+    /// There is a token, but its annotations cannot be read, because another client changed them.
     Corrupt,
     /// The token and its annotations could be read.
     Intact(TokenRecord),
