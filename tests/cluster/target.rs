@@ -63,7 +63,7 @@ async fn an_edited_token_or_expiry_or_a_lost_fingerprint_costs_one_exchange_each
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let client = space.first_token("a", &mock_provider).await;
     for (number, edit) in [
-        json!({"stringData": {"token": "put-there-by-hand"}}),
+        json!({"stringData": {"token": "put-there-manually"}}),
         json!({"data": {"token": null}}),
         json!({"metadata": {"annotations": {"apicredential.io/expires-at": "2999-01-01T00:00:00Z"}}}),
         json!({"metadata": {"annotations": {"apicredential.io/expires-at": "tomorrow"}}}),
