@@ -26,7 +26,7 @@ use jiff::Timestamp;
 #[test]
 fn the_crd_file_is_the_one_that_the_types_describe() {
     let written = read("crds/apicredentials.yaml");
-    assert!(written == crd_yaml(), "crds/apicredentials.yaml is not what the types describe; run: make generate");
+    assert!(written == crd_yaml(), "crds/apicredentials.yaml does not match the types; run: make generate");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The operator here is built with the feature `simulated-clock`: its one clock module shifts the machine's time.
 //! Timers are not shifted, because neither a step of the wall clock nor a suspension shifts them.
 
-#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

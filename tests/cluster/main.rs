@@ -1,6 +1,6 @@
 //! Tests against a real API server, the real operator binary and the mock provider.
 
-#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -47,7 +47,7 @@ async fn a_merge_target_is_never_created_and_is_written_once_it_consents() {
     space.apply(&manifest).await;
     space.wait_condition("a", "Ready", "False/TargetNotFound").await;
     space.wait_reads("a-token", 3).await;
-    assert_eq!(space.audit().await.by("operator").to("secrets").writes(), 0, "never created, not even dry");
+    assert_eq!(space.audit().await.by("operator").to("secrets").writes(), 0, "never created, not even in a dry run");
 
     let made = space.apply_secret(&mounted("a-token", None)).await;
     let reported = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;

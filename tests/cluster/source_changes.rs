@@ -104,7 +104,7 @@ async fn a_changed_source_while_the_provider_is_down_leaves_the_old_token_ready_
     let status = reported.status.clone().unwrap();
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     let expiry = status.token.unwrap().expiration_time.unwrap();
-    assert!(ready.last_transition_time >= expiry, "it was ready until its token ended");
+    assert!(ready.last_transition_time >= expiry, "it was ready until its token expired");
     assert_eq!(condition(&reported, "Reconciling").as_deref(), Some("True/ProviderUnavailable"));
     assert_eq!(value(&space.secret("a-token").await.unwrap(), "token"), first, "an expired token is not removed");
 
@@ -132,7 +132,7 @@ async fn a_source_deleted_under_a_valid_token_is_reported_and_its_return_costs_n
     assert_eq!(condition(&reported, "SourceResolved").as_deref(), Some("True/SourceResolved"));
     assert_eq!(condition(&reported, "Renewed").as_deref(), Some("True/Issued"));
     assert_eq!(client.count(), 1);
-    assert_eq!(space.event_writes().await, events + 1, "one event for the refusal, none for its end");
+    assert_eq!(space.event_writes().await, events + 1, "one event for the rejection, none for its end");
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn credentials_are_accepted_and_their_owned_secrets_are_collected() {
     let mock_provider = MockProvider::start();
     space.apply(&space::qontak("other", &mock_provider)).await;
     let credential = space.apply(&space::welkin("a", &mock_provider.welkin("A"), &mock_provider)).await;
-    assert!(!observed(&credential), "the default status speaks of no generation yet");
+    assert!(!observed(&credential), "the default status has no observed generation");
     let owner = json!({
         "apiVersion": "apicredential.io/v1alpha1",
         "kind": "ApiCredential",

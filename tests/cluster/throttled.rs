@@ -109,7 +109,7 @@ impl Paused {
         limited_client.next(limited(429, Some(retry_after)));
         hostile::source(&paused.space, Welkin, "limited", SECOND).await;
         paused.space.wait_condition("limited", "Renewed", "False/RateLimited").await;
-        assert_eq!(paused.space.secret("limited-token").await, before, "the good token is left alone");
+        assert_eq!(paused.space.secret("limited-token").await, before, "the valid token is not changed");
         (paused, settings, operator)
     }
 
@@ -151,7 +151,7 @@ async fn a_backoff_applies_to_the_whole_endpoint_and_no_other_also_after_a_resta
     // reconciled.
     let operator = settings.flag("--concurrency", "1").start().await;
     paused.free_goes_on(THIRD, "newcomer-after-the-restart").await;
-    assert_eq!(paused.counts(), [2, 1, 0, 3], "the restart forgot the pause");
+    assert_eq!(paused.counts(), [2, 1, 0, 3], "the restart lost the backoff");
     for name in ["limited", "bystander"] {
         let ready = space::condition(&space.credential(name).await, "Ready").unwrap();
         assert!(ready.starts_with("True/"), "{name}: {ready}");

@@ -88,7 +88,7 @@ async fn the_last_good_token_outlives_a_provider_that_goes_away_and_comes_back_a
     let credential = space.wait_condition("a", "Renewed", "False/TlsFailed").await;
     assert_eq!(space::condition(&credential, "Ready").as_deref(), Some("True/RenewalFailing"));
     assert_eq!(space.secret("a-token").await, before);
-    assert_eq!(impostor.total(), 0, "a stranger was sent a request");
+    assert_eq!(impostor.total(), 0, "an unknown server got a request");
     drop(impostor);
     let impostor = MockProvider::listen(address, Front::WrongHost).unwrap();
     hostile::source(&space, Welkin, "a", SECOND).await;
@@ -96,6 +96,6 @@ async fn the_last_good_token_outlives_a_provider_that_goes_away_and_comes_back_a
     space.wait_for("the next attempt", asked).await;
     space.wait_condition("a", "Renewed", "False/TlsFailed").await;
     assert_eq!(space.secret("a-token").await, before);
-    assert_eq!(impostor.total(), 0, "a stranger was sent a request");
+    assert_eq!(impostor.total(), 0, "an unknown server got a request");
     space.assert_no_leaks(&hostile::sentinels()).await;
 }

@@ -71,7 +71,7 @@ async fn a_revoked_token_is_detected_and_exchanged_once() {
     stage.wait_revision("a", 2).await;
     let credential = stage.scene.space.wait_condition("a", "Ready", "True/TokenValid").await;
     assert_eq!(condition(&credential, "Renewed").as_deref(), Some("True/Issued"));
-    assert_eq!(condition(&credential, "Verified"), None, "of the new token nothing is known yet");
+    assert_eq!(condition(&credential, "Verified"), None, "the new token is not verified yet");
     stage.assert_holds("a", user.last_token()).await;
     assert_eq!(revoked_exchanges(&operator).await, Some(1.0));
     stage.scene.trigger_reconciles("a", 3).await;

@@ -12,7 +12,7 @@
 //! A YAML block that begins with `# NAME.yaml` is a file of that name for the blocks that follow. A `text` block after
 //! a shell block is what it prints, where words with digits stand for any such words.
 
-#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

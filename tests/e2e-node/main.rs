@@ -122,7 +122,7 @@ impl Scene {
         let reports = self.wait_reports("the first token's end", |reports| reports.last().unwrap().at > expiry).await;
         self.print_delays(&reports);
         self.assert_never_refused(&reports);
-        assert!(reports.iter().all(|report| report.still == first.still), "a subPath has followed");
+        assert!(reports.iter().all(|report| report.still == first.still), "the subPath was updated");
         println!("{}: the subPath mount has kept the first token beyond its end", self.title);
     }
 

@@ -1,6 +1,6 @@
 //! The command `exchange`: the real program against the mock provider, its golden transcripts and exit codes.
 
-#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

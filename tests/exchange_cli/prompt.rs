@@ -94,7 +94,7 @@ fn the_secret_is_prompted_for_at_the_terminal_without_echo() {
     let words = ["exchange", "welkin", "--tenant", "gh", "--client-name", "VBOPNRYRWJIP", "-o", "token"];
     let mut session = Session::start(&words, &mock_provider);
     session.wait_for("Secret of the API client VBOPNRYRWJIP: ");
-    assert!(!session.echoes(), "what is typed would show");
+    assert!(!session.echoes(), "the input would be echoed");
     session.type_line(SECRET);
     session.wait_for("\n");
     let terminal = session.terminal.try_clone().unwrap();

@@ -14,7 +14,7 @@ fn the_config_map_for_argo_cd_carries_the_scripts_as_they_are() {
         std::fs::write(&path, &expected).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == expected, "argocd-cm.yaml is not of the .lua files; run: make generate");
+    assert!(written == expected, "argocd-cm.yaml does not match the .lua files; run: make generate");
 
     let map: Value = serde_saphyr::from_str(&written).unwrap();
     assert_eq!(map["metadata"], json!({"name": "argocd-cm", "namespace": "argocd"}));

@@ -1,6 +1,6 @@
 //! Alerts, runbooks and dashboard: each by itself, and all of them with a real Prometheus that scrapes a real operator.
 
-#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -2,7 +2,7 @@
 //!
 //! The expected output is in `golden/`; `UPDATE_GOLDEN=1` rewrites it.
 
-#![allow(dead_code, unused_imports, reason = "the support modules offer more than the tests of one issue use")]
+#![allow(dead_code, unused_imports, reason = "the support modules offer more than these tests use")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
