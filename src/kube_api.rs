@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use apicredential::status::EventRecord;
+use apicredential::target::write_guard::LONGEST_WRITE;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::DeserializeGuard;
@@ -21,15 +22,18 @@ mod events;
 pub mod kubeconfig;
 pub mod proxy;
 pub mod pruned;
+mod webhook;
 
-pub use error::{ApiError, ErrorKind};
+pub use error::{ApiError, ErrorKind, UNAUTHORIZED};
+pub use webhook::{WebhookError, WebhookOutcome};
 
 use events::Events;
 use pruned::Pruned;
 
 /// The timeout of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
-pub use apicredential::target::write_guard::WRITE_TIMEOUT as WRITE;
+/// The timeout of a read between a token request and its write, and of an event.
+pub const SHORT: Duration = Duration::from_secs(5);
 
 /// The requests of the operator, except those for its watches and its lease.
 #[derive(Clone)]
@@ -56,16 +60,16 @@ impl KubeApi {
     /// Reads an ApiCredential. `None` if it does not exist.
     pub async fn read_credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, ApiError> {
         let api: Api<Pruned<ApiCredential>> = Api::namespaced(self.client.clone(), namespace);
-        Ok(with_timeout(WRITE, api.get_opt(name)).await?.map(|Pruned(credential)| credential))
+        Ok(with_timeout(SHORT, api.get_opt(name)).await?.map(|Pruned(credential)| credential))
     }
 
-    /// Creates a Secret. With `dry_run`, the API server makes all checks and stores nothing.
-    pub async fn create_secret(&self, secret: &Secret, dry_run: bool) -> Result<Secret, ApiError> {
+    /// Creates a Secret.
+    pub async fn create_secret(&self, secret: &Secret, write: Write) -> Result<Secret, ApiError> {
         let namespace = secret.metadata.namespace.as_deref();
-        let params = PostParams { dry_run, field_manager: None };
+        let params = PostParams { dry_run: write.is_dry_run(), field_manager: None };
         let body = serde_json::to_vec(secret).map_err(|_| ApiError::Rejected)?;
         let request = Request::new(Secret::url_path(&(), namespace)).create(&params, body);
-        self.write("create", request, dry_run).await
+        self.write("create", request, write).await
     }
 
     /// Applies a merge patch to a Secret. The patch names the uid and the resourceVersion of the Secret that it is for.
@@ -74,30 +78,32 @@ impl KubeApi {
         namespace: &str,
         name: &str,
         patch: &Value,
-        dry_run: bool,
+        write: Write,
     ) -> Result<Secret, ApiError> {
-        let params = PatchParams { dry_run, ..PatchParams::default() };
+        let params = PatchParams { dry_run: write.is_dry_run(), ..PatchParams::default() };
         let request = Request::new(Secret::url_path(&(), Some(namespace))).patch(name, &params, &Patch::Merge(patch));
-        self.write("patch", request, dry_run).await
+        self.write("patch", request, write).await
     }
 
     async fn write(
         &self,
         operation: &'static str,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-        dry_run: bool,
+        write: Write,
     ) -> Result<Secret, ApiError> {
+        let limit = write.limit();
         let request = request.map_err(|_| ApiError::Rejected)?;
-        let request = with_server_timeout(request).ok_or(ApiError::Rejected)?;
+        let request = with_server_timeout(request, limit).ok_or(ApiError::Rejected)?;
         let written =
-            with_timeout(WRITE, self.secrets.request::<Pruned<Secret>>(request)).await.map(|Pruned(secret)| secret);
-        if !dry_run {
+            with_timeout(limit, self.secrets.request::<Pruned<Secret>>(request)).await.map(|Pruned(secret)| secret);
+        if !write.is_dry_run() {
             self.metrics.target_written(operation, written.as_ref().err().map_or("ok", |error| error.label()));
         }
         written
     }
 
-    /// Replaces the whole status if the object still has this resourceVersion. Returns the object after the write.
+    /// Replaces the whole status if the object still has this resourceVersion, within `limit` and [`READ`]. Returns the object
+    /// after the write.
     ///
     /// The JSON Patch replaces the resourceVersion with the same value, so that the API server rejects a stale write with 409.
     /// A server-side apply would keep conditions that others have written.
@@ -110,6 +116,7 @@ impl KubeApi {
         name: &str,
         resource_version: &str,
         status: &ApiCredentialStatus,
+        limit: Duration,
     ) -> Result<DeserializeGuard<ApiCredential>, ApiError> {
         let patch = json!([
             {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
@@ -119,8 +126,8 @@ impl KubeApi {
         let patch = serde_json::from_value(patch).map_err(|_| ApiError::Rejected)?;
         let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::<Value>::Json(patch));
         let request = request.map_err(|_| ApiError::Rejected)?;
-        let written =
-            with_timeout(READ, self.client.request::<Pruned<DeserializeGuard<ApiCredential>>>(request)).await?;
+        let request = self.client.request::<Pruned<DeserializeGuard<ApiCredential>>>(request);
+        let written = with_timeout(limit.min(READ), request).await?;
         Ok(written.0)
     }
 
@@ -144,7 +151,7 @@ impl KubeApi {
     /// Publishes an event about an ApiCredential. An event that cannot be published is dropped.
     pub async fn publish_event(&self, credential: &impl Resource<DynamicType = ()>, event: &EventRecord) {
         let about = credential.object_ref(&());
-        if let Ok(Err(error)) = timeout(WRITE, self.events.publish(event, &about)).await {
+        if let Ok(Err(error)) = timeout(SHORT, self.events.publish(event, &about)).await {
             tracing::debug!(error = %ApiError::of(&error), "an event could not be published");
         }
     }
@@ -175,8 +182,30 @@ async fn with_timeout<T>(
     }
 }
 
-/// Adds `timeout=5s` to the query, so that the API server gives up at the same time as the operator and stores nothing later.
-fn with_server_timeout(mut request: http::Request<Vec<u8>>) -> Option<http::Request<Vec<u8>>> {
+/// How the write of a Secret is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The API server makes all checks and stores nothing.
+    DryRun,
+    /// The write has to end within this time.
+    Within(Duration),
+}
+
+impl Write {
+    fn is_dry_run(self) -> bool {
+        self == Self::DryRun
+    }
+
+    fn limit(self) -> Duration {
+        match self {
+            Self::DryRun => LONGEST_WRITE,
+            Self::Within(limit) => limit,
+        }
+    }
+}
+
+/// Adds the timeout to the query, so that the API server gives up at the same time as the operator and stores nothing later.
+fn with_server_timeout(mut request: http::Request<Vec<u8>>, limit: Duration) -> Option<http::Request<Vec<u8>>> {
     let uri = request.uri().to_string();
     // kube's request builder ends some paths with a bare `?`.
     let separator = match uri.split_once('?') {
@@ -184,6 +213,6 @@ fn with_server_timeout(mut request: http::Request<Vec<u8>>) -> Option<http::Requ
         Some((_, "")) => "",
         Some(_) => "&",
     };
-    *request.uri_mut() = format!("{uri}{separator}timeout={}s", WRITE.as_secs()).parse().ok()?;
+    *request.uri_mut() = format!("{uri}{separator}timeout={}ms", limit.as_millis()).parse().ok()?;
     Some(request)
 }

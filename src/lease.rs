@@ -76,21 +76,27 @@ impl Leadership {
         Self { renewed: None, duration: Duration::ZERO }
     }
 
-    /// Whether a write that starts now ends before another replica may take over: the last acknowledged renewal was sent
-    /// less than the lease duration minus 15 s ago.
+    /// The time in which a write that starts now has to end, so that it ends 5 s before another replica may take over. Zero
+    /// if this replica does not lead.
+    pub fn write_time(&self) -> Duration {
+        self.at_age(Duration::MAX, rules::write_time)
+    }
+
+    /// Whether a write may start: it has 5 s at least.
     pub fn may_write(&self) -> bool {
-        self.holds_at_age(rules::may_write)
+        self.at_age(true, rules::may_write)
     }
 
     /// Whether new work may start. False if the lease was not renewed for two thirds of its duration.
     pub fn may_start(&self) -> bool {
-        self.holds_at_age(rules::may_start)
+        self.at_age(true, rules::may_start)
     }
 
-    fn holds_at_age(&self, rule: fn(Duration, Duration) -> bool) -> bool {
-        let Some(renewed) = &self.renewed else { return true };
+    /// What the rule says of the age of the lease; `unelected` without leader election, the default without the lease.
+    fn at_age<T: Default>(&self, unelected: T, rule: fn(Duration, Duration) -> T) -> T {
+        let Some(renewed) = &self.renewed else { return unelected };
         let sent = *renewed.borrow();
-        sent.is_some_and(|sent| rule(sent.elapsed(), self.duration))
+        sent.map(|sent| rule(sent.elapsed(), self.duration)).unwrap_or_default()
     }
 }
 
@@ -151,9 +157,11 @@ impl LeaderElector {
     }
 
     /// Renews the lease. Returns when another replica has taken it, or when two thirds of its duration have passed since the
-    /// last acknowledged renewal was sent. From then on [`Leadership`] is false.
-    pub async fn lost(&mut self) {
+    /// last acknowledged renewal was sent. From then on [`Leadership`] is false. Returns the time in which a write that has
+    /// started has to end.
+    pub async fn lost(&mut self) -> Duration {
         let loss = self.renew_until_lost().await;
+        let write_time = self.age().map_or(Duration::ZERO, |age| rules::write_time(age, self.settings.duration));
         self.held.renewed.send_replace(None);
         self.held.record = None;
         match loss {
@@ -164,6 +172,7 @@ impl LeaderElector {
                 warn!("lost leadership: the lease was not renewed in time; check the connection to the API server");
             }
         }
+        write_time
     }
 
     /// Releases the lease if this replica still holds it, so that another replica can take over at once. [`Leadership`] is

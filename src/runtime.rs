@@ -43,9 +43,8 @@ use heartbeat::{Observed, heartbeat, watch_files};
 
 /// A leader counts as alive if its reconcile loop made progress within this time. The heartbeat enqueues a key more often.
 const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
-/// Time for token exchanges and writes in progress after the lease was lost.
-const LOST_GRACE: Duration = Duration::from_secs(10);
-/// Time for work in progress after a signal: 10 s for token requests and 5 s for the writes that follow.
+/// Time for work in progress after a signal: token requests, and the writes that follow. A write that has started gets what
+/// remains of it.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// Time, within [`STOP_GRACE`], for statuses and events after the last token exchange has ended. Reconciles that are still
 /// running then are dropped.
@@ -93,7 +92,7 @@ enum TermEnd {
     Stopped,
     /// The lease was lost, and no token exchange is in progress any more.
     Lost,
-    /// The lease was lost, and a token exchange has not ended in time.
+    /// The lease was lost, and a token exchange has not ended 5 s before the end of the lease.
     Stuck,
     /// The controller ended without a signal.
     Broken,
@@ -211,24 +210,22 @@ impl Process {
             () = stopped(&mut stop) => return TermEnd::Stopped,
         }
         self.health.set_ready(Readiness::Starting);
-        let mut lost = false;
+        let mut lost = None;
         // The lease is still renewed while a stopping controller finishes work in progress.
         let leading = self.lead(leadership, stopped(&mut stop));
         tokio::select! {
             () = leading => {}
-            () = elector.lost() => lost = true,
+            write_time = elector.lost() => lost = Some(write_time),
         }
         self.metrics.clear_credentials();
         self.metrics.operator.set_leader(false);
-        if !lost {
-            return self.ended();
-        }
+        let Some(write_time) = lost else { return self.ended() };
         if !*stop.borrow() {
             self.health.set_ready(Readiness::Standby);
         }
-        // Work in progress may no longer write, so a signal ends the wait.
+        // A write that has started ends in this time. No other may start, so a signal ends the wait.
         tokio::select! {
-            ended = timeout(LOST_GRACE, self.exchanges_ended()) => if ended.is_ok() { TermEnd::Lost } else { TermEnd::Stuck },
+            ended = timeout(write_time, self.exchanges_ended()) => if ended.is_ok() { TermEnd::Lost } else { TermEnd::Stuck },
             () = stopped(&mut stop) => TermEnd::Stopped,
         }
     }

@@ -15,11 +15,10 @@ use crate::telemetry::LogFormat;
 /// The file in which Kubernetes gives a pod the name of its namespace.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// Time reserved for writing a token after the provider's response, including retries of the write.
+/// Time reserved for writing a token after the provider's response: 5 s for a read, and the least time of a write.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
-/// A leader may start writes until 15 s before its lease ends, and renews the lease every sixth of its duration. A shorter
-/// lease leaves no time for a second attempt to renew it.
+/// Half of it holds a token request of one second and [`WRITE_TIME`].
 const SHORTEST_LEASE: Duration = Duration::from_secs(22);
 
 /// The settings of the operator, after all checks.

@@ -17,7 +17,8 @@ use crate::kube_api::ApiError;
 pub(super) async fn dry_run_write(run: &mut Reconciliation, plan: &Plan, observation: &Observation) -> Option<Outcome> {
     let vanished = observation.secret.is_none() && had_target(run);
     let lost = run.status().unresolved_failure().is_some_and(|reason| {
-        matches!(reason, Reason::TargetWriteRejected | Reason::Forbidden | Reason::ApiUnavailable)
+        use Reason::{ApiUnavailable, Forbidden, TargetWriteRejected, Unauthorized};
+        matches!(reason, TargetWriteRejected | Forbidden | Unauthorized | ApiUnavailable)
     });
     if !(vanished || lost || run.history.dry_run_first) {
         return None;
@@ -31,9 +32,9 @@ pub(super) async fn dry_run_write(run: &mut Reconciliation, plan: &Plan, observa
     if error != ApiError::NamespaceTerminating {
         let mut input = status_input(run, observation);
         if observation.secret.is_none() {
-            input.target_refusal = Some(error.reason().into());
+            input.target_refusal = Some(error.refusal());
         } else {
-            input.refusal = Some(error.reason().into());
+            input.refusal = Some(error.refusal());
         }
         write_status(run, input).await;
     }

@@ -201,7 +201,7 @@ async fn report_api_error(run: &mut Reconciliation, ObserveError { error, observ
     }
     let seen = observation.as_ref().map(|observation| status_input(run, observation));
     let input = seen.unwrap_or_else(|| status_input_from_status(run));
-    write_status(run, input.refused(error.reason().into())).await;
+    write_status(run, input.refused(error.refusal())).await;
     Outcome::Unsettled(observation.map_or(retry, |observation| retry.or_earlier(observation.expiry())))
 }
 

@@ -38,6 +38,6 @@ pub(super) async fn repair(run: &mut Reconciliation, observation: &Observation) 
             return Step::End(Outcome::Unsettled(run.retry_soon()));
         }
     };
-    report_refusal(run, observation, error.reason()).await;
+    report_refusal(run, observation, error.refusal()).await;
     Step::End(Outcome::Unsettled(after_failed_write(run)))
 }

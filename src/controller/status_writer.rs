@@ -64,7 +64,7 @@ async fn save(run: &mut Reconciliation, next: ApiCredentialStatus, input: &Statu
     let version = run.snapshot.object.meta().resource_version.clone().unwrap_or_default();
     match put(run, &version, &next).await {
         Err(ApiError::Conflict) => save_after_conflict(run, input, pending_before).await,
-        Err(error) => note_rejected(run, error),
+        Err(error) => note_rejected(run, &error),
         Ok(()) => {}
     }
 }
@@ -101,7 +101,7 @@ async fn save_after_conflict(
     let next = Arc::new(status::status(&prior, &input.as_of(now), now));
     run.reported = Some(Arc::clone(&next));
     if let Err(error) = put(run, &version, &next).await {
-        note_rejected(run, error);
+        note_rejected(run, &error);
     }
 }
 
@@ -112,7 +112,8 @@ async fn put(run: &mut Reconciliation, version: &str, status: &ApiCredentialStat
         return Err(ApiError::Unavailable);
     }
     let call = issuer.watch.cache.begin_call();
-    let written = issuer.kube.replace_status(run.key.namespace(), run.key.name(), version, status).await?;
+    let limit = issuer.leadership.write_time();
+    let written = issuer.kube.replace_status(run.key.namespace(), run.key.name(), version, status, limit).await?;
     let effects = issuer.watch.cache.apply(&run.key, written.clone(), VersionSource::Reply(call));
     issuer.watch.enqueue_all(&effects);
     let (object, stored) = CachedObject::split(written);
@@ -121,7 +122,7 @@ async fn put(run: &mut Reconciliation, version: &str, status: &ApiCredentialStat
     Ok(())
 }
 
-fn note_rejected(run: &Reconciliation, error: ApiError) {
+fn note_rejected(run: &Reconciliation, error: &ApiError) {
     let (namespace, name) = (run.key.namespace(), run.key.name());
     tracing::debug!(namespace, name, %error, "the status was not accepted");
 }
@@ -143,7 +144,8 @@ pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context:
     if next == prior || !issuer.leadership.may_write() {
         return;
     }
-    match issuer.kube.replace_status(key.namespace(), key.name(), &version, &next).await {
+    let limit = issuer.leadership.write_time();
+    match issuer.kube.replace_status(key.namespace(), key.name(), &version, &next, limit).await {
         Ok(_) => {
             if let Some(event) = status::event(&prior, &next, &input) {
                 issuer.kube.publish_event(&object.as_reference(), &event).await;

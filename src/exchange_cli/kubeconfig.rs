@@ -49,8 +49,12 @@ fn read_error(error: &ApiError, namespace: &str, name: &str) -> CommandError {
         reason,
         match reason {
             Reason::Forbidden => format!(
-                "The API server does not let you read the Secret {name:?}; log in again, or request permission to get Secrets in the namespace {namespace:?}."
+                "The API server does not let you read the Secret {name:?}; request permission to get Secrets in the namespace {namespace:?}."
             ),
+            Reason::Unauthorized => {
+                "The API server does not accept the login of the context; log in again, or choose another --context."
+                    .to_owned()
+            }
             _ => "The API server of the context did not respond; check --context and the network.".to_owned(),
         },
     ))

@@ -1,8 +1,13 @@
 //! Classifies errors of requests to the API server, for the operator and for kubectl-apicredential.
 
-use apicredential::reason::Reason;
+use apicredential::reason::{Reason, Refusal};
 use kube::core::Status;
 use thiserror::Error;
+
+use super::webhook::{WebhookError, WebhookOutcome};
+
+/// A 401, as the log reports it.
+pub const UNAUTHORIZED: &str = "the API server does not accept the operator's login (401); a new token is read from its file, and the request is retried";
 
 /// Why a request failed, in the detail that messages need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +24,8 @@ pub enum ErrorKind {
     Unauthenticated,
     /// 403: RBAC does not allow the request.
     Forbidden,
-    /// 400, 403, 413 or 422: a quota, an admission policy or the validation of the API server rejects the object.
+    /// 400, 403, 413 or 422: a quota, an admission policy or the validation of the API server rejects the object. Any status: an
+    /// admission webhook denies it.
     Rejected,
     /// 403: the namespace is being deleted.
     NamespaceTerminating,
@@ -46,6 +52,13 @@ impl ErrorKind {
 
     /// Classifies a response that reports a failure.
     pub fn of_status(status: &Status) -> Self {
+        // First of all, because a webhook chooses code and text of its denial.
+        if let Some(error) = WebhookError::of(status) {
+            return match error.outcome {
+                WebhookOutcome::Denied => Self::Rejected,
+                WebhookOutcome::Failed => Self::UnexpectedStatus,
+            };
+        }
         let details = status.details.as_ref();
         let causes = details.map_or(&[][..], |details| &details.causes);
         match status.code {
@@ -66,8 +79,8 @@ impl ErrorKind {
 }
 
 /// Why a request failed, in the detail that the operator's reaction needs. It contains no text from the API server, which can
-/// quote what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// quote what was sent, except the name of an admission webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ApiError {
     /// The object does not exist.
     #[error("the object does not exist")]
@@ -75,12 +88,18 @@ pub enum ApiError {
     /// The object exists already, or has another resourceVersion or uid than expected.
     #[error("the object has changed")]
     Conflict,
-    /// The API server does not accept the login, or RBAC does not allow the request.
+    /// The API server does not accept the login.
+    #[error("{UNAUTHORIZED}")]
+    Unauthorized,
+    /// RBAC does not allow the request.
     #[error("the API server forbids the request")]
     Forbidden,
     /// A quota, an admission policy or the validation of the API server rejects the object.
     #[error("the API server rejects the object")]
     Rejected,
+    /// An admission webhook denied the request, or failed.
+    #[error("an admission webhook kept the API server from storing the object")]
+    Webhook(WebhookError),
     /// The namespace is being deleted.
     #[error("the namespace is being deleted")]
     NamespaceTerminating,
@@ -91,28 +110,54 @@ pub enum ApiError {
 
 impl ApiError {
     /// The reason for conditions and events.
-    pub fn reason(self) -> Reason {
+    pub const fn reason(&self) -> Reason {
         match self {
+            Self::Unauthorized => Reason::Unauthorized,
             Self::Forbidden => Reason::Forbidden,
-            Self::Rejected => Reason::TargetWriteRejected,
+            Self::Rejected | Self::Webhook(_) => Reason::TargetWriteRejected,
             Self::NotFound | Self::Conflict | Self::NamespaceTerminating | Self::Unavailable => Reason::ApiUnavailable,
         }
     }
 
+    /// The reason with its message, which names the admission webhook if there is one.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Webhook(WebhookError { name, outcome }) => Refusal::new(
+                self.reason(),
+                match outcome {
+                    WebhookOutcome::Denied => format!(
+                        "An admission webhook denied the write of the target Secret. It is {name:?}; ask its administrator to permit the write. The operator retries."
+                    ),
+                    WebhookOutcome::Failed => format!(
+                        "An admission webhook failed at the write of the target Secret. It is {name:?}; check that it runs and answers within its timeout. The operator retries."
+                    ),
+                },
+            ),
+            _ => self.reason().into(),
+        }
+    }
+
     /// The value of the label `result` in metrics.
-    pub(super) const fn label(self) -> &'static str {
+    pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
+            Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::Rejected => "rejected",
+            Self::Webhook(WebhookError { outcome: WebhookOutcome::Denied, .. }) => "webhook_denied",
+            Self::Webhook(WebhookError { outcome: WebhookOutcome::Failed, .. }) => "webhook_failed",
             Self::NamespaceTerminating => "namespace_terminating",
             Self::Unavailable => "unavailable",
         }
     }
 
     pub(super) fn of(error: &kube::Error) -> Self {
-        ErrorKind::of(error).into()
+        let webhook = match error {
+            kube::Error::Api(status) => WebhookError::of(status),
+            _ => None,
+        };
+        webhook.map_or_else(|| ErrorKind::of(error).into(), Self::Webhook)
     }
 }
 
@@ -121,7 +166,8 @@ impl From<ErrorKind> for ApiError {
         match kind {
             ErrorKind::NotFound | ErrorKind::NotServed => Self::NotFound,
             ErrorKind::AlreadyExists | ErrorKind::Conflict => Self::Conflict,
-            ErrorKind::Unauthenticated | ErrorKind::Forbidden => Self::Forbidden,
+            ErrorKind::Unauthenticated => Self::Unauthorized,
+            ErrorKind::Forbidden => Self::Forbidden,
             ErrorKind::Rejected => Self::Rejected,
             ErrorKind::NamespaceTerminating => Self::NamespaceTerminating,
             ErrorKind::UnexpectedStatus
@@ -157,7 +203,7 @@ mod tests {
             (409, "Conflict", "", json!({"name": "a"}), ErrorKind::Conflict, ApiError::Conflict),
             (422, "Invalid", "", cause("metadata.uid", "FieldValueInvalid"), ErrorKind::Conflict, ApiError::Conflict),
             (422, "Invalid", "", cause("spec", "FieldValueInvalid"), ErrorKind::Rejected, ApiError::Rejected),
-            (401, "Unauthorized", "", json!({}), ErrorKind::Unauthenticated, ApiError::Forbidden),
+            (401, "Unauthorized", "", json!({}), ErrorKind::Unauthenticated, ApiError::Unauthorized),
             (403, "Forbidden", by_rbac, json!({}), ErrorKind::Forbidden, ApiError::Forbidden),
             (403, "Forbidden", by_quota, json!({}), ErrorKind::Rejected, ApiError::Rejected),
             (
@@ -174,6 +220,31 @@ mod tests {
             let found = kind(code, reason, message, &details);
             assert_eq!((found, ApiError::from(found)), (expected, api_error), "{code} {reason} {message}");
         }
+    }
+
+    #[test]
+    fn a_webhook_is_distinguished_from_an_api_server_that_does_not_answer() {
+        let denied = "admission webhook \"a.example.com\" denied the request: secrets is forbidden: User \"u\" token-7";
+        let failed = "Internal error occurred: failed calling webhook \"a.example.com\": token-7";
+        let terminating = json!({"causes": [{"reason": "NamespaceTerminating", "field": "metadata.uid"}]});
+        for code in [400, 401, 403, 404, 409, 422, 500] {
+            for (message, outcome, expected) in [
+                (denied, WebhookOutcome::Denied, ErrorKind::Rejected),
+                (failed, WebhookOutcome::Failed, ErrorKind::UnexpectedStatus),
+            ] {
+                let status = json!({"code": code, "message": message, "details": terminating});
+                let error = kube::Error::Api(serde_json::from_value(status).unwrap());
+                let webhook = ApiError::of(&error);
+                let name = "a.example.com".to_owned();
+                assert_eq!(webhook, ApiError::Webhook(WebhookError { name, outcome }), "{code}");
+                assert_eq!(ErrorKind::of(&error), expected, "{code}");
+                let Refusal { reason, message } = webhook.refusal();
+                assert_eq!(reason, Reason::TargetWriteRejected);
+                assert!(message.contains("\"a.example.com\"") && !message.contains("token-7"), "{message}");
+                assert!(message.split_inclusive(". ").next().unwrap().len() < 80, "{message}");
+            }
+        }
+        assert_eq!(ApiError::Unavailable.refusal(), Reason::ApiUnavailable.into());
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn elector(client: &Client, identity: &str) -> (LeaderElector, Leadership) {
     )
 }
 
-async fn within_a_minute(what: impl Future<Output = ()>) -> Duration {
+async fn within_a_minute<T>(what: impl Future<Output = T>) -> Duration {
     let began = clock::steady();
     timeout(Duration::from_secs(60), what).await.expect("within a minute");
     clock::steady() - began
@@ -123,7 +123,7 @@ async fn the_first_candidate_leads_and_the_second_is_standby_until_the_lease_is_
     assert_eq!(server.spec("holderIdentity"), json!("first"));
 
     tokio::select! {
-        () = first.lost() => panic!("renewals succeed"),
+        _ = first.lost() => panic!("renewals succeed"),
         () = second.acquired(|| {}) => panic!("the first candidate holds the lease"),
         () = sleep(LEASE + LEASE / 3) => {}
     }
@@ -167,8 +167,10 @@ async fn a_lease_that_cannot_be_renewed_is_lost_after_two_thirds_of_its_duration
         let (mut elector, leadership) = elector(&client, "me");
         within_a_minute(elector.acquired(|| {})).await;
         server.change(|record| (record.outage, record.hangs) = (outage, outage.is_none()));
-        let held = within_a_minute(elector.lost()).await;
+        let mut left = LEASE;
+        let held = within_a_minute(async { left = elector.lost().await }).await;
         assert!(held > LEASE / 2 && held < LEASE, "{outage:?} {held:?}");
+        assert!(left < LEASE / 3, "a write that has started ends with the lease: {left:?}");
         assert!(!leads(&leadership));
     }
 }
@@ -190,7 +192,7 @@ async fn a_short_outage_and_a_foreign_edit_of_the_lease_do_not_end_leadership() 
         sleep(LEASE).await;
     };
     tokio::select! {
-        () = elector.lost() => panic!("the lease can be renewed in time"),
+        _ = elector.lost() => panic!("the lease can be renewed in time"),
         () = trouble => {}
     }
 }
@@ -203,7 +205,7 @@ async fn the_lease_is_released_after_a_renewal_without_a_response() {
     server.change(|record| record.hangs = true);
     // The renewal after one sixth reaches the server, but no response comes back, and the future is dropped.
     tokio::select! {
-        () = elector.lost() => panic!("too early"),
+        _ = elector.lost() => panic!("too early"),
         () = sleep(LEASE / 4) => {}
     }
     server.change(|record| record.hangs = false);
@@ -217,7 +219,7 @@ async fn the_lease_is_renewed_every_sixth_of_its_duration() {
     let (mut elector, _) = elector(&client, "me");
     within_a_minute(elector.acquired(|| {})).await;
     tokio::select! {
-        () = elector.lost() => panic!("renewals succeed"),
+        _ = elector.lost() => panic!("renewals succeed"),
         () = sleep(LEASE + LEASE / 12) => {}
     }
     let writes = server.0.lock().unwrap().writes;

@@ -5,19 +5,25 @@
 
 use std::time::Duration;
 
+use apicredential::target::write_guard::LEAST_TIME;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
-/// The time before the end of the lease in which a leader starts no write. No write takes longer than this.
-const WRITE_RESERVE: Duration = Duration::from_secs(15);
+/// Every write ends at least this long before the lease does.
+const WRITE_RESERVE: Duration = Duration::from_secs(5);
 
 /// The greatest lease duration. A longer one in the Lease counts as this.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 
-/// Whether a holder may write whose last acknowledged renewal was sent `since_sent` ago.
+/// The time in which every write of a holder has to end whose last acknowledged renewal was sent `since_sent` ago.
+pub fn write_time(since_sent: Duration, lease: Duration) -> Duration {
+    lease.saturating_sub(WRITE_RESERVE).saturating_sub(since_sent)
+}
+
+/// Whether that holder may start a write.
 pub fn may_write(since_sent: Duration, lease: Duration) -> bool {
-    since_sent < lease.saturating_sub(WRITE_RESERVE)
+    write_time(since_sent, lease) >= LEAST_TIME
 }
 
 /// Whether a holder may start new work whose last acknowledged renewal was sent `since_sent` ago.

@@ -125,11 +125,18 @@ fn only_the_holder_releases_the_lease() {
 }
 
 #[test]
-fn a_holder_may_start_for_two_thirds_of_its_lease_and_write_until_15_seconds_before_its_end() {
+fn a_holder_may_start_for_two_thirds_of_its_lease_and_write_until_10_seconds_before_its_end() {
     assert!(may_start(at(39), LEASE) && !may_start(at(40), LEASE));
-    assert!(may_write(at(44), LEASE) && !may_write(at(45), LEASE));
-    let short = at(20);
-    assert!(may_start(at(4), short) && !may_start(at(5), short), "without time for a write, no work may start");
+    assert!(may_write(at(50), LEASE) && !may_write(at(51), LEASE));
+    let short = at(22);
+    assert!(may_start(at(12), short) && !may_start(at(13), short), "without time for a write, no work may start");
+}
+
+#[test]
+fn every_write_ends_5_seconds_before_the_lease_does() {
+    for (age, left) in [(0, 55), (40, 15), (54, 1), (55, 0), (70, 0)] {
+        assert_eq!(write_time(at(age), LEASE), at(left), "{age}");
+    }
 }
 
 #[test]
@@ -140,6 +147,6 @@ fn a_candidate_takes_over_only_after_the_old_holder_may_no_longer_write() {
         let record = held_by("other", "1");
         me.next_step(Some(&record), at(0), at(0));
         let taken = (0..=3600).find(|&second| me.next_step(Some(&record), at(second), at(second)) == Step::Take);
-        assert!(taken.is_some_and(|second| !may_write(at(second - 15), lease)), "{seconds}");
+        assert!(taken.is_some_and(|second| write_time(at(second - 5), lease).is_zero()), "{seconds}");
     }
 }

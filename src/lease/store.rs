@@ -8,6 +8,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::time::timeout;
 
+use crate::kube_api::UNAUTHORIZED;
+
 /// Why a request failed. It contains no text from the API server, which could quote an object in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseError {
@@ -15,6 +17,8 @@ pub enum LeaseError {
     Conflict,
     /// A permission is missing.
     Forbidden,
+    /// The API server does not accept the login.
+    Unauthorized,
     /// There was no response in time, so the outcome is unknown.
     Timeout,
     /// The connection failed, or the response was not a Lease.
@@ -30,6 +34,7 @@ impl fmt::Display for LeaseError {
             Self::Forbidden => f.write_str(
                 "the API server forbids the request; grant get, create and update on leases.coordination.k8s.io",
             ),
+            Self::Unauthorized => f.write_str(UNAUTHORIZED),
             Self::Timeout => f.write_str("the API server did not answer in time"),
             Self::Unreachable => f.write_str("the connection to the API server failed"),
             Self::UnexpectedStatus(404) => f.write_str("its namespace does not exist; correct --lease-namespace"),
@@ -77,7 +82,8 @@ fn classify(error: &kube::Error) -> LeaseError {
     match error {
         kube::Error::Api(status) => match status.code {
             409 => LeaseError::Conflict,
-            401 | 403 => LeaseError::Forbidden,
+            401 => LeaseError::Unauthorized,
+            403 => LeaseError::Forbidden,
             other => LeaseError::UnexpectedStatus(other),
         },
         _ => LeaseError::Unreachable,

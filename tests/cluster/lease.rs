@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::LeaseSpec;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use crate::support::account::{Account, operator_rules};
 use crate::support::operator::{Operator, Settings};
@@ -78,6 +80,24 @@ async fn a_terminated_leader_keeps_the_lease_while_an_exchange_does_not_end() {
     assert_eq!(after.holder_identity, before.holder_identity, "the other waits until the lease expires");
     assert!(second.get("/readyz").await.unwrap().1.starts_with("standing by"));
     assert_eq!((client.count(), client.max_in_flight()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_leader_that_lost_its_lease_waits_for_its_exchange_as_long_as_the_lease_would_have_lasted() {
+    let (scene, [first, _second]) = Scene::of_two(&[LONG, ("--provider-timeout", "50s")]).await;
+    let client = scene.client("a");
+    // Longer than it takes to notice the loss, a sixth of the lease, and ten seconds more.
+    client.next(Reply::token().latency(Duration::from_secs(40)));
+    scene.add("a").await;
+    scene.space.wait_for("the request arrives", async || (client.in_flight() == 1).then_some(())).await;
+    let taken = Patch::Merge(json!({"spec": {"holderIdentity": "somebody"}}));
+    scene.space.leases.patch("apicredential-operator", &PatchParams::default(), &taken).await.unwrap();
+    let steps_down = async || first.get("/readyz").await?.1.starts_with("standing by").then_some(());
+    scene.space.wait_for("it steps down", steps_down).await;
+    assert_eq!(client.in_flight(), 1);
+    scene.space.wait_for("the request ends", async || (client.in_flight() == 0).then_some(())).await;
+    assert!(first.is_running(), "{}", first.output());
+    assert_eq!(scene.space.secret("a-token").await, None, "who does not lead writes nothing");
 }
 
 #[tokio::test]

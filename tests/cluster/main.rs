@@ -65,8 +65,10 @@ mod target;
 mod throttled;
 #[path = "../exchange_cli/transcript.rs"]
 mod transcript;
+mod unauthorized;
 mod unreachable;
 mod unusual_responses;
 mod upgrade;
 mod verification;
+mod webhooks;
 mod write_rejected;

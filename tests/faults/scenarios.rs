@@ -58,10 +58,10 @@ impl Scenario {
         if self == Self::HandOver { 2 } else { 1 }
     }
 
-    /// How long a stopped operator stays stopped: past the moment from which it may not write, 15 s before the end of
+    /// How long a stopped operator stays stopped: past the moment from which it may not write, 10 s before the end of
     /// its lease, or past its lease, so that the other one takes over.
     pub fn pause(self) -> Duration {
-        if self == Self::HandOver { LEASE + Duration::from_secs(3) } else { LEASE - Duration::from_secs(13) }
+        if self == Self::HandOver { LEASE + Duration::from_secs(3) } else { LEASE - Duration::from_secs(9) }
     }
 
     /// Everything before the first request that may have a fault.

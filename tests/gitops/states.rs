@@ -182,7 +182,8 @@ fn is_failure(reason: Reason) -> bool {
 
 /// Whether it is likely to resolve itself.
 fn passes(reason: Reason) -> bool {
-    matches!(reason.class(), Class::Transient | Class::Throttled) || reason == Reason::ApiUnavailable
+    matches!(reason.class(), Class::Transient | Class::Throttled)
+        || matches!(reason, Reason::ApiUnavailable | Reason::Unauthorized)
 }
 
 fn at(second: i64) -> Timestamp {

@@ -170,13 +170,15 @@ fn replica_actions(world: &World, index: usize) -> Vec<Action> {
     }
 }
 
-/// No write outlives a tick: the API server gives it up, and so does its sender. What a network may delay for longer
+/// No write outlives its timeout: the API server gives it up, and so does its sender. What a network may delay for longer
 /// than that is beyond the control of every client.
 fn tick(world: &mut World) {
     world.now += 1;
-    world.in_transit.clear();
-    for replica in &mut world.replicas {
-        if let Task::Writing(in_flight) = replica.task {
+    world.in_transit.retain(|write| write.until > world.now);
+    for (index, replica) in world.replicas.iter_mut().enumerate() {
+        if let Task::Writing(in_flight) = replica.task
+            && !world.in_transit.iter().any(|write| write.by == index && write.in_flight == in_flight)
+        {
             replica.task = Task::Unsure(in_flight);
         }
     }
@@ -196,11 +198,17 @@ pub fn may_write(world: &World, index: usize) -> bool {
     believes(world, index, rules::may_write)
 }
 
+/// The time that a write of a replica may take, by its own knowledge.
+pub fn write_time(world: &World, index: usize) -> std::time::Duration {
+    believes(world, index, rules::write_time)
+}
+
 /// Whether a replica may start something, by its own knowledge.
 pub fn may_start(world: &World, index: usize) -> bool {
     believes(world, index, rules::may_start)
 }
 
-fn believes(world: &World, index: usize, rule: fn(std::time::Duration, std::time::Duration) -> bool) -> bool {
-    world.replicas[index].renewed.is_some_and(|sent| rule(between(sent, world.now), crate::world::LEASE))
+fn believes<T: Default>(world: &World, index: usize, rule: fn(std::time::Duration, std::time::Duration) -> T) -> T {
+    let sent = world.replicas[index].renewed;
+    sent.map(|sent| rule(between(sent, world.now), crate::world::LEASE)).unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 //! The steps of a replica between two awaits, around the real decisions and the real guard.
 
+use std::time::Duration;
+
 use apicredential::decide::{Decision, Stored, TokenEvaluation, TokenState, decide, evaluate_token, token_state};
 use apicredential::providers::Lifetime;
 use apicredential::reason::Class;
@@ -7,11 +9,11 @@ use apicredential::schedule::{self, Expiry};
 use apicredential::target::write_guard::{self, ConflictResolution, WriteContext, before_write};
 
 use crate::facts::{facts, target};
-use crate::protocol::{Action, Protocol, may_start, may_write};
+use crate::protocol::{Action, Protocol, may_start, may_write, write_time};
 use crate::server::{ended, written};
 use crate::world::{
     InFlight, LEASE, POLICY, Report, Secret, Status, TIMINGS, Task, Token, UID, World, Write, at, between,
-    first_tick_from,
+    first_tick_from, ticks,
 };
 
 /// Takes the step; the action fits the task.
@@ -104,16 +106,16 @@ fn write(protocol: &Protocol, world: &mut World, index: usize, in_flight: InFlig
         now: at(world.now),
         since_sent: since_sent(world, &in_flight),
         deadline: deadline(protocol),
-        may_write: may_write(world, index) || !guards.leader,
+        lease_time: if guards.leader { write_time(world, index) } else { Duration::MAX },
     };
     let expiry = if guards.expiry { in_flight.token.expiry() } else { Expiry::Never };
     match before_write(expiry, &moment) {
         Err(write_guard::WriteBlocked::TooLate | write_guard::WriteBlocked::Expired) => fail(world, &in_flight),
         Err(write_guard::WriteBlocked::NotLeader) => discard(world, &in_flight),
-        Ok(()) => {
+        Ok(timeout) => {
             let creates = in_flight.target.is_none() && world.target.is_none();
             world.ledger.written(in_flight.token.number, creates, !in_flight.token.expiry().is_over(moment.now));
-            world.in_transit.push(Write { by: index, in_flight });
+            world.in_transit.push(Write { by: index, in_flight, until: world.now + ticks(timeout) });
             Task::Writing(in_flight)
         }
     }
@@ -222,11 +224,11 @@ fn time_left(protocol: &Protocol, world: &World, in_flight: &InFlight) -> bool {
 }
 
 /// A repair follows no token request: its time begins with its write.
-fn since_sent(world: &World, in_flight: &InFlight) -> std::time::Duration {
+fn since_sent(world: &World, in_flight: &InFlight) -> Duration {
     let sent = if in_flight.cause.is_some() { in_flight.token.issued } else { world.now };
     between(sent, world.now)
 }
 
-fn deadline(protocol: &Protocol) -> std::time::Duration {
-    if protocol.guards.deadline { LEASE / 2 } else { std::time::Duration::MAX }
+fn deadline(protocol: &Protocol) -> Duration {
+    if protocol.guards.deadline { LEASE / 2 } else { Duration::MAX }
 }

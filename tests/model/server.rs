@@ -5,7 +5,7 @@ use crate::world::{Attempt, InFlight, Report, Secret, Task, World, Write};
 
 /// Handles a write. The replica that still waits for the reply gets it.
 pub fn handle(protocol: &Protocol, world: &mut World, place: usize) {
-    let Write { by, in_flight } = world.in_transit.remove(place);
+    let Write { by, in_flight, until: _ } = world.in_transit.remove(place);
     let accepted = match (in_flight.target, world.target) {
         (None, None) => true,
         (Some(named), Some(secret)) => named == secret.version || !protocol.guards.version,

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 /// A count of ticks since the begin.
 pub type Tick = u8;
 
-/// Seconds of a tick: the time after which the server gives up a write, and after which a client gives up waiting.
+/// Seconds of a tick: the least time of a write. The server works on a write, and its client waits for it, for whole ticks.
 pub const TICK: u8 = 5;
 /// The default `--lease-duration`.
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -33,6 +33,11 @@ const BEGIN: Timestamp = Timestamp::constant(1_700_000_000, 0);
 /// The wall clock at a tick.
 pub fn at(tick: Tick) -> Timestamp {
     schedule::later(BEGIN, i64::from(tick) * i64::from(TICK))
+}
+
+/// The whole ticks of a duration.
+pub fn ticks(duration: Duration) -> Tick {
+    Tick::try_from(duration.as_secs() / u64::from(TICK)).unwrap_or(Tick::MAX)
 }
 
 /// From one tick to a later one.
@@ -217,6 +222,8 @@ pub struct Report {
 pub struct Write {
     pub by: usize,
     pub in_flight: InFlight,
+    /// The server and the client give up at this tick.
+    pub until: Tick,
 }
 
 /// What may still fail, or be done by others.

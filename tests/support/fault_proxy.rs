@@ -50,6 +50,8 @@ struct Inner {
     faults: Vec<Fault>,
     fired: Vec<(usize, Fault)>,
     in_flight: BTreeSet<usize>,
+    /// Requests for these resources get this status, whatever the API server would answer.
+    refused: Option<(Vec<String>, u16)>,
 }
 
 /// A request is in flight until the last clone of this is dropped.
@@ -133,6 +135,23 @@ impl Log {
     /// Silences watches, or lets them continue.
     pub fn silence_watches(&self, silent: bool) {
         self.0.silence.send_replace(silent);
+    }
+
+    /// From now on answers requests for these resources with this status, in place of the API server.
+    pub fn refuse(&self, resources: &[&str], status: u16) {
+        let resources = resources.iter().map(|&resource| resource.to_owned()).collect();
+        self.open().refused = Some((resources, status));
+    }
+
+    /// From now on the API server answers again.
+    pub fn accept(&self) {
+        self.open().refused = None;
+    }
+
+    fn refusal(&self, resource: &str) -> Option<u16> {
+        let inner = self.open();
+        let (resources, status) = inner.refused.as_ref()?;
+        resources.iter().any(|refused| refused == resource).then_some(*status)
     }
 
     /// Releases what is held, now and from now on.

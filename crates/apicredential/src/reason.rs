@@ -120,6 +120,7 @@ reasons! {
     ResponseMismatch: Unusable, "The provider's response is for another API client than the requested one. Check clientName in spec.provider, and ask the provider.";
     // Cluster
     Forbidden: Local, "The API server forbids a request that the operator needs. Check the operator's ClusterRole and its bindings.";
+    Unauthorized: Local, "The API server does not accept the operator's login. The operator reads its token again and retries; if the error persists, check the ServiceAccount of the operator and its token.";
     ApiUnavailable: Local, "The API server did not answer a request. The operator retries; if the error persists, check the operator's log.";
     UnexpectedPanic: Local, "A bug in the operator interrupted this reconcile. Report it together with the operator's log.";
 }

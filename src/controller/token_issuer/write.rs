@@ -17,14 +17,14 @@ use secrecy::ExposeSecret as _;
 
 use super::{ExchangeOutcome, ExchangeRequest, TokenIssuer};
 use crate::clock::{self, SuspendAwareInstant};
-use crate::kube_api::{ApiError, WRITE};
+use crate::kube_api::{ApiError, SHORT, WebhookOutcome, Write};
 
 #[cfg(test)]
 mod tests;
 
 /// How often a write is tried again after a conflict or a lost reply. The deadline ends it sooner.
 const ATTEMPTS: usize = 8;
-/// Between two calls to an API server that does not answer.
+/// Between two calls to an API server that does not answer, or whose admission webhook fails.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl TokenIssuer {
@@ -37,8 +37,10 @@ impl TokenIssuer {
         mark: &SuspendAwareInstant,
     ) -> ExchangeOutcome {
         let mut target = request.target.clone();
+        // Reported if the time is over before the write has succeeded.
+        let mut unwritten = ApiError::Unavailable;
         for _attempt in 0..ATTEMPTS {
-            let Some((credential, plan)) = (match self.still_wanted(request, mark).await {
+            let Some((credential, plan)) = (match self.still_wanted(request, &unwritten, mark).await {
                 Ok(wanted) => wanted,
                 Err(refusal) => return ExchangeOutcome::lost(refusal),
             }) else {
@@ -54,34 +56,38 @@ impl TokenIssuer {
                 Err(WriteError::NotAllowed) | Err(WriteError::Api(ApiError::NamespaceTerminating)) => {
                     return ExchangeOutcome::Discarded;
                 }
-                Err(WriteError::TooLate) => return ExchangeOutcome::lost(Reason::ApiUnavailable),
+                Err(WriteError::TooLate) => return ExchangeOutcome::lost(unwritten.refusal()),
                 Err(WriteError::Expired) => return ExchangeOutcome::lost(Reason::TokenAlreadyExpired),
-                Err(WriteError::Api(fault @ (ApiError::Forbidden | ApiError::Rejected))) => {
-                    return ExchangeOutcome::lost(fault.reason());
+                Err(WriteError::Api(error)) if is_final(&error) => return ExchangeOutcome::lost(error.refusal()),
+                Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound)) => {}
+                Err(WriteError::Api(error)) => {
+                    unwritten = error;
+                    tokio::time::sleep(PAUSE).await;
                 }
-                Err(WriteError::Api(ApiError::Conflict | ApiError::NotFound | ApiError::Unavailable)) => {}
             }
             // Another version, or nobody knows whether it was written: read before writing again.
-            match self.read_again(&credential, &plan, &record, mark).await {
+            match self.read_again(&credential, &plan, &record, &unwritten, mark).await {
                 Ok(Reread::Write(found)) => target = found.map(|secret| *secret),
                 Ok(Reread::Ours(secret)) => return ExchangeOutcome::Written { secret, assumed },
                 Ok(Reread::Newer) => return ExchangeOutcome::Discarded,
                 Err(refusal) => return ExchangeOutcome::lost(refusal),
             }
         }
-        ExchangeOutcome::lost(Reason::ApiUnavailable)
+        ExchangeOutcome::lost(unwritten.refusal())
     }
 
-    /// The ApiCredential as it is now, if it still requests this token.
+    /// The ApiCredential as it is now, if it still requests this token. Once the time is over: why it was not written.
     async fn still_wanted(
         &self,
         request: &ExchangeRequest,
+        unwritten: &ApiError,
         mark: &SuspendAwareInstant,
     ) -> Result<Option<(ApiCredential, Plan)>, Refusal> {
         let (namespace, name) = (request.credential.namespace().unwrap_or_default(), request.credential.name_any());
+        let mut unwritten = unwritten.clone();
         loop {
             if !self.time_left(mark) {
-                return Err(Reason::ApiUnavailable.into());
+                return Err(unwritten.refusal());
             }
             match self.kube.read_credential(&namespace, &name).await {
                 Ok(None) => return Ok(None),
@@ -93,8 +99,11 @@ impl TokenIssuer {
                     let plan = request.plan.for_changed_spec(&live.spec);
                     return Ok(plan.filter(|plan| plan.has_same_exchange(&request.plan)).map(|plan| (live, plan)));
                 }
-                Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(error) if is_final(&error) => return Err(error.refusal()),
+                Err(error) => {
+                    unwritten = error;
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
@@ -111,15 +120,15 @@ impl TokenIssuer {
         let namespace = credential.namespace().unwrap_or_default();
         let call = self.watch.cache.begin_call();
         // Nothing is awaited between this check and the write itself.
-        write_guard::before_write(record.expiry, &self.moment(mark))?;
+        let write = Write::Within(write_guard::before_write(record.expiry, &self.write_context(mark))?);
         let written = match target {
             None => {
                 let secret = rendering.to_new_secret(credential, &plan.target.name);
-                self.kube.create_secret(&secret, false).await?
+                self.kube.create_secret(&secret, write).await?
             }
             Some(current) => match rendering.to_patch(current) {
                 None => return Ok(current.clone()),
-                Some(patch) => self.kube.patch_secret(&namespace, &plan.target.name, &patch, false).await?,
+                Some(patch) => self.kube.patch_secret(&namespace, &plan.target.name, &patch, write).await?,
             },
         };
         let effects = self.watch.cache.apply_target_reply(&Key::of(credential), &written, call);
@@ -132,17 +141,22 @@ impl TokenIssuer {
         credential: &ApiCredential,
         plan: &Plan,
         record: &TokenRecord,
+        unwritten: &ApiError,
         mark: &SuspendAwareInstant,
     ) -> Result<Reread, Refusal> {
         let namespace = credential.namespace().unwrap_or_default();
+        let mut unwritten = unwritten.clone();
         let secret = loop {
             if !self.time_left(mark) {
-                return Err(Reason::ApiUnavailable.into());
+                return Err(unwritten.refusal());
             }
-            match self.kube.read_secret(&namespace, &plan.target.name, WRITE).await {
+            match self.kube.read_secret(&namespace, &plan.target.name, SHORT).await {
                 Ok(secret) => break secret,
-                Err(fault @ (ApiError::Forbidden | ApiError::Rejected)) => return Err(fault.reason().into()),
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(error) if is_final(&error) => return Err(error.refusal()),
+                Err(error) => {
+                    unwritten = error;
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         };
         match ownership::target(credential, plan, secret, &self.watch.cache) {
@@ -164,12 +178,12 @@ impl TokenIssuer {
         write_guard::time_left(mark.elapsed(), self.write_deadline)
     }
 
-    fn moment(&self, mark: &SuspendAwareInstant) -> WriteContext {
+    fn write_context(&self, mark: &SuspendAwareInstant) -> WriteContext {
         WriteContext {
             now: clock::now(),
             since_sent: mark.elapsed(),
             deadline: self.write_deadline,
-            may_write: self.leadership.may_write(),
+            lease_time: self.leadership.write_time(),
         }
     }
 
@@ -217,17 +231,26 @@ impl TokenIssuer {
         let outcome = match target {
             None => {
                 let secret = rendering.to_new_secret(credential, &plan.target.name);
-                self.kube.create_secret(&secret, true).await
+                self.kube.create_secret(&secret, Write::DryRun).await
             }
             Some(current) => match rendering.to_patch(current) {
                 None => return Ok(()),
-                Some(patch) => self.kube.patch_secret(&namespace, &plan.target.name, &patch, true).await,
+                Some(patch) => self.kube.patch_secret(&namespace, &plan.target.name, &patch, Write::DryRun).await,
             },
         };
         match outcome {
             Ok(_) | Err(ApiError::Conflict | ApiError::NotFound) => Ok(()),
             Err(fault) => Err(fault),
         }
+    }
+}
+
+/// Whether another call soon would end the same way. A failed webhook or an expired login of the operator can recover.
+fn is_final(error: &ApiError) -> bool {
+    match error {
+        ApiError::Forbidden | ApiError::Rejected => true,
+        ApiError::Webhook(webhook) => webhook.outcome == WebhookOutcome::Denied,
+        _ => false,
     }
 }
 
@@ -240,7 +263,7 @@ fn holds(secret: &Secret, plan: &Plan, record: &TokenRecord) -> bool {
 }
 
 /// Why a write did not happen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum WriteError {
     /// Half a lease has passed since the token request was sent.
     TooLate,

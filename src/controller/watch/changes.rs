@@ -12,6 +12,8 @@ use kube::Resource;
 use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
 
+use crate::kube_api::UNAUTHORIZED;
+
 /// One step of a watch: lists are turned into single changes, so that several namespaces can feed one cache.
 pub(super) enum Change<K> {
     /// A list begins.
@@ -124,6 +126,12 @@ fn problem(error: &watcher::Error) -> &'static str {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
             "the API server does not know this kind; apply crds/ first"
+        }
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 401 =>
+        {
+            UNAUTHORIZED
         }
         watcher::Error::InitialListFailed(_) => "the list failed",
         watcher::Error::WatchStartFailed(_) => "the watch could not be started",

@@ -27,7 +27,8 @@ use super::{Act, Call, ClientReply, Fault, InFlight, Log, When};
 const DELAY: Duration = Duration::from_secs(3);
 /// How long watches are silent.
 const SILENCE: Duration = Duration::from_secs(8);
-/// How long a request or reply is held: more than any timeout of a call, and less than a watch's.
+/// How long a request or reply is held: more than any timeout of a call with a lease of 24 s, half of which bounds a Secret
+/// write, and less than a watch's.
 const HOLD: Duration = Duration::from_secs(15);
 
 /// The real API server.
@@ -128,10 +129,16 @@ impl Passage {
         let (head, body) = request.into_parts();
         let body = axum::body::to_bytes(Body::new(body), usize::MAX).await.map_err(|_| broken())?;
         let call = Call::read(self.replica, &head, &body);
-        let watches = call.verb == "watch";
+        let (watches, refused) = (call.verb == "watch", self.log.refusal(&call.resource));
         let (in_flight, fault) = self.log.receive(call);
         let presence = Presence { log: &self.log, number: in_flight.0.number, answered: false };
-        let answer = self.answer(&in_flight, fault, head, body, watches).await;
+        let answer = match refused {
+            Some(status) => {
+                self.log.with_call(in_flight.0.number, |call| call.reply = ClientReply::Replaced(status));
+                Ok(refusal(status))
+            }
+            None => self.answer(&in_flight, fault, head, body, watches).await,
+        };
         presence.ends();
         answer
     }
@@ -281,6 +288,7 @@ impl Passage {
 
 fn refusal(status: u16) -> Response<Body> {
     let reason = match status {
+        401 => "Unauthorized",
         403 => "Forbidden",
         409 => "Conflict",
         429 => "TooManyRequests",

@@ -83,6 +83,7 @@ const TABLE: &[Row] = {
                 TokenNotExtended,
                 TokenExpired,
                 Forbidden,
+                Unauthorized,
                 ApiUnavailable,
                 UnexpectedPanic,
                 SourceSecretNotFound,

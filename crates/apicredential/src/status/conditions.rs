@@ -132,7 +132,7 @@ impl Ready {
 fn reconciling_or_stalled(reason: Reason) -> &'static str {
     let passes_without_a_person = matches!(reason.class(), Class::Transient | Class::Throttled)
         // Its class is Local, because no request was sent, but the API server answers again without a person.
-        || reason == Reason::ApiUnavailable;
+        || matches!(reason, Reason::ApiUnavailable | Reason::Unauthorized);
     if passes_without_a_person { RECONCILING } else { STALLED }
 }
 

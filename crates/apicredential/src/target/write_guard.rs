@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use crate::schedule::Expiry;
 
-/// Timeout of one API call between a token request and the end of its Secret write. The API server receives the same
-/// timeout.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// No API call starts with less time than this before the deadline.
-const MIN_TIME_LEFT: Duration = WRITE_TIMEOUT;
+/// The longest time that a Secret write may take: Kubernetes lets an admission webhook take up to 30 s, and a write has to
+/// end within half a lease. The API server receives the same timeout.
+pub const LONGEST_WRITE: Duration = Duration::from_secs(25);
+/// No API call of a token exchange starts with less time than this.
+pub const LEAST_TIME: Duration = Duration::from_secs(5);
 
 /// What is known right before a write. Nothing is awaited between reading these values and sending the write.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +22,14 @@ pub struct WriteContext {
     pub since_sent: Duration,
     /// Half of the lease duration: a write ends within this time after the token request was sent.
     pub deadline: Duration,
-    /// Whether this replica holds the lease and may write.
-    pub may_write: bool,
+    /// The time in which a write has to end because of the lease. Zero if this replica does not lead.
+    pub lease_time: Duration,
 }
 
 /// Why a write must not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteBlocked {
-    /// The write could not end before the deadline.
+    /// Too little time is left before the deadline.
     TooLate,
     /// Another replica may hold the lease.
     NotLeader,
@@ -39,24 +39,24 @@ pub enum WriteBlocked {
 
 /// Whether there is time for another API call before the deadline.
 pub fn time_left(since_sent: Duration, deadline: Duration) -> bool {
-    deadline.saturating_sub(since_sent) >= MIN_TIME_LEFT
+    deadline.saturating_sub(since_sent) >= LEAST_TIME
 }
 
-/// Whether a token with that expiry may be written now.
+/// Whether a token with that expiry may be written now, and the timeout of the write.
 ///
 /// # Errors
 /// Why it must not be written.
-pub fn before_write(expiry: Expiry, context: &WriteContext) -> Result<(), WriteBlocked> {
+pub fn before_write(expiry: Expiry, context: &WriteContext) -> Result<Duration, WriteBlocked> {
     if expiry.is_over(context.now) {
         return Err(WriteBlocked::Expired);
     }
     if !time_left(context.since_sent, context.deadline) {
         return Err(WriteBlocked::TooLate);
     }
-    if !context.may_write {
+    if context.lease_time < LEAST_TIME {
         return Err(WriteBlocked::NotLeader);
     }
-    Ok(())
+    Ok(LONGEST_WRITE.min(context.deadline.saturating_sub(context.since_sent)).min(context.lease_time))
 }
 
 /// What to do with the issued token after a conflict or a lost response, when the target Secret holds an intact token.
@@ -92,27 +92,42 @@ mod tests {
     fn after(seconds: u64) -> WriteContext {
         let now = later(SENT, i64::try_from(seconds).unwrap());
         let since_sent = Duration::from_secs(seconds);
-        WriteContext { now, since_sent, deadline: Duration::from_secs(30), may_write: true }
+        WriteContext { now, since_sent, deadline: seconds_of(30), lease_time: seconds_of(55) }
+    }
+
+    fn seconds_of(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]
-    fn a_write_starts_while_it_can_still_end_before_the_deadline() {
-        assert_eq!(before_write(Expiry::Never, &after(25)), Ok(()));
+    fn a_write_starts_while_at_least_five_seconds_are_left_before_the_deadline() {
+        assert_eq!(before_write(Expiry::Never, &after(25)), Ok(seconds_of(5)));
         assert_eq!(before_write(Expiry::Never, &after(26)), Err(WriteBlocked::TooLate));
     }
 
     #[test]
+    fn a_write_gets_25_seconds_and_never_more_than_the_deadline_or_the_lease_leaves() {
+        assert_eq!(before_write(Expiry::Never, &after(0)), Ok(LONGEST_WRITE));
+        assert_eq!(before_write(Expiry::Never, &after(5)), Ok(LONGEST_WRITE));
+        assert_eq!(before_write(Expiry::Never, &after(6)), Ok(seconds_of(24)));
+        let context = WriteContext { lease_time: seconds_of(7), ..after(6) };
+        assert_eq!(before_write(Expiry::Never, &context), Ok(seconds_of(7)));
+    }
+
+    #[test]
     fn a_replica_that_may_have_lost_the_lease_writes_nothing() {
-        assert_eq!(
-            before_write(Expiry::Never, &WriteContext { may_write: false, ..after(0) }),
-            Err(WriteBlocked::NotLeader)
-        );
+        for (left, expected) in
+            [(0, Err(WriteBlocked::NotLeader)), (4, Err(WriteBlocked::NotLeader)), (5, Ok(seconds_of(5)))]
+        {
+            let context = WriteContext { lease_time: seconds_of(left), ..after(0) };
+            assert_eq!(before_write(Expiry::Never, &context), expected, "{left}");
+        }
     }
 
     #[test]
     fn an_expired_token_is_not_written() {
         let expiry = Expiry::At(later(SENT, 10));
-        assert_eq!(before_write(expiry, &after(9)), Ok(()));
+        assert!(before_write(expiry, &after(9)).is_ok());
         assert_eq!(before_write(expiry, &after(10)), Err(WriteBlocked::Expired));
     }
 

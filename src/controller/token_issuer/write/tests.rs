@@ -36,11 +36,17 @@ type Exchange = (&'static str, u16, Option<Value>);
 struct Script {
     lines: Arc<Mutex<VecDeque<Exchange>>>,
     asked: Arc<Mutex<Vec<(String, Value)>>>,
+    /// The timeouts of the writes, as they stand in their queries.
+    timeouts: Arc<Mutex<Vec<String>>>,
 }
 
 impl Script {
     fn new(lines: impl IntoIterator<Item = Exchange>) -> Self {
-        Self { lines: Arc::new(Mutex::new(lines.into_iter().collect())), asked: Arc::default() }
+        Self {
+            lines: Arc::new(Mutex::new(lines.into_iter().collect())),
+            asked: Arc::default(),
+            timeouts: Arc::default(),
+        }
     }
 
     fn client(&self) -> Client {
@@ -61,7 +67,10 @@ impl Script {
 
     fn answer(&self, head: &http::request::Parts, body: &Value) -> (u16, Value) {
         let path: Vec<&str> = head.uri.path().rsplit('/').take(2).collect();
-        let dry = if head.uri.query().unwrap_or_default().contains("dryRun") { " dry" } else { "" };
+        let query = head.uri.query().unwrap_or_default();
+        let timeout = query.split('&').find_map(|part| part.strip_prefix("timeout="));
+        self.timeouts.lock().unwrap().extend(timeout.map(str::to_owned));
+        let dry = if query.contains("dryRun") { " dry" } else { "" };
         let asked = format!("{} {}/{}{dry}", head.method, path[1], path[0]);
         self.asked.lock().unwrap().push((asked.clone(), body.clone()));
         match self.lines.lock().unwrap().pop_front() {
@@ -210,7 +219,11 @@ fn word(outcome: &ExchangeOutcome) -> String {
             format!("written {}", secret.metadata.resource_version.as_deref().unwrap_or(""))
         }
         ExchangeOutcome::NotExtended => "not extended".to_owned(),
-        ExchangeOutcome::Failed { refusal, token_lost, .. } => format!("{} lost={token_lost}", refusal.reason),
+        ExchangeOutcome::Failed { refusal, token_lost, .. } => {
+            assert!(!refusal.message.contains("token-0"), "{}", refusal.message);
+            let webhook = if refusal.message.contains("\"a.example.com\"") { " a.example.com" } else { "" };
+            format!("{} lost={token_lost}{webhook}", refusal.reason)
+        }
         ExchangeOutcome::Discarded => "discarded".to_owned(),
     }
 }
@@ -263,13 +276,60 @@ async fn a_forbidden_call_is_reported_and_an_unavailable_one_repeated() {
     assert_eq!(written(None, unclear).await.0, "Forbidden lost=true");
 }
 
+const DENIED: &str = "admission webhook \"a.example.com\" denied the request: it holds token-0";
+const FAILED: &str = "Internal error occurred: failed calling webhook \"a.example.com\": it holds token-0";
+
+#[tokio::test]
+async fn a_webhook_that_denies_the_write_ends_the_exchange_whatever_status_it_chose() {
+    for status in [401, 403, 404, 409, 422, 500, 503] {
+        let (outcome, _) = written(None, [here(), (CREATE, status, Some(refusal(status, DENIED)))]).await;
+        assert_eq!(outcome, "TargetWriteRejected lost=true a.example.com", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_fails_is_tried_again_with_the_same_token_and_named_if_it_goes_on_failing() {
+    let fails = || [here(), (CREATE, 500, Some(refusal(500, FAILED))), (GET_SECRET, 404, None)];
+    let (outcome, _) = written(None, fails().into_iter().chain([here(), (CREATE, 201, None)])).await;
+    assert_eq!(outcome, "written ");
+    let (outcome, _) = written(None, (0..ATTEMPTS).flat_map(|_| fails())).await;
+    assert_eq!(outcome, "TargetWriteRejected lost=true a.example.com");
+}
+
+#[tokio::test]
+async fn an_api_server_that_does_not_accept_the_login_is_tried_again_with_the_same_token() {
+    let (outcome, _) = written(None, [(GET_CREDENTIAL, 401, None), here(), (CREATE, 201, None)]).await;
+    assert_eq!(outcome, "written ");
+    let again =
+        [here(), (CREATE, 401, None), (GET_SECRET, 401, None), (GET_SECRET, 404, None), here(), (CREATE, 201, None)];
+    assert_eq!(written(None, again).await.0, "written ");
+    let refused = || [here(), (CREATE, 401, None), (GET_SECRET, 404, None)];
+    assert_eq!(written(None, (0..ATTEMPTS).flat_map(|_| refused())).await.0, "Unauthorized lost=true");
+}
+
+#[tokio::test]
+async fn a_write_tells_the_api_server_how_long_it_may_take() {
+    let time = |script: &Script| {
+        let timeouts = script.timeouts.lock().unwrap();
+        timeouts.last().unwrap().strip_suffix("ms").unwrap().parse::<u64>().unwrap()
+    };
+    let (_, script) = written(None, [here(), (CREATE, 201, None)]).await;
+    // 20 s from the token request, less what the test needs.
+    assert!((10_000..=20_000).contains(&time(&script)), "{}", time(&script));
+    let script = Script::new([here(), (CREATE, 201, None)]);
+    let issuer = TokenIssuer { write_deadline: Duration::from_secs(60), ..script.issuer() };
+    issuer.write_token(&request(None), token(0), false, &SuspendAwareInstant::now()).await;
+    assert_eq!(time(&script), 25_000);
+}
+
 #[tokio::test]
 async fn no_call_is_sent_after_the_deadline() {
     let script = Script::new([]);
     let issuer = TokenIssuer { write_deadline: Duration::ZERO, ..script.issuer() };
     let outcome = issuer.write_token(&request(None), token(0), false, &SuspendAwareInstant::now()).await;
     assert_eq!(word(&outcome), "ApiUnavailable lost=true");
-    let reread = issuer.read_again(&credential(), &plan(), &token(0), &SuspendAwareInstant::now()).await;
+    let unwritten = ApiError::Unavailable;
+    let reread = issuer.read_again(&credential(), &plan(), &token(0), &unwritten, &SuspendAwareInstant::now()).await;
     assert!(reread.is_err_and(|refusal| refusal.reason == Reason::ApiUnavailable));
 }
 

@@ -26,7 +26,8 @@ fn without_a_token_the_reason_is_everywhere_and_its_class_decides_between_reconc
         if matches!(reason, Reason::TokenExpired | Reason::TokenNotExtended) {
             continue;
         }
-        let passes = matches!(reason.class(), Class::Transient | Class::Throttled) || *reason == Reason::ApiUnavailable;
+        let passes = matches!(reason.class(), Class::Transient | Class::Throttled)
+            || matches!(reason, Reason::ApiUnavailable | Reason::Unauthorized);
         let expected = [
             format!("Ready=False/{reason}"),
             format!("Renewed=False/{reason}"),
