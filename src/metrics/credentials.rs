@@ -114,7 +114,7 @@ impl Collector for Credentials {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (key, gauges) in all.iter() {
                 if let Some(value) = value(gauges) {
-                    let labels = [("namespace", key.namespace()), ("name", key.name())];
+                    let labels = [("resource_namespace", key.namespace()), ("resource_name", key.name())];
                     ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
                 }
             }

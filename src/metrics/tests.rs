@@ -32,8 +32,8 @@ fn the_names_are_those_of_the_design_with_one_suffix_each() {
         "apicredential_renewals_total{provider=\"Qontak\",cause=\"due\"} 1",
         "apicredential_verifications_total{provider=\"Qontak\",outcome=\"TokenAccepted\"} 1",
         "apicredential_renewal_lateness_seconds_sum 3.0",
-        "apicredential_token_expiry_timestamp_seconds{namespace=\"care\",name=\"welkin\"} 1800000000",
-        "apicredential_ready{namespace=\"care\",name=\"welkin\"} 1",
+        "apicredential_token_expiry_timestamp_seconds{resource_namespace=\"care\",resource_name=\"welkin\"} 1800000000",
+        "apicredential_ready{resource_namespace=\"care\",resource_name=\"welkin\"} 1",
     ] {
         assert_eq!(line(&text, expected), Some(expected), "{text}");
     }
@@ -53,7 +53,10 @@ fn the_series_of_a_deleted_credential_are_removed() {
     );
     metrics.remove_credential(&Key::new("a", "gone"));
     let text = metrics.encode();
-    assert!(!text.contains("gone") && text.contains("apicredential_ready{namespace=\"a\",name=\"stays\"} 0"));
+    assert!(
+        !text.contains("gone")
+            && text.contains("apicredential_ready{resource_namespace=\"a\",resource_name=\"stays\"} 0")
+    );
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn a_replica_that_lost_leadership_removes_the_series_of_credentials_and_keeps_th
     metrics.exchange_ended(Provider::Qontak, Reason::RateLimited, Duration::ZERO);
     metrics.clear_credentials();
     let text = metrics.encode();
-    assert!(!text.contains("namespace=") && text.contains("outcome=\"RateLimited\"} 1"));
+    assert!(!text.contains("resource_namespace=") && text.contains("outcome=\"RateLimited\"} 1"));
 }
 
 #[test]

@@ -39,7 +39,7 @@ async fn the_secret_is_deleted_with_its_apicredential_and_not_created_again() {
         let creates =
             space.audit().await.by("operator").to("secrets").only(|call| call.verb == "create" && !call.dry_run);
         assert_eq!(creates.only(|call| call.name == token).calls().len(), 1, "{creates}");
-        let series = format!(r#"apicredential_ready{{namespace="{}",name="{name}"}}"#, space.name);
+        let series = format!(r#"apicredential_ready{{resource_namespace="{}",resource_name="{name}"}}"#, space.name);
         assert_eq!(operator.metric(&series).await, None, "its series go, too");
     }
 }

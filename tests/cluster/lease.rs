@@ -29,7 +29,7 @@ async fn of_two_replicas_one_leads_and_the_other_is_a_standby() {
     assert_eq!(second.get("/readyz").await.unwrap(), (200, "standing by: another replica leads\n".to_owned()));
     let audit = scene.space.audit().await.by(&scene.accounts[1].user);
     assert_eq!(audit.without("leases").calls(), [], "a standby changes nothing");
-    let series = format!(r#"apicredential_ready{{namespace="{}",name="a"}}"#, scene.space.name);
+    let series = format!(r#"apicredential_ready{{resource_namespace="{}",resource_name="a"}}"#, scene.space.name);
     assert_eq!((first.metric(&series).await, second.metric(&series).await), (Some(1.0), None));
     assert_eq!(scene.client("a").count(), 1);
 }

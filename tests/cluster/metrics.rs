@@ -30,7 +30,7 @@ async fn the_series_report_what_happened_and_disappear_with_their_apicredential(
     scene.space.wait_until("a", "renewed", |it| it.status.as_ref().unwrap().revision >= Some(2)).await;
 
     let of = |series: &str, name: &str| {
-        format!("apicredential_{series}{{namespace=\"{}\",name=\"{name}\"}}", scene.space.name)
+        format!("apicredential_{series}{{resource_namespace=\"{}\",resource_name=\"{name}\"}}", scene.space.name)
     };
     let expires = seconds(&scene.target("a").await, "expires-at");
     let series = [
@@ -73,7 +73,7 @@ async fn the_series_report_what_happened_and_disappear_with_their_apicredential(
     for name in ["a", "b", "bad"] {
         scene.space.delete(name).await;
     }
-    let gone = async || (!operator.metrics().await.contains("namespace=")).then_some(());
+    let gone = async || (!operator.metrics().await.contains("resource_namespace=")).then_some(());
     scene.space.wait_for("the series of the ApiCredential disappear", gone).await;
 }
 

@@ -43,7 +43,7 @@ async fn nothing_is_written_for_an_apicredential_that_was_deleted() {
     assert_eq!(scene.space.secret("a-token").await, None);
     assert_eq!(scene.client.count(), 1);
     assert_eq!(scene.secret_writes().await, [] as [&str; 0]);
-    let series = format!(r#"apicredential_ready{{namespace="{}",name="a"}}"#, scene.space.name);
+    let series = format!(r#"apicredential_ready{{resource_namespace="{}",resource_name="a"}}"#, scene.space.name);
     assert_eq!(scene.operator.metric(&series).await, None);
 }
 

@@ -54,7 +54,7 @@ async fn shards_with_namespaces_and_leases_of_their_own_work_side_by_side() {
     for (space, shard) in spaces.iter().zip(&shards) {
         space.wait_ready("a").await;
         let shown = async |of: &Space| {
-            shard.metric(&format!(r#"apicredential_ready{{namespace="{}",name="a"}}"#, of.name)).await
+            shard.metric(&format!(r#"apicredential_ready{{resource_namespace="{}",resource_name="a"}}"#, of.name)).await
         };
         for other in &spaces {
             assert_eq!(shown(other).await.is_some(), other.name == space.name, "each shows its own");

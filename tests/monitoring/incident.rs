@@ -129,11 +129,11 @@ impl Incident {
 
         self.fires("ApiCredentialsRejected", "provider=\"Welkin\"").await;
         for alert in ["RenewalOverdue", "ExpiringSoon", "NotReady"] {
-            self.fires(&format!("ApiCredential{alert}"), "name=\"rejected\"").await;
+            self.fires(&format!("ApiCredential{alert}"), "resource_name=\"rejected\"").await;
         }
-        self.fires("ApiCredentialNotReady", "name=\"throttled\"").await;
+        self.fires("ApiCredentialNotReady", "resource_name=\"throttled\"").await;
         self.fires("ApiCredentialThrottled", "provider=\"Welkin\"").await;
-        self.fires("ApiCredentialNotReady", "name=\"failing\"").await;
+        self.fires("ApiCredentialNotReady", "resource_name=\"failing\"").await;
         self.fires("ApiCredentialProviderErrors", "provider=\"Qontak\"").await;
         Troubled { rejected, throttled, failing }
     }
@@ -220,7 +220,7 @@ impl Incident {
             assert!(self.prometheus.fired(&format!("alertname=\"{alert}\"")).await, "{alert} never fired");
         }
         for name in ["hour", "suspended"] {
-            assert!(!self.prometheus.fired(&format!("name=\"{name}\"")).await, "an alert about {name} fired");
+            assert!(!self.prometheus.fired(&format!("resource_name=\"{name}\"")).await, "an alert about {name} fired");
         }
     }
 }

@@ -46,7 +46,6 @@ impl Prometheus {
             "rule_files": ["rules.json"],
             "scrape_configs": [{
                 "job_name": "operators",
-                "honor_labels": true,
                 "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}],
             }],
         });
@@ -85,8 +84,10 @@ impl Prometheus {
     }
 
     fn write(&self, targets: &[(String, String)]) {
+        // As a PodMonitor does, the scrape sets the namespace of the pod.
+        let labels = |job: &String| json!({"job": job, "namespace": "operators", "name": "operator"});
         let targets: Vec<Value> =
-            targets.iter().map(|(job, address)| json!({"targets": [address], "labels": {"job": job}})).collect();
+            targets.iter().map(|(job, address)| json!({"targets": [address], "labels": labels(job)})).collect();
         let new = self.folder.join("targets.new");
         std::fs::write(&new, Value::from(targets).to_string()).expect("the file can be written");
         std::fs::rename(&new, self.folder.join("targets.json")).expect("the file can be replaced");
@@ -110,7 +111,7 @@ impl Prometheus {
         samples.into_iter().any(|sample| sample[1] != "NaN")
     }
 
-    /// The alerts that fire now with these labels: `alertname="…",name="…"`.
+    /// The alerts that fire now with these labels: `alertname="…",resource_name="…"`.
     pub async fn firing(&self, labels: &str) -> Vec<Value> {
         self.now(&firing(labels)).await.expect("alerts can be queried")
     }

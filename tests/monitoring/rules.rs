@@ -55,7 +55,8 @@ fn each_alert_has_a_severity_and_says_what_is_wrong_without_a_value_of_a_secret(
         let annotations = rule["annotations"].as_object().expect("it has annotations");
         let names: Vec<&str> = annotations.keys().map(String::as_str).collect();
         assert_eq!(BTreeSet::from_iter(names), BTreeSet::from(["summary", "description", "runbook_url"]), "{alert}");
-        let known = ["namespace", "name", "provider", "kind", "instance"].map(|label| format!("$labels.{label} "));
+        let known = ["resource_namespace", "resource_name", "provider", "kind", "instance"]
+            .map(|label| format!("$labels.{label} "));
         let said = annotations.values().map(text).collect::<Vec<_>>().join(" ");
         let labels = said.match_indices("$labels.").map(|(at, _)| &said[at..]);
         let unknown: Vec<&str> =

@@ -200,7 +200,7 @@ impl Operator {
         text.expect("the operator serves /metrics").1
     }
 
-    /// The value of one series, written as in the text: `apicredential_ready{namespace="a",name="b"}`.
+    /// The value of one series, written as in the text: `apicredential_ready{resource_namespace="a",resource_name="b"}`.
     pub async fn metric(&self, series: &str) -> Option<f64> {
         let text = self.metrics().await;
         text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
