@@ -23,5 +23,6 @@ pub mod rate_limit;
 pub mod http_server;
 pub mod metrics;
 
-// The same token exchange, started manually.
+// The same token exchange, started manually, and what its terminal shows.
 pub mod exchange_cli;
+pub mod terminal;

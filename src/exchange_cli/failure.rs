@@ -8,6 +8,7 @@ use apicredential::reason::{Class, Reason, Refusal};
 
 use super::flags::ProviderWords;
 use crate::provider_client::TokenCheck;
+use crate::terminal::sanitize;
 
 /// The exit code of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +99,15 @@ impl CommandError {
 
     /// Writes the message to standard error and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
-        let Self { exit, reason, sentence } = self;
-        let reason = reason.map(|reason| format!("{reason}: ")).unwrap_or_default();
         // If standard error is closed, the exit code still reports the failure.
-        let _ = writeln!(std::io::stderr(), "apicredential-operator: {reason}{sentence}");
-        ExitCode::from(*exit as u8)
+        let _ = writeln!(std::io::stderr(), "{}", self.line());
+        ExitCode::from(self.exit as u8)
+    }
+
+    /// The message, on one line. A sentence can name objects of the cluster.
+    fn line(&self) -> String {
+        let reason = self.reason.map(|reason| format!("{reason}: ")).unwrap_or_default();
+        format!("apicredential-operator: {reason}{}", sanitize(&self.sentence))
     }
 }
 
@@ -180,6 +185,13 @@ mod tests {
                 assert!(!failure.sentence.contains(word), "{reason}: {}", failure.sentence);
             }
         }
+    }
+
+    #[test]
+    fn what_a_message_takes_from_the_cluster_stays_on_its_line() {
+        let refusal = Refusal::new(Reason::SourceTypeForbidden, "The type \u{1b}[2J\u{202e}x\nok is not permitted.");
+        let line = CommandError::from(refusal).line();
+        assert_eq!(line, "apicredential-operator: SourceTypeForbidden: The type  [2J x ok is not permitted.");
     }
 
     #[test]

@@ -33,7 +33,8 @@ async fn a_restart_with_nothing_due_requests_and_writes_nothing() {
     assert!(after_a.calls().is_empty() && after_b.calls().is_empty(), "{after_a}{after_b}");
     // This is not because the operator does not know them.
     for name in ["a", "b"] {
-        let ready = format!("apicredential_ready{{resource_namespace=\"{}\",resource_name=\"{name}\"}}", scene.space.name);
+        let ready =
+            format!("apicredential_ready{{resource_namespace=\"{}\",resource_name=\"{name}\"}}", scene.space.name);
         assert_eq!(operator.metric(&ready).await, Some(1.0), "{name}");
     }
 }

@@ -1,5 +1,6 @@
 //! `doctor`.
 
+use apicredential_operator::terminal::is_unsafe;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 use crate::fixture::Scene;
 use crate::status::with_lease;
 use crate::support::control_plane::{Content, ControlPlane};
+use crate::support::provider::MockProvider;
+use crate::support::space::welkin;
 use crate::transcript::Transcript;
 
 #[tokio::test]
@@ -66,6 +69,88 @@ async fn each_problem_is_reported_with_its_remedy_and_exit_code_1() {
     scene.patch_status("elsewhere", &past).await;
     assert_eq!(shell.run_in(&scene.space, &place).await.code, 1);
     shell.check();
+}
+
+#[tokio::test]
+async fn only_endpoints_that_the_operator_allows_are_connected_to_and_a_narrower_list_names_whom_it_refuses() {
+    let (scene, other) = (Scene::new().await, MockProvider::start());
+    for (name, mock_provider) in [("care", &scene.mock_provider), ("stranger", &other)] {
+        let client = mock_provider.welkin(&scene.space.unique(name));
+        scene.space.apply(&welkin(name, &client, mock_provider)).await;
+    }
+    let origin = scene.mock_provider.origin();
+    let place = ["doctor", "--operator-namespace", &scene.space.name];
+    let mut shell = Transcript::bare("none", scene.space.plane.admin_kubeconfig());
+    let mut run = async |flags: &[&str]| {
+        let run = shell.quietly(&[&place, flags, &["-n", &scene.space.name]].concat()).await;
+        assert_eq!(run.stderr, "");
+        run.stdout
+    };
+
+    // Its flags are unknown: neither mock provider is in the default list.
+    let unknown = run(&[]).await;
+    assert!(unknown.contains("The operator's flags cannot be read"), "{unknown}");
+    assert_eq!((scene.mock_provider.connections(), other.connections()), (0, 0), "{unknown}");
+
+    deploy(&scene, &["--allowed-endpoints", &format!("welkin={origin}")], 1).await;
+    let known = run(&[]).await;
+    assert!(known.contains(&format!("the endpoint {} is not allowed for Welkin", other.origin())), "{known}");
+    assert!(scene.mock_provider.connections() > 0, "{known}");
+    assert_eq!(other.connections(), 0, "{known}");
+
+    let narrower = run(&["--offline", "--allowed-endpoints", "welkin=https://api.live.welkincloud.io"]).await;
+    let lines: Vec<&str> = narrower.lines().filter(|line| line.contains("allow-list")).collect();
+    let refused =
+        format!("care: --allowed-endpoints welkin=https://api.live.welkincloud.io would refuse its endpoint {origin}");
+    assert!(matches!(lines[..], [line] if line.starts_with("warn") && line.contains(&refused)), "{narrower}");
+    let same = run(&["--offline", "--allowed-endpoints", &format!("welkin={origin}")]).await;
+    assert!(same.contains("would refuse no ApiCredential here that is allowed now"), "{same}");
+}
+
+#[tokio::test]
+async fn text_from_the_cluster_moves_no_cursor_and_neither_reorders_nor_hides_anything() {
+    let scene = Scene::new().await;
+    let client = scene.welkin_client("care").await;
+    scene.apply_welkin("care", &client).await;
+    let hostile = "fine\u{1b}[2J\u{1b}]0;title\u{7}\r\nok    forged\u{9b}31m\u{202e}desrever\u{2066}\u{200b}\u{feff}";
+    let condition = json!({
+        "type": "Ready", "status": "False", "reason": "TokenExpired", "message": hostile, "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let request = json!({"metadata": {"annotations": {"apicredential.io/renew-requested-at": hostile}}});
+    scene.space.patch("care", &request).await;
+    scene.patch_status("care", &json!({"observedGeneration": 1, "conditions": [condition]})).await;
+    // The path of a mount is text of its author, too.
+    let mount = json!({"name": "token", "mountPath": hostile, "subPath": "token"});
+    let spec = json!({
+        "containers": [{"name": "main", "image": "none", "volumeMounts": [mount]}],
+        "volumes": [{"name": "token", "secret": {"secretName": "care-token"}}], "serviceAccountName": "default",
+    });
+    let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "hostile"}, "spec": spec})).unwrap();
+    let pods: Api<Pod> = Api::namespaced(scene.space.client.clone(), &scene.space.name);
+    // A controller creates the service account a moment after the namespace.
+    let created = async || pods.create(&PostParams::default(), &pod).await.ok().map(drop);
+    scene.space.wait_for("the pod is created", created).await;
+
+    let mut shell = Transcript::bare("none", scene.space.plane.admin_kubeconfig());
+    for arguments in [
+        &["list"][..],
+        &["list", "-o", "wide"],
+        &["list", "-o", "json"],
+        &["list", "-o", "yaml"],
+        &["status", "care"],
+        &["status", "care", "-o", "json"],
+        &["status", "care", "-o", "yaml"],
+        &["renew", "care", "--wait=1s"],
+        &["doctor", "--offline"],
+        &["doctor", "--offline", "-o", "json"],
+    ] {
+        let run = shell.quietly(&[arguments, &["-n", &scene.space.name]].concat()).await;
+        let text = run.stdout + &run.stderr;
+        let unsafe_characters: Vec<char> = text.chars().filter(|it| *it != '\n' && is_unsafe(*it)).collect();
+        assert!(unsafe_characters.is_empty(), "{arguments:?}: {unsafe_characters:?} in {text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("ok    forged")), "{arguments:?}: {text}");
+    }
 }
 
 #[tokio::test]

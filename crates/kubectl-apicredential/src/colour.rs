@@ -19,13 +19,17 @@ impl Colour {
     }
 }
 
-/// Wraps the text in the escape codes of that colour (ECMA-48, SGR).
+/// The escape codes (ECMA-48, SGR): good, warning, bad, and the end of a colour.
+pub const CODES: [&str; 4] = ["\u{1b}[32m", "\u{1b}[33m", "\u{1b}[31m", "\u{1b}[0m"];
+
+/// Wraps the text in the escape codes of that colour.
 pub fn paint(text: &str, colour: Option<Colour>) -> String {
+    let [good, warning, bad, end] = CODES;
     let code = match colour {
         None => return text.to_owned(),
-        Some(Colour::Good) => 32,
-        Some(Colour::Warning) => 33,
-        Some(Colour::Bad) => 31,
+        Some(Colour::Good) => good,
+        Some(Colour::Warning) => warning,
+        Some(Colour::Bad) => bad,
     };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    format!("{code}{text}{end}")
 }

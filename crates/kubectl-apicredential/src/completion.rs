@@ -12,7 +12,7 @@ use kube::api::ListParams;
 
 use crate::connection::ConnectionFlags;
 use crate::error::{Exit, PluginError};
-use crate::output::Terminal;
+use crate::output::{Terminal, sanitize};
 
 /// Do not complete file names (`ShellCompDirectiveNoFileComp` of <https://github.com/spf13/cobra>).
 const NO_FILES: &str = ":4\n";
@@ -80,7 +80,7 @@ pub async fn complete(
         candidates.extend(names(connect, before).await.into_iter().map(|name| (name, String::new())));
     }
     candidates.retain(|(candidate, _)| candidate.starts_with(typed));
-    let lines = candidates.iter().map(|(candidate, about)| format!("{candidate}\t{about}\n"));
+    let lines = candidates.iter().map(|(candidate, about)| format!("{}\t{about}\n", sanitize(candidate)));
     terminal.print(&(lines.collect::<String>() + NO_FILES))?;
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! `doctor`: checks why tokens are missing, from the CRD down to the pods that use the tokens.
 
 use apicredential::api::ApiCredential;
+use apicredential::providers::AllowedEndpoints;
 use kube::api::ListParams;
 use serde::Serialize;
 
@@ -29,6 +30,9 @@ pub struct Flags {
     /// Do not connect to the providers
     #[arg(long)]
     offline: bool,
+    /// Report which ApiCredentials the operator would refuse with this list of allowed endpoints, written as its flag
+    #[arg(long, value_name = "LIST")]
+    allowed_endpoints: Option<AllowedEndpoints>,
     /// PEM file with CA certificates to trust for providers, in addition to the system's, as for the operator
     #[arg(long, value_name = "PATH")]
     provider_ca_file: Option<std::path::PathBuf>,
@@ -124,10 +128,13 @@ async fn check_credentials(
     }
     let mut results = credentials::sources(connection, &credentials).await?;
     results.extend(credentials::endpoints(&credentials, run));
+    if let Some(list) = &flags.allowed_endpoints {
+        results.extend(credentials::refused_by(list, &credentials, run));
+    }
     results.extend(credentials::progress(&credentials));
     results.extend(pods::check(connection, scope, &credentials).await?);
     if !flags.offline {
-        results.extend(network::providers(&credentials, flags.provider_ca_file.as_deref()).await?);
+        results.extend(network::providers(&credentials, run, flags.provider_ca_file.as_deref()).await?);
     }
     Ok(results)
 }

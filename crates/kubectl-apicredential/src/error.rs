@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use apicredential::api::ApiCredential;
 use apicredential_operator::kube_api::ErrorKind;
+use apicredential_operator::terminal::sanitize;
 use kube::Resource as _;
 use kube::core::Status;
 
@@ -93,7 +94,7 @@ impl PluginError {
     /// Explains a response with the status `Failure`.
     pub fn from_status(status: &Status) -> Self {
         let kind = status.details.as_ref().map_or("", |details| details.kind.as_str());
-        let text = status.message.trim_end_matches('.');
+        let text = sanitize(status.message.trim_end_matches('.'));
         match ErrorKind::of_status(status) {
             ErrorKind::NotServed => Self::new(Exit::Cluster, format!("{NOT_INSTALLED} {INSTALL}")),
             ErrorKind::NotFound => Self::new(Exit::NotFound, format!("{text}.")),

@@ -6,6 +6,7 @@ use kube::api::ListParams;
 
 use crate::connection::{Connection, Lookup, Scope};
 use crate::error::{Exit, PluginError, similar};
+use crate::output::sanitize;
 
 /// Reads the ApiCredential of that name in the namespace of the connection.
 pub async fn by_name(connection: &Connection, name: &str) -> Result<ApiCredential, PluginError> {
@@ -41,5 +42,6 @@ async fn not_found_error(connection: &Connection, name: &str) -> PluginError {
         ([], []) => "List the existing ones with: kubectl apicredential list".to_owned(),
         (similar, []) => format!("Did you mean {}?", similar.join(" or ")),
     };
+    let hint = sanitize(&hint);
     PluginError::new(Exit::NotFound, format!("The namespace {namespace} has no ApiCredential {name}. {hint}"))
 }

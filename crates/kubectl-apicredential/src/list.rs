@@ -67,7 +67,7 @@ fn no_rows_message(scope: &Scope, found: usize) -> String {
     match (found, scope) {
         (0, Scope::All) => "No namespace has an ApiCredential.".to_owned(),
         (0, Scope::Namespace(name)) => {
-            format!("The namespace {name} has no ApiCredential; list all namespaces with -A.")
+            format!("The namespace {} has no ApiCredential; list all namespaces with -A.", sanitize(name))
         }
         (1, _) => "The one ApiCredential there does not match the filters.".to_owned(),
         _ => format!("None of the {found} ApiCredentials there match the filters."),
@@ -89,7 +89,7 @@ fn render_table(rows: &[ListRow], wide: bool, now: Timestamp, terminal: &Termina
                 row.provider.into(),
                 row.secret.clone().into(),
                 Cell::coloured(row.ready.clone(), ready),
-                sanitize(row.reason.as_deref().unwrap_or_default()).into(),
+                row.reason.clone().unwrap_or_default().into(),
                 row.expires_in(now).into(),
                 row.next_renewal(now).into(),
             ];
@@ -98,7 +98,7 @@ fn render_table(rows: &[ListRow], wide: bool, now: Timestamp, terminal: &Termina
                 cells.extend([
                     row.failed_attempts.to_string().into(),
                     last_attempt.unwrap_or_default().into(),
-                    sanitize(row.message.as_deref().unwrap_or_default()).into(),
+                    row.message.clone().unwrap_or_default().into(),
                 ]);
             }
             cells

@@ -3,9 +3,11 @@
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use apicredential_operator::terminal::is_unsafe;
+pub use apicredential_operator::terminal::sanitize;
 use serde::Serialize;
 
-use crate::colour::Colour;
+use crate::colour::{self, Colour};
 use crate::error::PluginError;
 
 /// The formats of `list`.
@@ -45,8 +47,9 @@ impl Terminal {
         self.colours.then_some(colour)
     }
 
-    /// Writes a result.
+    /// Writes a result. Whatever it holds, it moves no cursor and reorders no text; see [`printable`].
     pub fn print(&self, text: &str) -> Result<(), PluginError> {
+        let text = printable(text);
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             // The reader, such as `head`, has closed the pipe.
@@ -64,7 +67,7 @@ impl Terminal {
     /// Writes a note to standard error.
     pub fn note(&self, text: &str) {
         // An error of standard error cannot be reported anywhere.
-        let _lost = writeln!(io::stderr().lock(), "{text}");
+        let _lost = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
     /// Writes an error to standard error.
@@ -88,10 +91,22 @@ pub fn document(format: DocumentFormat, value: &impl Serialize) -> Result<String
     Ok(text.trim_end().to_owned() + "\n")
 }
 
-/// Replaces control characters in foreign text, such as an event's note, so that it stays on one line and cannot move the
-/// cursor.
-pub fn sanitize(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+/// The text without unsafe characters, except for line breaks, tabs, and the escape codes of this program's own colours. It is
+/// the last line: text from the cluster passes [`sanitize`] where it enters, so that it stays on its line, too.
+fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if let Some(code) = colour::CODES.iter().find(|code| rest.starts_with(**code)) {
+            safe.push_str(code);
+            rest = &rest[code.len()..];
+            continue;
+        }
+        let is_safe = matches!(character, '\n' | '\t') || !is_unsafe(character);
+        safe.push(if is_safe { character } else { ' ' });
+        rest = &rest[character.len_utf8()..];
+    }
+    safe
 }
 
 #[cfg(test)]
@@ -110,7 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_cannot_move_the_cursor() {
-        assert_eq!(sanitize("a\u{1b}[2Jb\nc\rd\u{9b}"), "a [2Jb c d ");
+    fn only_line_breaks_tabs_and_our_own_colours_reach_the_terminal() {
+        let painted = colour::paint("True", Some(Colour::Good));
+        assert_eq!(printable(&format!("{painted}\ta\n")), format!("{painted}\ta\n"));
+        assert_eq!(printable("a\u{1b}[2Jb\u{1b}]0;c\u{7}\rd\u{9b}8m\u{202e}e"), "a [2Jb ]0;c  d 8m e");
     }
 }

@@ -176,7 +176,8 @@ impl RenewReporter<'_> {
                 RenewOutcome::Failed => format!("failed{reason}: {message}"),
                 RenewOutcome::Waiting => format!("not renewed{reason}: {message}"),
             };
-            self.terminal.print(&format!("{}/{}: {}\n", result.namespace, result.name, sanitize(&text)))?;
+            let line = sanitize(&format!("{}/{}: {text}", result.namespace, result.name));
+            self.terminal.print(&format!("{line}\n"))?;
         }
         Ok(result)
     }

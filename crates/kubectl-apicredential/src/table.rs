@@ -1,8 +1,9 @@
 //! Tables whose columns are as wide as their longest cell.
 
 use crate::colour::{Colour, paint};
+use crate::output::sanitize;
 
-/// A cell, and its colour on a terminal with colours.
+/// A cell, and its colour on a terminal with colours. Its text can come from the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -11,13 +12,13 @@ pub struct Cell {
 
 impl Cell {
     pub fn coloured(text: impl Into<String>, colour: Option<Colour>) -> Self {
-        Self { text: text.into(), colour }
+        Self { text: sanitize(&text.into()), colour }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), colour: None }
+        Self::coloured(text, None)
     }
 }
 
@@ -62,6 +63,12 @@ mod tests {
             table(&["NAME", "READY", "MORE"], &rows),
             "NAME        READY   MORE\nlong name   -       -\nä           True    x\n"
         );
+    }
+
+    #[test]
+    fn a_cell_from_the_cluster_stays_a_cell() {
+        let rows = [vec!["a\nb   True\u{1b}[8m".into()]];
+        assert_eq!(table(&["NAME"], &rows), "NAME\na b   True [8m\n");
     }
 
     #[test]

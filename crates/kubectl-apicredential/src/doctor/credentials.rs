@@ -109,6 +109,34 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Ch
     results
 }
 
+/// Finds ApiCredentials that the operator allows now and would refuse with another list.
+pub fn refused_by(list: &AllowedEndpoints, credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<CheckResult> {
+    const CHECK: &str = "allow-list";
+    let is_allowed = |credential: &ApiCredential| match run {
+        None => true,
+        Some(run) => Plan::parse(&credential.spec, &run.provider.allowed_endpoints).is_ok_and(|it| it.endpoint_allowed),
+    };
+    let mut results = Vec::new();
+    for credential in credentials.iter().filter(|credential| is_allowed(credential)) {
+        if let Ok(plan) = Plan::parse(&credential.spec, list)
+            && !plan.endpoint_allowed
+        {
+            let (endpoint, provider) = (plan.request.endpoint(), plan.request.provider());
+            let message = format!(
+                "{}: --allowed-endpoints {list} would refuse its endpoint {endpoint} for {provider}.",
+                qualified_name(credential)
+            );
+            let remedy = "Add the endpoint to the list, or change spec.provider first.";
+            results.push(CheckResult::warn(CHECK, message, remedy));
+        }
+    }
+    if results.is_empty() {
+        let message = format!("--allowed-endpoints {list} would refuse no ApiCredential here that is allowed now.");
+        results.push(CheckResult::ok(CHECK, message));
+    }
+    results
+}
+
 /// Finds ApiCredentials with an overdue step.
 pub fn progress(credentials: &[ApiCredential]) -> Vec<CheckResult> {
     const CHECK: &str = "progress";

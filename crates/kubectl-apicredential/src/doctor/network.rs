@@ -8,10 +8,11 @@ use std::time::Duration;
 use apicredential::api::ApiCredential;
 use apicredential::endpoint::Endpoint;
 use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Reason;
+use apicredential_operator::cli::RunArgs;
 use apicredential_operator::clock as time;
 use apicredential_operator::provider_client::ca_bundle::CaBundle;
+use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 use rustls::ClientConfig;
@@ -29,6 +30,8 @@ use crate::error::{Exit, PluginError};
 
 /// Smaller differences are not reported: the `Date` header has whole seconds, and the response takes time.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
+/// The number of connections at the same time.
+const PARALLEL: usize = 4;
 /// The same as the operator's.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -70,8 +73,13 @@ pub async fn clock(connection: &Connection) -> Result<ClockComparison, PluginErr
     Ok(ClockComparison { ahead, result: CheckResult::warn(CHECK, message, remedy) })
 }
 
-/// Connects to each endpoint that an ApiCredential names.
-pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> Result<Vec<CheckResult>, PluginError> {
+/// Connects to each endpoint that an ApiCredential names and the operator allows: who may create an ApiCredential must not
+/// choose where the machines of other users connect to. If the operator's flags cannot be read, its defaults apply.
+pub async fn providers(
+    credentials: &[ApiCredential],
+    run: Option<&RunArgs>,
+    roots: Option<&Path>,
+) -> Result<Vec<CheckResult>, PluginError> {
     const CHECK: &str = "providers";
     let roots = roots.map(read_roots).transpose()?.unwrap_or_default();
     let bad_block = |block: &usize| {
@@ -80,7 +88,9 @@ pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> R
     };
     let mut results: Vec<CheckResult> = roots.bad_blocks.iter().map(bad_block).collect();
     let connector = connector(roots.certificates)?;
-    let plans = credentials.iter().filter_map(|it| Plan::parse(&it.spec, &AllowedEndpoints::default()).ok());
+    let allowed = run.map(|run| run.provider.allowed_endpoints.clone()).unwrap_or_default();
+    let plans = credentials.iter().filter_map(|it| Plan::parse(&it.spec, &allowed).ok());
+    let plans = plans.filter(|plan| plan.endpoint_allowed);
     let endpoints: BTreeSet<Endpoint> = plans.map(|plan| plan.request.endpoint().clone()).collect();
     let connector = &connector;
     let checks = endpoints.iter().map(|endpoint| async move {
@@ -92,7 +102,10 @@ pub async fn providers(credentials: &[ApiCredential], roots: Option<&Path>) -> R
             }
         }
     });
-    results.extend(futures::future::join_all(checks).await);
+    let mut checks = futures::stream::iter(checks).buffered(PARALLEL);
+    while let Some(result) = checks.next().await {
+        results.push(result);
+    }
     Ok(results)
 }
 

@@ -25,6 +25,7 @@ use super::{RenewOutcome, RenewReporter, RenewResult, renewed};
 use crate::conditions::{condition, status};
 use crate::connection::{Connection, Lookup, Scope};
 use crate::error::{Exit, PluginError};
+use crate::output::sanitize;
 
 /// The operator reconciles within this time. A refusal that is older answers the request.
 const REFUSAL_GRACE: Duration = Duration::from_secs(10);
@@ -236,8 +237,8 @@ impl RenewalWait<'_> {
 
     fn forbidden(&self, error: &kube::Error) -> PluginError {
         let text = match error {
-            kube::Error::Api(status) => status.message.trim_end_matches('.'),
-            _ => "The API server rejects the watch of ApiCredentials",
+            kube::Error::Api(status) => sanitize(status.message.trim_end_matches('.')),
+            _ => "The API server rejects the watch of ApiCredentials".to_owned(),
         };
         let command = match self.pending_renewals.first() {
             Some(pending) => format!("status {} -n {}", pending.name, pending.namespace),

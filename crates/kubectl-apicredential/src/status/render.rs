@@ -17,7 +17,7 @@ const NOT_READABLE: &str = "not shown: you have no permission to get this Secret
 pub fn tree(report: &StatusReport, now: Timestamp, terminal: &Terminal) -> TreeNode {
     let paint = |text: &str, colour| paint(text, terminal.colour(colour));
     let suspended = if report.suspended { ", suspended" } else { "" };
-    let mut root = TreeNode::new(format!("{}/{} ({}{suspended})", report.namespace, report.name, report.provider));
+    let mut root = TreeNode::new(format!("{} ({}{suspended})", qualified_name(report), report.provider));
     if let Some(problem) = &report.spec_problem {
         root.add(with_problem(TreeNode::new(paint("Spec", Colour::Bad)), Some(problem), terminal));
     }
@@ -37,8 +37,12 @@ pub fn tree(report: &StatusReport, now: Timestamp, terminal: &Terminal) -> TreeN
     root
 }
 
+fn qualified_name(report: &StatusReport) -> String {
+    sanitize(&format!("{}/{}", report.namespace, report.name))
+}
+
 fn source(source: &SourceReport, provider: &str, terminal: &Terminal) -> TreeNode {
-    let mut node = TreeNode::new(format!("Source: Secret {}", source.name));
+    let mut node = TreeNode::new(format!("Source: Secret {}", sanitize(&source.name)));
     if !source.visible {
         node.add_text(NOT_READABLE);
         return node;
@@ -57,18 +61,21 @@ fn source(source: &SourceReport, provider: &str, terminal: &Terminal) -> TreeNod
 
 fn key(key: &KeyReport) -> String {
     let state = if key.present { "present" } else { "missing" };
-    format!("{} ({state})", key.name)
+    format!("{} ({state})", sanitize(&key.name))
 }
 
 fn target(target: &TargetReport, terminal: &Terminal) -> TreeNode {
-    let mut node = TreeNode::new(format!("Target: Secret {} ({:?})", target.name, target.creation_policy));
+    let mut node = TreeNode::new(format!("Target: Secret {} ({:?})", sanitize(&target.name), target.creation_policy));
     if !target.visible {
         node.add_text(NOT_READABLE);
         return node;
     }
     match (target.exists, target.ours) {
         (false, _) if target.problem.is_none() => drop(node.add_text("does not exist yet")),
-        (true, true) => drop(node.add_text(format!("written for this ApiCredential: keys {}", target.keys.join(", ")))),
+        (true, true) => {
+            let keys = sanitize(&target.keys.join(", "));
+            node.add_text(format!("written for this ApiCredential: keys {keys}"));
+        }
         _ => {}
     }
     for difference in &target.drift {
@@ -138,7 +145,7 @@ fn conditions(report: &StatusReport, now: Timestamp, terminal: &Terminal) -> Tre
 
 fn condition_line(condition: &Condition, now: Timestamp, terminal: &Terminal) -> String {
     let colour = Colour::of_status(&condition.status, healthy_status(&condition.type_));
-    let status = paint(&condition.status, terminal.colour(colour));
+    let status = paint(&sanitize(&condition.status), terminal.colour(colour));
     let since = between(condition.last_transition_time.0, now);
     format!("{}: {status} for {since}, {}", sanitize(&condition.type_), sanitize(&condition.reason))
 }
