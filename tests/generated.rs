@@ -100,6 +100,18 @@ const GROUPS: [(&str, Reason); 6] = [
 ];
 
 #[test]
+fn every_test_that_the_page_about_security_names_exists() {
+    let page = read("docs/security.md");
+    let names: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 4).collect();
+    assert!(names.len() > 5, "{names:?}");
+    let files = fs::read_dir(path("tests/cluster")).unwrap().map(|entry| entry.unwrap().path());
+    let tests: String = files.filter(|file| file.is_file()).map(|file| fs::read_to_string(file).unwrap()).collect();
+    for name in names {
+        assert!(tests.contains(&format!("fn {name}()")), "docs/security.md names {name}");
+    }
+}
+
+#[test]
 fn every_seeded_bug_has_a_reason_and_a_test_and_still_applies() {
     let mut patches: Vec<PathBuf> =
         fs::read_dir(path("tests/mutants")).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -1,11 +1,13 @@
 //! Each way in which an ApiCredential is deleted: its Secret is deleted or kept as requested, nothing is created again,
 //! nothing blocks the deletion. The garbage collector and the namespace controller are the real ones.
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, PropagationPolicy};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::json;
 
+use crate::support::account::operator_rules;
+use crate::support::control_plane;
 use crate::support::mode::Mode;
 use crate::support::operator::Settings;
 use crate::support::provider::MockProvider;
@@ -120,4 +122,21 @@ async fn a_namespace_deleted_while_the_operator_runs_costs_no_exchange_and_no_er
     let reported = since.only(|call| call.resource == "events" && (permissions_stay || call.code < 300));
     assert_eq!(reported.calls().len(), 0, "{since}");
     assert!(operator.is_running());
+}
+
+/// `docs/security.md` warns of this use of the operator's permissions.
+#[tokio::test]
+async fn patch_on_a_secret_is_enough_to_have_it_deleted_by_the_garbage_collector() {
+    let space = Space::new().await;
+    let account = space.account("patcher", &operator_rules()).await;
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "somebodys"}, "stringData": {"a": "b"}});
+    space.apply_secret(&secret).await;
+    let secrets: Api<Secret> = Api::namespaced(control_plane::client(&account.kubeconfig).await, &space.name);
+    let refused = secrets.delete("somebodys", &DeleteParams::default()).await;
+    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 403), "no role grants it");
+    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "5f1c0000-0000-4000-8000-000000000000"}]);
+    let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owner}}));
+    secrets.patch("somebodys", &PatchParams::default(), &patch).await.unwrap();
+    space.wait_for("it is collected", async || space.secret("somebodys").await.is_none().then_some(())).await;
 }

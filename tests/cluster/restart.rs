@@ -166,6 +166,28 @@ async fn an_edited_status_is_restored_and_never_trusted() {
 }
 
 #[tokio::test]
+async fn a_status_cleared_while_no_operator_runs_brings_a_rejected_attempt_forward_and_replaces_no_token() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let operator = settings.start().await;
+    let (good, bad) = (scene.welkin_client("good").await, scene.welkin_client("bad").await);
+    bad.always(Reply::error(401));
+    scene.apply_welkin("good", &good).await;
+    scene.apply_welkin("bad", &bad).await;
+    scene.space.wait_ready("good").await;
+    scene.space.wait_condition("bad", "Ready", "False/CredentialsRejected").await;
+    operator.kill();
+    for name in ["good", "bad"] {
+        scene.wipe_status(name).await;
+    }
+    // A lease that nobody released must expire first; without an election there is none.
+    let _operator = settings.flag("--leader-election", "false").start().await;
+    scene.space.wait_condition("bad", "Ready", "False/CredentialsRejected").await;
+    scene.space.wait_ready("good").await;
+    assert_eq!((good.count(), bad.count()), (1, 2));
+}
+
+#[tokio::test]
 async fn a_token_that_came_due_while_no_operator_ran_is_renewed_once() {
     let scene = Scene::new().await;
     let settings = scene.operator().quick();
