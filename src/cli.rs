@@ -8,6 +8,7 @@ mod settings;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use apicredential::plan::AllowedTargetMetadata;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::exchange_cli::ExchangeArgs;
@@ -48,6 +49,12 @@ pub struct RunArgs {
     /// The flags for requests to providers.
     #[command(flatten)]
     pub provider: ProviderArgs,
+
+    /// Labels and annotations that spec.target.metadata may set, by name, separated by commas. Others are left out. Replaces the
+    /// default list
+    #[arg(long, env = "APICREDENTIAL_ALLOWED_TARGET_METADATA", hide_env_values = true, value_name = "NAMES")]
+    #[arg(default_value_t)]
+    pub allowed_target_metadata: AllowedTargetMetadata,
 
     /// Average number of requests per second to one provider endpoint. 0 means no limit
     #[arg(long, env = "APICREDENTIAL_PROVIDER_RATE", hide_env_values = true, value_name = "NUMBER")]

@@ -297,16 +297,16 @@ impl Process {
         &self,
         leadership: &Leadership,
     ) -> (mpsc::UnboundedReceiver<Key>, Arc<Context>, impl Future<Output = ()>) {
-        let provider = &self.settings.provider;
         let (enqueue, enqueued) = mpsc::unbounded_channel::<Key>();
         let (admit, admitted) = mpsc::unbounded_channel::<Key>();
         let limiter = self.rate_limiter.clone();
         limiter.begin_term(admit);
         let operator_metrics = self.metrics.operator.clone();
+        let allowed = Arc::new(self.settings.allow_lists());
         let hooks = CacheHooks {
             limiter: limiter.clone(),
             metrics: self.metrics.clone(),
-            allowed: provider.allowed_endpoints.clone(),
+            allowed: Arc::clone(&allowed),
             timings: self.settings.timings,
         };
         let (watch, streams) = Watch::start(&self.client, &self.settings.namespaces, enqueue.clone(), hooks);
@@ -315,6 +315,7 @@ impl Process {
             providers: Arc::clone(&self.provider_client),
             watch,
             leadership: leadership.clone(),
+            allowed: Arc::clone(&allowed),
             write_deadline: self.settings.lease.duration / 2,
         };
         let context = Arc::new(Context {
@@ -323,7 +324,7 @@ impl Process {
             metrics: self.metrics.clone(),
             in_flight: self.in_flight.clone(),
             settings: ReconcileSettings {
-                allowed: provider.allowed_endpoints.clone(),
+                allowed,
                 timings: self.settings.timings,
                 session_key: Arc::clone(&self.session_key),
             },

@@ -141,6 +141,16 @@ fn allowed_endpoints_replace_the_whole_default() {
 }
 
 #[test]
+fn allowed_target_metadata_replace_the_whole_default_and_an_empty_list_allows_none() {
+    let allowed = |flags: &[&str]| check(flags).unwrap().allowed_target_metadata.to_string();
+    let default = "app.kubernetes.io/component,app.kubernetes.io/name,app.kubernetes.io/part-of,app.kubernetes.io/version,reloader.stakater.com/match";
+    assert_eq!(allowed(&[]), default);
+    assert_eq!(allowed(&["--allowed-target-metadata", "team"]), "team");
+    assert_eq!(allowed(&["--allowed-target-metadata="]), "");
+    assert!(parse(&["--allowed-target-metadata", "argoproj.io/x"]).is_err());
+}
+
+#[test]
 fn the_version_is_that_of_the_crate() {
     let error = Args::try_parse_from(["apicredential-operator", "--version"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DisplayVersion);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use apicredential::plan::{AllowLists, AllowedTargetMetadata};
 use apicredential::providers::AllowedEndpoints;
 use apicredential::schedule::Timings;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Requests to providers.
     pub provider: ProviderSettings,
+    /// The labels and annotations that `spec.target.metadata` may set.
+    pub allowed_target_metadata: AllowedTargetMetadata,
     /// ApiCredentials reconciled at the same time.
     pub concurrency: usize,
     /// Intervals and delays.
@@ -40,6 +43,16 @@ pub struct Settings {
     pub health_listen: SocketAddr,
     /// Logging.
     pub log: LogSettings,
+}
+
+impl Settings {
+    /// What a spec may name.
+    pub fn allow_lists(&self) -> AllowLists {
+        AllowLists {
+            endpoints: self.provider.allowed_endpoints.clone(),
+            target_metadata: self.allowed_target_metadata.clone(),
+        }
+    }
 }
 
 /// Requests to providers.
@@ -147,6 +160,7 @@ impl RunArgs {
                 rate: self.provider_rate,
                 burst: self.provider_burst.max(1),
             },
+            allowed_target_metadata: self.allowed_target_metadata,
             concurrency: self.concurrency,
             timings: Timings {
                 resync: self.resync,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use apicredential::object_key::Key;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::AllowLists;
 use apicredential::schedule::Timings;
 
 use crate::controller::token_issuer::TokenIssuer;
@@ -28,8 +28,8 @@ pub struct Context {
 /// What the flags set for a reconcile.
 #[derive(Clone)]
 pub struct ReconcileSettings {
-    /// The endpoints that may receive a token request.
-    pub allowed: AllowedEndpoints,
+    /// What a spec may name.
+    pub allowed: Arc<AllowLists>,
     /// Delays and intervals.
     pub timings: Timings,
     /// The key of the HMAC under which the values of the last attempt are remembered. Drawn when the process starts.

@@ -3,11 +3,11 @@
 use apicredential::api::{ApiCredentialStatus, condition_type};
 use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
-use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::reason::Reason;
 use apicredential::revision::Revision;
 use apicredential::schedule::{self, Timings};
+use apicredential::status::reports_left_out;
 use jiff::Timestamp;
 
 use super::attempt_history::latest_attempt;
@@ -60,7 +60,7 @@ fn next_check(status: &ApiCredentialStatus, interval: i64, uid: &str, now: Times
 pub fn restore_pause(
     object: &DecodeResult,
     limiter: &RateLimiter<Key>,
-    allowed: &AllowedEndpoints,
+    allowed: &AllowLists,
     timings: &Timings,
 ) -> Option<Timestamp> {
     let credential = object.0.as_ref().ok()?;
@@ -101,6 +101,7 @@ fn is_proven(status: &ApiCredentialStatus, reconciliation: &Reconciliation, plan
         && settled
         && resolved
         && plan.endpoint_allowed
+        && reports_left_out(status, plan.target.metadata_not_allowed().as_ref())
         && is_request_answered(status, reconciliation, target)
 }
 

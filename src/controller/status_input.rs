@@ -28,6 +28,7 @@ pub(super) fn status_input(run: &Reconciliation, observation: &Observation) -> S
         lifetime: life,
         renewal_time: token.and_then(|token| token.renewal),
         margin_capped: capped,
+        metadata_not_allowed: plan.and_then(|plan| plan.target.metadata_not_allowed()),
         source: match &facts.source {
             Source::Unknown => SourceFinding::Unknown,
             Source::Unchanged | Source::Resolved { .. } => SourceFinding::Resolved,

@@ -41,6 +41,7 @@ pub(super) async fn write_status(run: &mut Reconciliation, input: StatusInput) {
     let next = status::status(&prior, &input, now).transitions_since(&run.snapshot.stored_status);
     run.context.metrics.set_credential(&run.key, CredentialGauges::of(&next, input.suspended));
     let event = status::event(&prior, &next, &input);
+    let event_of_metadata = status::event_of_metadata(&prior, &next, &input);
     let nothing_sent = input.attempt.is_none() && !matches!(input.check, CheckFinding::Made(_));
     if let Some(event) = event.as_ref().filter(|_| nothing_sent) {
         let (namespace, name) = (run.key.namespace(), run.key.name());
@@ -51,8 +52,10 @@ pub(super) async fn write_status(run: &mut Reconciliation, input: StatusInput) {
     } else {
         run.reported = Some(Arc::new(next));
     }
-    if let Some(event) = event.filter(|_| run.context.issuer.leadership.may_write()) {
-        run.context.issuer.kube.publish_event(&*run.credential, &event).await;
+    for event in [event, event_of_metadata].into_iter().flatten() {
+        if run.context.issuer.leadership.may_write() {
+            run.context.issuer.kube.publish_event(&*run.credential, &event).await;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::provider_client::ProviderClient;
 use apicredential::api::ApiCredential;
 use apicredential::decide::{self, Cause, Stored, TokenEvaluation};
-use apicredential::plan::Plan;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::providers::{ExchangeFailure, Issued, Login};
 use apicredential::reason::{Reason, Refusal};
 use apicredential::schedule::Expiry;
@@ -39,6 +39,8 @@ pub struct TokenIssuer {
     pub watch: Arc<Watch>,
     /// Whether this replica may write.
     pub leadership: Leadership,
+    /// What a spec may name.
+    pub allowed: Arc<AllowLists>,
     /// Half a lease: no write starts later than this after the token request was sent.
     pub write_deadline: Duration,
 }

@@ -1,7 +1,9 @@
 //! Keeps the rate limiter and the metrics in step with the ApiCredentials that exist.
 
+use std::sync::Arc;
+
 use apicredential::object_key::Key;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::AllowLists;
 use apicredential::schedule::Timings;
 
 use crate::controller::cache::DecodeResult;
@@ -14,7 +16,7 @@ use crate::rate_limit::RateLimiter;
 pub(super) struct CacheHooks {
     pub limiter: RateLimiter<Key>,
     pub metrics: Metrics,
-    pub allowed: AllowedEndpoints,
+    pub allowed: Arc<AllowLists>,
     pub timings: Timings,
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::schedule::{Expiry, later};
 use apicredential::target::fingerprint::Fingerprint;
 use apicredential::target::ownership;
@@ -39,7 +38,8 @@ impl World {
 async fn seed(client: &Client, member: &Member, origin: &str, (issued_at, lifetime): (Timestamp, i64)) {
     let source = member.create_source(client).await;
     let credential = member.create_credential(client, origin).await;
-    let allowed: AllowedEndpoints = format!("welkin={origin}").parse().expect("an origin is allowed");
+    let endpoints = format!("welkin={origin}").parse().expect("an origin is allowed");
+    let allowed = AllowLists { endpoints, ..AllowLists::default() };
     let plan = Plan::parse(&credential.spec, &allowed).unwrap_or_else(|_| panic!("the spec is good"));
     let token = random::base64url::<700>();
     let expiry = Expiry::At(later(issued_at, lifetime));

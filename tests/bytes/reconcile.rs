@@ -9,7 +9,7 @@ use std::time::Duration;
 use apicredential::api::ApiCredential;
 use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::AllowLists;
 use apicredential::schedule::Timings;
 use apicredential_operator::clock;
 use apicredential_operator::controller::cache::{DecodeResult, VersionSource};
@@ -99,6 +99,7 @@ impl LeaderTerm {
             providers: provider_client(),
             watch,
             leadership: Leadership::always(),
+            allowed: Arc::new(allowed()),
             write_deadline: Duration::from_secs(30),
         };
         let timings = Timings {
@@ -113,7 +114,7 @@ impl LeaderTerm {
             limiter: RateLimiter::new(limits, turn),
             metrics: Metrics::new(),
             in_flight: InFlight::default(),
-            settings: ReconcileSettings { allowed: allowed(), timings, session_key: Arc::new([7; 32]) },
+            settings: ReconcileSettings { allowed: Arc::new(allowed()), timings, session_key: Arc::new([7; 32]) },
         };
         Self { context: Arc::new(context) }
     }
@@ -155,9 +156,13 @@ impl LeaderTerm {
     }
 }
 
+/// The names that `spec.target.metadata` may set.
+const METADATA: [&str; 2] = ["note", "team"];
+
 /// The one endpoint is a port of this machine on which nothing listens.
-fn allowed() -> AllowedEndpoints {
-    format!("welkin={0},qontak={0}", scene::ENDPOINT).parse().expect("a list of endpoints")
+fn allowed() -> AllowLists {
+    let endpoints = format!("welkin={0},qontak={0}", scene::ENDPOINT).parse().expect("a list of endpoints");
+    AllowLists { endpoints, target_metadata: METADATA.join(",").parse().expect("a list of names") }
 }
 
 fn provider_client() -> Arc<ProviderClient> {

@@ -23,6 +23,8 @@ fn an_invalid_value_is_rejected_with_its_name() {
         (&["--set", "ha.replicas=1"], "ha/replicas"),
         (&["--set", digest], "image/digest"),
         (&["--set", "provider.allowedEndpoints={https://host}"], "allowedEndpoints"),
+        (&["--set", "allowedTargetMetadata={a b}"], "allowedTargetMetadata"),
+        (&["--set", "allowedTargetMetadata=team"], "allowedTargetMetadata"),
         (&["--set", "podLabels.app\\.kubernetes\\.io/name=other"], "app.kubernetes.io/name"),
         // A narrow mode without its list, and a list without its mode: neither may result in permissions everywhere.
         (&["--set", "mode=namespaced"], "namespaces"),

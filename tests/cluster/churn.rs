@@ -70,7 +70,8 @@ async fn a_changed_renew_before_moves_the_planned_renewal_and_requests_nothing()
 #[tokio::test]
 async fn the_secret_follows_its_spec_without_an_exchange() {
     let scene = Scene::new().await;
-    let _operator = scene.operator().patient().start().await;
+    let settings = scene.operator().patient().flag("--allowed-target-metadata", "one,two,three");
+    let _operator = settings.start().await;
     let client = scene.welkin_client("a").await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;

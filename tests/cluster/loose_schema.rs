@@ -154,6 +154,7 @@ async fn what_the_crd_rejects_the_code_rejects_again_before_any_request() {
         other("reserved", "InvalidSpec", "reserved", |spec| {
             spec["target"]["metadata"] = json!({"labels": {"apicredential.io/managed": "no"}});
         }),
+        other("release", "InvalidSpec", "Helm", |spec| spec["target"]["name"] = json!("sh.helm.release.v1.planted.v1")),
         other("too-eager", "InvalidSpec", "renewBefore", |spec| spec["renewal"] = json!({"renewBefore": "1s"})),
         other("same", "TargetIsSource", "spec.target.name", |spec| spec["target"]["name"] = json!("source")),
     ]);

@@ -62,6 +62,7 @@ mod support_works;
 mod suspend;
 mod table;
 mod target;
+mod target_metadata;
 mod throttled;
 #[path = "../exchange_cli/transcript.rs"]
 mod transcript;

@@ -99,6 +99,7 @@ impl Walker {
         let (space, mock_provider) = (Space::new().await, MockProvider::start());
         let client = mock_provider.welkin(&space.unique("walker"));
         let settings = Settings::new(&space, &mock_provider).flag("--retry-base", "100ms").flag("--resync", "1h");
+        let settings = settings.flag("--allowed-target-metadata", "colour");
         space.source("unlabelled", None, &[("secret", "a secret without consent")]).await;
         space.source("spaced", Some("welkin"), &[("secret", "a secret with an end \n")]).await;
         space.source("empty", Some("welkin"), &[("secret", "")]).await;

@@ -116,7 +116,8 @@ async fn what_others_add_to_the_target_is_kept_over_renewals() {
 #[tokio::test]
 async fn our_part_of_the_target_is_repaired_without_an_exchange() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
-    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let settings = Settings::new(&space, &mock_provider).patient();
+    let _operator = settings.flag("--allowed-target-metadata", "team,example.com/a").start().await;
     let client = mock_provider.welkin(&space.unique("a"));
     space.source_welkin("a-source", "the-first-secret").await;
     let mut manifest = space::welkin("a", &client, &mock_provider);

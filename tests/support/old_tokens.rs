@@ -1,7 +1,6 @@
 //! Stored tokens that are older, or younger, than a test can wait for.
 
-use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::source;
 use apicredential::target::fingerprint::Fingerprint;
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +13,7 @@ use super::space::{Space, annotation, value};
 pub async fn shift(space: &Space, name: &str, by: i64) {
     let credential = space.credential(name).await;
     let secret = space.secret(&format!("{name}-token")).await.expect("the target exists");
-    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).expect("the spec is valid");
+    let plan = Plan::parse(&credential.spec, &AllowLists::default()).expect("the spec is valid");
     let source = space.secret(&plan.source).await;
     let Ok(values) = source::resolve(&space.name, &plan, source.as_ref()) else { panic!("the source serves") };
     let moved = |name| match annotation(&secret, name).expect("a time").as_str() {

@@ -3,17 +3,30 @@
 //! The API server enforces the same rules through the CRD's schema. They are checked again here for objects that were
 //! stored under an older schema.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::{ApiCredentialSpec, CreationPolicy, TargetMetadata};
+use crate::api::{ApiCredentialSpec, CreationPolicy};
+use crate::plan::metadata::Metadata;
 use crate::plan::template::Template;
 use crate::providers::{AllowedEndpoints, ProviderRequest};
 use crate::reason::{Reason, Refusal};
 use crate::schedule::Policy;
 
+pub(crate) mod metadata;
 mod renewal;
 pub mod syntax;
 pub mod template;
+
+pub use metadata::{AllowedTargetMetadata, AllowedTargetMetadataError};
+
+/// What the operator's administrator allows in a spec: the flags `--allowed-endpoints` and `--allowed-target-metadata`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowLists {
+    /// The endpoints that may receive a login.
+    pub endpoints: AllowedEndpoints,
+    /// The names of labels and annotations that may be written to a target Secret.
+    pub target_metadata: AllowedTargetMetadata,
+}
 
 /// A valid spec, parsed.
 #[derive(Clone, Debug)]
@@ -43,16 +56,23 @@ pub struct TargetPlan {
     pub token_key: String,
     /// The templates of the other keys.
     pub data: BTreeMap<String, Template>,
-    /// Labels of `target.metadata`.
+    /// The allowed labels of `target.metadata`.
     pub labels: BTreeMap<String, String>,
-    /// Annotations of `target.metadata`.
+    /// The allowed annotations of `target.metadata`.
     pub annotations: BTreeMap<String, String>,
+    /// Names in `target.metadata` that are not allowed.
+    pub left_out: BTreeSet<String>,
 }
 
 impl TargetPlan {
     /// The keys that the operator writes. The token's key is the first.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.token_key.as_str()).chain(self.data.keys().map(String::as_str))
+    }
+
+    /// What to report about names in `target.metadata` that were left out; `None` if there are none.
+    pub fn metadata_not_allowed(&self) -> Option<Refusal> {
+        metadata::not_allowed(&self.left_out)
     }
 }
 
@@ -61,31 +81,21 @@ impl Plan {
     ///
     /// # Errors
     /// `InvalidSpec` or `TargetIsSource`, with the field and the fix in the message.
-    pub fn parse(spec: &ApiCredentialSpec, allowed: &AllowedEndpoints) -> Result<Self, Refusal> {
+    pub fn parse(spec: &ApiCredentialSpec, allowed: &AllowLists) -> Result<Self, Refusal> {
         let request = ProviderRequest::parse(&spec.provider)?;
         let source = spec.provider.source_name().unwrap_or_default().to_owned();
         check_source(&request, &source)?;
-        let target = parse_target(spec)?;
+        let target = parse_target(spec, &allowed.target_metadata)?;
         if target.name == source {
             return Err(Refusal::new(
                 Reason::TargetIsSource,
                 "spec.target.name names the source Secret; choose another name.",
             ));
         }
-        let endpoint_allowed = allowed.allows(request.provider(), request.endpoint());
+        let endpoint_allowed = allowed.endpoints.allows(request.provider(), request.endpoint());
         let renewal = renewal::parse(spec.renewal.as_ref())?;
         let verification = renewal::parse_verification(spec.verification.as_ref(), request.provider())?;
         Ok(Self { request, source, target, renewal, verification, endpoint_allowed })
-    }
-
-    /// The plan of a spec that changed since this plan was parsed. `None` if the spec is invalid.
-    ///
-    /// The list of allowed endpoints is not known here, so `endpoint_allowed` is that of this plan: it is only correct if
-    /// [`Plan::has_same_exchange`] is true.
-    pub fn for_changed_spec(&self, spec: &ApiCredentialSpec) -> Option<Self> {
-        let mut plan = Self::parse(spec, &AllowedEndpoints::default()).ok()?;
-        plan.endpoint_allowed = self.endpoint_allowed;
-        Some(plan)
     }
 
     /// Whether a token that was requested for one plan may be written for the other: both send the same request, with the
@@ -103,9 +113,14 @@ fn check_source(request: &ProviderRequest, source: &str) -> Result<(), Refusal> 
     request.source_keys().into_iter().try_for_each(|key| syntax::check_key(&key.name, key.field))
 }
 
-fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
+fn parse_target(spec: &ApiCredentialSpec, allowed: &AllowedTargetMetadata) -> Result<TargetPlan, Refusal> {
     let target = &spec.target;
     syntax::check_name(&target.name, "spec.target.name")?;
+    if target.name.starts_with(HELM_RELEASE) {
+        return Err(Refusal::invalid_spec(
+            "spec.target.name begins with sh.helm.release.v1., as the releases of Helm do; choose another name.",
+        ));
+    }
     syntax::check_key(&target.token_key, "spec.target.tokenKey")?;
     let mut data = BTreeMap::new();
     for (key, text) in target.data.iter().flatten() {
@@ -119,18 +134,7 @@ fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
             .map_err(|error| Refusal::invalid_spec(format!("spec.target.data, key {key:?}: {error}")))?;
         data.insert(key.clone(), template);
     }
-    if target.creation_policy == CreationPolicy::Merge && target.metadata.is_some() {
-        return Err(Refusal::invalid_spec(
-            "spec.target.metadata is only possible with creationPolicy Owner; remove it.",
-        ));
-    }
-    let TargetMetadata { labels, annotations } = target.metadata.clone().unwrap_or_default();
-    let (labels, annotations) = (labels.unwrap_or_default(), annotations.unwrap_or_default());
-    labels.iter().try_for_each(|(name, value)| syntax::check_label(name, value))?;
-    annotations.keys().try_for_each(|name| syntax::check_annotation(name))?;
-    if let Some(name) = labels.keys().chain(annotations.keys()).find(|name| is_reserved(name)) {
-        return Err(Refusal::invalid_spec(format!("spec.target.metadata has the reserved name {name:?}; remove it.")));
-    }
+    let Metadata { labels, annotations, left_out } = metadata::parse(target, allowed)?;
     Ok(TargetPlan {
         name: target.name.clone(),
         policy: target.creation_policy,
@@ -138,40 +142,16 @@ fn parse_target(spec: &ApiCredentialSpec) -> Result<TargetPlan, Refusal> {
         data,
         labels,
         annotations,
+        left_out,
     })
 }
 
-/// Prefixes that have a meaning for the cluster, for this operator or for a deployment tool.
-const RESERVED: [&str; 4] = ["kubernetes.io", "k8s.io", "apicredential.io", "argoproj.io"];
-/// The names under `app.kubernetes.io` that are not reserved.
-const PERMITTED: [&str; 5] = ["name", "instance", "component", "part-of", "version"];
-
-/// Whether a label or annotation of this name is reserved, so that `target.metadata` cannot set it.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    let Some((prefix, rest)) = name.split_once('/') else { return false };
-    if prefix == "app.kubernetes.io" && PERMITTED.contains(&rest) {
-        return false;
-    }
-    let prefix = prefix.to_ascii_lowercase();
-    RESERVED
-        .iter()
-        .any(|reserved| prefix.strip_suffix(reserved).is_some_and(|before| before.is_empty() || before.ends_with('.')))
-}
+/// Helm keeps each version of a release in a Secret whose name begins like this, and finds it by that name.
+const HELM_RELEASE: &str = "sh.helm.release.v1.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_with_a_meaning_for_the_cluster_are_reserved() {
-        for name in ["kubernetes.io/x", "a.k8s.io/x", "ApiCredential.IO/owner", "argoproj.io/y", "app.kubernetes.io/x"]
-        {
-            assert!(is_reserved(name), "{name}");
-        }
-        for name in ["app.kubernetes.io/name", "example.com/x", "plain", "notk8s.io/x"] {
-            assert!(!is_reserved(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_tenant_or_client_name_that_is_not_a_path_segment_is_an_invalid_spec() {
@@ -182,7 +162,7 @@ mod tests {
                 }},
                 "target": {"name": "token"},
             });
-            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowLists::default())
         };
         assert!(parse("gh", "VBOPNRYRWJIP").is_ok());
         let long = "x".repeat(129);
@@ -203,7 +183,7 @@ mod tests {
             let spec = serde_json::json!({
                 "provider": provider, "target": {"name": "token"}, "verification": verification,
             });
-            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowLists::default())
         };
         let qontak = serde_json::json!({"type": "Qontak", "qontak": {"secretRef": {"name": "source"}}});
         let welkin = serde_json::json!({"type": "Welkin", "welkin": {
@@ -231,8 +211,7 @@ mod tests {
                 "target": {"name": "token", "tokenKey": "t", "data": {}, "metadata": {"labels": {"a": "b"}}},
             });
             *spec.pointer_mut(pointer).unwrap() = serde_json::json!(text);
-            let refusal =
-                Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default()).unwrap_err();
+            let refusal = Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowLists::default()).unwrap_err();
             assert_eq!(refusal.reason, Reason::InvalidSpec, "{pointer}");
             refusal.message
         };
@@ -240,6 +219,7 @@ mod tests {
             ("/provider/qontak/secretRef/name", "../../other/secrets/source"),
             ("/provider/qontak/keys/username", "a/b"),
             ("/target/name", "token?dryRun=All"),
+            ("/target/name", "sh.helm.release.v1.planted.v1"),
             ("/target/tokenKey", "a,b"),
             ("/target/metadata/labels/a", "a b"),
         ] {
@@ -253,7 +233,7 @@ mod tests {
         let qontak = serde_json::json!({"secretRef": {"name": "source"}});
         let parse = |provider: serde_json::Value| {
             let spec = serde_json::json!({"provider": provider, "target": {"name": "token"}});
-            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowLists::default())
         };
         assert!(parse(serde_json::json!({"type": "Welkin", "welkin": welkin})).is_ok());
         assert!(parse(serde_json::json!({"type": "Qontak", "qontak": qontak})).is_ok());
@@ -278,7 +258,7 @@ mod tests {
             "target": {"name": "token"},
         });
         let parse = |spec: &serde_json::Value| {
-            Plan::parse(&serde_json::from_value(spec.clone()).unwrap(), &AllowedEndpoints::default()).unwrap()
+            Plan::parse(&serde_json::from_value(spec.clone()).unwrap(), &AllowLists::default()).unwrap()
         };
         let plan = parse(&spec);
         let changed = |pointer: &str, value: serde_json::Value| {

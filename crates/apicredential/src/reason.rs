@@ -93,6 +93,7 @@ reasons! {
     TargetTypeConflict: Local, "The target Secret has a type other than Opaque. Delete it, or choose another spec.target.name.";
     TargetWriteRejected: Transient, "The API server rejected the write of the target Secret. Check quotas and admission policies in the namespace; the operator retries.";
     TargetIsSource: Local, "The target Secret carries a source label or is a source Secret. Choose another spec.target.name.";
+    MetadataNotAllowed: Fine, "Names in spec.target.metadata are not allowed and were left out. Remove them, or ask the operator's administrator to extend --allowed-target-metadata.";
     TargetTerminating: Local, "The target Secret is being deleted, or its ApiCredential no longer exists. The operator waits until the Secret is gone; if it stays, check its finalizers.";
     // Spec
     InvalidSpec: Local, "The spec is not valid. Apply it again; the API server then reports which field is wrong.";
@@ -157,6 +158,12 @@ impl Refusal {
     /// A refusal of a spec that is not valid.
     pub fn invalid_spec(message: impl Into<String>) -> Self {
         Self::new(Reason::InvalidSpec, message)
+    }
+
+    /// A refusal with this message, or with the shorter one of the reason if long names make it exceed the note of an
+    /// event, which has at most 1 KiB.
+    pub fn limited_to_a_note(reason: Reason, message: String) -> Self {
+        if message.len() <= 1024 { Self::new(reason, message) } else { reason.into() }
     }
 
     /// Creates a refusal with a message that names its parameters.

@@ -16,7 +16,8 @@ mod events;
 #[cfg(test)]
 mod tests;
 
-pub use events::{EventRecord, EventType, event};
+pub use conditions::reports_left_out;
+pub use events::{EventRecord, EventType, event, event_of_metadata};
 
 /// What a reconcile observed and did.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct StatusInput {
     pub renewal_time: Option<Timestamp>,
     /// `spec.renewal.renewBefore` is longer than half of the token's lifetime, so half is used.
     pub margin_capped: bool,
+    /// Names in `spec.target.metadata` that are not allowed and were left out.
+    pub metadata_not_allowed: Option<Refusal>,
     /// `spec.suspend`
     pub suspended: bool,
     /// The state of the source Secret.
@@ -65,6 +68,7 @@ impl StatusInput {
             lifetime: None,
             renewal_time: None,
             margin_capped: false,
+            metadata_not_allowed: None,
             suspended: false,
             source: SourceFinding::Unknown,
             target_refusal: None,

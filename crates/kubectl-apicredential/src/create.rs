@@ -2,8 +2,7 @@
 //! are in its module, `welkin` or `qontak`.
 
 use apicredential::api::{ApiCredential, Provider};
-use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::reason::Refusal;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -110,7 +109,7 @@ pub async fn run(connect: &ConnectionFlags, flags: &Flags, terminal: &Terminal) 
     let namespace = cluster.as_ref().map(|it| it.namespace.as_str()).or(connect.namespace());
     let manifest = manifest::manifest(provider, &flags.provider.block(), common, namespace)?;
     let credential = manifest::parse(&manifest)?;
-    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).map_err(|refusal| refuse(&refusal))?;
+    let plan = Plan::parse(&credential.spec, &AllowLists::default()).map_err(|refusal| refuse(&refusal))?;
     let secret =
         (!common.secret_file.is_empty()).then(|| source::read(&common.secret_file, &plan, namespace)).transpose()?;
     if let Some(secret) = &secret {

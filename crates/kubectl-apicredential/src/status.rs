@@ -2,8 +2,7 @@
 
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, ApiCredentialStatus, LastAttempt, TokenStatus};
-use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::reason::Reason;
 use apicredential_operator::clock;
 use jiff::Timestamp;
@@ -131,7 +130,7 @@ async fn report(
 ) -> Result<StatusReport, PluginError> {
     let status = conditions::status(credential);
     // The plugin does not know the operator's allow-list. The operator reports EndpointNotAllowed in a condition.
-    let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default());
+    let plan = Plan::parse(&credential.spec, &AllowLists::default());
     let (source, target, spec_problem) = match &plan {
         Ok(plan) => (
             Some(secrets::source(connection, credential, plan).await?),

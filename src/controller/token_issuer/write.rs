@@ -96,7 +96,7 @@ impl TokenIssuer {
                     if !same {
                         return Ok(None);
                     }
-                    let plan = request.plan.for_changed_spec(&live.spec);
+                    let plan = Plan::parse(&live.spec, &self.allowed).ok();
                     return Ok(plan.filter(|plan| plan.has_same_exchange(&request.plan)).map(|plan| (live, plan)));
                 }
                 Err(error) if is_final(&error) => return Err(error.refusal()),

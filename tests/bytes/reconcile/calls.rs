@@ -90,10 +90,11 @@ fn write(credential: &ApiCredential, call: &Call) {
     keys.extend(target.data.iter().flatten().map(|(key, _)| key.clone()));
     let mut labels = listed(annotations::LABELS);
     labels.push(annotations::MANAGED.to_owned());
-    labels.extend(wanted.labels.into_iter().flatten().map(|(name, _)| name));
+    let allowed = |name: &String| super::METADATA.contains(&name.as_str());
+    labels.extend(wanted.labels.into_iter().flatten().map(|(name, _)| name).filter(allowed));
     let mut annotations = listed(annotations::ANNOTATIONS);
     annotations.extend(annotations::OURS.map(str::to_owned));
-    annotations.extend(wanted.annotations.into_iter().flatten().map(|(name, _)| name));
+    annotations.extend(wanted.annotations.into_iter().flatten().map(|(name, _)| name).filter(allowed));
     // No user can have requested others under these names, whatever a list contains.
     let reserved = |name: &str| name.split('/').next().is_some_and(|prefix| prefix.ends_with("apicredential.io"));
     labels.retain(|name| name == annotations::MANAGED || !reserved(name));

@@ -147,6 +147,12 @@ pub fn rows() -> Vec<Row> {
             NO_SECRET_NAMES.map(|name| target(json!({"name": name}))),
         ),
         row(
+            "spec.target.name",
+            "must not begin with sh.helm.release.v1., because Helm takes such a Secret for one of its releases",
+            ["sh.helm.release.v2", "a.sh.helm.release.v1.b"].map(|name| target(json!({"name": name}))),
+            ["sh.helm.release.v1.a.v1", "sh.helm.release.v1.b"].map(|name| target(json!({"name": name}))),
+        ),
+        row(
             "spec.target.tokenKey",
             KEY,
             KEYS.map(|key| target(json!({"tokenKey": key}))),

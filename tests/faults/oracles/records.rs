@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use apicredential::api::ApiCredentialSpec;
-use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::{AllowLists, Plan};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -176,7 +175,7 @@ impl<'a> Credential<'a> {
 /// The parsed spec.
 pub fn plan(spec: &Value) -> Option<Plan> {
     let spec: ApiCredentialSpec = serde_json::from_value(spec.clone()).ok()?;
-    Plan::parse(&spec, &AllowedEndpoints::default()).ok()
+    Plan::parse(&spec, &AllowLists::default()).ok()
 }
 
 /// The uid in the controller reference.

@@ -106,12 +106,14 @@ pub enum CreationPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetMetadata {
-    /// Labels by name, such as `team: care`; at most 32. Names under kubernetes.io, k8s.io, apicredential.io and
+    /// Labels by name, such as `app.kubernetes.io/part-of: billing`; at most 32. A name that is not in the operator's
+    /// `--allowed-target-metadata` is left out; by default that list has app.kubernetes.io/name, component, part-of and
+    /// version and reloader.stakater.com/match. Names under kubernetes.io, k8s.io, apicredential.io and
     /// argoproj.io are reserved, except app.kubernetes.io/name, instance, component, part-of and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Annotations by name, such as `example.com/contact: care-team`; at most 32, with values of at most 4096
-    /// characters. The same names as for labels are reserved.
+    /// Annotations by name, such as `reloader.stakater.com/match: "true"`; at most 32, with values of at most 4096
+    /// characters. The same names as for labels are allowed and reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
 }

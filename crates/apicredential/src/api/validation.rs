@@ -169,6 +169,11 @@ pub const RULES: &[Rule] = &[
     rule("spec.provider.qontak.keys.clientSecret", KEY, KEY_MESSAGE),
     rule("spec.provider.qontak.endpoint", ORIGIN_RULE, ORIGIN_MESSAGE),
     rule("spec.target.name", SECRET_NAME, SECRET_NAME_MESSAGE),
+    rule(
+        "spec.target.name",
+        "!self.startsWith('sh.helm.release.v1.')",
+        "must not begin with sh.helm.release.v1., because Helm takes such a Secret for one of its releases",
+    ),
     rule("spec.target.name", "self == oldSelf", "name is immutable: create another ApiCredential for another Secret"),
     rule(
         "spec.target.creationPolicy",

@@ -197,13 +197,23 @@ fn attempt_has_not_ended(
 }
 
 fn token_valid(input: &StatusInput) -> Refusal {
+    let mut message = Reason::TokenValid.message().to_owned();
     if input.margin_capped {
-        Refusal::new(
-            Reason::TokenValid,
-            "The target Secret holds a token that is valid now. spec.renewal.renewBefore is longer than half of its lifetime; half is used.",
-        )
-    } else {
-        Reason::TokenValid.into()
+        message.push_str(" spec.renewal.renewBefore is longer than half of its lifetime; half is used.");
+    }
+    if let Some(left_out) = &input.metadata_not_allowed {
+        message.push(' ');
+        message.push_str(&left_out.message);
+    }
+    Refusal::new(Reason::TokenValid, message)
+}
+
+/// Whether a status reports exactly these names of `spec.target.metadata` as left out.
+pub fn reports_left_out(status: &ApiCredentialStatus, left_out: Option<&Refusal>) -> bool {
+    let message = status.condition(READY).map_or("", |ready| ready.message.as_str());
+    match left_out {
+        Some(left_out) => message.ends_with(&left_out.message),
+        None => !message.contains("--allowed-target-metadata"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The event that follows from a reconcile: one for each attempt. A refusal, a token that the provider refuses and an
 //! adoption have one event each time they begin, not one for each reconcile.
 
-use super::{Check, CheckFinding, CheckVerdict, StatusInput};
+use super::{Check, CheckFinding, CheckVerdict, StatusInput, reports_left_out};
 use crate::api::ApiCredentialStatus;
 use crate::api::condition_type::{READY, RENEWED};
 use crate::reason::{Reason, Refusal};
@@ -56,6 +56,17 @@ pub fn event(prior: &ApiCredentialStatus, next: &ApiCredentialStatus, input: &St
     let is_same_token =
         prior.token.as_ref().map(|token| &token.issued_time) == next.token.as_ref().map(|token| &token.issued_time);
     (is_adopted(next) && !(is_adopted(prior) && is_same_token)).then(|| normal(Reason::Adopted))
+}
+
+/// The event about names in `spec.target.metadata` that are left out: one when the status begins to report them.
+pub fn event_of_metadata(
+    prior: &ApiCredentialStatus,
+    next: &ApiCredentialStatus,
+    input: &StatusInput,
+) -> Option<EventRecord> {
+    let left_out = input.metadata_not_allowed.as_ref()?;
+    let begins = reports_left_out(next, Some(left_out)) && !reports_left_out(prior, Some(left_out));
+    begins.then(|| warning(left_out))
 }
 
 fn normal(reason: Reason) -> EventRecord {

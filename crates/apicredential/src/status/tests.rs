@@ -223,6 +223,28 @@ fn each_attempt_has_an_event_and_a_refusal_one_per_change() {
 }
 
 #[test]
+fn names_that_are_left_out_are_in_the_message_of_a_valid_token_and_have_one_event() {
+    let left_out =
+        Refusal::new(Reason::MetadataNotAllowed, "Names are left out: owner. See --allowed-target-metadata.");
+    let input = StatusInput {
+        metadata_not_allowed: Some(left_out.clone()),
+        attempt: attempt(0, Ok(()), 0),
+        ..holding(0, TokenState::Valid)
+    };
+    let next = status(&untouched(), &input, at(1));
+    assert_eq!(conditions_of(&next)[0], "Ready=True/TokenValid");
+    assert!(next.condition(READY).unwrap().message.ends_with(&left_out.message));
+    let event = event_of_metadata(&untouched(), &next, &input).unwrap();
+    assert_eq!((event.type_, event.reason), (EventType::Warning, Reason::MetadataNotAllowed));
+    assert_eq!(event_of_metadata(&next, &status(&next, &input, at(2)), &input), None);
+    // A restart takes the status for what was reported, and no other list for the same.
+    assert!(reports_left_out(&next, Some(&left_out)));
+    assert!(!reports_left_out(&next, None));
+    assert!(!reports_left_out(&issued(), Some(&left_out)));
+    assert!(reports_left_out(&issued(), None));
+}
+
+#[test]
 fn a_token_that_expires_before_the_status_is_written_again_is_not_ready() {
     let input = holding(0, TokenState::Valid);
     assert!(status(&issued(), &input.as_of(at(3599)), at(3599)).is_ready());

@@ -113,7 +113,7 @@ fn check_consent(
     let allowed = allow.split(':').next().unwrap_or_default().trim();
     if allowed != name {
         // The message does not name existing keys: without consent they are not shown.
-        return Err(limited_to_a_note(
+        return Err(Refusal::limited_to_a_note(
             Reason::TargetNotPermitted,
             format!(
                 "The target Secret does not permit this ApiCredential to write to it. Its owner permits it with the following line, and names existing keys that may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
@@ -156,7 +156,7 @@ fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
     let exists = |key: &&str| secret.data.as_ref().is_some_and(|data| data.contains_key(*key));
     let keys: Vec<&str> = plan.target.keys().filter(exists).collect();
     let allow = secret.annotations().get(annotations::ALLOW).map_or("", String::as_str);
-    limited_to_a_note(
+    Refusal::limited_to_a_note(
         Reason::TargetKeyTaken,
         format!(
             "The target Secret has a key {key:?} that the operator did not write. Name another key in spec.target, or the owner of the Secret permits this one with: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
@@ -167,12 +167,6 @@ fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
             keys.join(","),
         ),
     )
-}
-
-/// A refusal with that message, or with the shorter one of the reason if long names make it exceed an event's note,
-/// which has at most 1 KiB.
-fn limited_to_a_note(reason: Reason, message: String) -> Refusal {
-    if message.len() <= 1024 { Refusal::new(reason, message) } else { reason.into() }
 }
 
 /// Whether a stored token was issued for this spec. If the operator has acted on this spec before (`spec_known`), a
@@ -195,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::providers::AllowedEndpoints;
+    use crate::plan::AllowLists;
 
     /// The ApiCredentials with these uids exist; no lookup by name finds one.
     struct Uids(&'static [&'static str]);
@@ -225,7 +219,7 @@ mod tests {
             },
         }))
         .unwrap();
-        let plan = Plan::parse(&credential.spec, &AllowedEndpoints::default()).unwrap();
+        let plan = Plan::parse(&credential.spec, &AllowLists::default()).unwrap();
         let secret = json!({"metadata": {"name": "a-token", "ownerReferences": [reference]}});
         match target(&credential, &plan, Some(serde_json::from_value(secret).unwrap()), existing) {
             Target::Refused(refusal) => Some(refusal.reason),

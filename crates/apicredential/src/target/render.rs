@@ -18,8 +18,9 @@ use serde_json::{Map, Value, json};
 
 use crate::annotations;
 use crate::api::{ApiCredential, CreationPolicy};
+use crate::plan::Plan;
+use crate::plan::metadata::is_reserved;
 use crate::plan::template::Placeholder;
-use crate::plan::{self, Plan};
 use crate::schedule::Expiry;
 use crate::target::fingerprint::Fingerprint;
 
@@ -191,7 +192,7 @@ impl Rendering {
         }
         // Somebody else may have written names into our lists that the operator never sets, such as the consent
         // annotation.
-        let set_once = |list| listed(list).into_iter().filter(|name| !plan::is_reserved(name)).collect::<Vec<_>>();
+        let set_once = |list| listed(list).into_iter().filter(|name| !is_reserved(name)).collect::<Vec<_>>();
         let labels = difference(meta.labels.as_ref().unwrap_or(&empty), &self.labels, set_once(annotations::LABELS));
         let mut dropped = set_once(annotations::ANNOTATIONS);
         dropped.extend(annotations::OURS.iter().map(|name| (*name).to_owned()));

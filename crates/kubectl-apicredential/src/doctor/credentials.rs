@@ -1,8 +1,7 @@
 //! Checks of the ApiCredentials: consent of the sources, allowed endpoints, overdue steps.
 
 use apicredential::api::ApiCredential;
-use apicredential::plan::Plan;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::reason::Reason;
 use apicredential::source;
 use apicredential_operator::cli::RunArgs;
@@ -56,7 +55,7 @@ pub async fn sources(connection: &Connection, credentials: &[ApiCredential]) -> 
 /// The problem of a source Secret, as far as its metadata show it.
 async fn source(connection: &Connection, credential: &ApiCredential) -> Result<Lookup<Option<String>>, PluginError> {
     let namespace = credential.namespace().unwrap_or_default();
-    let plan = match Plan::parse(&credential.spec, &AllowedEndpoints::default()) {
+    let plan = match Plan::parse(&credential.spec, &AllowLists::default()) {
         Ok(plan) => plan,
         Err(refusal) => return Ok(Lookup::Found(Some(refusal.message))),
     };
@@ -84,6 +83,7 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Ch
         )];
     };
     let watched: Vec<&str> = run.namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let allowed = AllowLists { endpoints: run.provider.allowed_endpoints.clone(), ..AllowLists::default() };
     let mut results = Vec::new();
     for credential in credentials {
         let namespace = credential.namespace().unwrap_or_default();
@@ -94,7 +94,7 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Ch
                 watched.join(", ")
             );
             results.push(CheckResult::fail(CHECK, message, "The operator's administrator can add it to --namespaces."));
-        } else if let Ok(plan) = Plan::parse(&credential.spec, &run.provider.allowed_endpoints)
+        } else if let Ok(plan) = Plan::parse(&credential.spec, &allowed)
             && !plan.endpoint_allowed
         {
             let (endpoint, provider) = (plan.request.endpoint(), plan.request.provider());

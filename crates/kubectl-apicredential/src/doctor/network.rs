@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apicredential::api::ApiCredential;
 use apicredential::endpoint::Endpoint;
-use apicredential::plan::Plan;
+use apicredential::plan::{AllowLists, Plan};
 use apicredential::reason::Reason;
 use apicredential_operator::cli::RunArgs;
 use apicredential_operator::clock as time;
@@ -88,7 +88,8 @@ pub async fn providers(
     };
     let mut results: Vec<CheckResult> = roots.bad_blocks.iter().map(bad_block).collect();
     let connector = connector(roots.certificates)?;
-    let allowed = run.map(|run| run.provider.allowed_endpoints.clone()).unwrap_or_default();
+    let endpoints = run.map(|run| run.provider.allowed_endpoints.clone()).unwrap_or_default();
+    let allowed = AllowLists { endpoints, ..AllowLists::default() };
     let plans = credentials.iter().filter_map(|it| Plan::parse(&it.spec, &allowed).ok());
     let plans = plans.filter(|plan| plan.endpoint_allowed);
     let endpoints: BTreeSet<Endpoint> = plans.map(|plan| plan.request.endpoint().clone()).collect();

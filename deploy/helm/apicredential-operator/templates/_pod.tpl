@@ -42,6 +42,10 @@
 - {{ printf "--%s=%v" (first $flag) $value | quote }}
 {{- end }}
 {{- end }}
+{{- /* An empty list is a value, too: no name is allowed. */}}
+{{- if kindIs "slice" .allowedTargetMetadata }}
+- {{ printf "--allowed-target-metadata=%s" (join "," .allowedTargetMetadata) | quote }}
+{{- end }}
 {{- range .extraArgs }}
 - {{ . | quote }}
 {{- end }}

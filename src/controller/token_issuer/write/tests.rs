@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::provider_client::ProviderClient;
 use apicredential::decide::Cause;
-use apicredential::providers::AllowedEndpoints;
+use apicredential::plan::AllowLists;
 use apicredential::providers::{Issued, Lifetime};
 use apicredential::schedule::later;
 use http::{Request, Response};
@@ -104,6 +104,7 @@ impl Script {
             providers: Arc::new(ProviderClient::new(Duration::from_secs(1), &Transport::default()).unwrap()),
             watch,
             leadership: Leadership::always(),
+            allowed: Arc::default(),
             write_deadline: Duration::from_secs(20),
         }
     }
@@ -153,7 +154,7 @@ fn here() -> Exchange {
 }
 
 fn plan() -> Plan {
-    Plan::parse(&credential().spec, &AllowedEndpoints::default()).unwrap()
+    Plan::parse(&credential().spec, &AllowLists::default()).unwrap()
 }
 
 fn issued_at() -> Timestamp {

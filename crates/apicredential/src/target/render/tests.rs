@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::{ApiCredentialSpec, CreationPolicy};
-use crate::providers::AllowedEndpoints;
+use crate::plan::AllowLists;
 
 const ISSUED: Timestamp = Timestamp::constant(1_700_000_000, 0);
 
@@ -22,8 +22,12 @@ fn credential(target: &Value) -> ApiCredential {
     credential
 }
 
+fn allow_lists() -> AllowLists {
+    AllowLists { target_metadata: "note,team".parse().unwrap(), ..AllowLists::default() }
+}
+
 fn plan(credential: &ApiCredential) -> Plan {
-    Plan::parse(&credential.spec, &AllowedEndpoints::default()).unwrap()
+    Plan::parse(&credential.spec, &allow_lists()).unwrap()
 }
 
 fn record(token: &str) -> TokenRecord {
@@ -128,6 +132,20 @@ fn keys_and_names_that_are_no_longer_wanted_are_removed_and_those_of_others_stay
         assert!(!annotations.contains_key(gone), "{gone}");
     }
     assert_eq!(rendering.to_patch(&secret), None, "one patch is enough");
+}
+
+#[test]
+fn a_name_that_is_no_longer_allowed_is_removed_and_its_token_stays() {
+    let credential = credential(&json!({
+        "name": "a-token", "metadata": {"labels": {"team": "care"}, "annotations": {"note": "x"}},
+    }));
+    let secret = created(&credential, &record("t"));
+    let narrower = AllowLists { target_metadata: "note".parse().unwrap(), ..AllowLists::default() };
+    let plan = Plan::parse(&credential.spec, &narrower).unwrap();
+    let patch = render(&credential, &plan, &record("t")).to_patch(&secret).unwrap();
+    assert_eq!(patch["metadata"]["labels"], json!({"team": null}));
+    assert_eq!(patch["metadata"]["annotations"], json!({annotations::LABELS: null}));
+    assert_eq!(patch["data"], json!({}));
 }
 
 #[test]
