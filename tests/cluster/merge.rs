@@ -89,27 +89,80 @@ async fn consent_for_another_can_be_replaced_with_the_command_in_the_message() {
 #[tokio::test]
 async fn a_key_that_exists_is_overwritten_only_if_the_consent_names_it() {
     let (space, mock_provider) = (Space::new().await, MockProvider::start());
-    let (client, mut manifest) = merging(&space, "a", &mock_provider).await;
-    manifest["spec"]["target"]["tokenKey"] = json!("config");
-    manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
-    let made = space.apply_secret(&mounted("a-token", Some("a"))).await;
+    let (client, manifest) = merging(&space, "a", &mock_provider).await;
+    let mut mounted = mounted("a-token", Some("a"));
+    mounted["stringData"]["token"] = json!("of the application, too");
+    let made = space.apply_secret(&mounted).await;
     let _operator = Settings::new(&space, &mock_provider).eager().start().await;
     space.apply(&manifest).await;
     let reported = space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
-    assert!(message(&reported, "Ready").unwrap().contains("\"config\""), "{reported:?}");
-    // Naming another key does not help.
-    space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:authorization"}}})).await;
+    assert!(message(&reported, "Ready").unwrap().contains("\"token\""), "{reported:?}");
     space.wait_reads("a-token", 3).await;
-    space.wait_condition("a", "Ready", "False/TargetKeyTaken").await;
     assert_eq!(mock_provider.total(), 0);
     assert_eq!(space.secret("a-token").await.unwrap().data, made.data);
 
-    let reported = space.credential("a").await;
     space.follow_kubectl(&message(&reported, "Ready").unwrap()).await;
     space.wait_condition("a", "Ready", "True/TokenValid").await;
     let secret = space.secret("a-token").await.unwrap();
-    assert_eq!(value(&secret, "config"), client.last_token());
+    assert_eq!(value(&secret, "token"), client.last_token());
     assert_eq!(client.count(), 1);
+}
+
+/// Pods take their environment from the Secret, so that each key becomes a variable.
+#[tokio::test]
+async fn a_key_that_the_consent_does_not_name_is_not_added_either() {
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, mut manifest) = merging(&space, "a", &mock_provider).await;
+    manifest["spec"]["target"]["data"] = json!({"LD_PRELOAD": "/tmp/of-the-author.so"});
+    let made = space.apply_secret(&mounted("a-token", Some("a"))).await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    space.apply(&manifest).await;
+    // The name alone, the key of the token alone, the other key alone, another spelling.
+    for allow in ["a", "a:token", "a:LD_PRELOAD", "a:token,ld_preload"] {
+        space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: allow}}})).await;
+        space.wait_reads("a-token", 3).await;
+        let reported = space.wait_condition("a", "Ready", "False/TargetNotPermitted").await;
+        assert_eq!(condition(&reported, "Stalled").as_deref(), Some("True/TargetNotPermitted"), "{allow}");
+        assert_eq!(space.secret("a-token").await.unwrap().data, made.data, "{allow}");
+    }
+    assert_eq!(mock_provider.total(), 0);
+
+    let reported = space.credential("a").await;
+    let says = message(&reported, "Ready").unwrap();
+    assert!(says.ends_with("apicredential.io/allow=a:token,LD_PRELOAD"), "{says}");
+    space.follow_kubectl(&says).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    assert_eq!(value(&space.secret("a-token").await.unwrap(), "LD_PRELOAD").as_deref(), Some("/tmp/of-the-author.so"));
+    assert_eq!(client.count(), 1);
+}
+
+#[tokio::test]
+async fn a_consent_that_becomes_narrower_stops_the_writes_and_leaves_the_token_in_use() {
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, mut manifest) = merging(&space, "a", &mock_provider).await;
+    manifest["spec"]["target"]["data"] = json!({"authorization": "Bearer {token}"});
+    space.apply_secret(&mounted("a-token", Some("a:token,authorization"))).await;
+    let _operator = Settings::new(&space, &mock_provider).eager().start().await;
+    space.apply(&manifest).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    let written = space.patch_secret("a-token", &json!({"metadata": {"annotations": {ALLOW: "a:token"}}})).await;
+    space.patch("a", &json!({"metadata": {"annotations": {"apicredential.io/renew-requested-at": "now"}}})).await;
+    let reported = space.wait_condition("a", "Ready", "True/RenewalFailing").await;
+    assert_eq!(condition(&reported, "Renewed").as_deref(), Some("False/TargetNotPermitted"));
+    space.wait_reads("a-token", 3).await;
+    assert_eq!(space.secret("a-token").await.unwrap(), written);
+    assert_eq!(client.count(), 1);
+
+    // The spec wants what is permitted: the key that the operator wrote before goes, and the renewal comes.
+    space.patch("a", &json!({"spec": {"target": {"data": null}}})).await;
+    space.wait_condition("a", "Ready", "True/TokenValid").await;
+    space
+        .wait_for("the renewal", async || {
+            let secret = space.secret("a-token").await?;
+            (value(&secret, "token") == client.last_token() && value(&secret, "authorization").is_none()).then_some(())
+        })
+        .await;
+    assert_eq!(client.count(), 2);
 }
 
 #[tokio::test]

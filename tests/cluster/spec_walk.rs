@@ -104,7 +104,7 @@ impl Walker {
         space.source("spaced", Some("welkin"), &[("secret", "a secret with an end \n")]).await;
         space.source("empty", Some("welkin"), &[("secret", "")]).await;
         if policy == "Merge" {
-            let allow = json!({"apicredential.io/allow": "a"});
+            let allow = json!({"apicredential.io/allow": "a:token,access,authorization,header,expires"});
             let metadata = json!({"name": "a-token", "annotations": allow});
             space.apply_secret(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})).await;
         }

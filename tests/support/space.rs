@@ -27,6 +27,9 @@ use super::random;
 pub use self::manifests::{qontak, welkin};
 pub use self::views::{annotation, condition, message, observed, value};
 
+/// The annotation by which a Merge target consents.
+const ALLOW: &str = "apicredential.io/allow";
+
 /// How long a test waits for an expected state. It is generous, because only a failing test uses it up.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 
@@ -150,9 +153,13 @@ impl Space {
             && target["creationPolicy"].is_null()
         {
             target["creationPolicy"] = json!("Merge");
-            if self.secret(&name).await.is_none() {
-                let allow = json!({"apicredential.io/allow": manifest["metadata"]["name"]});
-                let metadata = json!({"name": name, "annotations": allow});
+            let token_key = target["tokenKey"].as_str().unwrap_or("token");
+            let data = target["data"].as_object().into_iter().flatten();
+            let keys: Vec<&str> = std::iter::once(token_key).chain(data.map(|(key, _)| key.as_str())).collect();
+            let credential = manifest["metadata"]["name"].as_str().expect("the manifest has a name");
+            let allow = format!("{credential}:{}", keys.join(","));
+            if self.secret(&name).await.is_none_or(|it| it.annotations().get(ALLOW) != Some(&allow)) {
+                let metadata = json!({"name": name, "annotations": {ALLOW: allow}});
                 self.apply_secret(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})).await;
             }
         }

@@ -4,8 +4,8 @@
 pub const SOURCE: &str = "apicredential.io/source";
 /// Label on every target Secret: `"true"`.
 pub const MANAGED: &str = "apicredential.io/managed";
-/// Annotation on a Merge target: the ApiCredential that may write it, and existing keys that it may overwrite, as
-/// `NAME[:key,key]`.
+/// Annotation on a Merge target: the ApiCredential that may write it, and the keys that it may write, as
+/// `NAME[:key,key]`. Without keys, it may write the key `token`.
 pub const ALLOW: &str = "apicredential.io/allow";
 /// Annotation on the target Secret: the name of the ApiCredential.
 pub const OWNER: &str = "apicredential.io/owner";

@@ -86,9 +86,9 @@ reasons! {
     // Target Secret
     TargetNotFound: Local, "The target Secret does not exist. Create it first, because creationPolicy is Merge.";
     TargetNotOwned: Local, "The target Secret exists, but this ApiCredential did not create it. Choose another spec.target.name, or recreate the ApiCredential with creationPolicy Merge.";
-    TargetNotPermitted: Local, "The target Secret does not permit this ApiCredential to write to it. Its owner permits it with the annotation apicredential.io/allow.";
+    TargetNotPermitted: Local, "The target Secret does not permit this ApiCredential to write to it. Its owner permits it with the annotation apicredential.io/allow, which names the keys if there are others than token.";
     TargetOwnedByOther: Local, "Another ApiCredential writes this target Secret. Choose another spec.target.name.";
-    TargetKeyTaken: Local, "The target Secret has a key of that name that the operator did not write. Name another key in spec.target, or permit this one with the annotation apicredential.io/allow.";
+    TargetKeyTaken: Local, "The target Secret has a key token that the operator did not write. Name another key in spec.target, or permit this one with the annotation apicredential.io/allow.";
     TargetImmutable: Local, "The target Secret is immutable. Delete it, or choose another spec.target.name.";
     TargetTypeConflict: Local, "The target Secret has a type other than Opaque. Delete it, or choose another spec.target.name.";
     TargetWriteRejected: Transient, "The API server rejected the write of the target Secret. Check quotas and admission policies in the namespace; the operator retries.";

@@ -67,6 +67,16 @@ fn is_ours(credential: &ApiCredential, secret: &Value) -> bool {
     }
 }
 
+/// Whether the consent of a Merge target covers the key.
+fn is_permitted(secret: &Value, key: &str) -> bool {
+    let annotation = |name: &str| secret["metadata"]["annotations"][name].as_str().unwrap_or_default();
+    let names = |list: &str| list.split(',').any(|name| name.trim() == key);
+    match annotation(annotations::ALLOW).split_once(':') {
+        Some((_, keys)) => names(keys),
+        None => key == "token" && (secret["data"][key].is_null() || names(annotation(annotations::KEYS))),
+    }
+}
+
 fn write(credential: &ApiCredential, call: &Call) {
     if call.before.is_null() {
         assert_eq!(credential.spec.target.creation_policy, CreationPolicy::Owner, "Merge creates nothing");
@@ -88,6 +98,11 @@ fn write(credential: &ApiCredential, call: &Call) {
     let mut keys = listed(annotations::KEYS);
     keys.push(target.token_key.clone());
     keys.extend(target.data.iter().flatten().map(|(key, _)| key.clone()));
+    if target.creation_policy == CreationPolicy::Merge {
+        for (key, _) in call.body["data"].as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+            assert!(is_permitted(&call.before, key), "a key without consent: {key}: {call:#?}");
+        }
+    }
     let mut labels = listed(annotations::LABELS);
     labels.push(annotations::MANAGED.to_owned());
     let allowed = |name: &String| super::METADATA.contains(&name.as_str());

@@ -128,7 +128,8 @@ fn made(credential: &ApiCredential, given: &Value, source: Option<&Value>) -> Op
         object["metadata"].as_object_mut()?.remove("ownerReferences");
     }
     if plan.target.policy == CreationPolicy::Merge {
-        object["metadata"]["annotations"][annotations::ALLOW] = json!("a");
+        let keys = plan.target.keys().collect::<Vec<_>>().join(",");
+        object["metadata"]["annotations"][annotations::ALLOW] = json!(format!("a:{keys}"));
     }
     merge(&mut object, &given["edit"]);
     Some(object)

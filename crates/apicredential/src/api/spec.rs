@@ -71,8 +71,9 @@ pub struct TargetSpec {
     pub name: String,
     /// Who creates the target Secret: `Owner` or `Merge`. Default: `Owner`. Immutable. `Owner`: the operator creates
     /// the Secret, and Kubernetes deletes it together with the ApiCredential. `Merge`: the Secret exists already and
-    /// permits the write with the annotation `apicredential.io/allow: <name of the ApiCredential>`; the operator writes
-    /// only its own keys, and they stay when the ApiCredential is deleted.
+    /// permits the write with the annotation `apicredential.io/allow: <name of the ApiCredential>` for the key `token`, or
+    /// `<name>:<key>,<key>` for exactly these keys; the operator writes only its own keys, and they stay when the
+    /// ApiCredential is deleted.
     #[serde(default)]
     pub creation_policy: CreationPolicy,
     /// Key that receives the raw token. Default: `token`.
@@ -88,8 +89,13 @@ pub struct TargetSpec {
     pub metadata: Option<TargetMetadata>,
 }
 
+impl TargetSpec {
+    /// The key of the token if the spec names none.
+    pub const DEFAULT_TOKEN_KEY: &str = "token";
+}
+
 fn default_token_key() -> String {
-    "token".to_owned()
+    TargetSpec::DEFAULT_TOKEN_KEY.to_owned()
 }
 
 /// Who creates the target Secret.

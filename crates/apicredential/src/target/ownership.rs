@@ -14,8 +14,9 @@ use crate::decide::SpecMatch;
 use crate::plan::Plan;
 use crate::providers::ProviderRequest;
 use crate::reason::{Reason, Refusal};
+use crate::target::consent::MergeConsent;
 use crate::target::fingerprint;
-use crate::target::render::{self, Rendering, StoredToken, TokenRecord};
+use crate::target::render::{self, StoredToken, TokenRecord};
 
 /// Which ApiCredentials exist. An ApiCredential that is being deleted does not count.
 pub trait CredentialLookup {
@@ -109,20 +110,7 @@ fn check_consent(
     existing: &impl CredentialLookup,
 ) -> Result<(), Refusal> {
     let (name, namespace) = (credential.name_any(), credential.namespace().unwrap_or_default());
-    let allow = secret.annotations().get(annotations::ALLOW).map_or("", String::as_str);
-    let allowed = allow.split(':').next().unwrap_or_default().trim();
-    if allowed != name {
-        // The message does not name existing keys: without consent they are not shown.
-        return Err(Refusal::limited_to_a_note(
-            Reason::TargetNotPermitted,
-            format!(
-                "The target Secret does not permit this ApiCredential to write to it. Its owner permits it with the following line, and names existing keys that may be overwritten after a colon, as in {name}:{}: kubectl -n {namespace} annotate --overwrite secret {} {}={name}",
-                plan.target.token_key,
-                secret.name_any(),
-                annotations::ALLOW
-            ),
-        ));
-    }
+    MergeConsent::of(secret).check_name(&name, &plan.target)?;
     let writer = secret.annotations().get(annotations::OWNER).filter(|owner| **owner != name);
     if writer.is_some_and(|owner| existing.name_exists(&namespace, owner)) {
         return Err(Reason::TargetOwnedByOther.into());
@@ -145,28 +133,10 @@ fn check_writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
     if secret.type_.as_deref().is_some_and(|type_| type_ != "Opaque") {
         return Err(Reason::TargetTypeConflict.into());
     }
-    match Rendering::taken_key(plan, secret) {
-        None => Ok(()),
-        Some(key) => Err(key_taken(plan, secret, &key)),
+    match plan.target.policy {
+        CreationPolicy::Owner => Ok(()),
+        CreationPolicy::Merge => MergeConsent::of(secret).check_keys(&plan.target),
     }
-}
-
-/// The `kubectl` line permits all wanted keys that exist, so that the next reconcile does not find another taken key.
-fn key_taken(plan: &Plan, secret: &Secret, key: &str) -> Refusal {
-    let exists = |key: &&str| secret.data.as_ref().is_some_and(|data| data.contains_key(*key));
-    let keys: Vec<&str> = plan.target.keys().filter(exists).collect();
-    let allow = secret.annotations().get(annotations::ALLOW).map_or("", String::as_str);
-    Refusal::limited_to_a_note(
-        Reason::TargetKeyTaken,
-        format!(
-            "The target Secret has a key {key:?} that the operator did not write. Name another key in spec.target, or the owner of the Secret permits this one with: kubectl -n {} annotate --overwrite secret {} {}={}:{}",
-            secret.namespace().unwrap_or_default(),
-            secret.name_any(),
-            annotations::ALLOW,
-            allow.split(':').next().unwrap_or_default().trim(),
-            keys.join(","),
-        ),
-    )
 }
 
 /// Whether a stored token was issued for this spec. If the operator has acted on this spec before (`spec_known`), a

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::annotations;
-use crate::api::{ApiCredential, CreationPolicy};
+use crate::api::ApiCredential;
 use crate::plan::Plan;
 use crate::plan::metadata::is_reserved;
 use crate::plan::template::Placeholder;
@@ -210,23 +210,6 @@ impl Rendering {
             },
             "data": data,
         }))
-    }
-
-    /// The first wanted key that exists in `current` and is neither ours nor permitted by the annotation
-    /// `apicredential.io/allow`.
-    pub fn taken_key(plan: &Plan, current: &Secret) -> Option<String> {
-        if plan.target.policy == CreationPolicy::Owner {
-            return None;
-        }
-        let annotations = current.metadata.annotations.as_ref();
-        let text = |name| annotations.and_then(|annotations| annotations.get(name)).map_or("", String::as_str);
-        let consented = text(annotations::ALLOW).split_once(':').map_or("", |(_, keys)| keys);
-        let ours = || text(annotations::KEYS).split(',').chain(consented.split(',').map(str::trim));
-        plan.target
-            .keys()
-            .filter(|key| current.data.as_ref().is_some_and(|data| data.contains_key(*key)))
-            .find(|key| !ours().any(|own| own == *key))
-            .map(str::to_owned)
     }
 }
 

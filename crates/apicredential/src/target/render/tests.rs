@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::{ApiCredentialSpec, CreationPolicy};
+use crate::api::ApiCredentialSpec;
 use crate::plan::AllowLists;
 
 const ISSUED: Timestamp = Timestamp::constant(1_700_000_000, 0);
@@ -182,30 +182,6 @@ fn a_token_without_its_annotations_is_missing_or_corrupt() {
     let mut bytes = intact.clone();
     bytes.data.as_mut().unwrap().insert("token".to_owned(), ByteString(vec![0xff]));
     assert!(matches!(read(&bytes, &plan), StoredToken::Corrupt));
-}
-
-#[test]
-fn an_existing_key_is_taken_unless_it_is_ours_or_permitted() {
-    let merge = credential(&json!({"name": "a-token", "creationPolicy": "Merge", "data": {"extra": "x"}}));
-    let plan_of_merge = plan(&merge);
-    let secret = |allow: &str, keys: &str| Secret {
-        metadata: ObjectMeta {
-            annotations: Some(
-                [(annotations::ALLOW, allow), (annotations::KEYS, keys)].map(|(n, t)| (n.into(), t.into())).into(),
-            ),
-            ..ObjectMeta::default()
-        },
-        data: Some([("token".to_owned(), ByteString(b"x".to_vec()))].into()),
-        ..Secret::default()
-    };
-    let taken = |allow, keys| Rendering::taken_key(&plan_of_merge, &secret(allow, keys));
-    assert_eq!(taken("a", ""), Some("token".to_owned()));
-    assert_eq!(taken("a:other", ""), Some("token".to_owned()));
-    assert_eq!(taken("a:other, token", ""), None);
-    assert_eq!(taken("a", "token"), None);
-    let owner = credential(&json!({"name": "a-token"}));
-    assert_eq!(owner.spec.target.creation_policy, CreationPolicy::Owner);
-    assert_eq!(Rendering::taken_key(&plan(&owner), &secret("", "")), None);
 }
 
 proptest! {
