@@ -37,8 +37,14 @@ async fn a_source_secret_of_the_current_context_is_exchanged_under_the_operators
     space.follow_kubectl(unlabelled.stderr.trim()).await;
     let exchanged = run(&mut transcript, "with consent", &words).await;
     assert_eq!((exchanged.code, client.count()), (0, 1), "{}", exchanged.stderr);
-    let missing = run(&mut transcript, "a key that does not exist", &[&words[..], &["--key", "token"]].concat()).await;
+    let other_key = [&words[..], &["--key", "token"]].concat();
+    let not_named = run(&mut transcript, "a key that its owner did not name", &other_key).await;
+    assert_eq!((not_named.code, client.count()), (7, 1));
+    space.follow_kubectl(not_named.stderr.trim()).await;
+    let missing = run(&mut transcript, "a key that does not exist", &other_key).await;
     assert_eq!(missing.code, 7);
+    let no_keys = serde_json::json!({"metadata": {"annotations": {"apicredential.io/source-keys": null}}});
+    space.patch_secret("welkin-client", &no_keys).await;
     space.source("welkin-client", Some("welkin"), &[("secret", &format!("{SECRET}\n"))]).await;
     let line_end = run(&mut transcript, "a line end in the Secret", &words).await;
     assert_eq!(line_end.code, 7);
@@ -55,6 +61,8 @@ async fn a_login_in_a_secret_may_have_keys_of_its_own_and_its_token_is_verified(
     user.accept("a password of a test").lifetime(29_823_918.0);
     let values = [("user", "somebody@example.com"), ("pass", "a password of a test")];
     scene.space.source("login", Some("qontak"), &values).await;
+    let consent = serde_json::json!({"metadata": {"annotations": {"apicredential.io/source-keys": "user,pass"}}});
+    scene.space.patch_secret("login", &consent).await;
     let mut transcript = Transcript::new("from-secret-qontak", &scene.mock_provider);
     transcript.secret("the password", "a password of a test");
     transcript.show(&scene.space.name, "care");

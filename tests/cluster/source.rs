@@ -156,6 +156,8 @@ async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
     let values =
         [("user", user.name()), ("pass", "a-password-of-theirs"), ("id", ""), ("sec", "a-client-secret-of-theirs")];
     space.source("q-source", Some("qontak"), &values).await;
+    let consent = json!({"metadata": {"annotations": {"apicredential.io/source-keys": "user,pass,secret,id,sec"}}});
+    space.patch_secret("q-source", &consent).await;
     let _operator = Settings::new(&space, &mock_provider).patient().start().await;
     let mut manifest = space::qontak("q", &mock_provider);
     manifest["spec"]["provider"]["qontak"]["keys"] =
@@ -172,6 +174,63 @@ async fn a_qontak_source_may_name_its_keys_and_bring_its_own_oauth_client() {
     space.patch_secret("q-source", &json!({"stringData": {"id": "an-id-of-theirs"}})).await;
     space.wait_condition("q", "Ready", "True/TokenValid").await;
     assert_eq!(user.count(), 1);
+}
+
+/// A Secret that holds more than a login, and an author who may not read it.
+#[tokio::test]
+async fn a_key_that_the_owner_did_not_name_is_never_sent() {
+    let (space, mock_provider) = (Space::new().await, MockProvider::start());
+    let (client, user) = (mock_provider.welkin(&space.unique("c")), mock_provider.qontak(&space.unique("u")));
+    user.accept("a-password-of-theirs");
+    client.accept("a-secret-of-theirs");
+    let values = [("username", user.name()), ("password", "a-password-of-theirs"), ("ca.key", "nobody's business")];
+    for name in ["other-source", "flipped-source", "half-source"] {
+        space.source(name, Some("qontak"), &values).await;
+    }
+    let half = json!({"metadata": {"annotations": {"apicredential.io/source-keys": "username"}}});
+    space.patch_secret("half-source", &half).await;
+    space.source("key-source", Some("welkin"), &[("secret", "x"), ("key", "a-secret-of-theirs")]).await;
+    space.source("unlabelled-source", None, &values).await;
+    let _operator = Settings::new(&space, &mock_provider).patient().start().await;
+    let with_keys = |name: &str, keys: Value| {
+        let mut manifest = space::qontak(name, &mock_provider);
+        manifest["spec"]["provider"]["qontak"]["keys"] = keys;
+        manifest
+    };
+    let mut key = space::welkin("key", &client, &mock_provider);
+    key["spec"]["provider"]["welkin"]["keys"] = json!({"secret": "key"});
+    let manifests = [
+        (with_keys("other", json!({"password": "ca.key"})), "source-keys=username,ca.key"),
+        // The password as user name, which a provider logs.
+        (with_keys("flipped", json!({"username": "password", "password": "username"})), "source-keys=password,username"),
+        (with_keys("half", json!({})), "source-keys=username,password"),
+        (with_keys("unlabelled", json!({})), "apicredential.io/source=qontak"),
+        // A key that does not exist: without consent nobody learns that.
+        (with_keys("absent", json!({"password": "absent"})), "source-keys=username,absent"),
+        (key, "source-keys=key"),
+    ];
+    space.source("absent-source", Some("qontak"), &values).await;
+    for (manifest, _) in &manifests {
+        space.apply(manifest).await;
+    }
+    for (manifest, line) in &manifests {
+        let name = manifest["metadata"]["name"].as_str().unwrap();
+        let reported = space.wait_condition(name, "Ready", "False/SourceNotPermitted").await;
+        let says = message(&reported, "SourceResolved").unwrap();
+        assert!(says.contains("kubectl -n ") && says.ends_with(line), "{name}: {says}");
+    }
+    assert_eq!((mock_provider.total(), mock_provider.connections()), (0, 0));
+
+    // The owner consents by the line in the message.
+    for name in ["half", "key"] {
+        space.follow_kubectl(&message(&space.credential(name).await, "SourceResolved").unwrap()).await;
+        space.wait_condition(name, "Ready", "True/TokenValid").await;
+    }
+    assert_eq!((client.count(), user.count()), (1, 1));
+    // And withdraws it: the token stays in use, and is not renewed.
+    space.patch_secret("key-source", &json!({"metadata": {"annotations": {"apicredential.io/source-keys": "secret"}}})).await;
+    space.wait_condition("key", "Ready", "True/RenewalFailing").await;
+    assert_eq!(client.count(), 1);
 }
 
 #[tokio::test]
@@ -191,6 +250,9 @@ async fn an_oauth_client_of_a_source_is_used_only_if_the_spec_names_its_keys_and
     space.apply(&space::qontak("q", &mock_provider)).await;
     space.wait_condition("q", "Ready", "True/TokenValid").await;
     assert_eq!(user.count(), 1);
+    let consent =
+        json!({"metadata": {"annotations": {"apicredential.io/source-keys": "username,password,client_id,absent"}}});
+    space.patch_secret("q-source", &consent).await;
     let keys = json!({"clientId": "client_id", "clientSecret": "absent"});
     space.patch("q", &json!({"spec": {"provider": {"qontak": {"keys": keys}}}})).await;
     let reported = space.wait_condition("q", "SourceResolved", "False/SourceKeyMissing").await;

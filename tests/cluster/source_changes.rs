@@ -158,6 +158,8 @@ async fn another_key_of_the_same_source_is_read_at_once() {
     let scene = Scene::new().await;
     let _operator = scene.operator().patient().start().await;
     let client = scene.welkin_client("a").await;
+    let consent = json!({"metadata": {"annotations": {"apicredential.io/source-keys": "secret,none,second"}}});
+    scene.space.patch_secret("a-source", &consent).await;
     scene.apply_welkin("a", &client).await;
     scene.space.wait_ready("a").await;
     let key = async |name: &str| {

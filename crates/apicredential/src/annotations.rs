@@ -2,6 +2,9 @@
 
 /// Label on a source Secret: the provider that may receive its values.
 pub const SOURCE: &str = "apicredential.io/source";
+/// Annotation on a source Secret: the keys that may be sent to the provider, as `key,key`. Without it, those with the
+/// provider's default names.
+pub const SOURCE_KEYS: &str = "apicredential.io/source-keys";
 /// Label on every target Secret: `"true"`.
 pub const MANAGED: &str = "apicredential.io/managed";
 /// Annotation on a Merge target: the ApiCredential that may write it, and the keys that it may write, as

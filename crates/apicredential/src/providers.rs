@@ -83,6 +83,11 @@ impl Provider {
         self.info().label
     }
 
+    /// The default names of the keys in a source Secret, in the order of [`ProviderRequest::source_keys`].
+    pub const fn default_keys(self) -> &'static [&'static str] {
+        self.info().default_keys
+    }
+
     /// The endpoint of a spec that names none: the vendor's live service. The list of allowed endpoints applies to it
     /// like to any other.
     pub fn default_endpoint(self) -> Endpoint {

@@ -78,7 +78,7 @@ reasons! {
     SourceSecretNotFound: Local, "The source Secret does not exist. Create it in the namespace of the ApiCredential.";
     SourceKeyMissing: Local, "The source Secret lacks a key. Add the key, or name another one in `keys`.";
     SourceKeyEmpty: Local, "A key of the source Secret is empty. Write the value into it.";
-    SourceNotPermitted: Local, "The source Secret does not permit its use for this provider. Its owner permits it with the label apicredential.io/source.";
+    SourceNotPermitted: Local, "The source Secret does not permit its use for this provider. Its owner permits it with the label apicredential.io/source, and other keys than the default ones with the annotation apicredential.io/source-keys.";
     SourceNotUtf8: Local, "A key of the source Secret is not valid UTF-8. Write the value as text.";
     SourceHasWhitespace: Local, "A key of the source Secret begins or ends with whitespace. Often this is a trailing newline; write the value without it, for example with printf or kubectl create secret --from-literal.";
     SourceTooLarge: Local, "A key of the source Secret is larger than 4096 bytes. Write only the value of the login into it.";

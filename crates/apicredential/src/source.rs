@@ -10,6 +10,10 @@ use crate::providers::{Login, ProviderRequest, SourceKey};
 use crate::reason::{Reason, Refusal};
 use crate::revision::Revision;
 
+mod consent;
+
+pub use consent::needed_annotation;
+
 /// The checked values of a source Secret.
 pub struct SecretValues {
     /// The `uid/resourceVersion` of the Secret.
@@ -52,18 +56,7 @@ pub fn read(
             format!("The source Secret {source:?} does not exist in the ApiCredential's namespace; create it."),
         ));
     };
-    let label = request.provider().label();
-    if secret.labels().get(annotations::SOURCE).is_none_or(|value| value != label) {
-        return Err(Refusal::new(
-            Reason::SourceNotPermitted,
-            format!(
-                "The source Secret does not permit its use for {}; to permit it, run: kubectl -n {namespace} label --overwrite secret {} {}={label}",
-                request.provider(),
-                source,
-                annotations::SOURCE,
-            ),
-        ));
-    }
+    consent::check(namespace, source, request, secret)?;
     let type_ = secret.type_.as_deref().unwrap_or("Opaque");
     if secret.labels().contains_key(annotations::MANAGED) || is_forbidden_type(type_) {
         return Err(Reason::SourceTypeForbidden.into());

@@ -299,6 +299,10 @@ impl Dice<'_> {
         if self.one_in(8)? {
             source["type"] = json!(self.word(&["kubernetes.io/basic-auth", "kubernetes.io/tls", "helm.sh/x"])?);
         }
+        if self.one_in(3)? {
+            let keys = self.word(&["secret,token", "secret,password", "username,password,secret", ""])?;
+            source["metadata"]["annotations"] = json!({"apicredential.io/source-keys": keys});
+        }
         Ok(source)
     }
 }

@@ -7,6 +7,8 @@ use crate::reason::{Reason, Refusal};
 pub(super) struct ProviderInfo {
     /// The name of the block in the spec, and the value of the source label.
     pub(super) label: &'static str,
+    /// The default names of the keys in the source Secret, in the order of the request's `source_keys`.
+    pub(super) default_keys: &'static [&'static str],
     /// The endpoint of a spec that names none.
     pub(super) default_endpoint: &'static str,
     /// The other endpoints that are allowed unless the operator's flag replaces the list.

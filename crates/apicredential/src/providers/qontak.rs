@@ -21,6 +21,7 @@ use crate::reason::{Reason, Refusal};
 
 pub(super) const INFO: ProviderInfo = ProviderInfo {
     label: "qontak",
+    default_keys: &["username", "password", "client_id", "client_secret"],
     default_endpoint: "https://chat-service.qontak.com",
     other_endpoints: &["https://service-chat.qontak.com"],
     // The first use of a token in the vendor's documentation.
@@ -37,7 +38,8 @@ pub const QONTAK_PUBLIC_CLIENT_SECRET: &str = "Sa8IGIh_HpVK1ZLAF0iFf7jU760osaUNV
 #[serde(rename_all = "camelCase")]
 pub struct QontakSpec {
     /// Source Secret, in the same namespace, that holds the login. Required. It must have the label
-    /// `apicredential.io/source: qontak`: with it, the owner of the Secret consents that its values are sent to Qontak.
+    /// `apicredential.io/source: qontak`: with it, the owner of the Secret consents that the keys with the
+    /// default names are sent to Qontak. The annotation `apicredential.io/source-keys` permits other keys.
     pub secret_ref: SecretRef,
     /// Names of the keys in that Secret, such as `username: user`. A value is read from the Secret only if its key is
     /// named here or has a default.

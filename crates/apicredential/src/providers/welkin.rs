@@ -17,6 +17,7 @@ use crate::reason::{Reason, Refusal};
 
 pub(super) const INFO: ProviderInfo = ProviderInfo {
     label: "welkin",
+    default_keys: &["secret"],
     default_endpoint: "https://api.live.welkincloud.io",
     other_endpoints: &["https://api.stg.welkincloud.io"],
     check_path: None,
@@ -32,7 +33,8 @@ pub struct WelkinSpec {
     /// It is one segment of the URL.
     pub client_name: String,
     /// Source Secret, in the same namespace, that holds the secret of the API client. Required. It must have the label
-    /// `apicredential.io/source: welkin`: with it, the owner of the Secret consents that its values are sent to Welkin.
+    /// `apicredential.io/source: welkin`: with it, the owner of the Secret consents that its key `secret` is
+    /// sent to Welkin. The annotation `apicredential.io/source-keys` permits another key.
     pub secret_ref: SecretRef,
     /// Names of the keys in that Secret, such as `secret: client-secret`.
     #[serde(default)]

@@ -15,7 +15,7 @@ use crate::error::{Exit, PluginError};
 const MAX_FILE: u64 = 64 * 1024;
 
 /// Reads the files, each given as `[KEY=]PATH`. The key may be omitted if the provider needs only one. The Secret has the
-/// label that consents to its use for the provider.
+/// label that consents to its use for the provider, and the annotation that names its keys if they are not the default ones.
 pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Secret, PluginError> {
     let used: Vec<&str> = plan.request.source_keys().into_iter().map(|key| key.name.as_str()).collect();
     let only_key = if let [key] = used.as_slice() { Some(*key) } else { None };
@@ -52,6 +52,8 @@ pub fn read(files: &[String], plan: &Plan, namespace: Option<&str>) -> Result<Se
                 annotations::SOURCE.to_owned(),
                 plan.request.provider().label().to_owned(),
             )])),
+            annotations: apicredential::source::needed_annotation(&plan.request)
+                .map(|keys| BTreeMap::from([(annotations::SOURCE_KEYS.to_owned(), keys)])),
             ..ObjectMeta::default()
         },
         data: Some(data),

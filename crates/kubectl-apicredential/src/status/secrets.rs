@@ -4,6 +4,7 @@
 use apicredential::annotations;
 use apicredential::api::{ApiCredential, CreationPolicy};
 use apicredential::plan::Plan;
+use apicredential::reason::Reason;
 use apicredential::revision::Revision;
 use apicredential::source;
 use apicredential::target::ownership::{self, CredentialLookup};
@@ -71,7 +72,6 @@ pub async fn source(
         Lookup::NotFound => (true, None),
         Lookup::Forbidden => (false, None),
     };
-    let label = plan.request.provider().label();
     let has = |key: &str| secret.as_ref().and_then(|it| it.data.as_ref()).is_some_and(|data| data.contains_key(key));
     let keys = plan.request.source_keys().into_iter();
     let keys = keys.map(|key| KeyReport { present: has(&key.name), name: key.name.clone() }).collect();
@@ -80,9 +80,7 @@ pub async fn source(
         name: plan.source.clone(),
         visible,
         exists: secret.is_some(),
-        consents: secret
-            .as_ref()
-            .is_some_and(|it| it.labels().get(annotations::SOURCE).is_some_and(|value| value == label)),
+        consents: secret.is_some() && problem.as_ref().is_none_or(|it| it.reason != Reason::SourceNotPermitted),
         keys,
         problem: problem.map(Problem::from),
     })
