@@ -119,7 +119,9 @@ mod tests {
             assert_eq!(parse(text).unwrap(), "a b", "{text:?}");
         }
         assert_eq!(parse("two\nlines").unwrap(), "two\nlines");
-        for text in [" a\n", "a \n", "a\n\n", "\ta"] {
+        for text in
+            [" a\n", "a \n", "a\n\n", "\ta", "\u{feff}a\n", "a\u{a0}", "\u{200b}a", "a\0", "a\u{b}\n", "\u{b}a", "\0a"]
+        {
             assert_eq!(parse(text), Err(Some(Reason::SourceHasWhitespace)), "{text:?}");
         }
         assert_eq!(parse("\n"), Err(Some(Reason::SourceKeyEmpty)));

@@ -174,6 +174,8 @@ impl fmt::Debug for Transport {
 impl ProxyLogin {
     fn parse(bytes: &[u8]) -> Result<Self, TransportError> {
         let text = std::str::from_utf8(bytes).map_err(|_| TransportError::Login)?;
+        // Editors on Windows write a byte order mark, which is no part of the user name.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let line = text.strip_suffix('\n').unwrap_or(text);
         let line = line.strip_suffix('\r').unwrap_or(line);
         let (user, password) = line.split_once(':').ok_or(TransportError::Login)?;
@@ -220,12 +222,12 @@ mod tests {
 
     #[test]
     fn a_login_is_one_line_and_its_password_may_contain_colons() {
-        for good in ["user:pass", "user:pass\n", "user:pass\r\n"] {
+        for good in ["user:pass", "user:pass\n", "user:pass\r\n", "\u{feff}user:pass\r\n"] {
             let login = ProxyLogin::parse(good.as_bytes()).unwrap();
             assert_eq!((login.user.expose_secret(), login.password.expose_secret()), ("user", "pass"));
         }
         assert_eq!(ProxyLogin::parse(b"user:a:b").unwrap().password.expose_secret(), "a:b");
-        for bad in [&b"user"[..], b":pass", b"user:pass\nmore", b"\xff:pass", b""] {
+        for bad in [&b"user"[..], b":pass", b"user:pass\nmore", b"\xff:pass", b"", b"user:pa\0ss", b"\xff\xfeu\0:\0"] {
             assert_eq!(ProxyLogin::parse(bad).err(), Some(TransportError::Login));
         }
     }

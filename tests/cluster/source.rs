@@ -59,12 +59,12 @@ fn cases() -> Vec<Case> {
     let mut ours = good("ours");
     ours["metadata"]["labels"]["apicredential.io/managed"] = json!("true");
     let too_large = "x".repeat(4097);
-    vec![
+    let mut cases = vec![
         case("missing", None, "SourceSecretNotFound", "\"missing-source\"", Fix::Replace),
         data("key-missing", "SourceKeyMissing", "\"secret\"", &json!({"password": SECRET})),
         data("empty", "SourceKeyEmpty", "\"secret\"", &json!({"secret": ""})),
-        data("newline", "SourceHasWhitespace", "trailing newline", &json!({"secret": format!("{SECRET}\n")})),
-        data("space", "SourceHasWhitespace", "whitespace", &json!({"secret": format!(" {SECRET}")})),
+        data("newline", "SourceHasWhitespace", "a newline (U+000A)", &json!({"secret": format!("{SECRET}\n")})),
+        data("space", "SourceHasWhitespace", "a space (U+0020)", &json!({"secret": format!(" {SECRET}")})),
         data("large", "SourceTooLarge", "4096 bytes", &json!({"secret": too_large})),
         case(
             "not-utf8",
@@ -81,7 +81,18 @@ fn cases() -> Vec<Case> {
         typed("bootstrap", "bootstrap.kubernetes.io/token", json!({})),
         typed("helm", "helm.sh/release.v1", json!({})),
         case("ours", Some(ours), "SourceTypeForbidden", "", Fix::Replace),
-    ]
+    ];
+    for (before, after, character, says) in [
+        ("bom-first", "bom-last", '\u{feff}', "a byte order mark (U+FEFF)"),
+        ("nbsp-first", "nbsp-last", '\u{a0}', "a no-break space (U+00A0)"),
+        ("zwsp-first", "zwsp-last", '\u{200b}', "a zero-width space (U+200B)"),
+        ("nul-first", "nul-last", '\0', "a NUL character (U+0000)"),
+        ("vt-first", "vt-last", '\u{b}', "a vertical tab (U+000B)"),
+    ] {
+        cases.push(data(before, "SourceHasWhitespace", says, &json!({"secret": format!("{character}{SECRET}")})));
+        cases.push(data(after, "SourceHasWhitespace", says, &json!({"secret": format!("{SECRET}{character}")})));
+    }
+    cases
 }
 
 #[tokio::test]
@@ -202,7 +213,10 @@ async fn a_key_that_the_owner_did_not_name_is_never_sent() {
     let manifests = [
         (with_keys("other", json!({"password": "ca.key"})), "source-keys=username,ca.key"),
         // The password as user name, which a provider logs.
-        (with_keys("flipped", json!({"username": "password", "password": "username"})), "source-keys=password,username"),
+        (
+            with_keys("flipped", json!({"username": "password", "password": "username"})),
+            "source-keys=password,username",
+        ),
         (with_keys("half", json!({})), "source-keys=username,password"),
         (with_keys("unlabelled", json!({})), "apicredential.io/source=qontak"),
         // A key that does not exist: without consent nobody learns that.
@@ -228,7 +242,9 @@ async fn a_key_that_the_owner_did_not_name_is_never_sent() {
     }
     assert_eq!((client.count(), user.count()), (1, 1));
     // And withdraws it: the token stays in use, and is not renewed.
-    space.patch_secret("key-source", &json!({"metadata": {"annotations": {"apicredential.io/source-keys": "secret"}}})).await;
+    space
+        .patch_secret("key-source", &json!({"metadata": {"annotations": {"apicredential.io/source-keys": "secret"}}}))
+        .await;
     space.wait_condition("key", "Ready", "True/RenewalFailing").await;
     assert_eq!(client.count(), 1);
 }

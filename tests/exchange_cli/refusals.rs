@@ -104,15 +104,23 @@ fn local_errors_are_reported_before_any_request() {
         ("white space before the secret", format!(" {SECRET}\n")),
         ("a second line end", format!("{SECRET}\n\n")),
         ("more than a secret", SECRET.repeat(300)),
+        ("a byte order mark before the secret", format!("\u{feff}{SECRET}\n")),
+        ("a no-break space after the secret", format!("{SECRET}\u{a0}\n")),
+        ("a zero-width space after the secret", format!("{SECRET}\u{200b}\n")),
+        ("a NUL before the secret", format!("\0{SECRET}\n")),
+        ("a vertical tab after the secret", format!("{SECRET}\u{b}\n")),
     ] {
         assert_eq!(transcript.run(title, &WELKIN, &text).code, 7, "{title}");
     }
     let base = &WELKIN[..6];
     let (line, binary) = (file("line", format!("{SECRET}\n").as_bytes()), file("binary", b"\xff\xfe"));
+    let mark = file("mark", format!("\u{feff}{SECRET}").as_bytes());
+    transcript.show(&mark, "FILE");
     transcript.show(&line, "FILE");
     transcript.show(&binary, "FILE");
     for (title, path) in [
         ("a file with a line end, which the operator would refuse, too", line.as_str()),
+        ("a file with a byte order mark", &mark),
         ("a file that is no text", &binary),
         ("a file that is not there", "/nowhere/secret"),
     ] {

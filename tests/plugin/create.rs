@@ -35,6 +35,13 @@ async fn a_printed_manifest_is_accepted_by_the_api_server() {
     let spaces = shell.file("spaces", " sentinel-secret-in-a-file");
     assert_eq!(shell.run(&[&welkin[..], &["--secret-file", &spaces]].concat()).await.code, 2);
     let password = format!("password={secret}");
+    for (name, end) in [("bom", "\u{feff}"), ("nbsp", "\u{a0}"), ("zwsp", "\u{200b}"), ("nul", "\0"), ("vt", "\u{b}")] {
+        let first = shell.file(&format!("{name}-first"), &format!("{end}sentinel-secret-in-a-file"));
+        let last = shell.file(&format!("{name}-last"), &format!("sentinel-secret-in-a-file{end}\n"));
+        for path in [first, last] {
+            assert_eq!(shell.run(&[&welkin[..], &["--secret-file", &path]].concat()).await.code, 2, "{name}");
+        }
+    }
     let half = [&qontak[..], &["--secret-file", &password]].concat();
     assert_eq!(shell.run(&half).await.code, 2);
     assert_eq!(shell.run(&[&qontak[..], &["--secret-file", &secret]].concat()).await.code, 2);

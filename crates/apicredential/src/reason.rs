@@ -80,7 +80,7 @@ reasons! {
     SourceKeyEmpty: Local, "A key of the source Secret is empty. Write the value into it.";
     SourceNotPermitted: Local, "The source Secret does not permit its use for this provider. Its owner permits it with the label apicredential.io/source, and other keys than the default ones with the annotation apicredential.io/source-keys.";
     SourceNotUtf8: Local, "A key of the source Secret is not valid UTF-8. Write the value as text.";
-    SourceHasWhitespace: Local, "A key of the source Secret begins or ends with whitespace. Often this is a trailing newline; write the value without it, for example with printf or kubectl create secret --from-literal.";
+    SourceHasWhitespace: Local, "A key of the source Secret begins or ends with an invisible character. Often this is a trailing newline, a no-break space or a byte order mark; write the value without it, for example with printf or kubectl create secret --from-literal.";
     SourceTooLarge: Local, "A key of the source Secret is larger than 4096 bytes. Write only the value of the login into it.";
     SourceTypeForbidden: Local, "The type of the source Secret is not permitted for a source Secret. Use type Opaque or kubernetes.io/basic-auth.";
     // Target Secret

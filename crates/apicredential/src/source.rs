@@ -10,6 +10,7 @@ use crate::providers::{Login, ProviderRequest, SourceKey};
 use crate::reason::{Reason, Refusal};
 use crate::revision::Revision;
 
+mod characters;
 mod consent;
 
 pub use consent::needed_annotation;
@@ -85,7 +86,7 @@ fn read_key(secret: &Secret, key: &SourceKey) -> Result<SecretString, Refusal> {
 /// Checks one value of a login, from a Secret or from elsewhere. The message of the error begins with `what`.
 ///
 /// # Errors
-/// The value is empty, too large, not UTF-8, or begins or ends with whitespace.
+/// The value is empty, too large, not UTF-8, or begins or ends with a character that nobody sees.
 pub fn check_value(what: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
     let refuse = |reason: Reason, why: &str| Err(Refusal::new(reason, format!("{what} {why}")));
     if bytes.is_empty() {
@@ -97,11 +98,12 @@ pub fn check_value(what: &str, bytes: &[u8]) -> Result<SecretString, Refusal> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return refuse(Reason::SourceNotUtf8, "is not valid UTF-8; write the value as text.");
     };
-    let is_whitespace = |character: char| character.is_ascii_whitespace();
-    if text.starts_with(is_whitespace) || text.ends_with(is_whitespace) {
+    if let Some(end) = characters::invisible_end(text) {
         return refuse(
             Reason::SourceHasWhitespace,
-            "begins or ends with whitespace, often a trailing newline; write it without, for example with kubectl create secret generic --from-literal or printf.",
+            &format!(
+                "{end}; write the value without it, for example with kubectl create secret generic --from-literal or printf."
+            ),
         );
     }
     Ok(SecretString::from(text.to_owned()))

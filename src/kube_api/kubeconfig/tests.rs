@@ -207,3 +207,17 @@ async fn an_error_names_the_file_and_never_its_content() {
     let malformed = load_from(&folder.listing(&[&yaml])).await.unwrap_err();
     assert!(matches!(malformed, LoadError::Malformed { line: Some(_), .. }), "{malformed}");
 }
+
+#[tokio::test]
+async fn a_kubeconfig_that_an_editor_on_windows_saved_is_read() {
+    let folder = Folder::new();
+    let text = named("a", "", "token: of-a").replace('\n', "\r\n");
+    let utf_16 =
+        |bytes: fn(u16) -> [u8; 2]| format!("\u{feff}{text}").encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let contents = [format!("\u{feff}{text}").into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)];
+    for (number, content) in contents.iter().enumerate() {
+        let path = folder.path(&number.to_string());
+        fs::write(&path, content).unwrap();
+        assert_eq!(host(&load_from(&folder.listing(&[&path])).await.unwrap()), "a.example", "{number}");
+    }
+}

@@ -50,8 +50,8 @@ pub struct WelkinSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WelkinKeys {
-    /// Key that holds the secret of the API client. Default: `secret`. The value must have no whitespace at either end,
-    /// such as a trailing newline.
+    /// Key that holds the secret of the API client. Default: `secret`. The value must have no invisible
+    /// character at either end, such as a trailing newline or a byte order mark.
     pub secret: String,
 }
 

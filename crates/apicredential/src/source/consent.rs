@@ -15,12 +15,7 @@ use crate::reason::{Reason, Refusal};
 ///
 /// # Errors
 /// `SourceNotPermitted`, with the line that gives the consent.
-pub(super) fn check(
-    namespace: &str,
-    source: &str,
-    request: &ProviderRequest,
-    secret: &Secret,
-) -> Result<(), Refusal> {
+pub(super) fn check(namespace: &str, source: &str, request: &ProviderRequest, secret: &Secret) -> Result<(), Refusal> {
     let provider = request.provider();
     if secret.labels().get(annotations::SOURCE).is_none_or(|value| value != provider.label()) {
         return Err(Refusal::new(

@@ -65,10 +65,9 @@ impl<'a> MergeConsent<'a> {
                 }
                 (Reason::TargetKeyTaken, format!("has a key {key:?} that the operator did not write"))
             }
-            Some(_) | None => (
-                Reason::TargetNotPermitted,
-                format!("does not permit this ApiCredential to write the key {key:?}"),
-            ),
+            Some(_) | None => {
+                (Reason::TargetNotPermitted, format!("does not permit this ApiCredential to write the key {key:?}"))
+            }
         };
         // The line permits all wanted keys, so that the next reconcile does not find another one.
         Err(Refusal::limited_to_a_note(
