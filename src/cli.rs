@@ -28,7 +28,6 @@ pub struct Args {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a process has only one value of this type")]
 pub enum Command {
     /// Run the operator. It connects to the cluster with the pod's service account, outside of a pod with the kubeconfig
     Run(RunArgs),
