@@ -3,21 +3,20 @@
 #
 #   tests/tools/older_build.sh [commit]
 #
-# By default that of the oldest release whose tag exists in the clone; before the first release it is the first commit that served
-# the CRD that crds/released/ holds. What is built goes to a cache outside the clone. Only the path goes to standard
+# By default that of the oldest release whose tag exists in the clone; before the first release it is the first commit that has
+# today's CRD. What is built goes to a cache outside the clone. Only the path goes to standard
 # output. Without the Git history (an archive, a shallow clone) it prints only the reason, and exits with 3.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 say() { printf 'older build: %s\n' "$*" >&2; }
 
-oldest_that_speaks_the_baseline() {
-  local baseline commit release
-  baseline=$(printf '%s\n' crds/released/*.yaml | sort -V | head -n 1)
-  release=v$(basename "$baseline" .yaml)
-  if git rev-parse --quiet --verify "$release^{commit}" 2>/dev/null; then return; fi
+oldest_with_a_crd_to_roll_from() {
+  local commit release
+  release=$(git tag --list 'v*' | sort -V | head -n 1)
+  if [ -n "$release" ]; then echo "$release"; return; fi
   for commit in $(git log --reverse --format=%H -- crds/apicredentials.yaml 2>/dev/null); do
-    if git show "$commit:crds/apicredentials.yaml" | cmp -s - "$baseline"; then echo "$commit"; return; fi
+    if git show "$commit:crds/apicredentials.yaml" | cmp -s - crds/apicredentials.yaml; then echo "$commit"; return; fi
   done
 }
 
@@ -26,7 +25,7 @@ if [ "$(git rev-parse --show-prefix 2>/dev/null || echo none)" != "" ] ||
   say "this is no clone with its whole history"
   exit 3
 fi
-commit=$(git rev-parse --verify "${1:-$(oldest_that_speaks_the_baseline)}^{commit}")
+commit=$(git rev-parse --verify "${1:-$(oldest_with_a_crd_to_roll_from)}^{commit}")
 into="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/older/$commit"
 program="$into/apicredential-operator"
 mkdir -p "$into"
