@@ -7,6 +7,7 @@ use apicredential::decide::{Target, UnresolvedFailure};
 use apicredential::next_reconcile::NextReconcile;
 use apicredential::plan::Plan;
 use apicredential::reason::{Class, Reason};
+use apicredential::revision::Revision;
 use apicredential::schedule::{self, Timings};
 use apicredential::source::SecretValues;
 use apicredential::target::fingerprint;
@@ -41,7 +42,7 @@ pub(super) fn changed_inputs(run: &Reconciliation, plan: &Plan, values: Option<&
     let differs = status.last_attempt.as_ref().is_some_and(|last| {
         let generation = run.credential.metadata.generation.unwrap_or(0);
         let other_spec = last.generation != generation && status.observed_generation != Some(generation);
-        other_spec || values.is_some_and(|values| values.version != last.source_version)
+        other_spec || values.is_some_and(|values| Revision::from(values.version.as_str()) != last.source.revision())
     });
     if differs { ChangedInputs::Probably } else { ChangedInputs::No }
 }
@@ -101,7 +102,7 @@ pub(super) fn is_of_last_attempt(record: &TokenRecord, status: &ApiCredentialSta
     status.last_attempt.as_ref().is_some_and(|last| {
         let undelivered = Reason::parse(&last.reason)
             .is_some_and(|reason| reason == Reason::TargetWriteRejected || reason.class() == Class::Local);
-        undelivered && record.issued_at == last.time.0 && record.source_version == last.source_version
+        undelivered && record.issued_at == last.time.0 && last.source.revision().as_str() == record.source_version
     })
 }
 

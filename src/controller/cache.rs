@@ -37,7 +37,7 @@ use secrets::Secrets;
 
 pub use arrival::{CallStart, DecodeResult, VersionSource};
 pub use credential::{CachedObject, renew_request};
-pub use secrets::{SecretRecord, SecretRole, TokenProvenance};
+pub use secrets::{SecretRecord, SecretRole};
 pub use snapshot::{Remember, Snapshot};
 
 /// What follows from a change of the cache.

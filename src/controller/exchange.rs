@@ -7,7 +7,9 @@ use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::plan::Plan;
 use apicredential::reason::{Reason, Refusal};
+use apicredential::revision::Revision;
 use apicredential::schedule;
+use apicredential::source::SecretValues;
 use apicredential::status::Attempt;
 use apicredential::target::ownership;
 use k8s_openapi::api::core::v1::Secret;
@@ -196,16 +198,15 @@ async fn after_exchange(
         namespace, name, provider, cause = cause.as_str(),
         reason = %refusal.reason, request = id, seconds, failed, "the token was not renewed"
     );
-    let source_version = observation.values.as_ref().map(|values| values.version.clone()).unwrap_or_default();
     let mut input = status_input(run, &observation);
+    input.handled_request = renew_request;
     input.attempt = Some(Attempt {
         at: sent,
-        source_version,
+        source: source_revision(observation.values.as_ref()),
         outcome: Err(refusal.clone()),
         failed,
         next,
         expiry_assumed: false,
-        handled_request: renew_request,
     });
     write_status(run, input).await;
     observation.facts.renew_requested = false;
@@ -233,7 +234,7 @@ async fn after_written(
     run.history.dry_run_first = false;
 
     let values = before.values;
-    let source_version = values.as_ref().map(|values| values.version.clone()).unwrap_or_default();
+    let sent_with = source_revision(values.as_ref());
     let target = ownership::target(&run.credential, plan, Some(secret), &run.context.issuer.watch.cache);
     let source = decide::Source::Resolved { changed: false };
     let mut observation = observation_of(run, plan, target, source, values, None);
@@ -243,16 +244,20 @@ async fn after_written(
     let mut input = status_input(run, &observation);
     input.attempt = Some(Attempt {
         at: issued,
-        source_version,
+        source: sent_with,
         outcome: Ok(()),
         failed: 0,
         next: None,
         expiry_assumed: assumed,
-        handled_request: None,
     });
     write_status(run, input).await;
     observation.facts.attempts = decide::Attempts::default();
     outcome_after(&observation)
+}
+
+/// The source Secret that a request was sent with.
+fn source_revision(values: Option<&SecretValues>) -> Revision {
+    Revision::from(values.map_or("", |values| values.version.as_str()))
 }
 
 /// The facts alone decide when to reconcile again; nothing has to be read for it.

@@ -253,7 +253,7 @@ fn token(run: &mut Reconciliation, plan: &Plan, record: &TokenRecord, revision: 
 /// From when the status counts the token in that revision of the target: a new term must not put its renewal off.
 fn reported_since(run: &Reconciliation, revision: &Revision, now: Timestamp) -> Option<Timestamp> {
     let status = run.status();
-    let same = status.target.as_ref().is_some_and(|target| target.version == revision.as_str());
+    let same = status.target.as_ref().is_some_and(|target| target.revision() == *revision);
     status.token.as_ref().filter(|_| same).map(|token| token.issued_time.0).filter(|since| *since <= now)
 }
 

@@ -2,7 +2,6 @@
 
 use apicredential::api::CreationPolicy;
 use apicredential::next_reconcile::NextReconcile;
-use apicredential::revision::Revision;
 use apicredential::schedule;
 
 use super::cache::SecretRecord;
@@ -64,6 +63,6 @@ fn is_renewal_due(run: &Reconciliation) -> bool {
     let is_due = status.renewal_time.as_ref().is_some_and(|planned| planned.0 <= now);
     let reported = status.target.as_ref().zip(run.snapshot.target.as_ref());
     let is_as_reported = status.observed_generation == run.credential.metadata.generation
-        && reported.is_some_and(|(reported, target)| Revision::from(reported.version.as_str()) == target.revision);
+        && reported.is_some_and(|(reported, target)| reported.revision() == target.revision);
     is_as_reported && is_due && !is_over && status.is_ready() && status.unresolved_failure().is_none()
 }

@@ -5,13 +5,12 @@ use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
 use apicredential::plan::{AllowLists, Plan};
 use apicredential::reason::Reason;
-use apicredential::revision::Revision;
 use apicredential::schedule::{self, Timings};
 use apicredential::status::reports_left_out;
 use jiff::Timestamp;
 
 use super::attempt_history::latest_attempt;
-use super::cache::{DecodeResult, SecretRecord, renew_request};
+use super::cache::{DecodeResult, renew_request};
 use super::reconciliation::Reconciliation;
 use crate::clock;
 use crate::metrics::CredentialGauges;
@@ -92,21 +91,23 @@ fn is_proven(status: &ApiCredentialStatus, reconciliation: &Reconciliation, plan
     let settled = status.is_renewed() || status.unresolved_failure().is_some();
     target.is_present
         && source.is_present
-        && status.target.as_ref().is_some_and(|known| {
-            Revision::from(known.version.as_str()) == target.revision && known.name == plan.target.name
-        })
-        && target.token_source() == Some(&source.revision)
+        && status
+            .target
+            .as_ref()
+            .is_some_and(|known| known.revision() == target.revision && known.name == plan.target.name)
+        && target.token_source.as_ref() == Some(&source.revision)
         && status.observed_generation == Some(reconciliation.credential.metadata.generation.unwrap_or(0))
         && status.is_ready()
         && settled
         && resolved
         && plan.endpoint_allowed
         && reports_left_out(status, plan.target.metadata_not_allowed().as_ref())
-        && is_request_answered(status, reconciliation, target)
+        && is_request_answered(status, reconciliation)
+        && !status.has_foreign_conditions()
 }
 
-/// No renew request waits.
-fn is_request_answered(status: &ApiCredentialStatus, reconciliation: &Reconciliation, target: &SecretRecord) -> bool {
+/// No renew request waits, and the status reports the last one as answered.
+fn is_request_answered(status: &ApiCredentialStatus, reconciliation: &Reconciliation) -> bool {
     let request = renew_request(&*reconciliation.credential);
-    request.is_none() || request.as_deref() == target.renew_request() || request == status.last_handled_renew_request
+    request.is_none() || request == status.last_handled_renew_request
 }

@@ -5,9 +5,11 @@ use apicredential::decide::{self, Source, SpecMatch, Target, TokenState};
 use apicredential::revision::Revision;
 use apicredential::schedule::{Expiry, Margin, TokenLifetime};
 use apicredential::status::{CheckFinding, SourceFinding, StatusInput};
+use apicredential::target::render::TokenRecord;
 use kube::ResourceExt as _;
 
 use super::attempt_history::is_of_last_attempt;
+use super::cache::renew_request;
 use super::observe::Observation;
 use super::reconciliation::Reconciliation;
 use crate::clock;
@@ -43,6 +45,7 @@ pub(super) fn status_input(run: &Reconciliation, observation: &Observation) -> S
             _ => CheckFinding::Unchanged,
         },
         written_despite_error: record.is_some_and(|record| is_of_last_attempt(record, run.status())),
+        handled_request: answered_request(run, record),
         target: target_status(run, observation),
         ..nothing_observed(&run.credential)
     }
@@ -53,13 +56,19 @@ pub(super) fn status_input_from_status(run: &Reconciliation) -> StatusInput {
     from_status(&run.credential, run.status())
 }
 
+/// The current renew request, if the stored token answers it.
+fn answered_request(run: &Reconciliation, record: Option<&TokenRecord>) -> Option<String> {
+    let answered = record.and_then(|record| record.renew_request.clone());
+    answered.filter(|answered| renew_request(&*run.credential).as_ref() == Some(answered))
+}
+
 /// The target to name in the status: of our write, or of a token that the status does not know yet.
 fn target_status(run: &Reconciliation, observation: &Observation) -> Option<TargetStatus> {
     let (secret, record) = (observation.secret.as_ref()?, observation.record.as_ref()?);
     let revision = Revision::of(secret);
     let known = run.status().token.as_ref().map(|token| token.issued_time.0) == Some(record.issued_at);
     let is_ours = run.history.last_write.as_ref() == Some(&revision);
-    (!known || is_ours).then(|| TargetStatus { name: secret.name_any(), version: revision.to_string() })
+    (!known || is_ours).then(|| TargetStatus::new(secret.name_any(), &revision))
 }
 
 /// What a status reports, where nothing could be observed: the token in the Secret is as good as before.
@@ -86,6 +95,5 @@ pub(super) fn from_status(credential: &ApiCredential, status: &ApiCredentialStat
 /// What is known of an ApiCredential before anything was observed.
 fn nothing_observed(credential: &ApiCredential) -> StatusInput {
     let generation = credential.metadata.generation.unwrap_or(0);
-    let provider = Some(credential.spec.provider.type_);
-    StatusInput { provider, suspended: credential.spec.suspend, ..StatusInput::unobserved(generation) }
+    StatusInput { suspended: credential.spec.suspend, ..StatusInput::unobserved(generation) }
 }

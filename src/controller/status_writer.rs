@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apicredential::api::ApiCredentialStatus;
+use apicredential::api::{ApiCredentialStatus, condition_type};
 use apicredential::object_key::Key;
 use apicredential::reason::Refusal;
 use apicredential::status::{self, CheckFinding, StatusInput};
@@ -47,7 +47,9 @@ pub(super) async fn write_status(run: &mut Reconciliation, input: StatusInput) {
         let (namespace, name) = (run.key.namespace(), run.key.name());
         tracing::info!(namespace, name, reason = %event.reason, "no exchange");
     }
-    if next != prior || run.has_pending_status() {
+    // Until the first attempt has ended, the status is the CRD's default, which the operator never writes.
+    let is_default = next.condition(condition_type::READY).is_none();
+    if (next != prior || run.has_pending_status()) && !is_default {
         save(run, next, &input).await;
     } else {
         run.reported = Some(Arc::new(next));

@@ -111,7 +111,10 @@ fn a_renewal_that_is_postponed_because_the_token_was_not_extended_is_not_overdue
     let renewal = |reason: &str, failed: u32| {
         let status = serde_json::from_value(serde_json::json!({
             "renewalTime": "2026-01-01T00:40:00Z", "nextAttemptTime": "2026-01-01T00:59:00Z", "failedAttempts": failed,
-            "lastAttempt": {"time": "2026-01-01T00:40:00Z", "reason": reason, "generation": 1, "sourceVersion": "a/1"},
+            "lastAttempt": {
+                "time": "2026-01-01T00:40:00Z", "reason": reason, "generation": 1,
+                "source": {"uid": "a", "resourceVersion": "1"},
+            },
         }));
         CredentialGauges::of(&status.unwrap_or_default(), false).renewal.map(|time| time.to_string())
     };

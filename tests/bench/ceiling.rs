@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use apicredential::annotations;
-use apicredential::api::ApiCredential;
+use apicredential::api::{ApiCredential, SourceVersion, TargetStatus};
 use apicredential::endpoint::{Endpoint, PathSegment};
 use apicredential::providers::{Issued, Login, WelkinLogin};
+use apicredential::revision::Revision;
 use apicredential_operator::kube_api::client;
 use apicredential_operator::provider_client::ProviderClient;
 use apicredential_operator::provider_client::transport::TransportFiles;
@@ -228,23 +229,21 @@ impl Sender {
         if self.has(Step::GetTarget) {
             secrets.get_opt(&member.target()).await.expect("a target can be read");
         }
-        let mut source_version = format!("{uid}/{version}");
+        let mut source = Revision::new(uid, version);
         if self.has(Step::GetSource) {
-            let meta = secrets.get(&member.source()).await.expect("a source can be read").metadata;
-            source_version = format!("{}/{}", meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
+            source = Revision::of(&secrets.get(&member.source()).await.expect("a source can be read"));
         }
         let issued = self.exchange(member).await;
         if self.has(Step::GetCredential) {
             credentials.get(&member.name()).await.expect("an ApiCredential can be read");
         }
-        let mut target_version = source_version.clone();
+        let mut target = source.clone();
         if self.has(Step::CreateSecret) {
-            let request = create_secret(member, uid, &source_version, &issued);
-            let meta = self.secrets.request::<Secret>(request).await.expect("a Secret can be created").metadata;
-            target_version = format!("{}/{}", meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
+            let request = create_secret(member, uid, source.as_str(), &issued);
+            target = Revision::of(&self.secrets.request::<Secret>(request).await.expect("a Secret can be created"));
         }
         if self.has(Step::PatchStatus) {
-            let patch = status(member, (uid, version), (&source_version, &target_version), issued.issued_at);
+            let patch = status(member, (uid, version), (&source, &target), issued.issued_at);
             let patch = Patch::Merge(&patch);
             credentials.patch_status(&member.name(), &PatchParams::default(), &patch).await.expect("it is patched");
         }
@@ -302,7 +301,7 @@ fn create_secret(member: &Member, uid: &str, source_version: &str, issued: &Issu
 fn status(
     member: &Member,
     (uid, version): (&str, &str),
-    (source, target): (&str, &str),
+    (source, target): (&Revision, &Revision),
     issued_at: Timestamp,
 ) -> Value {
     let condition = |type_: &str, reason: &str, message: &str| {
@@ -318,14 +317,13 @@ fn status(
                 condition("Renewed", "Issued", "The provider issued a token and it was written."),
                 condition("SourceResolved", "SourceResolved", "The source Secret holds what the provider needs."),
             ],
-            "provider": "Welkin",
             "token": {"issuedTime": issued_at, "expirationTime": "2026-01-01T10:00:00Z", "lifetimeSeconds": 36000,
                 "type": "Bearer"},
             "renewalTime": "2026-01-01T06:00:00Z",
-            "lastAttempt": {"time": issued_at, "reason": "Issued", "generation": 1, "sourceVersion": source},
+            "lastAttempt": {"time": issued_at, "reason": "Issued", "generation": 1, "source": SourceVersion::from(source)},
             "failedAttempts": 0,
             "revision": 1,
-            "target": {"name": member.target(), "version": target},
+            "target": TargetStatus::new(member.target(), target),
         },
     })
 }

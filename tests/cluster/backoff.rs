@@ -1,8 +1,8 @@
 //! How often a failing provider gets requests: five attempts and then rarely, or again and again at growing intervals.
 
 use apicredential::api::Provider::{Qontak, Welkin};
+use apicredential::revision::Revision;
 use jiff::SignedDuration;
-use kube::ResourceExt;
 
 use crate::hostile::{self, FIRST, SECOND};
 use crate::support::operator::Settings;
@@ -66,10 +66,10 @@ async fn new_source_values_reset_the_count_of_failures() {
     space.wait_condition("a", "Ready", "False/CredentialsRejected").await;
     for (count, secret) in [(2, "second-wrong-one"), (3, "third-wrong-one")] {
         let source = space.source_welkin("a-source", secret).await;
-        let version = format!("{}/{}", source.uid().unwrap(), source.resource_version().unwrap());
+        let version = Revision::of(&source);
         space.wait_for("the next attempt", async || (client.count() == count).then_some(())).await;
         let reported = space.wait_until("a", "its end", |credential| {
-            hostile::status(credential).last_attempt.is_some_and(|last| last.source_version == version)
+            hostile::status(credential).last_attempt.is_some_and(|last| last.source.revision() == version)
         });
         assert_eq!(hostile::status(&reported.await).failed_attempts, Some(1), "{secret}");
     }

@@ -117,7 +117,20 @@ async fn a_new_object_has_its_defaults_and_the_status_of_one_not_yet_reconciled(
     let created = created.accepted();
     let path = "/apis/apicredential.io/v1alpha1/namespaces/crd-defaults/apicredentials/a";
     let object = send(&client, Method::GET, path, &[], None).await.accepted();
-    assert_eq!(object["status"], json!({"observedGeneration": -1}));
+    let ready = json!({
+        "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "Waiting for the operator.",
+        "lastTransitionTime": "1970-01-01T00:00:00Z",
+    });
+    let initial = json!({"observedGeneration": -1, "conditions": [ready]});
+    assert_eq!(object["status"], initial);
+    // A status that somebody empties is like that of a new object.
+    for emptied in [json!(null), json!({"observedGeneration": null, "conditions": null})] {
+        let status = json!({"observedGeneration": 1, "conditions": [], "revision": 1});
+        patch(&client, &format!("{path}/status"), &json!({"status": status})).await.accepted();
+        patch(&client, &format!("{path}/status"), &json!({"status": {"revision": null}})).await.accepted();
+        let emptied = patch(&client, &format!("{path}/status"), &json!({"status": emptied})).await.accepted();
+        assert_eq!(emptied["status"], initial);
+    }
     assert_eq!(object["spec"]["target"], json!({"name": "token", "tokenKey": "token", "creationPolicy": "Owner"}));
     assert_eq!(object["spec"]["provider"]["welkin"]["secretRef"], json!({"name": "welkin-client"}));
     assert_eq!(object["spec"]["provider"]["welkin"]["keys"], json!({"secret": "secret"}));
@@ -161,6 +174,10 @@ async fn kubectl_get_shows_the_columns() {
     let client = client_in("crd-columns").await;
     create(&client, &valid(), "crd-columns").await.accepted();
     let path = "/apis/apicredential.io/v1alpha1/namespaces/crd-columns/apicredentials";
+    let as_table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let new = send(&client, Method::GET, path, &as_table, None).await.accepted();
+    let cells = new["rows"][0]["cells"].as_array().expect("cells");
+    assert_eq!(cells[3..5], [json!("Unknown"), json!("Pending")], "before the first attempt");
     let condition = |type_: &str, status: &str, reason: &str| {
         json!({
             "type": type_, "status": status, "reason": reason, "message": format!("About {type_}."),
@@ -179,15 +196,14 @@ async fn kubectl_get_shows_the_columns() {
     }});
     patch(&client, &format!("{path}/a/status"), &status).await.accepted();
 
-    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
-    let table = send(&client, Method::GET, path, &table, None).await.accepted();
+    let table = send(&client, Method::GET, path, &as_table, None).await.accepted();
     let columns = table["columnDefinitions"].as_array().expect("columns");
     let names = |wide: bool| {
         let columns = columns.iter().filter(|column| (column["priority"] == 1) == wide);
         columns.map(|column| column["name"].as_str().unwrap_or_default().to_uppercase()).collect::<Vec<_>>()
     };
     assert_eq!(names(false), ["NAME", "PROVIDER", "SECRET", "READY", "REASON", "EXPIRES", "AGE"]);
-    assert_eq!(names(true), ["RENEWAL", "FAILED", "MESSAGE"]);
+    assert_eq!(names(true), ["SUSPENDED", "RENEWAL", "FAILED", "MESSAGE"]);
     let mut cells = table["rows"][0]["cells"].as_array().expect("cells").clone();
     assert!(cells.remove(6).is_string(), "the age");
     let expected = json!([
@@ -197,6 +213,7 @@ async fn kubectl_get_shows_the_columns() {
         "True",
         "RenewalFailing",
         "2026-01-01T01:00:00Z",
+        false,
         "2026-01-01T00:40:00Z",
         2,
         "About Ready.",

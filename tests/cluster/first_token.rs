@@ -30,7 +30,7 @@ async fn the_first_welkin_token_costs_one_exchange() {
     let claims = claims(&token);
     let exp = claims["exp"].as_i64().unwrap();
     assert_eq!(seconds(&secret, "expires-at"), exp.min(seconds(&secret, "issued-at") + 3600));
-    assert_first_sync(&scene, &credential, &client, "Welkin").await;
+    assert_first_sync(&scene, &credential, &client).await;
     let secrets = [("secret", "sentinel-secret-of-a"), ("token", token.as_str())];
     scene.space.assert_no_leaks(&Sentinels::new(secrets)).await;
 }
@@ -48,7 +48,7 @@ async fn the_first_qontak_token_costs_one_exchange() {
     assert_eq!(keys(&secret), ["token"]);
     assert_eq!(value(&secret, "token").as_ref(), Some(&token));
     assert_eq!(seconds(&secret, "expires-at"), seconds(&secret, "issued-at") + 29_823_918);
-    assert_first_sync(&scene, &credential, &user, "Qontak").await;
+    assert_first_sync(&scene, &credential, &user).await;
     let secrets = [("password", "sentinel-password-of-a"), ("token", token.as_str())];
     scene.space.assert_no_leaks(&Sentinels::new(secrets)).await;
 }
@@ -125,12 +125,12 @@ async fn both_status_codes_are_a_success() {
 }
 
 /// What is the same for both providers.
-async fn assert_first_sync(scene: &Scene, credential: &ApiCredential, client: &Client, provider: &str) {
+async fn assert_first_sync(scene: &Scene, credential: &ApiCredential, client: &Client) {
     let secret = scene.target("a").await;
     assert_owned(&secret, credential);
     let source = scene.space.secret("a-source").await.unwrap();
     assert_eq!(annotation(&secret, "source-version"), Some(version(&source)));
-    assert_status(credential, &secret, &source, provider);
+    assert_status(credential, &secret, &source);
     let event = async || scene.space.events_of("a").await.first().cloned();
     scene.space.wait_for("the event", event).await;
     assert_event(scene, credential).await;
@@ -152,7 +152,7 @@ fn assert_owned(secret: &Secret, credential: &ApiCredential) {
     assert!(secret.finalizers().is_empty());
 }
 
-fn assert_status(credential: &ApiCredential, secret: &Secret, source: &Secret, provider: &str) {
+fn assert_status(credential: &ApiCredential, secret: &Secret, source: &Secret) {
     let mut status = status(credential);
     let (issued, expires) = (seconds(secret, "issued-at"), seconds(secret, "expires-at"));
     let lifetime = expires - issued;
@@ -175,7 +175,6 @@ fn assert_status(credential: &ApiCredential, secret: &Secret, source: &Secret, p
     let issued_time = annotation(secret, "issued-at");
     let expected = json!({
         "observedGeneration": 1,
-        "provider": provider,
         "token": {
             "issuedTime": issued_time,
             "expirationTime": annotation(secret, "expires-at"),
@@ -186,11 +185,11 @@ fn assert_status(credential: &ApiCredential, secret: &Secret, source: &Secret, p
             "time": issued_time,
             "reason": "Issued",
             "generation": 1,
-            "sourceVersion": version(source),
+            "source": {"uid": source.uid(), "resourceVersion": source.resource_version()},
         },
         "failedAttempts": 0,
         "revision": 1,
-        "target": {"name": "a-token", "version": version(secret)},
+        "target": {"name": "a-token", "uid": secret.uid(), "resourceVersion": secret.resource_version()},
     });
     assert_eq!(status, expected);
 }

@@ -29,6 +29,7 @@ mod guard_rails;
 mod helm;
 mod hostile;
 mod install;
+mod kubectl;
 mod lease;
 mod logs;
 mod loose_schema;

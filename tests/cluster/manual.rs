@@ -36,6 +36,7 @@ async fn a_renew_request_is_handled_once_and_a_text_that_is_too_long_never() {
         assert!(requests[1].at.duration_since(requests[0].at) >= SignedDuration::from_secs(25), "at most one in 30 s");
     }
     let answered = scene.space.wait_until("fits", "two revisions", |it| status(it)["revision"] == 2).await;
+    assert_eq!(status(&answered)["lastHandledRenewRequest"], texts[0].1, "a success answers it in the status, too");
     assert_eq!(condition(&answered, "Ready").as_deref(), Some("True/TokenValid"));
     assert_eq!(annotation(&scene.target("long").await, "renew-request"), None);
 
@@ -87,6 +88,7 @@ async fn a_renew_request_is_not_repeated_after_a_kill_right_after_the_write() {
     let _operator = settings.start().await;
     let credential = scene.space.wait_condition("a", "Renewed", "True/Adopted").await;
     assert_eq!(condition(&credential, "Ready").as_deref(), Some("True/TokenValid"));
+    assert_eq!(status(&credential)["lastHandledRenewRequest"], "now", "the token in the Secret answers it");
     scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.count(), 2);
     assert_eq!(annotation(&scene.target("a").await, "renew-request").as_deref(), Some("now"));

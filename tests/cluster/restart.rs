@@ -1,5 +1,7 @@
 //! After a restart, or with a lost status, no token is requested that the Secret already holds.
 
+use apicredential::api::ApiCredential;
+use apicredential::revision::Revision;
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -125,8 +127,7 @@ async fn a_lost_status_is_written_again_without_an_exchange() {
     assert_eq!(condition(&credential, "Renewed").as_deref(), Some("True/Adopted"));
     assert_eq!(condition(&credential, "SourceResolved").as_deref(), Some("True/SourceResolved"));
     let status = credential.status.unwrap();
-    let version = format!("{}/{}", secret.uid().unwrap(), secret.resource_version().unwrap());
-    assert_eq!(status.target.unwrap().version, version);
+    assert_eq!(status.target.unwrap().revision(), Revision::of(&secret));
     assert!(status.token.is_some() && status.renewal_time.is_some());
     let adopted = async || scene.space.events_of("a").await.into_iter().find(|(_, reason, _)| reason == "Adopted");
     let (type_, ..) = scene.space.wait_for("the event", adopted).await;
@@ -147,8 +148,20 @@ async fn an_edited_status_is_restored_and_never_trusted() {
         scene.space.wait_condition("good", "Ready", "True/TokenValid").await,
         scene.space.wait_condition("bad", "Ready", "False/CredentialsRejected").await,
     ];
-    // A lost status; or one that requests an attempt at once, with texts that are not ours.
+    let with_foreign_conditions = |before: &ApiCredential| {
+        let mut conditions = status(before)["conditions"].as_array().unwrap().clone();
+        for type_ in ["Stalled", "Approved"] {
+            conditions.retain(|condition| condition["type"] != type_);
+            conditions.push(json!({
+                "type": type_, "status": "True", "reason": "Foreign", "message": "Not the operator's.",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }));
+        }
+        json!({"conditions": conditions})
+    };
+    // A lost status; one with conditions of others; or one that requests an attempt at once, with texts that are not ours.
     for (good, bad) in [
+        (with_foreign_conditions(&before[0]), with_foreign_conditions(&before[1])),
         (json!(null), json!(null)),
         (
             json!({"nextAttemptTime": "2020-01-01T00:00:00Z"}),

@@ -27,7 +27,19 @@ async fn the_columns_show_the_state_of_each_apicredential() {
     let table = strict_api::send(&scene.space.client, Method::GET, &path, &[TABLE], None).await.accepted();
     let names = table["columnDefinitions"].as_array().unwrap().iter().map(|column| column["name"].clone());
     let names: Vec<Value> = names.collect();
-    let wide = ["Name", "Provider", "Secret", "Ready", "Reason", "Expires", "Age", "Renewal", "Failed", "Message"];
+    let wide = [
+        "Name",
+        "Provider",
+        "Secret",
+        "Ready",
+        "Reason",
+        "Expires",
+        "Age",
+        "Suspended",
+        "Renewal",
+        "Failed",
+        "Message",
+    ];
     assert_eq!(json!(names), json!(wide));
     let row = |number: usize| {
         let mut cells = table["rows"][number]["cells"].as_array().unwrap().clone();
@@ -39,7 +51,7 @@ async fn the_columns_show_the_state_of_each_apicredential() {
     };
     let expires = json!(ready.token.unwrap().expiration_time);
     let renewal = json!(ready.renewal_time);
-    assert_eq!(row(0), json!(["a", "Welkin", "a-token", "True", "TokenValid", expires, renewal, 0]));
-    assert_eq!(row(1), json!(["b", "Qontak", "b-token", "True", "TokenValid", null, null, 0]));
-    assert_eq!(row(2), json!(["bad", "Welkin", "bad-token", "False", "CredentialsRejected", null, null, 1]));
+    assert_eq!(row(0), json!(["a", "Welkin", "a-token", "True", "TokenValid", expires, false, renewal, 0]));
+    assert_eq!(row(1), json!(["b", "Qontak", "b-token", "True", "TokenValid", null, false, null, 0]));
+    assert_eq!(row(2), json!(["bad", "Welkin", "bad-token", "False", "CredentialsRejected", null, false, null, 1]));
 }

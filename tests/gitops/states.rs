@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use apicredential::api::{ApiCredentialStatus, Provider};
+use apicredential::api::ApiCredentialStatus;
 use apicredential::decide::TokenState;
 use apicredential::reason::{Class, Reason, Refusal};
+use apicredential::revision::Revision;
 use apicredential::schedule::{Expiry, TokenLifetime};
 use apicredential::status::{Attempt, Check, CheckFinding, CheckVerdict, SourceFinding, StatusInput, status};
 use jiff::Timestamp;
@@ -74,6 +75,8 @@ pub fn all() -> Vec<State> {
 fn early() -> Vec<State> {
     let pending = status(&issued(), &nothing(), at(10));
     let broken = after_attempt(Reason::CredentialsRejected);
+    // The API server puts the default in their place.
+    let without_conditions = ApiCredentialStatus { conditions: untouched().conditions, ..issued() };
     let newer =
         |name, status| state(name, status, Expected::Waiting).with("/metadata", "generation", json!(GENERATION + 1));
     vec![
@@ -81,6 +84,7 @@ fn early() -> Vec<State> {
         newer("valid, and the spec has changed since", &issued()),
         newer("rejected, and the spec has changed since", &broken),
         state("a token that vanished", &pending, Expected::Waiting),
+        state("conditions that somebody removed", &without_conditions, Expected::Waiting),
     ]
 }
 
@@ -191,7 +195,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn untouched() -> ApiCredentialStatus {
-    ApiCredentialStatus { observed_generation: Some(-1), ..ApiCredentialStatus::default() }
+    ApiCredentialStatus::initial()
 }
 
 fn issued() -> ApiCredentialStatus {
@@ -207,12 +211,11 @@ fn after_attempt(reason: Reason) -> ApiCredentialStatus {
 fn attempt(second: i64, outcome: Result<(), Reason>) -> Option<Attempt> {
     Some(Attempt {
         at: at(second),
-        source_version: "uid/1".to_owned(),
+        source: Revision::new("uid", "1"),
         failed: u32::from(outcome.is_err()),
         next: outcome.is_err().then(|| at(second + 60)),
         outcome: outcome.map_err(Refusal::from),
         expiry_assumed: false,
-        handled_request: None,
     })
 }
 
@@ -229,8 +232,7 @@ fn holding(token_state: TokenState) -> StatusInput {
 }
 
 fn nothing() -> StatusInput {
-    let provider = Some(Provider::Welkin);
-    StatusInput { provider, source: SourceFinding::Resolved, ..StatusInput::unobserved(GENERATION) }
+    StatusInput { source: SourceFinding::Resolved, ..StatusInput::unobserved(GENERATION) }
 }
 
 #[test]

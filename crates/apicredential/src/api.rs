@@ -13,4 +13,6 @@ pub use crd::{crd, crd_yaml};
 pub use spec::{
     ApiCredential, ApiCredentialSpec, CreationPolicy, RenewalSpec, TargetMetadata, TargetSpec, VerificationSpec,
 };
-pub use status::{ApiCredentialStatus, LastAttempt, TargetStatus, TokenStatus, VerificationStatus, condition_type};
+pub use status::{
+    ApiCredentialStatus, LastAttempt, SourceVersion, TargetStatus, TokenStatus, VerificationStatus, condition_type,
+};

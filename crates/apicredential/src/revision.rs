@@ -1,4 +1,4 @@
-//! Which version of which object: `uid/resourceVersion`, as annotations and the status hold it.
+//! Which version of which object: `uid/resourceVersion`, as annotations hold it. The status has the two parts in a field each.
 
 use std::fmt;
 
@@ -12,9 +12,22 @@ impl Revision {
     /// The revision of an object as it was read.
     pub fn of(object: &impl Resource) -> Self {
         let meta = object.meta();
-        let uid = meta.uid.as_deref().unwrap_or_default();
-        let resource_version = meta.resource_version.as_deref().unwrap_or_default();
+        Self::new(meta.uid.as_deref().unwrap_or_default(), meta.resource_version.as_deref().unwrap_or_default())
+    }
+
+    /// The revision with this uid and resourceVersion.
+    pub fn new(uid: &str, resource_version: &str) -> Self {
         Self(format!("{uid}/{resource_version}").into())
+    }
+
+    /// The uid.
+    pub fn uid(&self) -> &str {
+        self.0.split_once('/').map_or(&self.0, |(uid, _)| uid)
+    }
+
+    /// The resourceVersion, which is empty if the text has no slash.
+    pub fn resource_version(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, version)| version)
     }
 
     /// The text, as it is stored.
@@ -24,7 +37,7 @@ impl Revision {
 
     /// The resourceVersion as a number, by which two versions can be ordered (KEP-5504). `None` if it is not a number.
     pub fn number(&self) -> Option<u64> {
-        self.0.rsplit_once('/')?.1.parse().ok()
+        self.resource_version().parse().ok()
     }
 }
 

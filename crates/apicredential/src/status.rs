@@ -6,9 +6,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::{ApiCredentialStatus, LastAttempt, Provider, TargetStatus, TokenStatus, VerificationStatus};
+use crate::api::{ApiCredentialStatus, LastAttempt, SourceVersion, TargetStatus, TokenStatus, VerificationStatus};
 use crate::decide::TokenState;
 use crate::reason::{Reason, Refusal};
+use crate::revision::Revision;
 use crate::schedule::TokenLifetime;
 
 mod conditions;
@@ -24,8 +25,6 @@ pub use events::{EventRecord, EventType, event, event_of_metadata};
 pub struct StatusInput {
     /// The generation of the spec that was reconciled.
     pub generation: i64,
-    /// The provider; `None` if the spec could not be read.
-    pub provider: Option<Provider>,
     /// The state of the token in the target Secret.
     pub token_state: TokenState,
     /// When the stored token was issued, according to the annotation of the target Secret.
@@ -49,6 +48,8 @@ pub struct StatusInput {
     pub refusal: Option<Refusal>,
     /// The attempt that ended in this reconcile.
     pub attempt: Option<Attempt>,
+    /// The renew request that the stored token or the attempt answers.
+    pub handled_request: Option<String>,
     /// The check of the token in this reconcile.
     pub check: CheckFinding,
     /// The target Secret holds the token of the last attempt, although the API server answered its write with an error.
@@ -62,7 +63,6 @@ impl StatusInput {
     pub fn unobserved(generation: i64) -> Self {
         Self {
             generation,
-            provider: None,
             token_state: TokenState::None,
             issued_at: None,
             lifetime: None,
@@ -74,6 +74,7 @@ impl StatusInput {
             target_refusal: None,
             refusal: None,
             attempt: None,
+            handled_request: None,
             check: CheckFinding::Unchanged,
             written_despite_error: false,
             target: None,
@@ -147,8 +148,8 @@ pub enum CheckVerdict {
 pub struct Attempt {
     /// When the request was sent.
     pub at: Timestamp,
-    /// The `uid/resourceVersion` of the source Secret whose login was sent.
-    pub source_version: String,
+    /// The source Secret whose login was sent.
+    pub source: Revision,
     /// The reason of the failure, if the attempt failed.
     pub outcome: Result<(), Refusal>,
     /// Consecutive failed attempts of the same class, this one included; 0 after a success.
@@ -157,13 +158,14 @@ pub struct Attempt {
     pub next: Option<Timestamp>,
     /// The provider stated no expiry. Only the event reports it.
     pub expiry_assumed: bool,
-    /// The renew request that this failed attempt answers.
-    pub handled_request: Option<String>,
 }
 
 /// The status after a reconcile. It equals `prior` if nothing has changed.
 pub fn status(prior: &ApiCredentialStatus, input: &StatusInput, now: Timestamp) -> ApiCredentialStatus {
     let mut next = prior.clone();
+    if let Some(request) = &input.handled_request {
+        next.last_handled_renew_request = Some(request.clone());
+    }
     set_attempt(&mut next, input);
     set_check(&mut next, input);
     set_token(&mut next, input, now);
@@ -172,7 +174,6 @@ pub fn status(prior: &ApiCredentialStatus, input: &StatusInput, now: Timestamp) 
         return prior.clone();
     };
     next.observed_generation = Some(input.generation);
-    next.provider = input.provider.or(prior.provider);
     next.conditions = conditions;
     next
 }
@@ -185,15 +186,12 @@ fn set_attempt(next: &mut ApiCredentialStatus, input: &StatusInput) {
         time: Time(attempt.at),
         reason: attempt.outcome.as_ref().err().map_or(Reason::Issued, |refusal| refusal.reason).as_str().to_owned(),
         generation: input.generation,
-        source_version: attempt.source_version.clone(),
+        source: SourceVersion::from(&attempt.source),
     });
     next.failed_attempts = Some(i32::try_from(attempt.failed).unwrap_or(i32::MAX));
     next.next_attempt_time = attempt.next.map(Time);
     if attempt.outcome.is_ok() {
         next.revision = Some(next.revision.unwrap_or(0) + 1);
-    }
-    if let Some(request) = &attempt.handled_request {
-        next.last_handled_renew_request = Some(request.clone());
     }
 }
 

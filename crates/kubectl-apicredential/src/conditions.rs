@@ -8,6 +8,11 @@ pub fn status(credential: &ApiCredential) -> ApiCredentialStatus {
     credential.status.clone().unwrap_or_default()
 }
 
+/// Whether it is the condition that the CRD gives to a new ApiCredential.
+pub fn is_initial(condition: &Condition) -> bool {
+    condition.type_ == "Ready" && condition.status == "Unknown"
+}
+
 /// The condition of that type.
 pub fn condition<'a>(status: &'a ApiCredentialStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.type_ == type_)

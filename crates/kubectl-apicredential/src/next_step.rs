@@ -125,7 +125,7 @@ mod tests {
         let late = next_after(|it| it["status"]["renewalTime"] = json!(after(-3600)));
         assert!(late.overdue && late.what.contains("was due 60m ago; check the operator"), "{late:?}");
         let unseen = next_after(|it| {
-            it["status"] = json!({"observedGeneration": -1});
+            it["status"] = json!(apicredential::api::ApiCredentialStatus::initial());
             it["metadata"]["creationTimestamp"] = json!(after(-3600));
         });
         assert!(unseen.overdue && unseen.what.starts_with("the first reconcile was due"), "{unseen:?}");

@@ -167,9 +167,9 @@ fn renew_request(
     target: Option<&TargetReport>,
 ) -> Option<RenewRequest> {
     let text = credential.annotations().get(annotations::RENEW_REQUESTED_AT)?.clone();
-    let failed = status.last_handled_renew_request.as_ref() == Some(&text);
+    let is_reported = status.last_handled_renew_request.as_ref() == Some(&text);
     let handled = match target {
-        _ if failed => Some(true),
+        _ if is_reported => Some(true),
         Some(target) if target.visible => Some(target.renew_request.as_ref() == Some(&text)),
         _ => None,
     };
@@ -179,7 +179,7 @@ fn renew_request(
 /// One remedy for each distinct message: Ready, Renewed and Stalled often have the same one.
 fn remedies(conditions: &[Condition]) -> Vec<Remedy> {
     let mut remedies: Vec<Remedy> = Vec::new();
-    for condition in conditions.iter().filter(|condition| !conditions::is_healthy(condition)) {
+    for condition in conditions.iter().filter(|it| !conditions::is_healthy(it) && !conditions::is_initial(it)) {
         let known = Reason::parse(&condition.reason).map_or("", Reason::message);
         let message = if condition.message.is_empty() { known } else { &condition.message };
         if !message.is_empty() && remedies.iter().all(|remedy| remedy.message != message) {

@@ -27,40 +27,19 @@ pub struct SecretRecord {
     pub revision: Revision,
     /// Whether it exists.
     pub is_present: bool,
-    /// Of a target: what its token was made from and answers.
-    pub provenance: Option<Box<TokenProvenance>>,
-}
-
-/// Where the token in a target comes from, by the annotations beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenProvenance {
-    /// The source Secret that it was made from.
-    pub source: Option<Revision>,
-    /// The renew request that it answers.
-    pub renew_request: Option<Box<str>>,
+    /// Of a target: the source Secret that its token was made from, by the annotation beside it.
+    pub token_source: Option<Revision>,
 }
 
 impl SecretRecord {
     /// The record of a Secret that exists.
     pub fn of(secret: &impl Resource) -> Self {
-        let source = annotation(secret, annotations::SOURCE_VERSION).map(|text| Revision::from(text.as_str()));
-        let renew_request = annotation(secret, annotations::RENEW_REQUEST).map(String::into_boxed_str);
-        let has_token = source.is_some() || renew_request.is_some();
+        let token_source = annotation(secret, annotations::SOURCE_VERSION);
         Self {
             revision: Revision::of(secret),
             is_present: true,
-            provenance: has_token.then(|| Box::new(TokenProvenance { source, renew_request })),
+            token_source: token_source.map(|text| Revision::from(text.as_str())),
         }
-    }
-
-    /// The source Secret that the token was made from, if that is known.
-    pub fn token_source(&self) -> Option<&Revision> {
-        self.provenance.as_ref()?.source.as_ref()
-    }
-
-    /// The renew request that the token answers, if there is one.
-    pub fn renew_request(&self) -> Option<&str> {
-        self.provenance.as_ref()?.renew_request.as_deref()
     }
 }
 

@@ -295,7 +295,7 @@ fn never_seen_and_deleted_since_differ() {
     assert_eq!(record(&cache, "a"), None);
     let made_from = secret("t", "s1", "20", &json!({SOURCE_VERSION: "x/1"}));
     assert_eq!(cache.apply_secret(SecretRole::Target, &key("t"), &made_from, VersionSource::Watch), enqueued(&["a"]));
-    assert_eq!(record(&cache, "a").unwrap().token_source(), Some(&Revision::from("x/1")));
+    assert_eq!(record(&cache, "a").unwrap().token_source, Some(Revision::from("x/1")));
     assert_eq!(
         cache.apply_secret(SecretRole::Target, &key("t"), &made_from, VersionSource::Watch),
         enqueued(&[]),

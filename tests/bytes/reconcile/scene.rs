@@ -209,8 +209,7 @@ impl Dice<'_> {
             }
         }
         status["conditions"] = json!(conditions);
-        let versions = ["of-source/7", "of-target/9", ""];
-        self.maybe(&mut status, "provider", |dice| Ok(json!(dice.pick(&["Welkin", "Qontak"])?)))?;
+        let versions = [("of-source", "7"), ("of-target", "9"), ("", "")];
         self.maybe(&mut status, "token", |dice| {
             let mut token = json!({"issuedTime": dice.time()?, "type": "Bearer"});
             dice.maybe(&mut token, "expirationTime", |dice| Ok(json!(dice.time()?)))?;
@@ -220,13 +219,17 @@ impl Dice<'_> {
         self.maybe(&mut status, "nextAttemptTime", |dice| Ok(json!(dice.time()?)))?;
         self.maybe(&mut status, "lastAttempt", |dice| {
             let (time, reason) = (dice.time()?, dice.reason()?);
-            let (generation, version) = (dice.pick(&[1, 3])?, dice.word(&versions)?);
-            Ok(json!({"time": time, "reason": reason, "generation": generation, "sourceVersion": version}))
+            let (generation, (uid, version)) = (dice.pick(&[1, 3])?, dice.pick(&versions)?);
+            let source = json!({"uid": uid, "resourceVersion": version});
+            Ok(json!({"time": time, "reason": reason, "generation": generation, "source": source}))
         })?;
         self.maybe(&mut status, "failedAttempts", |dice| Ok(json!(dice.pick(&[0, 1, 5, i32::MAX])?)))?;
         self.maybe(&mut status, "revision", |dice| Ok(json!(dice.pick(&[0, 1, 41])?)))?;
         self.maybe(&mut status, "lastHandledRenewRequest", |dice| Ok(json!(dice.word(&["now", "again"])?)))?;
-        self.maybe(&mut status, "target", |dice| Ok(json!({"name": "token", "version": dice.word(&versions)?})))?;
+        self.maybe(&mut status, "target", |dice| {
+            let (uid, version) = dice.pick(&versions)?;
+            Ok(json!({"name": "token", "uid": uid, "resourceVersion": version}))
+        })?;
         Ok(status)
     }
 

@@ -1,7 +1,7 @@
 //! Turns a scene into objects that an API server could hold.
 
 use apicredential::annotations;
-use apicredential::api::{ApiCredential, CreationPolicy};
+use apicredential::api::{ApiCredential, ApiCredentialStatus, CreationPolicy};
 use apicredential::plan::Plan;
 use apicredential::schedule::Expiry;
 use apicredential::source;
@@ -70,7 +70,7 @@ fn credential(given: &Value, name: &str, uid: &str, now: Timestamp) -> Option<Va
     let fields = object.as_object_mut()?;
     fields.insert("apiVersion".to_owned(), json!("apicredential.io/v1alpha1"));
     fields.insert("kind".to_owned(), json!("ApiCredential"));
-    fields.entry("status").or_insert_with(|| json!({"observedGeneration": -1}));
+    fields.entry("status").or_insert_with(|| json!(ApiCredentialStatus::initial()));
     let meta = fields.entry("metadata").or_insert_with(|| json!({})).as_object_mut()?;
     for (field, value) in [("name", name), ("namespace", NAMESPACE), ("uid", uid), ("resourceVersion", "5")] {
         meta.insert(field.to_owned(), json!(value));

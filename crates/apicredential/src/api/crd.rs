@@ -5,8 +5,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube_core::CustomResourceExt;
 use serde_json::{Value, json};
 
-use super::ApiCredential;
 use super::validation::{BOUNDS, Bound, RULES, Rule};
+use super::{ApiCredential, ApiCredentialStatus};
 
 /// The CRD.
 #[expect(clippy::expect_used, reason = "a constant input: it fails in every test or never")]
@@ -105,10 +105,16 @@ fn normalize(schema: &mut Value) {
     }
 }
 
-/// Adds what the types cannot express about the status: conditions merge by their type, and `observedGeneration` is
-/// `-1` before the first reconcile, so that `kubectl wait` and kstatus do not take a new object for a reconciled one.
+/// Adds what the types cannot express about the status: conditions merge by their type, and a new object has the initial
+/// status, so that `kubectl wait` and kstatus do not take it for a reconciled one. Each field of it is a default, too: a
+/// status that somebody empties is like that of a new object.
+#[expect(clippy::expect_used, reason = "a constant input: it fails in every test or never")]
 fn complete_status(status: &mut Value) {
-    status["default"] = json!({"observedGeneration": -1});
+    let initial = serde_json::to_value(ApiCredentialStatus::initial()).expect("a status is JSON");
+    for (field, value) in initial.as_object().into_iter().flatten() {
+        status["properties"][field]["default"] = value.clone();
+    }
+    status["default"] = initial;
     let conditions = &mut status["properties"]["conditions"];
     conditions["x-kubernetes-list-type"] = json!("map");
     conditions["x-kubernetes-list-map-keys"] = json!(["type"]);

@@ -17,7 +17,6 @@ use crate::providers::ProviderSpec;
     kind = "ApiCredential",
     plural = "apicredentials",
     shortname = "apicred",
-    category = "apicredentials",
     namespaced,
     crates(kube_core = "::kube_core"),
     status = "ApiCredentialStatus",
@@ -31,6 +30,7 @@ use crate::providers::ProviderSpec;
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.token.expirationTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1),
     printcolumn(name = "Renewal", type_ = "string", json_path = ".status.renewalTime", priority = 1),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failedAttempts", priority = 1),
     printcolumn(
@@ -140,8 +140,8 @@ pub struct RenewalSpec {
     /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<String>,
-    /// Lifetime to assume when the provider states no expiry for the token, such as `30m`. At least `5m`. Default:
-    /// `1h`. It does not apply to a token that never expires by the provider's documentation.
+    /// Lifetime to assume when Welkin states no expiry for the token, such as `30m`. At least `5m`. Default: `1h`. Only
+    /// permitted when `provider.type` is `Welkin`: a token for which Qontak states no expiry never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed_lifetime: Option<String>,
 }

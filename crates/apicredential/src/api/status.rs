@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use self::condition_type::{READY, RENEWED, VERIFIED};
-use super::Provider;
+use self::condition_type::{READY, RECONCILING, RENEWED, STALLED, VERIFIED};
 use crate::reason::{Class, Reason};
+use crate::revision::Revision;
 
 /// What the target Secret holds and how the last attempt ended. Only the operator writes it. A lost status is written
 /// again without a token exchange, because the target Secret holds the truth.
@@ -18,20 +18,17 @@ use crate::reason::{Class, Reason};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ApiCredentialStatus {
-    /// Generation of the spec that this status describes, such as `3`; `-1` before the first reconcile. When it differs
+    /// Generation of the spec that this status describes, such as `3`. Default: `-1`, before the first reconcile. When it differs
     /// from `metadata.generation`, the status describes an older spec.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Conditions, by type. `Ready`: the target Secret holds a token that is valid now and fits the spec. `Renewed`:
+    /// Conditions, by type. Default: `Ready` is `Unknown` before the first reconcile. `Ready`: the target Secret holds a token that is valid now and fits the spec. `Renewed`:
     /// the last attempt issued a token, or a fitting token was adopted. `SourceResolved`: the source Secret exists,
     /// consents and has the keys. `Verified`: the provider accepted the token in the last check; only with
     /// `spec.verification`. While not ready, one of two more is present: `Reconciling` when the operator retries
     /// without a person, `Stalled` when a person has to change something.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// Provider of the stored token, as in `spec.provider.type`.
-    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
-    pub provider: Option<Provider>,
     /// Times and type of the token in the target Secret; never the token or a hash of it. Absent while the target
     /// Secret holds no token that fits the spec.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
@@ -53,7 +50,8 @@ pub struct ApiCredentialStatus {
     /// Number of successful token exchanges for this ApiCredential.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// Value of the annotation `apicredential.io/renew-requested-at` that was last answered by a failed attempt.
+    /// Value of the annotation `apicredential.io/renew-requested-at` that an attempt last answered, whether it succeeded
+    /// or failed. While it differs from the annotation, the request is pending.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub last_handled_renew_request: Option<String>,
     /// Target Secret after the operator's last write, or as it was when its token was adopted.
@@ -66,6 +64,20 @@ pub struct ApiCredentialStatus {
 }
 
 impl ApiCredentialStatus {
+    /// The status before the first reconcile: the default in the CRD, which the API server sets. `kubectl wait` waits
+    /// with it, and GitOps tools see an object in progress.
+    pub fn initial() -> Self {
+        let ready = Condition {
+            type_: READY.to_owned(),
+            status: "Unknown".to_owned(),
+            reason: Reason::Pending.as_str().to_owned(),
+            message: "Waiting for the operator.".to_owned(),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        };
+        Self { observed_generation: Some(-1), conditions: vec![ready], ..Self::default() }
+    }
+
     /// Whether `Ready` is True.
     pub fn is_ready(&self) -> bool {
         self.condition(READY).is_some_and(|condition| condition.status == "True")
@@ -100,9 +112,21 @@ impl ApiCredentialStatus {
         self.unresolved_failure().map(Reason::retry_class)
     }
 
-    /// The condition of that type.
+    /// The condition of that type. `Ready=Unknown` counts as absent: it is the default in the CRD, and the operator never
+    /// writes it.
     pub fn condition(&self, type_: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.type_ == type_)
+        let is_default = |condition: &Condition| condition.type_ == READY && condition.status == "Unknown";
+        self.conditions.iter().find(|condition| condition.type_ == type_ && !is_default(condition))
+    }
+
+    /// Whether there is a condition that the operator did not write: it replaces the status whole, so such a condition
+    /// is from somebody else. `Reconciling` and `Stalled` are never present beside `Ready=True`.
+    pub fn has_foreign_conditions(&self) -> bool {
+        let is_abnormal = |type_: &str| [RECONCILING, STALLED].contains(&type_);
+        self.conditions.iter().any(|condition| {
+            let type_ = condition.type_.as_str();
+            !condition_type::ALL.contains(&type_) || (self.is_ready() && is_abnormal(type_))
+        })
     }
 
     /// This status with the transition times of `stored` where the condition's status is the same. A transition that
@@ -133,6 +157,8 @@ pub mod condition_type {
     pub const RECONCILING: &str = "Reconciling";
     /// Present while not ready and a person has to change something.
     pub const STALLED: &str = "Stalled";
+    /// All of them, in the order in which the status lists them.
+    pub const ALL: [&str; 6] = [READY, RENEWED, SOURCE_RESOLVED, VERIFIED, RECONCILING, STALLED];
 }
 
 /// Times and type of the token in the target Secret.
@@ -162,8 +188,31 @@ pub struct LastAttempt {
     pub reason: String,
     /// Generation of the spec that the request was sent for.
     pub generation: i64,
-    /// Version of the source Secret whose login was sent, as `uid/resourceVersion`.
-    pub source_version: String,
+    /// Version of the source Secret whose login was sent.
+    pub source: SourceVersion,
+}
+
+/// A version of the source Secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceVersion {
+    /// Uid of the source Secret.
+    pub uid: String,
+    /// Resource version of the source Secret, such as `4711`.
+    pub resource_version: String,
+}
+
+impl SourceVersion {
+    /// The uid and the resourceVersion as one value.
+    pub fn revision(&self) -> Revision {
+        Revision::new(&self.uid, &self.resource_version)
+    }
+}
+
+impl From<&Revision> for SourceVersion {
+    fn from(revision: &Revision) -> Self {
+        Self { uid: revision.uid().to_owned(), resource_version: revision.resource_version().to_owned() }
+    }
 }
 
 /// The target Secret after the operator's last write.
@@ -172,8 +221,22 @@ pub struct LastAttempt {
 pub struct TargetStatus {
     /// Name of the target Secret.
     pub name: String,
-    /// Version of the target Secret, as `uid/resourceVersion`.
-    pub version: String,
+    /// Uid of the target Secret.
+    pub uid: String,
+    /// Resource version of the target Secret, such as `4711`.
+    pub resource_version: String,
+}
+
+impl TargetStatus {
+    /// The target Secret of that name in that revision.
+    pub fn new(name: String, revision: &Revision) -> Self {
+        Self { name, uid: revision.uid().to_owned(), resource_version: revision.resource_version().to_owned() }
+    }
+
+    /// The uid and the resourceVersion as one value.
+    pub fn revision(&self) -> Revision {
+        Revision::new(&self.uid, &self.resource_version)
+    }
 }
 
 /// The last check whether the provider accepts the token.
@@ -203,7 +266,7 @@ mod tests {
     #[test]
     fn a_field_that_cannot_be_read_counts_as_absent_and_the_others_stay_in_use() {
         let status = serde_json::json!({
-            "observedGeneration": "three", "conditions": [{"type": "Ready"}], "provider": "Acme", "failedAttempts": 1.5,
+            "observedGeneration": "three", "conditions": [{"type": "Ready"}], "failedAttempts": 1.5,
             "token": {"issuedTime": "yesterday", "type": "Bearer"}, "renewalTime": "", "revision": 41,
         });
         let read: ApiCredentialStatus = serde_json::from_value(status).unwrap();

@@ -25,8 +25,10 @@ const NAME: Bound = Bound::Text(1, 253);
 const DURATION: Bound = Bound::Text(2, 18);
 /// `https://`, a host of at most 253 characters and a port.
 const ORIGIN: Bound = Bound::Text(9, 267);
-/// `uid/resourceVersion`.
-const VERSION: Bound = Bound::Text(0, 128);
+/// A uid has 36 characters; the rest is room.
+const UID: Bound = Bound::Text(0, 128);
+/// A resourceVersion has at most 20 digits; the rest is room.
+const RESOURCE_VERSION: Bound = Bound::Text(0, 128);
 /// A reason. It is no enum, because later releases may add reasons.
 const REASON: Bound = Bound::Text(0, 128);
 
@@ -63,12 +65,14 @@ pub const BOUNDS: &[(&str, Bound)] = &[
     ("status.token.lifetimeSeconds", Bound::AtLeast(0)),
     ("status.lastAttempt.reason", REASON),
     ("status.lastAttempt.generation", Bound::AtLeast(0)),
-    ("status.lastAttempt.sourceVersion", VERSION),
+    ("status.lastAttempt.source.uid", UID),
+    ("status.lastAttempt.source.resourceVersion", RESOURCE_VERSION),
     ("status.failedAttempts", Bound::AtLeast(0)),
     ("status.revision", Bound::AtLeast(0)),
     ("status.lastHandledRenewRequest", Bound::Text(0, 128)),
     ("status.target.name", Bound::Text(0, 253)),
-    ("status.target.version", VERSION),
+    ("status.target.uid", UID),
+    ("status.target.resourceVersion", RESOURCE_VERSION),
     ("status.verification.refusedTokens", Bound::AtLeast(0)),
 ];
 

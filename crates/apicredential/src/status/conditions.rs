@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Check, CheckFinding, CheckVerdict, SourceFinding, StatusInput};
 use crate::api::ApiCredentialStatus;
-use crate::api::condition_type::{READY, RECONCILING, RENEWED, SOURCE_RESOLVED, STALLED, VERIFIED};
+use crate::api::condition_type::{self, READY, RECONCILING, RENEWED, SOURCE_RESOLVED, STALLED, VERIFIED};
 use crate::decide::TokenState;
 use crate::reason::{Class, Reason, Refusal};
 
@@ -246,7 +246,7 @@ fn list(
     now: Timestamp,
 ) -> Vec<Condition> {
     let mut conditions = Vec::new();
-    for type_ in [READY, RENEWED, SOURCE_RESOLVED, VERIFIED, RECONCILING, STALLED] {
+    for type_ in condition_type::ALL {
         let before = prior.condition(type_);
         let Some((_, value)) = values.iter().find(|(name, _)| *name == type_) else {
             if ![VERIFIED, RECONCILING, STALLED].contains(&type_) {

@@ -1,5 +1,7 @@
 //! Every row of the table of conditions in docs/design/status.md, and which fields may change with them.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::*;
 use crate::api::condition_type::{READY, RENEWED, VERIFIED};
 use crate::reason::Class;
@@ -13,8 +15,7 @@ pub(super) fn at(second: i64) -> Timestamp {
 
 /// No token, and nothing happened.
 pub(super) fn nothing() -> StatusInput {
-    let provider = Some(Provider::Welkin);
-    StatusInput { provider, source: SourceFinding::Resolved, ..StatusInput::unobserved(3) }
+    StatusInput { source: SourceFinding::Resolved, ..StatusInput::unobserved(3) }
 }
 
 /// A token that was issued at `issued` and is valid for an hour.
@@ -32,17 +33,16 @@ pub(super) fn holding(issued: i64, token_state: TokenState) -> StatusInput {
 pub(super) fn attempt(second: i64, outcome: Result<(), Reason>, failed: u32) -> Option<Attempt> {
     Some(Attempt {
         at: at(second),
-        source_version: "uid/1".to_owned(),
+        source: Revision::new("uid", "1"),
         outcome: outcome.map_err(Refusal::from),
         failed,
         next: outcome.is_err().then(|| at(second + 60)),
         expiry_assumed: false,
-        handled_request: None,
     })
 }
 
 pub(super) fn untouched() -> ApiCredentialStatus {
-    ApiCredentialStatus { observed_generation: Some(-1), ..ApiCredentialStatus::default() }
+    ApiCredentialStatus::initial()
 }
 
 /// A status after the first token, issued at 0.
@@ -54,6 +54,45 @@ pub(super) fn issued() -> ApiCredentialStatus {
 /// All conditions as `Type=Status/Reason`, in order.
 pub(super) fn conditions_of(status: &ApiCredentialStatus) -> Vec<String> {
     status.conditions.iter().map(|it| format!("{}={}/{}", it.type_, it.status, it.reason)).collect()
+}
+
+#[test]
+fn before_the_first_attempt_has_ended_the_initial_status_stays_and_counts_as_none() {
+    let initial = ApiCredentialStatus::initial();
+    assert_eq!(status(&initial, &nothing(), at(5)), initial, "nothing to write");
+    assert_eq!(initial.condition(READY), None);
+    assert!(!initial.is_ready() && !initial.has_reason(READY, Reason::Pending) && !initial.has_foreign_conditions());
+    // What follows from it is what follows from no status at all.
+    let none = ApiCredentialStatus::default();
+    let inputs = [
+        StatusInput { attempt: attempt(0, Ok(()), 0), ..holding(0, TokenState::Valid) },
+        StatusInput { attempt: attempt(0, Err(Reason::DnsFailed), 1), ..nothing() },
+        StatusInput { refusal: Some(Reason::SourceKeyMissing.into()), ..nothing() },
+        StatusInput { target_refusal: Some(Reason::TargetNotOwned.into()), ..nothing() },
+        StatusInput { suspended: true, ..nothing() },
+        holding(0, TokenState::Valid),
+        holding(0, TokenState::Expired),
+    ];
+    for input in inputs {
+        let next = status(&initial, &input, at(5));
+        assert_eq!(next, status(&none, &input, at(5)));
+        assert!(next.conditions.iter().all(|condition| condition.status != "Unknown"), "{next:?}");
+        assert_eq!(event(&initial, &next, &input), event(&none, &next, &input));
+    }
+}
+
+#[test]
+fn conditions_of_others_are_noticed() {
+    let with = |prior: &ApiCredentialStatus, type_: &str| {
+        let mut changed = prior.clone();
+        changed.conditions.push(Condition { type_: type_.to_owned(), ..prior.conditions[0].clone() });
+        changed.has_foreign_conditions()
+    };
+    let failed = StatusInput { attempt: attempt(0, Err(Reason::DnsFailed), 1), ..nothing() };
+    let failed = status(&untouched(), &failed, at(1));
+    assert!(!issued().has_foreign_conditions() && !failed.has_foreign_conditions());
+    assert!(with(&issued(), "Approved") && with(&issued(), "Stalled") && with(&issued(), "Reconciling"));
+    assert!(with(&failed, "Approved") && !with(&failed, "Stalled"));
 }
 
 #[test]
@@ -157,16 +196,18 @@ fn a_message_depends_only_on_the_reason() {
 #[test]
 fn the_status_reports_an_answered_renew_request_and_a_success() {
     let mut input = failing_attempt(0);
-    input.attempt.as_mut().unwrap().handled_request = Some("now please".to_owned());
+    input.handled_request = Some("now please".to_owned());
     let failed = status(&issued(), &input, at(2400));
     assert_eq!(failed.last_handled_renew_request.as_deref(), Some("now please"));
     assert_eq!((failed.revision, failed.failed_attempts), (Some(1), Some(1)));
     assert_eq!(failed.next_attempt_time, Some(Time(at(2460))));
     assert_eq!(failed.unresolved_failure(), Some(Reason::ProviderUnavailable));
-    let again = StatusInput { attempt: attempt(2460, Ok(()), 0), ..holding(2460, TokenState::Valid) };
+    let handled_request = Some("and again".to_owned());
+    let again = StatusInput { attempt: attempt(2460, Ok(()), 0), handled_request, ..holding(2460, TokenState::Valid) };
     let resolved = status(&failed, &again, at(2461));
     assert_eq!((resolved.revision, resolved.failed_attempts, &resolved.next_attempt_time), (Some(2), Some(0), &None));
     assert_eq!(resolved.unresolved_failure(), None);
+    assert_eq!(resolved.last_handled_renew_request.as_deref(), Some("and again"), "a success answers, too");
     assert_eq!(resolved.token.unwrap().issued_time, Time(at(2460)));
 }
 

@@ -150,7 +150,7 @@ fn drift(credential: &ApiCredential, plan: &Plan, secret: &Secret) -> Vec<String
         drift.push(format!("the label {} is missing", annotations::MANAGED));
     }
     let status = conditions::status(credential);
-    if status.target.is_some_and(|target| target.version != Revision::of(secret).as_str()) {
+    if status.target.is_some_and(|target| target.revision() != Revision::of(secret)) {
         drift.push("the Secret was changed after the operator wrote it".to_owned());
     }
     drift
