@@ -26,7 +26,7 @@ check: ## The inner loop: format, lint, unit tests, and the tests that need no c
 test: ## Run all tests but those of `make nightly`; the first run builds the real API server
 	@echo "The programs of the control plane: found, or built once from tests/control-plane/go.mod"
 	@tests/control-plane/build.sh etcd kube-apiserver kube-controller-manager kubectl
-	@echo "Helm and kustomize: found, or built once from tests/tools/go.mod"
+	@echo "Helm, kustomize and kstatus: found, or built once from tests/tools/"
 	@tests/tools/build.sh
 	@echo "CRDs of Argo CD, External Secrets and Flux: found, or generated once from tests/docs/crds"
 	@tests/docs/crds/build.sh

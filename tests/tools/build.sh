@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Finds or builds programs that tests need beside the control plane's, and prints the path of each.
 #
-#   tests/tools/build.sh [program …]       default: helm kustomize
+#   tests/tools/build.sh [program …]       default: helm kustomize kstatus
 #
-# The versions are those of the Go module beside this file. What is built goes to a cache outside the clone, so a second
+# The versions are those of the Go module beside this file; kstatus is our own program over a library, in a module of its
+# own. What is built goes to a cache outside the clone, so a second
 # clone finds it. Only the paths go to standard output; what is being done goes to standard error.
 set -euo pipefail
 
@@ -11,7 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/again.sh"
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/apicredential-operator/tools"
 programs=("$@")
-[ ${#programs[@]} -gt 0 ] || programs=(helm kustomize)
+[ ${#programs[@]} -gt 0 ] || programs=(helm kustomize kstatus)
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 
@@ -19,14 +20,24 @@ module_of() {
   case "$1" in
     helm) echo helm.sh/helm/v4 ;;
     kustomize) echo sigs.k8s.io/kustomize/kustomize/v5 ;;
-    *) say "unknown program '$1'; known: helm kustomize"; exit 2 ;;
+    kstatus) echo sigs.k8s.io/cli-utils ;;
+    *) say "unknown program '$1'; known: helm kustomize kstatus"; exit 2 ;;
   esac
 }
 
 package_of() {
   case "$1" in
     helm) echo helm.sh/helm/v4/cmd/helm ;;
+    kstatus) echo . ;;
     *) module_of "$1" ;;
+  esac
+}
+
+# The directory of its Go module.
+directory_of() {
+  case "$1" in
+    kstatus) echo "$here/kstatus" ;;
+    *) echo "$here" ;;
   esac
 }
 
@@ -35,7 +46,7 @@ build() {
   command -v go >/dev/null || { say "$program is missing and Go is not installed: install Go"; exit 1; }
   say "building $program (once; helm takes minutes) into $into"
   (
-    cd "$here"
+    cd "$(directory_of "$program")"
     export CGO_ENABLED=0
     again go build -trimpath -buildvcs=false -ldflags "-s -w" \
       -o "$into/.$program.$$" "$(package_of "$program")" >&2
@@ -48,7 +59,10 @@ exec 9>"$tools/.lock"
 flock 9
 for program in "${programs[@]}"; do
   module=$(module_of "$program")
-  version=$(awk -v module="$module" '$1 == module && $2 ~ /^v/ { print $2; exit }' "$here/go.mod")
+  directory=$(directory_of "$program")
+  version=$(awk -v module="$module" '$1 == module && $2 ~ /^v/ { print $2; exit }' "$directory/go.mod")
+  # Our own source changes without a new version of the library.
+  [ "$directory" = "$here" ] || version="$version-$(cat "$directory"/*.go | sha256sum | cut -c 1-12)"
   into="$tools/$program-$version"
   if [ ! -x "$into/$program" ]; then
     mkdir -p "$into"
