@@ -2,19 +2,23 @@
 
 use apicredential::plan::template::{Placeholder, Template};
 
-const NAMES: [(&str, Placeholder); 5] = [
+const NAMES: [(&str, Placeholder); 8] = [
     ("{token}", Placeholder::Token),
     ("{tokenType}", Placeholder::TokenType),
     ("{expiresAt}", Placeholder::ExpiresAt),
     ("{issuedAt}", Placeholder::IssuedAt),
     ("{provider}", Placeholder::Provider),
+    ("{endpoint}", Placeholder::OfProvider("endpoint")),
+    ("{tenant}", Placeholder::OfProvider("tenant")),
+    ("{clientName}", Placeholder::OfProvider("clientName")),
 ];
+const OF_PROVIDER: [(&str, &str); 3] = [("endpoint", ""), ("tenant", ""), ("clientName", "")];
 
 /// A text is accepted iff the CRD's rules accept it. The rendered text has the token where the template has `{token}`,
 /// and everything else unchanged: the template can be restored from it.
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let Ok(template) = Template::parse(text) else {
+    let Ok(template) = Template::parse(text, &OF_PROVIDER) else {
         return assert!(!is_template(text), "{text:?} is refused");
     };
     assert!(is_template(text), "{text:?} is taken");
@@ -33,8 +37,8 @@ pub fn check(input: &[u8]) {
     assert_eq!(filled.matches(token.as_str()).count(), wanted, "{filled:?}");
 }
 
-/// The CRD's rules, implemented manually: `^([^{]|[{][{]|[{](token|tokenType|expiresAt|issuedAt|provider)[}])*$`, the
-/// token at most once, at most 512 characters.
+/// The CRD's rules, implemented manually: `^([^{]|[{][{]|[{](token|…|clientName)[}])*$`, the token at most once, at
+/// most 512 characters.
 fn is_template(text: &str) -> bool {
     let (mut rest, mut tokens) = (text, 0);
     while let Some(first) = rest.chars().next() {

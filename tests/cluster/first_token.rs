@@ -67,6 +67,7 @@ async fn the_secret_is_rendered_as_the_spec_says_and_holds_nothing_else_of_ours(
             "authorization": "{tokenType} {token}",
             "times": "{issuedAt} {expiresAt}",
             "by": "{{{provider}}",
+            "url": "{endpoint}/{tenant}/{clientName}",
         },
         "metadata": {
             "labels": {"team": "care", "app.kubernetes.io/name": "clinic"},
@@ -80,11 +81,13 @@ async fn the_secret_is_rendered_as_the_spec_says_and_holds_nothing_else_of_ours(
     let token = client.last_token().unwrap();
     let issued = annotation(&secret, "issued-at").unwrap();
     let expires = annotation(&secret, "expires-at").unwrap();
-    assert_eq!(keys(&secret), ["authorization", "bearer", "by", "times"]);
+    assert_eq!(keys(&secret), ["authorization", "bearer", "by", "times", "url"]);
     assert_eq!(value(&secret, "bearer").as_ref(), Some(&token));
     assert_eq!(value(&secret, "authorization"), Some(format!("Bearer {token}")));
     assert_eq!(value(&secret, "times"), Some(format!("{issued} {expires}")));
     assert_eq!(value(&secret, "by").as_deref(), Some("{Welkin}"));
+    let url = format!("{}/gh/{}", scene.mock_provider.origin(), client.name());
+    assert_eq!(value(&secret, "url"), Some(url));
 
     let labels = [("apicredential.io/managed", "true"), ("app.kubernetes.io/name", "clinic"), ("team", "care")];
     assert_eq!(*secret.labels(), text_map(&labels));
@@ -95,7 +98,7 @@ async fn the_secret_is_rendered_as_the_spec_says_and_holds_nothing_else_of_ours(
         ("apicredential.io/expires-at", expires.as_str()),
         ("apicredential.io/fingerprint", fingerprint.as_str()),
         ("apicredential.io/issued-at", issued.as_str()),
-        ("apicredential.io/keys", "bearer,authorization,by,times"),
+        ("apicredential.io/keys", "bearer,authorization,by,times,url"),
         ("apicredential.io/labels", "app.kubernetes.io/name,team"),
         ("apicredential.io/owner", "a"),
         ("apicredential.io/owner-uid", uid.as_str()),

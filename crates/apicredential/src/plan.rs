@@ -85,7 +85,7 @@ impl Plan {
         let request = ProviderRequest::parse(&spec.provider)?;
         let source = spec.provider.source_name().unwrap_or_default().to_owned();
         check_source(&request, &source)?;
-        let target = parse_target(spec, &allowed.target_metadata)?;
+        let target = parse_target(spec, &request, &allowed.target_metadata)?;
         if target.name == source {
             return Err(Refusal::new(
                 Reason::TargetIsSource,
@@ -93,7 +93,7 @@ impl Plan {
             ));
         }
         let endpoint_allowed = allowed.endpoints.allows(request.provider(), request.endpoint());
-        let renewal = renewal::parse(spec.renewal.as_ref())?;
+        let renewal = renewal::parse(spec.renewal.as_ref(), request.provider())?;
         let verification = renewal::parse_verification(spec.verification.as_ref(), request.provider())?;
         Ok(Self { request, source, target, renewal, verification, endpoint_allowed })
     }
@@ -113,7 +113,11 @@ fn check_source(request: &ProviderRequest, source: &str) -> Result<(), Refusal> 
     request.source_keys().into_iter().try_for_each(|key| syntax::check_key(&key.name, key.field))
 }
 
-fn parse_target(spec: &ApiCredentialSpec, allowed: &AllowedTargetMetadata) -> Result<TargetPlan, Refusal> {
+fn parse_target(
+    spec: &ApiCredentialSpec,
+    request: &ProviderRequest,
+    allowed: &AllowedTargetMetadata,
+) -> Result<TargetPlan, Refusal> {
     let target = &spec.target;
     syntax::check_name(&target.name, "spec.target.name")?;
     if target.name.starts_with(HELM_RELEASE) {
@@ -130,7 +134,7 @@ fn parse_target(spec: &ApiCredentialSpec, allowed: &AllowedTargetMetadata) -> Re
                 "spec.target.data has the key that spec.target.tokenKey names; rename one of them.",
             ));
         }
-        let template = Template::parse(text)
+        let template = Template::parse(text, &request.placeholders())
             .map_err(|error| Refusal::invalid_spec(format!("spec.target.data, key {key:?}: {error}")))?;
         data.insert(key.clone(), template);
     }
@@ -201,6 +205,45 @@ mod tests {
         let refusal = parse(&welkin, &interval("1h")).unwrap_err();
         assert_eq!(refusal.reason, Reason::InvalidSpec);
         assert!(refusal.message.contains("Welkin") && refusal.message.contains("remove it"), "{}", refusal.message);
+    }
+
+    #[test]
+    fn an_assumed_lifetime_needs_a_provider_whose_tokens_may_expire_without_saying_so() {
+        let parse = |provider: &serde_json::Value| {
+            let spec = serde_json::json!({
+                "provider": provider, "target": {"name": "token"}, "renewal": {"assumedLifetime": "30m"},
+            });
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+        };
+        let welkin = serde_json::json!({"type": "Welkin", "welkin": {
+            "tenant": "gh", "clientName": "client", "secretRef": {"name": "source"},
+        }});
+        assert_eq!(parse(&welkin).unwrap().renewal.assumed_lifetime, 1800);
+        let qontak = serde_json::json!({"type": "Qontak", "qontak": {"secretRef": {"name": "source"}}});
+        let refusal = parse(&qontak).unwrap_err();
+        assert_eq!(refusal.reason, Reason::InvalidSpec);
+        assert!(refusal.message.contains("Qontak") && refusal.message.contains("remove it"), "{}", refusal.message);
+    }
+
+    #[test]
+    fn a_placeholder_needs_a_provider_that_has_it() {
+        let parse = |provider: &serde_json::Value, text: &str| {
+            let spec = serde_json::json!({
+                "provider": provider, "target": {"name": "token", "data": {"url": text}},
+            });
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+        };
+        let welkin = serde_json::json!({"type": "Welkin", "welkin": {
+            "tenant": "gh", "clientName": "client", "secretRef": {"name": "source"},
+        }});
+        let qontak = serde_json::json!({"type": "Qontak", "qontak": {"secretRef": {"name": "source"}}});
+        assert!(parse(&welkin, "{endpoint}/{tenant}/{clientName}").is_ok());
+        assert!(parse(&qontak, "{endpoint}/{{tenant}").is_ok());
+        for text in ["{tenant}", "{clientName}"] {
+            let refusal = parse(&qontak, text).unwrap_err();
+            assert_eq!(refusal.reason, Reason::InvalidSpec);
+            assert!(refusal.message.contains("{provider} {endpoint}, and"), "{}", refusal.message);
+        }
     }
 
     #[test]

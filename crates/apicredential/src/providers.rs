@@ -99,6 +99,11 @@ impl Provider {
         self.info().check_path.is_some()
     }
 
+    /// Whether a token without a stated expiry may expire, so that a lifetime has to be assumed. If not, it never expires.
+    pub const fn has_unstated_lifetimes(self) -> bool {
+        self.info().has_unstated_lifetimes
+    }
+
     /// The URL of that request, a `GET` with the token as Bearer token. `None` if the vendor documents none.
     pub fn check_url(self, endpoint: &Endpoint) -> Option<url::Url> {
         endpoint.join(self.info().check_path?)
@@ -212,6 +217,14 @@ impl ProviderRequest {
         match self {
             Self::Welkin(welkin) => &welkin.endpoint,
             Self::Qontak(qontak) => &qontak.endpoint,
+        }
+    }
+
+    /// The values of the placeholders that this provider has in `spec.target.data`, by their names.
+    pub fn placeholders(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Welkin(welkin) => welkin.placeholders(),
+            Self::Qontak(qontak) => qontak.placeholders(),
         }
     }
 

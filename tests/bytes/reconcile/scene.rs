@@ -171,7 +171,7 @@ impl Dice<'_> {
             target["tokenKey"] = json!(self.word(&["token", "raw", "a,b", ""])?);
         }
         if self.one_in(2)? {
-            let texts = ["Bearer {token}", "{expiresAt}", "{{{provider}", "{token}{token}", "{"];
+            let texts = ["Bearer {token}", "{expiresAt}", "{{{provider}", "{endpoint}/{tenant}", "{token}{token}", "{"];
             target["data"] = self.map(&["header", "expiry", "token", "a,b"], |dice| Ok(json!(dice.word(&texts)?)))?;
         }
         if self.one_in(4)? {

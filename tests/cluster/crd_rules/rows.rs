@@ -181,11 +181,12 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "spec.target.data.*",
-            "the placeholders are {token}, {tokenType}, {expiresAt}, {issuedAt} and {provider}; write {{ for a literal brace",
+            "the placeholders are {token}, {tokenType}, {expiresAt}, {issuedAt}, {provider} and {endpoint}, with Welkin also {tenant} and {clientName}; write {{ for a literal brace",
             [
                 "",
                 "Bearer {token}",
                 "{tokenType} {token} {expiresAt} {issuedAt} {provider}{provider}",
+                "{endpoint}/{tenant}/{clientName}",
                 r#"{{"token":"{token}"}"#,
                 "}{{}}{{",
                 "{{{token}}",
@@ -295,6 +296,18 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "spec",
+            "target.data may contain {tenant} and {clientName} only when provider.type is Welkin",
+            ["{endpoint} {{tenant} {{clientName}", "{{{{tenant}"].map(qontak_data),
+            ["{tenant}", "{clientName}", "{{{tenant}", "{{{{{clientName}"].map(qontak_data),
+        ),
+        row(
+            "spec",
+            "renewal.assumedLifetime has no effect when provider.type is Qontak: a token for which Qontak states no expiry never expires; remove assumedLifetime",
+            [renewal(json!({"assumedLifetime": "30m"}))],
+            [qontak_with("renewal", json!({"assumedLifetime": "30m"}))],
+        ),
+        row(
+            "spec",
             "verification is only possible when provider.type is Qontak: Welkin documents no request that checks a token; remove verification",
             [verification(json!({})), verification(json!({"interval": "1h"}))],
             [json!({"spec": {"verification": {}}}), json!({"spec": {"verification": {"interval": "1h"}}})],
@@ -347,9 +360,7 @@ const METADATA_NAMES: [&str; 7] = [
 
 /// Makes it a Qontak ApiCredential with this verification.
 pub fn verification(change: Value) -> Value {
-    let mut qontak = qontak(json!({}));
-    qontak["spec"]["verification"] = change;
-    qontak
+    qontak_with("verification", change)
 }
 
 /// A rule about an update: the object as it is created, a change that passes, a change that fails.
@@ -410,6 +421,18 @@ pub fn qontak(change: Value) -> Value {
     let mut qontak = json!({"secretRef": {"name": "qontak-login"}});
     merge(&mut qontak, change);
     provider(json!({"type": "Qontak", "welkin": null, "qontak": qontak}))
+}
+
+/// The change from Welkin to Qontak, and another block of the spec.
+fn qontak_with(block: &str, change: Value) -> Value {
+    let mut qontak = qontak(json!({}));
+    qontak["spec"][block] = change;
+    qontak
+}
+
+/// The same with this value in `target.data`.
+fn qontak_data(text: &str) -> Value {
+    qontak_with("target", json!({"data": {"a": text}}))
 }
 
 pub fn target(change: Value) -> Value {

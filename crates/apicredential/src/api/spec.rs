@@ -79,9 +79,9 @@ pub struct TargetSpec {
     /// Key that receives the raw token. Default: `token`.
     #[serde(default = "default_token_key")]
     pub token_key: String,
-    /// Further keys to write, such as `authorization: "Bearer {token}"`. At most 16 keys, with values of at most 512
-    /// characters. The placeholders are {token} (at most once in a value), {tokenType}, {expiresAt}, {issuedAt} and
-    /// {provider}. Write "{{" for a literal "{"; a literal "}" needs no escape.
+    /// Further keys to write, such as `authorization: "Bearer {token}"`. Default: none. At most 16 keys, with values of at
+    /// most 512 characters. The placeholders are {token} (at most once in a value), {tokenType}, {expiresAt}, {issuedAt},
+    /// {provider} and {endpoint}; with Welkin also {tenant} and {clientName}. Write "{{" for a literal "{"; a literal "}" needs no escape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<BTreeMap<String, String>>,
     /// Labels and annotations of the target Secret. Only permitted when `creationPolicy` is `Owner`.

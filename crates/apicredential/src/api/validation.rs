@@ -172,6 +172,11 @@ pub const RULES: &[Rule] = &[
     rule("spec.provider.qontak.keys.clientId", KEY, KEY_MESSAGE),
     rule("spec.provider.qontak.keys.clientSecret", KEY, KEY_MESSAGE),
     rule("spec.provider.qontak.endpoint", ORIGIN_RULE, ORIGIN_MESSAGE),
+    rule(
+        "spec",
+        "self.provider.type == 'Welkin' || !has(self.target.data) || self.target.data.all(k, !self.target.data[k].replace('{{', '').matches('[{](tenant|clientName)[}]'))",
+        "target.data may contain {tenant} and {clientName} only when provider.type is Welkin",
+    ),
     rule("spec.target.name", SECRET_NAME, SECRET_NAME_MESSAGE),
     rule(
         "spec.target.name",
@@ -202,8 +207,8 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.target.data.*",
-        "self.matches('^([^{]|[{][{]|[{](token|tokenType|expiresAt|issuedAt|provider)[}])*$')",
-        "the placeholders are {token}, {tokenType}, {expiresAt}, {issuedAt} and {provider}; write {{ for a literal brace",
+        "self.matches('^([^{]|[{][{]|[{](token|tokenType|expiresAt|issuedAt|provider|endpoint|tenant|clientName)[}])*$')",
+        "the placeholders are {token}, {tokenType}, {expiresAt}, {issuedAt}, {provider} and {endpoint}, with Welkin also {tenant} and {clientName}; write {{ for a literal brace",
     ),
     rule(
         "spec.target.data.*",
@@ -235,6 +240,11 @@ pub const RULES: &[Rule] = &[
     at_least!("renewal", "renewBefore", "2m"),
     at_least!("renewal", "maxAge", "5m"),
     at_least!("renewal", "assumedLifetime", "5m"),
+    rule(
+        "spec",
+        "!has(self.renewal) || !has(self.renewal.assumedLifetime) || self.provider.type != 'Qontak'",
+        "renewal.assumedLifetime has no effect when provider.type is Qontak: a token for which Qontak states no expiry never expires; remove assumedLifetime",
+    ),
     rule(
         "spec",
         "!has(self.verification) || self.provider.type == 'Qontak'",

@@ -7,7 +7,7 @@ use crate::schedule::{Margin, Policy};
 const MINUTE: i64 = 60;
 
 /// Checks and parses `spec.renewal`.
-pub(super) fn parse(spec: Option<&RenewalSpec>) -> Result<Policy, Refusal> {
+pub(super) fn parse(spec: Option<&RenewalSpec>, provider: Provider) -> Result<Policy, Refusal> {
     let spec = spec.cloned().unwrap_or_default();
     let before = parse_duration(spec.renew_before.as_deref(), "renewal.renewBefore", 2 * MINUTE)?;
     let margin = match (before, spec.renew_before_percentage) {
@@ -22,6 +22,11 @@ pub(super) fn parse(spec: Option<&RenewalSpec>) -> Result<Policy, Refusal> {
         }
     };
     let max_age = parse_duration(spec.max_age.as_deref(), "renewal.maxAge", 5 * MINUTE)?;
+    if spec.assumed_lifetime.is_some() && !provider.has_unstated_lifetimes() {
+        return Err(Refusal::invalid_spec(format!(
+            "spec.renewal.assumedLifetime has no effect for {provider}, whose tokens never expire unless it states an expiry; remove it."
+        )));
+    }
     let assumed = parse_duration(spec.assumed_lifetime.as_deref(), "renewal.assumedLifetime", 5 * MINUTE)?;
     Ok(Policy { margin, max_age, assumed_lifetime: assumed.unwrap_or(60 * MINUTE) })
 }

@@ -29,29 +29,34 @@ pub enum Placeholder {
     IssuedAt,
     /// `{provider}`: `Welkin` or `Qontak`.
     Provider,
+    /// A placeholder that the provider has, by its name, such as `endpoint`.
+    OfProvider(&'static str),
 }
 
 impl Placeholder {
-    fn parse(name: &str) -> Option<Self> {
+    fn parse(name: &str, of_provider: &[(&'static str, &str)]) -> Option<Self> {
         Some(match name {
             "token" => Self::Token,
             "tokenType" => Self::TokenType,
             "expiresAt" => Self::ExpiresAt,
             "issuedAt" => Self::IssuedAt,
             "provider" => Self::Provider,
-            _ => return None,
+            _ => Self::OfProvider(of_provider.iter().find(|(known, _)| *known == name)?.0),
         })
     }
 }
 
 /// Why a value is not a template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TemplateError {
     /// A brace opens something that is not a placeholder.
     #[error(
-        "unknown placeholder; known are {{token}} {{tokenType}} {{expiresAt}} {{issuedAt}} {{provider}}, and a literal brace is written \"{{{{\""
+        "unknown placeholder; known are {{token}} {{tokenType}} {{expiresAt}} {{issuedAt}} {{provider}}{of_provider}, and a literal brace is written \"{{{{\""
     )]
-    UnknownPlaceholder,
+    UnknownPlaceholder {
+        /// The placeholders that the provider has, each after a space.
+        of_provider: String,
+    },
     /// The value contains the token more than once.
     #[error("{{token}} may occur at most once in a value")]
     TokenTwice,
@@ -61,8 +66,9 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Parses a value. `{{` is a literal `{`, and a `}` without an open placeholder is literal, too.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+    /// Parses a value. `{{` is a literal `{`, and a `}` without an open placeholder is literal, too. `of_provider` has the
+    /// placeholders of the provider and their values.
+    pub fn parse(text: &str, of_provider: &[(&'static str, &str)]) -> Result<Self, TemplateError> {
         if text.chars().count() > 512 {
             return Err(TemplateError::TooLong);
         }
@@ -77,8 +83,12 @@ impl Template {
                 rest = tail;
                 continue;
             }
-            let (name, tail) = tail.split_once('}').ok_or(TemplateError::UnknownPlaceholder)?;
-            let placeholder = Placeholder::parse(name).ok_or(TemplateError::UnknownPlaceholder)?;
+            let unknown = || {
+                let names = of_provider.iter().map(|(name, _)| format!(" {{{name}}}"));
+                TemplateError::UnknownPlaceholder { of_provider: names.collect() }
+            };
+            let (name, tail) = tail.split_once('}').ok_or_else(unknown)?;
+            let placeholder = Placeholder::parse(name, of_provider).ok_or_else(unknown)?;
             parts.push(Part::Text(std::mem::take(&mut literal)));
             parts.push(Part::Placeholder(placeholder));
             rest = tail;
@@ -109,13 +119,14 @@ mod tests {
     use super::*;
 
     fn filled(text: &str) -> Result<String, TemplateError> {
-        Template::parse(text).map(|template| {
+        Template::parse(text, &[("endpoint", "")]).map(|template| {
             template.fill(|placeholder| match placeholder {
                 Placeholder::Token => "T",
                 Placeholder::TokenType => "Bearer",
                 Placeholder::ExpiresAt => "never",
                 Placeholder::IssuedAt => "then",
                 Placeholder::Provider => "Welkin",
+                Placeholder::OfProvider(name) => name,
             })
         })
     }
@@ -123,7 +134,7 @@ mod tests {
     #[test]
     fn placeholders_are_filled_in() {
         assert_eq!(filled("{tokenType} {token}").unwrap(), "Bearer T");
-        assert_eq!(filled("{expiresAt}{issuedAt}{provider}").unwrap(), "neverthenWelkin");
+        assert_eq!(filled("{expiresAt}{issuedAt}{provider}{endpoint}").unwrap(), "neverthenWelkinendpoint");
         assert_eq!(filled("").unwrap(), "");
     }
 
@@ -136,8 +147,8 @@ mod tests {
 
     #[test]
     fn anything_else_in_braces_is_an_error() {
-        for text in ["{Token}", "{", "{token", "{ token }", "{}"] {
-            assert_eq!(filled(text).unwrap_err(), TemplateError::UnknownPlaceholder, "{text}");
+        for text in ["{tenant}", "{Token}", "{", "{token", "{ token }", "{}"] {
+            assert!(matches!(filled(text).unwrap_err(), TemplateError::UnknownPlaceholder { .. }), "{text}");
         }
         assert_eq!(filled("{token}{token}").unwrap_err(), TemplateError::TokenTwice);
         assert_eq!(filled(&"x".repeat(513)).unwrap_err(), TemplateError::TooLong);

@@ -13,6 +13,8 @@ pub(super) struct ProviderInfo {
     pub(super) default_endpoint: &'static str,
     /// The other endpoints that are allowed unless the operator's flag replaces the list.
     pub(super) other_endpoints: &'static [&'static str],
+    /// Whether a token without a stated expiry may expire, so that a lifetime has to be assumed. If not, it never expires.
+    pub(super) has_unstated_lifetimes: bool,
     /// The path of the documented request that uses a token and changes nothing, if there is one.
     pub(super) check_path: Option<&'static [&'static str]>,
 }

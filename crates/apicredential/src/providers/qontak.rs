@@ -24,6 +24,7 @@ pub(super) const INFO: ProviderInfo = ProviderInfo {
     default_keys: &["username", "password", "client_id", "client_secret"],
     default_endpoint: "https://chat-service.qontak.com",
     other_endpoints: &["https://service-chat.qontak.com"],
+    has_unstated_lifetimes: false,
     // The first use of a token in the vendor's documentation.
     check_path: Some(&["api", "open", "v1", "health"]),
 };
@@ -131,6 +132,10 @@ impl QontakRequest {
     pub(super) fn source_keys(&self) -> Vec<&SourceKey> {
         let client = self.client.iter().flat_map(|client| [&client.id, &client.secret]);
         [&self.username, &self.password].into_iter().chain(client).collect()
+    }
+
+    pub(super) fn placeholders(&self) -> Vec<(&'static str, &str)> {
+        vec![("endpoint", self.endpoint.as_str())]
     }
 
     /// The first version of the fingerprint has the same number of fields for Welkin and Qontak. The two that Qontak does

@@ -20,6 +20,7 @@ pub(super) const INFO: ProviderInfo = ProviderInfo {
     default_keys: &["secret"],
     default_endpoint: "https://api.live.welkincloud.io",
     other_endpoints: &["https://api.stg.welkincloud.io"],
+    has_unstated_lifetimes: true,
     check_path: None,
 };
 
@@ -92,6 +93,14 @@ impl WelkinRequest {
 
     pub(super) fn source_keys(&self) -> Vec<&SourceKey> {
         vec![&self.secret]
+    }
+
+    pub(super) fn placeholders(&self) -> Vec<(&'static str, &str)> {
+        vec![
+            ("endpoint", self.endpoint.as_str()),
+            ("tenant", self.tenant.as_str()),
+            ("clientName", self.client_name.as_str()),
+        ]
     }
 
     pub(super) fn identity(&self) -> [&str; 3] {

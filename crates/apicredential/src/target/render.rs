@@ -107,6 +107,7 @@ pub fn render(credential: &ApiCredential, plan: &Plan, record: &TokenRecord) -> 
     let issued_at = record.issued_at.to_string();
     let expires_at = expiry_text(record.expiry);
     let target = &plan.target;
+    let of_provider = plan.request.placeholders();
     let mut data = BTreeMap::new();
     data.insert(target.token_key.clone(), Zeroizing::new(record.token.expose_secret().as_bytes().to_vec()));
     for (key, template) in &target.data {
@@ -116,6 +117,9 @@ pub fn render(credential: &ApiCredential, plan: &Plan, record: &TokenRecord) -> 
             Placeholder::ExpiresAt => &expires_at,
             Placeholder::IssuedAt => &issued_at,
             Placeholder::Provider => plan.request.provider().as_str(),
+            Placeholder::OfProvider(name) => {
+                of_provider.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+            }
         });
         data.insert(key.clone(), Zeroizing::new(filled.into_bytes()));
     }
