@@ -148,6 +148,7 @@ impl Space {
             self.admit_operator(&named).await;
         }
         drop(named);
+        let credential = manifest["metadata"]["name"].as_str().expect("the manifest has a name").to_owned();
         let target = &mut manifest["spec"]["target"];
         if let Some(name) = target["name"].as_str().map(str::to_owned)
             && target["creationPolicy"].is_null()
@@ -156,7 +157,6 @@ impl Space {
             let token_key = target["tokenKey"].as_str().unwrap_or("token");
             let data = target["data"].as_object().into_iter().flatten();
             let keys: Vec<&str> = std::iter::once(token_key).chain(data.map(|(key, _)| key.as_str())).collect();
-            let credential = manifest["metadata"]["name"].as_str().expect("the manifest has a name");
             let allow = format!("{credential}:{}", keys.join(","));
             if self.secret(&name).await.is_none_or(|it| it.annotations().get(ALLOW) != Some(&allow)) {
                 let metadata = json!({"name": name, "annotations": {ALLOW: allow}});

@@ -28,6 +28,13 @@ pub struct AllowLists {
     pub target_metadata: AllowedTargetMetadata,
 }
 
+impl AllowLists {
+    /// The list of these endpoints, and the default list of target metadata.
+    pub fn of_endpoints(endpoints: AllowedEndpoints) -> Self {
+        Self { endpoints, ..Self::default() }
+    }
+}
+
 /// A valid spec, parsed.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -213,7 +220,7 @@ mod tests {
             let spec = serde_json::json!({
                 "provider": provider, "target": {"name": "token"}, "renewal": {"assumedLifetime": "30m"},
             });
-            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowLists::default())
         };
         let welkin = serde_json::json!({"type": "Welkin", "welkin": {
             "tenant": "gh", "clientName": "client", "secretRef": {"name": "source"},
@@ -231,7 +238,7 @@ mod tests {
             let spec = serde_json::json!({
                 "provider": provider, "target": {"name": "token", "data": {"url": text}},
             });
-            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowedEndpoints::default())
+            Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowLists::default())
         };
         let welkin = serde_json::json!({"type": "Welkin", "welkin": {
             "tenant": "gh", "clientName": "client", "secretRef": {"name": "source"},

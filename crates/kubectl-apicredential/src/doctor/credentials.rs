@@ -2,6 +2,7 @@
 
 use apicredential::api::ApiCredential;
 use apicredential::plan::{AllowLists, Plan};
+use apicredential::providers::AllowedEndpoints;
 use apicredential::reason::Reason;
 use apicredential::source;
 use apicredential_operator::cli::RunArgs;
@@ -83,7 +84,7 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Ch
         )];
     };
     let watched: Vec<&str> = run.namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    let allowed = AllowLists { endpoints: run.provider.allowed_endpoints.clone(), ..AllowLists::default() };
+    let allowed = AllowLists::of_endpoints(run.provider.allowed_endpoints.clone());
     let mut results = Vec::new();
     for credential in credentials {
         let namespace = credential.namespace().unwrap_or_default();
@@ -112,13 +113,14 @@ pub fn endpoints(credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<Ch
 /// Finds ApiCredentials that the operator allows now and would refuse with another list.
 pub fn refused_by(list: &AllowedEndpoints, credentials: &[ApiCredential], run: Option<&RunArgs>) -> Vec<CheckResult> {
     const CHECK: &str = "allow-list";
-    let is_allowed = |credential: &ApiCredential| match run {
-        None => true,
-        Some(run) => Plan::parse(&credential.spec, &run.provider.allowed_endpoints).is_ok_and(|it| it.endpoint_allowed),
+    let now = run.map(|run| AllowLists::of_endpoints(run.provider.allowed_endpoints.clone()));
+    let other = AllowLists::of_endpoints(list.clone());
+    let is_allowed = |credential: &ApiCredential| {
+        now.as_ref().is_none_or(|now| Plan::parse(&credential.spec, now).is_ok_and(|plan| plan.endpoint_allowed))
     };
     let mut results = Vec::new();
     for credential in credentials.iter().filter(|credential| is_allowed(credential)) {
-        if let Ok(plan) = Plan::parse(&credential.spec, list)
+        if let Ok(plan) = Plan::parse(&credential.spec, &other)
             && !plan.endpoint_allowed
         {
             let (endpoint, provider) = (plan.request.endpoint(), plan.request.provider());

@@ -89,7 +89,7 @@ pub async fn providers(
     let mut results: Vec<CheckResult> = roots.bad_blocks.iter().map(bad_block).collect();
     let connector = connector(roots.certificates)?;
     let endpoints = run.map(|run| run.provider.allowed_endpoints.clone()).unwrap_or_default();
-    let allowed = AllowLists { endpoints, ..AllowLists::default() };
+    let allowed = AllowLists::of_endpoints(endpoints);
     let plans = credentials.iter().filter_map(|it| Plan::parse(&it.spec, &allowed).ok());
     let plans = plans.filter(|plan| plan.endpoint_allowed);
     let endpoints: BTreeSet<Endpoint> = plans.map(|plan| plan.request.endpoint().clone()).collect();
