@@ -2,8 +2,8 @@
 //!
 //! A watch of the ApiCredentials reports each change of a status. The exact result is in the target Secret: its annotation
 //! names the request that its token answers. The Secret is read when the status has another token or a higher `revision`,
-//! the count of successful token exchanges. For users who may not read the Secret, a higher `revision` alone means success.
-//! A failure is reported in `lastHandledRenewRequest`.
+//! the count of successful token exchanges. The status has the request that was last answered, with a token or a failure, in
+//! `lastHandledRenewRequest`, also for users who may not read the Secret.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl PendingRenewal {
         let status = status(credential);
         let is_renewed = match observation {
             SecretObservation::AnsweredRequest(text) => text.as_ref() == Some(&self.text),
-            SecretObservation::Forbidden => status.revision.unwrap_or(0) > self.revision,
+            SecretObservation::Forbidden => false,
         };
         if is_renewed {
             return Some(self.result(RenewOutcome::Renewed, None, &renewed(credential, clock::now())));
@@ -103,7 +103,6 @@ impl PendingRenewal {
         if status.last_handled_renew_request.as_ref() == Some(&self.text) {
             return match condition(&status, "Renewed") {
                 Some(failed) if failed.status == "False" => Some(failed_with(RenewOutcome::Failed, failed)),
-                // A later attempt has succeeded.
                 _ => Some(self.result(RenewOutcome::Renewed, None, &renewed(credential, clock::now()))),
             };
         }
@@ -362,8 +361,9 @@ mod tests {
             None,
             "the result of an earlier exchange"
         );
-        assert_eq!(outcome(&earlier, &SecretObservation::Forbidden, 1), Some(RenewOutcome::Renewed));
-        assert_eq!(outcome(&json!({"revision": 4}), &SecretObservation::Forbidden, 1), None);
+        assert_eq!(outcome(&earlier, &SecretObservation::Forbidden, 1), None, "it may be of an exchange under way");
+        let answered = json!({"revision": 5, "lastHandledRenewRequest": "this"});
+        assert_eq!(outcome(&answered, &SecretObservation::Forbidden, 1), Some(RenewOutcome::Renewed));
         assert_eq!(
             outcome(&json!({"revision": 4}), &SecretObservation::AnsweredRequest(Some("this".to_owned())), 1),
             Some(RenewOutcome::Renewed)
