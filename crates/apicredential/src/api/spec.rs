@@ -47,12 +47,13 @@ pub struct ApiCredentialSpec {
     pub provider: ProviderSpec,
     /// Target Secret, which receives the token. Required.
     pub target: TargetSpec,
-    /// When to renew the token. Default: when a third of its lifetime remains. A failed renewal leaves the stored token
-    /// in use.
+    /// When to renew the token, such as `maxAge: 24h`. Default: when a third of its lifetime remains. A failed renewal
+    /// leaves the stored token in use. Durations are whole hours, minutes and seconds, written like `90m`, `24h` or
+    /// `1h30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<RenewalSpec>,
-    /// Checks at an interval that the provider still accepts the token, so that a revoked token is replaced before it
-    /// expires. Default: no checks. Only possible when `provider.type` is `Qontak`; Welkin documents no such request.
+    /// Checks at an interval that the provider still accepts the token, such as `interval: 30m`, so that a revoked token
+    /// is replaced before it expires. Default: no checks. Only possible when `provider.type` is `Qontak`; Welkin documents no such request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<VerificationSpec>,
     /// Suspends the operator's work on this ApiCredential. Default: `false`. While `true`, no request is sent to the
@@ -66,8 +67,8 @@ pub struct ApiCredentialSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetSpec {
-    /// Name of the target Secret, in the same namespace. Required, immutable. It must differ from the name of the
-    /// source Secret.
+    /// Name of the target Secret, in the same namespace, such as `welkin-token`. Required, immutable; 1 to 253
+    /// characters. It must differ from the name of the source Secret.
     pub name: String,
     /// Who creates the target Secret: `Owner` or `Merge`. Default: `Owner`. Immutable. `Owner`: the operator creates
     /// the Secret, and Kubernetes deletes it together with the ApiCredential. `Merge`: the Secret exists already and
@@ -76,15 +77,18 @@ pub struct TargetSpec {
     /// ApiCredential is deleted.
     #[serde(default)]
     pub creation_policy: CreationPolicy,
-    /// Key that receives the raw token. Default: `token`.
+    /// Key that receives the raw token, such as `access-token`. Default: `token`. 1 to 253 letters, digits, '-', '_' and
+    /// '.'.
     #[serde(default = "default_token_key")]
     pub token_key: String,
     /// Further keys to write, such as `authorization: "Bearer {token}"`. Default: none. At most 16 keys, with values of at
-    /// most 512 characters. The placeholders are {token} (at most once in a value), {tokenType}, {expiresAt}, {issuedAt},
-    /// {provider} and {endpoint}; with Welkin also {tenant} and {clientName}. Write "{{" for a literal "{"; a literal "}" needs no escape.
+    /// most 512 characters. The placeholders are {token} (at most once in a value), {tokenType} (`Bearer`), {issuedAt}
+    /// and {expiresAt} (RFC 3339; `never` for a token that never expires), {provider} and {endpoint}; with Welkin also
+    /// {tenant} and {clientName}. Write "{{" for a literal "{"; a literal "}" needs no escape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<BTreeMap<String, String>>,
-    /// Labels and annotations of the target Secret. Only permitted when `creationPolicy` is `Owner`.
+    /// Labels and annotations of the target Secret, such as `labels: {team: care}`. Default: none. Only permitted when
+    /// `creationPolicy` is `Owner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TargetMetadata>,
 }
@@ -112,19 +116,19 @@ pub enum CreationPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetMetadata {
-    /// Labels by name, such as `app.kubernetes.io/part-of: billing`; at most 32. A name that is not in the operator's
+    /// Labels by name, such as `app.kubernetes.io/part-of: billing`. Default: none; at most 32. A name that is not in the operator's
     /// `--allowed-target-metadata` is left out; by default that list has app.kubernetes.io/name, component, part-of and
     /// version and reloader.stakater.com/match. Names under kubernetes.io, k8s.io, apicredential.io and
     /// argoproj.io are reserved, except app.kubernetes.io/name, instance, component, part-of and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Annotations by name, such as `reloader.stakater.com/match: "true"`; at most 32, with values of at most 4096
+    /// Annotations by name, such as `reloader.stakater.com/match: "true"`. Default: none; at most 32, with values of at most 4096
     /// characters. The same names as for labels are allowed and reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
-/// When to renew the token. Durations are written like `90m`, `24h` or `1h30m`: whole hours, minutes and seconds.
+/// When to renew the token.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RenewalSpec {

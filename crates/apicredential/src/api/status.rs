@@ -37,7 +37,7 @@ pub struct ApiCredentialStatus {
     /// expires when there is no `maxAge`.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
-    /// Time of the next attempt. Present only while attempts fail, and after `TokenNotExtended`.
+    /// Time of the next attempt, such as `2026-01-31T08:41:00Z`. Present only while attempts fail, and after `TokenNotExtended`.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// Last token request that was sent to the provider, and how it ended. An attempt that the operator refused before
@@ -47,7 +47,7 @@ pub struct ApiCredentialStatus {
     /// Number of consecutive failed attempts of the same class, such as `2`. A successful attempt sets it to 0.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<i32>,
-    /// Number of successful token exchanges for this ApiCredential.
+    /// Number of successful token exchanges for this ApiCredential, such as `41`.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
     /// Value of the annotation `apicredential.io/renew-requested-at` that an attempt last answered, whether it succeeded
@@ -165,9 +165,9 @@ pub mod condition_type {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenStatus {
-    /// Time at which the token was issued.
+    /// Time at which the token was issued, such as `2026-01-31T08:00:00Z`.
     pub issued_time: Time,
-    /// Time at which the token expires. Absent for a token that never expires.
+    /// Time at which the token expires, such as `2026-01-31T09:00:00Z`. Absent for a token that never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration_time: Option<Time>,
     /// Seconds from issue to expiry, such as `3600`. Absent for a token that never expires.
@@ -182,11 +182,11 @@ pub struct TokenStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastAttempt {
-    /// Time at which the request was sent.
+    /// Time at which the request was sent, such as `2026-01-31T08:00:00Z`.
     pub time: Time,
     /// Reason that names how the attempt ended, such as `Issued` or `RateLimited`. Later releases may add reasons.
     pub reason: String,
-    /// Generation of the spec that the request was sent for.
+    /// Generation of the spec that the request was sent for, such as `3`.
     pub generation: i64,
     /// Version of the source Secret whose login was sent.
     pub source: SourceVersion,
@@ -196,7 +196,7 @@ pub struct LastAttempt {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceVersion {
-    /// Uid of the source Secret.
+    /// Uid of the source Secret: another Secret of the same name has another uid.
     pub uid: String,
     /// Resource version of the source Secret, such as `4711`.
     pub resource_version: String,
@@ -221,7 +221,7 @@ impl From<&Revision> for SourceVersion {
 pub struct TargetStatus {
     /// Name of the target Secret.
     pub name: String,
-    /// Uid of the target Secret.
+    /// Uid of the target Secret: another Secret of the same name has another uid.
     pub uid: String,
     /// Resource version of the target Secret, such as `4711`.
     pub resource_version: String,

@@ -42,12 +42,12 @@ pub struct QontakSpec {
     /// `apicredential.io/source: qontak`: with it, the owner of the Secret consents that the keys with the
     /// default names are sent to Qontak. The annotation `apicredential.io/source-keys` permits other keys.
     pub secret_ref: SecretRef,
-    /// Names of the keys in that Secret, such as `username: user`. A value is read from the Secret only if its key is
-    /// named here or has a default.
+    /// Names of the keys in that Secret, such as `username: user`. Default: `username: username` and `password: password`.
+    /// A value is read from the Secret only if its key is named here or has a default.
     #[serde(default)]
     pub keys: QontakKeys,
-    /// Origin of the Qontak API, such as `https://chat-service.qontak.com`: scheme `https`, host and optional port,
-    /// without a path. Default: the production service. It must be in the operator's allow-list for Qontak
+    /// Origin of the Qontak API, such as `https://service-chat.qontak.com`: scheme `https`, host and optional port,
+    /// without a path. Default: `https://chat-service.qontak.com`, the production service. It must be in the operator's allow-list for Qontak
     /// (`--allowed-endpoints`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -57,9 +57,10 @@ pub struct QontakSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QontakKeys {
-    /// Key that holds the username. Default: `username`.
+    /// Key that holds the username, such as `user`. Default: `username`.
     pub username: String,
-    /// Key that holds the password. Default: `password`.
+    /// Key that holds the password, such as `pass`. Default: `password`. The value must have no whitespace at either end,
+    /// such as a trailing newline.
     pub password: String,
     /// Key that holds the id of your own OAuth client, such as `client_id`. Requires `clientSecret`. Default: none; the
     /// OAuth client that Qontak publishes is used.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
-    /// Name of the source Secret. Required; it must differ from `target.name`.
+    /// Name of the source Secret, such as `welkin-client`. Required; 1 to 253 characters. It must differ from
+    /// `target.name`.
     pub name: String,
 }
 

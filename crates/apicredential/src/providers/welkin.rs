@@ -37,11 +37,11 @@ pub struct WelkinSpec {
     /// `apicredential.io/source: welkin`: with it, the owner of the Secret consents that its key `secret` is
     /// sent to Welkin. The annotation `apicredential.io/source-keys` permits another key.
     pub secret_ref: SecretRef,
-    /// Names of the keys in that Secret, such as `secret: client-secret`.
+    /// Names of the keys in that Secret, such as `secret: client-secret`. Default: `secret: secret`.
     #[serde(default)]
     pub keys: WelkinKeys,
     /// Origin of the Welkin API, such as `https://api.stg.welkincloud.io`: scheme `https`, host and optional port,
-    /// without a path. Default: the production service. It must be in the operator's allow-list for Welkin
+    /// without a path. Default: `https://api.live.welkincloud.io`, the production service. It must be in the operator's allow-list for Welkin
     /// (`--allowed-endpoints`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -51,7 +51,7 @@ pub struct WelkinSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WelkinKeys {
-    /// Key that holds the secret of the API client. Default: `secret`. The value must have no invisible
+    /// Key that holds the secret of the API client, such as `client-secret`. Default: `secret`. The value must have no invisible
     /// character at either end, such as a trailing newline or a byte order mark.
     pub secret: String,
 }
