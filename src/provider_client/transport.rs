@@ -3,7 +3,7 @@
 //! The proxy variables of the environment are ignored, so that setting a variable cannot redirect requests that carry logins.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Proxy;
 use rustls::pki_types::CertificateDer;
@@ -97,8 +97,8 @@ impl TransportFiles {
     pub fn read(&self) -> (Transport, Vec<TransportError>) {
         let mut errors = Vec::new();
         let mut unless_error = |error| errors.push(error);
-        let roots = self.roots.as_ref().map(read_roots).transpose().map_err(&mut unless_error);
-        let login = self.proxy_login.as_ref().map(read_login).transpose().map_err(&mut unless_error);
+        let roots = self.roots.as_deref().map(read_roots).transpose().map_err(&mut unless_error);
+        let login = self.proxy_login.as_deref().map(read_login).transpose().map_err(&mut unless_error);
         let roots = roots.ok().flatten().unwrap_or_default();
         errors.extend(roots.bad_blocks.iter().map(|block| TransportError::BadCertificate { block: *block }));
         let proxy = self.proxy.clone().map(|origin| (origin, login.ok().flatten()));
@@ -186,16 +186,16 @@ impl ProxyLogin {
     }
 }
 
-fn read_roots(path: &PathBuf) -> Result<CaBundle, TransportError> {
+fn read_roots(path: &Path) -> Result<CaBundle, TransportError> {
     let bundle = CaBundle::parse(&read("--provider-ca-file", path)?);
     if bundle.certificates.is_empty() { Err(TransportError::NoCertificate) } else { Ok(bundle) }
 }
 
-fn read_login(path: &PathBuf) -> Result<ProxyLogin, TransportError> {
+fn read_login(path: &Path) -> Result<ProxyLogin, TransportError> {
     ProxyLogin::parse(&Zeroizing::new(read("--provider-proxy-credentials-file", path)?))
 }
 
-fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, TransportError> {
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, TransportError> {
     let unreadable = |_| TransportError::Unreadable { flag, path: path.display().to_string() };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MAX_FILE_SIZE {
@@ -261,7 +261,7 @@ mod tests {
         let files = TransportFiles { roots: Some(roots.clone()), proxy: Some(proxy), proxy_login: Some(login.clone()) };
         let key = rcgen::KeyPair::generate().unwrap();
         let pem = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap().self_signed(&key).unwrap().pem();
-        let write = |path: &PathBuf, text: &str| std::fs::write(path, text).unwrap();
+        let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap();
 
         write(&roots, &pem);
         write(&login, "user:pass\n");
