@@ -6,10 +6,11 @@ use apicredential::api::{ApiCredential, ApiCredentialStatus};
 use apicredential::status::EventRecord;
 use apicredential::target::write_guard::LONGEST_WRITE;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::DeserializeGuard;
 use kube::core::request::Request;
 use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -22,13 +23,14 @@ mod events;
 pub mod kubeconfig;
 pub mod proxy;
 pub mod pruned;
+pub mod reply;
 mod webhook;
 
 pub use error::{ApiError, ErrorKind, UNAUTHORIZED};
 pub use webhook::{WebhookError, WebhookOutcome};
 
 use events::Events;
-use pruned::Pruned;
+use pruned::{Pruned, WithoutSpec};
 
 /// The timeout of a read or a status write.
 pub const READ: Duration = Duration::from_secs(10);
@@ -59,8 +61,8 @@ impl KubeApi {
 
     /// Reads an ApiCredential. `None` if it does not exist.
     pub async fn read_credential(&self, namespace: &str, name: &str) -> Result<Option<ApiCredential>, ApiError> {
-        let api: Api<Pruned<ApiCredential>> = Api::namespaced(self.client.clone(), namespace);
-        Ok(with_timeout(SHORT, api.get_opt(name)).await?.map(|Pruned(credential)| credential))
+        let read = get(&self.client, ApiCredential::url_path(&(), Some(namespace)), name);
+        Ok(with_timeout(SHORT, read).await?.map(|Pruned(credential)| credential))
     }
 
     /// Creates a Secret.
@@ -95,7 +97,7 @@ impl KubeApi {
         let request = request.map_err(|_| ApiError::Rejected)?;
         let request = with_server_timeout(request, limit).ok_or(ApiError::Rejected)?;
         let written =
-            with_timeout(limit, self.secrets.request::<Pruned<Secret>>(request)).await.map(|Pruned(secret)| secret);
+            with_timeout(limit, reply::read(&self.secrets, request)).await.map(|Pruned::<Secret>(secret)| secret);
         if !write.is_dry_run() {
             self.metrics.target_written(operation, written.as_ref().err().map_or("ok", |error| error.label()));
         }
@@ -126,9 +128,8 @@ impl KubeApi {
         let patch = serde_json::from_value(patch).map_err(|_| ApiError::Rejected)?;
         let request = request.patch_subresource("status", name, &PatchParams::default(), &Patch::<Value>::Json(patch));
         let request = request.map_err(|_| ApiError::Rejected)?;
-        let request = self.client.request::<Pruned<DeserializeGuard<ApiCredential>>>(request);
-        let written = with_timeout(limit.min(READ), request).await?;
-        Ok(written.0)
+        let Pruned(written) = with_timeout(limit.min(READ), reply::read(&self.client, request)).await?;
+        Ok(written)
     }
 
     /// Reads the resourceVersion and the status of an ApiCredential whose spec cannot be decoded. `None` if it does not exist.
@@ -137,15 +138,8 @@ impl KubeApi {
         namespace: &str,
         name: &str,
     ) -> Result<Option<(String, ApiCredentialStatus)>, ApiError> {
-        let Some(found) = with_timeout(READ, self.untyped(namespace).get_opt(name)).await? else { return Ok(None) };
-        let status = found.data.get("status").cloned().unwrap_or_default();
-        let version = found.metadata.resource_version.unwrap_or_default();
-        Ok(Some((version, serde_json::from_value(status).unwrap_or_default())))
-    }
-
-    /// ApiCredentials without decoding their spec.
-    fn untyped(&self, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<ApiCredential>(&()))
+        let read = get(&self.client, ApiCredential::url_path(&(), Some(namespace)), name);
+        Ok(with_timeout(READ, read).await?.map(WithoutSpec::version_and_status))
     }
 
     /// Publishes an event about an ApiCredential. An event that cannot be published is dropped.
@@ -167,8 +161,18 @@ pub async fn read_secret(
     name: &str,
     limit: Duration,
 ) -> Result<Option<Secret>, ApiError> {
-    let api: Api<Pruned<Secret>> = Api::namespaced(client, namespace);
-    Ok(with_timeout(limit, api.get_opt(name)).await?.map(|Pruned(secret)| secret))
+    let read = get(&client, Secret::url_path(&(), Some(namespace)), name);
+    Ok(with_timeout(limit, read).await?.map(|Pruned(secret)| secret))
+}
+
+/// Reads an object. `None` if it does not exist.
+async fn get<T: DeserializeOwned>(client: &Client, path: String, name: &str) -> kube::Result<Option<T>> {
+    let request = Request::new(path).get(name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+    match reply::read(client, request).await {
+        Ok(object) => Ok(Some(object)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn with_timeout<T>(

@@ -1,5 +1,13 @@
 //! The labels and annotations that the operator reads and writes. docs/design/secrets.md explains each of them.
 
+/// How the names of all labels and annotations begin that the operator reads.
+const PREFIX: &str = "apicredential.io/";
+
+/// Whether a label or annotation of this name may mean something to the operator.
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// Label on a source Secret: the provider that may receive its values.
 pub const SOURCE: &str = "apicredential.io/source";
 /// Annotation on a source Secret: the keys that may be sent to the provider, as `key,key`. Without it, those with the
