@@ -10,25 +10,22 @@ use apicredential::annotations;
 use apicredential::object_key::Key;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::Client;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher;
-use kube::{Client, Resource};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::SuspendAwareInstant;
 use crate::controller::cache::{Cache, DecodeResult, Effects, SecretRole, VersionSource};
 use crate::controller::watch::changes::{Change, changes};
+use crate::controller::watch::list_and_watch::{Lists, Scope};
 use crate::kube_api::pruned::Pruned;
 
 mod changes;
+mod list_and_watch;
 
 /// How long after its last error a watch counts as broken. A broken watch repeats its error sooner than that: after at most
 /// 30 s, and as much again for the jitter.
 const ERROR_SHADOW: Duration = Duration::from_secs(90);
-/// How long the API server lets one watch request live.
-const WATCH_SECONDS: u32 = 200;
-const PAGE: u32 = 100;
 
 /// The state of one stream.
 #[derive(Default)]
@@ -103,9 +100,10 @@ impl Watch {
             secrets: healths(scopes.len() * 2),
             ready: watch::Sender::new(false),
         });
+        let lists = Arc::new(Lists::default());
         let streams = Streams {
-            credentials: Arc::clone(&watch).credentials(client, &scopes, observer),
-            secrets: Arc::clone(&watch).secrets(client, &scopes),
+            credentials: Arc::clone(&watch).credentials(client, &scopes, &lists, observer),
+            secrets: Arc::clone(&watch).secrets(client, &scopes, &lists),
         };
         (watch, streams)
     }
@@ -154,12 +152,13 @@ impl Watch {
         self: Arc<Self>,
         client: &Client,
         scopes: &[Option<&str>],
+        lists: &Arc<Lists>,
         observer: impl CacheObserver,
     ) -> BoxStream<'static, ()> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
-            let api = scoped::<Pruned<DecodeResult>>(client, *scope);
-            let stream = changes(move || watcher(api.clone(), config()));
+            let scope = Scope::<Pruned<DecodeResult>>::new(client, *scope, None, lists);
+            let stream = changes(move || scope.clone().events());
             all.push(stream.map(move |change| (number, change)).boxed());
         }
         let mut lists = vec![0; scopes.len()];
@@ -213,13 +212,18 @@ impl Watch {
         self.enqueue_all(&effects);
     }
 
-    fn secrets(self: Arc<Self>, client: &Client, scopes: &[Option<&str>]) -> BoxStream<'static, ()> {
+    fn secrets(
+        self: Arc<Self>,
+        client: &Client,
+        scopes: &[Option<&str>],
+        lists: &Arc<Lists>,
+    ) -> BoxStream<'static, ()> {
         let mut all = SelectAll::new();
         for (number, scope) in scopes.iter().enumerate() {
             let roles = [(annotations::SOURCE, SecretRole::Source), (annotations::MANAGED, SecretRole::Target)];
             for (offset, (label, role)) in roles.into_iter().enumerate() {
-                let api = scoped::<Pruned<PartialObjectMeta<Secret>>>(client, *scope);
-                let stream = changes(move || watcher(api.clone(), config().labels(label)));
+                let scope = Scope::<Pruned<PartialObjectMeta<Secret>>>::new(client, *scope, Some(label), lists);
+                let stream = changes(move || scope.clone().events());
                 let number = number * 2 + offset;
                 all.push(stream.map(move |change| (number, role, change)).boxed());
             }
@@ -298,20 +302,4 @@ fn mark(healths: &Mutex<Vec<StreamHealth>>, number: usize, change: impl FnOnce(&
 fn are_settled(healths: &Mutex<Vec<StreamHealth>>) -> bool {
     let healths = healths.lock().unwrap_or_else(PoisonError::into_inner);
     healths.iter().all(|health| health.listed || health.failed.is_some()) && healths.iter().any(|health| health.listed)
-}
-
-fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that lists across namespaces, and metadata only")]
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<Scope = kube::core::NamespaceResourceScope>,
-    K::DynamicType: Default,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
 }

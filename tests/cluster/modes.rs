@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::privileges::{Grant, code, grants, needed_grant};
 use crate::support::mode::{self, Mode};
 
-use self::left_out::{NOT_TAKEN, PROVOKED, WITHOUT, left_out, taken};
+use self::left_out::{NOT_TAKEN, PROVOKED, UNUSED, WITHOUT, left_out, taken};
 
 #[test]
 #[ignore = "runs the suite: make modes"]
@@ -49,7 +49,9 @@ fn prove(mode: Mode) {
     for grant @ (verb, resource) in &granted {
         println!("suite, {name}: {verb:<8} {resource:<24} {}", log.used.get(grant).unwrap_or(&0));
     }
-    let idle: Vec<&Grant> = granted.iter().filter(|grant| !log.used.contains_key(grant)).collect();
+    println!("suite, {name}: {} may stay unused: {}", UNUSED.0, UNUSED.1);
+    let idle = granted.iter().filter(|grant| !log.used.contains_key(grant) && grant.0 != UNUSED.0);
+    let idle: Vec<&Grant> = idle.collect();
     assert!(idle.is_empty(), "{name}: granted and never used: {idle:?}");
     let unlisted: BTreeSet<_> = log.used.keys().filter(|grant| !granted.contains(grant)).collect();
     assert!(unlisted.is_empty(), "{name}: used and not granted by the rendering: {unlisted:?}");

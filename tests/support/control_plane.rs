@@ -41,6 +41,7 @@ pub enum Content {
 
 /// A running control plane; stopped when dropped.
 pub struct ControlPlane {
+    flags: Vec<String>,
     files: Files,
     ports: Ports,
     programs: Programs,
@@ -64,24 +65,30 @@ pub fn shared() -> Arc<ControlPlane> {
 impl ControlPlane {
     /// Starts one. The error is readable and contains the end of the log of the program that failed.
     pub async fn start(content: Content) -> Result<Self, String> {
+        Self::start_with(content, &[]).await
+    }
+
+    /// The same with more flags of the API server.
+    pub async fn start_with(content: Content, flags: &[&str]) -> Result<Self, String> {
         rustls::crypto::ring::default_provider().install_default().ok();
         let programs = Programs::find()?;
         let mut tries = 0;
         loop {
             tries += 1;
-            match Self::start_once(&programs, content).await {
+            match Self::start_once(&programs, content, flags).await {
                 Err(error) if tries < TRIES && error.contains("address already in use") => {}
                 result => return result,
             }
         }
     }
 
-    async fn start_once(programs: &Programs, content: Content) -> Result<Self, String> {
+    async fn start_once(programs: &Programs, content: Content, flags: &[&str]) -> Result<Self, String> {
         let ports = Ports::free();
         let directory = reaper::directory().join(format!("control-plane-{}", random::suffix()));
         let files = Files::write(directory, ports.api_server).map_err(|error| format!("writing files: {error}"))?;
         let etcd = programs.etcd(&files, &ports)?;
-        let api_server = programs.api_server(&files, &ports)?;
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let api_server = programs.api_server(&files, &ports, &flags)?;
         let client = client(&files.kubeconfig("admin")).await;
         programs::ready(&client, &[&etcd, &api_server], &files, READY_WITHIN).await?;
         // Before the controller manager: its garbage collector learns of a later kind only after 30 s.
@@ -92,6 +99,7 @@ impl ControlPlane {
         }
         let controller_manager = programs.controller_manager(&files)?;
         Ok(Self {
+            flags,
             files,
             ports,
             programs: programs.clone(),
@@ -197,7 +205,7 @@ impl ControlPlane {
 
     /// Starts the API server again on the same port and waits until it is ready.
     pub async fn start_api_server(&self) {
-        let process = self.programs.api_server(&self.files, &self.ports).expect("kube-apiserver starts");
+        let process = self.programs.api_server(&self.files, &self.ports, &self.flags).expect("kube-apiserver starts");
         let client = self.client().await;
         programs::ready(&client, &[&process], &self.files, READY_WITHIN).await.expect("kube-apiserver is ready");
         put(&self.api_server, process);

@@ -66,6 +66,8 @@ where
             }
             Ok(watcher::Event::Delete(object)) => {
                 let key = Key::of(&object);
+                // A streamed list may show it before its end.
+                listing.remove(&key);
                 known.remove(&key);
                 vec![Change::Deleted(key, object)]
             }

@@ -66,7 +66,8 @@ impl Server {
                 let (head, body) = request.into_parts();
                 let body = body.collect_bytes().await.unwrap_or_default();
                 let query = head.uri.query().unwrap_or_default();
-                if query.contains("watch=true") {
+                // It does not stream lists.
+                if query.contains("watch=true") && !query.contains("sendInitialEvents") {
                     // Nothing happens that a watch could deliver.
                     std::future::pending::<()>().await;
                 }
@@ -85,6 +86,9 @@ type Answer = (u16, Value);
 impl State {
     fn answer(&mut self, method: &Method, path: &str, query: &str, body: &Value) -> Answer {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
+        if query.contains("sendInitialEvents") {
+            return refusal(422);
+        }
         let own = self.credential["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         match (method.as_str(), parts.as_slice()) {
             ("GET", ["apis", "apicredential.io", "v1alpha1", "apicredentials"]) => {

@@ -5,7 +5,10 @@ use crate::support::mode::Mode;
 /// Permissions that a mode does not have although the operator uses them: the mode, the verb, the resource, and why
 /// that is
 pub const WITHOUT: [(Mode, &str, &str, &str); 1] =
-    [(Mode::Pinned, "list", "secrets", "no list in this mode: it logs this once and reads at each resync instead")];
+    [(Mode::Pinned, "watch", "secrets", "no watch in this mode: it logs this once and reads at each resync instead")];
+
+/// A verb that is granted and that the suite does not use, and why.
+pub const UNUSED: (&str, &str) = ("list", "the suite's API server streams its lists; that of privileges:: does not");
 
 /// Tests in which the API server has to reject a request of the operator's account, and why.
 pub const PROVOKED: [(&str, &str); 5] = [

@@ -86,11 +86,13 @@ impl Programs {
         )
     }
 
-    pub fn api_server(&self, files: &Files, ports: &Ports) -> Result<Process, String> {
+    /// `more` flags replace those here.
+    pub fn api_server(&self, files: &Files, ports: &Ports, more: &[String]) -> Result<Process, String> {
         let file = |name: &str| files.path(name).display().to_string();
-        self.start(
+        self.start_with(
             "kube-apiserver",
             files,
+            more,
             &[
                 &format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd_clients),
                 "--bind-address=127.0.0.1",
@@ -138,12 +140,16 @@ impl Programs {
     }
 
     fn start(&self, name: &str, files: &Files, arguments: &[&str]) -> Result<Process, String> {
+        self.start_with(name, files, &[], arguments)
+    }
+
+    fn start_with(&self, name: &str, files: &Files, more: &[String], arguments: &[&str]) -> Result<Process, String> {
         let log = File::options().create(true).append(true).open(log_path(files, name));
         let log = log.map_err(|error| format!("{name}: its log: {error}"))?;
         let copy = log.try_clone().map_err(|error| format!("{name}: its log: {error}"))?;
         let program = self.folder.join(name);
         let mut command = Command::new(&program);
-        command.args(arguments).current_dir(files.directory()).stdout(log).stderr(copy);
+        command.args(arguments).args(more).current_dir(files.directory()).stdout(log).stderr(copy);
         Process::start(name, &mut command).map_err(|error| format!("{}: {error}", program.display()))
     }
 }
