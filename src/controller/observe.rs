@@ -104,7 +104,9 @@ pub(super) async fn observe(run: &mut Reconciliation, reads: &mut Reads) -> Resu
         TargetRead::Known(secret) => Some(*secret),
         TargetRead::Live => {
             let read = kube.read_secret(run.key.namespace(), &plan.target.name, READ).await;
-            read.map_err(|error| ObserveError { error, observation: None })?
+            let mut secret = read.map_err(|error| ObserveError { error, observation: None })?;
+            secret.iter_mut().for_each(|secret| plan.drop_unused_of_target(secret));
+            secret
         }
     };
     let target = ownership::target(&run.credential, &plan, secret, &run.context.issuer.watch.cache);
@@ -152,7 +154,8 @@ async fn observe_source(
         return Ok((Source::Unchanged, None));
     }
     let namespace = run.key.namespace();
-    let secret = run.context.issuer.kube.read_secret(namespace, &plan.source, READ).await?;
+    let mut secret = run.context.issuer.kube.read_secret(namespace, &plan.source, READ).await?;
+    secret.iter_mut().for_each(|secret| plan.drop_unused_of_source(secret));
     Ok(match source::resolve(namespace, plan, secret.as_ref()) {
         Err(refusal) => (Source::Refused(refusal), None),
         Ok(values) => {

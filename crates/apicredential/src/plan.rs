@@ -16,6 +16,7 @@ pub(crate) mod metadata;
 mod renewal;
 pub mod syntax;
 pub mod template;
+mod used_parts;
 
 pub use metadata::{AllowedTargetMetadata, AllowedTargetMetadataError};
 

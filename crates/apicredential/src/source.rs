@@ -31,7 +31,7 @@ impl SecretValues {
 }
 
 /// The largest value of a key, in bytes.
-const MAX_VALUE: usize = 4096;
+pub(crate) const MAX_VALUE: usize = 4096;
 
 /// Reads the values that a token request needs.
 ///

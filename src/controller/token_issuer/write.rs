@@ -121,7 +121,7 @@ impl TokenIssuer {
         let call = self.watch.cache.begin_call();
         // Nothing is awaited between this check and the write itself.
         let write = Write::Within(write_guard::before_write(record.expiry, &self.write_context(mark))?);
-        let written = match target {
+        let mut written = match target {
             None => {
                 let secret = rendering.to_new_secret(credential, &plan.target.name);
                 self.kube.create_secret(&secret, write).await?
@@ -133,6 +133,7 @@ impl TokenIssuer {
         };
         let effects = self.watch.cache.apply_target_reply(&Key::of(credential), &written, call);
         self.watch.enqueue_all(&effects);
+        plan.drop_unused_of_target(&mut written);
         Ok(written)
     }
 
@@ -146,7 +147,7 @@ impl TokenIssuer {
     ) -> Result<Reread, Refusal> {
         let namespace = credential.namespace().unwrap_or_default();
         let mut unwritten = unwritten.clone();
-        let secret = loop {
+        let mut secret = loop {
             if !self.time_left(mark) {
                 return Err(unwritten.refusal());
             }
@@ -159,6 +160,7 @@ impl TokenIssuer {
                 }
             }
         };
+        secret.iter_mut().for_each(|secret| plan.drop_unused_of_target(secret));
         match ownership::target(credential, plan, secret, &self.watch.cache) {
             Target::Refused(refusal) | Target::Ours { blocked: Some(refusal), .. } => Err(refusal),
             Target::Absent => Ok(Reread::Write(None)),
