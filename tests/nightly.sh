@@ -16,8 +16,8 @@ if [ "${1:-}" = --list ]; then
   size           the size of a release (make budgets); each change counts the packages it is built of
   pod            a pod on a kubelet in its default period (make e2e-node); each change runs one in a short period
   torture        all faults and pairs of faults, the large model, a rollout from an older build, the walk over the spec,
-                 changes from outside, the fuzz targets, seeded and generated bugs (make torture); each change runs a
-                 sample of the faults, the small model, and the kept and random inputs of the fuzz targets
+                 changes from outside, large objects, the fuzz targets, seeded and generated bugs (make torture); each
+                 change runs a sample of the faults, the small model, and the kept and random inputs of the fuzz targets
 EOF
   exit
 fi

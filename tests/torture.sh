@@ -25,6 +25,7 @@ waiting() {
   part rollout 20 make --no-print-directory rollout
   part spec-walk 10 cargo test --locked --test cluster -- --ignored --nocapture spec_walk
   part outside 10 cargo test --locked --test cluster -- --ignored --nocapture outside
+  part large-objects 40 cargo test --locked --test cluster -- --ignored --nocapture --test-threads=1 large_objects
 }
 
 # These compile and compute, with what the others leave of the processors.
@@ -45,6 +46,7 @@ lines model '.*(model, [a-z]+[^:]*: all [0-9]+ states).*'
 lines rollout 'rollout, .*|rollout: SKIPPED.*'
 lines spec-walk 'spec walk: .*'
 lines outside 'outside: .*'
+lines large-objects 'large objects: .*'
 lines fuzz '[a-z]+ +[0-9]+ .*(passed|FAILED)'
 lines seeded-bugs '(caught|MISSED|stale|broken|useless) .*|[0-9]+ passed, .*'
 lines generated-bugs '[0-9]+ mutants tested .*|MISSED .*'

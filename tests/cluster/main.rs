@@ -30,6 +30,7 @@ mod helm;
 mod hostile;
 mod install;
 mod kubectl;
+mod large_objects;
 mod lease;
 mod logs;
 mod loose_schema;
