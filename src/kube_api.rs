@@ -209,6 +209,7 @@ impl Write {
 }
 
 /// Adds the timeout to the query, so that the API server gives up at the same time as the operator and stores nothing later.
+/// It takes zero for no timeout.
 fn with_server_timeout(mut request: http::Request<Vec<u8>>, limit: Duration) -> Option<http::Request<Vec<u8>>> {
     let uri = request.uri().to_string();
     // kube's request builder ends some paths with a bare `?`.
@@ -217,6 +218,6 @@ fn with_server_timeout(mut request: http::Request<Vec<u8>>, limit: Duration) -> 
         Some((_, "")) => "",
         Some(_) => "&",
     };
-    *request.uri_mut() = format!("{uri}{separator}timeout={}ms", limit.as_millis()).parse().ok()?;
+    *request.uri_mut() = format!("{uri}{separator}timeout={}ms", limit.as_millis().max(1)).parse().ok()?;
     Some(request)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::schedule::Expiry;
+use crate::schedule::{self, Expiry};
 
 /// The longest time that a Secret write may take: Kubernetes lets an admission webhook take up to 30 s, and a write has to
 /// end within half a lease. The API server receives the same timeout.
@@ -56,7 +56,10 @@ pub fn before_write(expiry: Expiry, context: &WriteContext) -> Result<Duration, 
     if context.lease_time < LEAST_TIME {
         return Err(WriteBlocked::NotLeader);
     }
-    Ok(LONGEST_WRITE.min(context.deadline.saturating_sub(context.since_sent)).min(context.lease_time))
+    // A write whose reply is lost can still take effect. It must not when the token is given up as expired.
+    let token_time = expiry.time().map_or(Duration::MAX, |time| schedule::until(time, context.now));
+    let until_deadline = context.deadline.saturating_sub(context.since_sent);
+    Ok(LONGEST_WRITE.min(until_deadline).min(context.lease_time).min(token_time))
 }
 
 /// What to do with the issued token after a conflict or a lost response, when the target Secret holds an intact token.
@@ -127,7 +130,7 @@ mod tests {
     #[test]
     fn an_expired_token_is_not_written() {
         let expiry = Expiry::At(later(SENT, 10));
-        assert!(before_write(expiry, &after(9)).is_ok());
+        assert_eq!(before_write(expiry, &after(9)), Ok(seconds_of(1)), "the write ends with the token");
         assert_eq!(before_write(expiry, &after(10)), Err(WriteBlocked::Expired));
     }
 
