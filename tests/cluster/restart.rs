@@ -151,7 +151,9 @@ async fn an_edited_status_is_restored_and_never_trusted() {
     let with_foreign_conditions = |before: &ApiCredential| {
         let mut conditions = status(before)["conditions"].as_array().unwrap().clone();
         for type_ in ["Stalled", "Approved"] {
-            conditions.retain(|condition| condition["type"] != type_);
+            if conditions.iter().any(|condition| condition["type"] == type_) {
+                continue;
+            }
             conditions.push(json!({
                 "type": type_, "status": "True", "reason": "Foreign", "message": "Not the operator's.",
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
