@@ -87,8 +87,8 @@ pub struct TargetSpec {
     /// {tenant} and {clientName}. Write "{{" for a literal "{"; a literal "}" needs no escape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<BTreeMap<String, String>>,
-    /// Labels and annotations of the target Secret, such as `labels: {team: care}`. Default: none. Only permitted when
-    /// `creationPolicy` is `Owner`.
+    /// Labels and annotations of the target Secret, such as `labels: {app.kubernetes.io/part-of: billing}`. Default: none.
+    /// Only permitted when `creationPolicy` is `Owner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TargetMetadata>,
 }

@@ -59,8 +59,8 @@ pub struct QontakSpec {
 pub struct QontakKeys {
     /// Key that holds the username, such as `user`. Default: `username`.
     pub username: String,
-    /// Key that holds the password, such as `pass`. Default: `password`. The value must have no whitespace at either end,
-    /// such as a trailing newline.
+    /// Key that holds the password, such as `pass`. Default: `password`. The value must have no invisible
+    /// character at either end, such as a trailing newline or a byte order mark.
     pub password: String,
     /// Key that holds the id of your own OAuth client, such as `client_id`. Requires `clientSecret`. Default: none; the
     /// OAuth client that Qontak publishes is used.
