@@ -128,7 +128,9 @@ async fn report(
     credential: &ApiCredential,
     now: Timestamp,
 ) -> Result<StatusReport, PluginError> {
-    let status = conditions::status(credential);
+    let mut status = conditions::status(credential);
+    // The condition of a new ApiCredential reports nothing yet.
+    status.conditions.retain(|condition| !conditions::is_initial(condition));
     // The plugin does not know the operator's allow-list. The operator reports EndpointNotAllowed in a condition.
     let plan = Plan::parse(&credential.spec, &AllowLists::default());
     let (source, target, spec_problem) = match &plan {
@@ -179,7 +181,7 @@ fn renew_request(
 /// One remedy for each distinct message: Ready, Renewed and Stalled often have the same one.
 fn remedies(conditions: &[Condition]) -> Vec<Remedy> {
     let mut remedies: Vec<Remedy> = Vec::new();
-    for condition in conditions.iter().filter(|it| !conditions::is_healthy(it) && !conditions::is_initial(it)) {
+    for condition in conditions.iter().filter(|condition| !conditions::is_healthy(condition)) {
         let known = Reason::parse(&condition.reason).map_or("", Reason::message);
         let message = if condition.message.is_empty() { known } else { &condition.message };
         if !message.is_empty() && remedies.iter().all(|remedy| remedy.message != message) {
