@@ -30,6 +30,8 @@ test: ## Run all tests but those of `make nightly`; the first run builds the rea
 	@tests/tools/build.sh
 	@echo "CRDs of Argo CD, External Secrets and Flux: found, or generated once from tests/docs/crds"
 	@tests/docs/crds/build.sh
+	@echo "The kubectl plugin, for tests that would otherwise wait for its build in the middle of what they time"
+	$(CARGO) build --locked --quiet --bin kubectl-apicredential --example control-plane
 	rm -rf $(AUDIT) && mkdir -p $(AUDIT)
 	OPERATOR_AUDIT=$(AUDIT) $(CARGO) test --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
 	@echo "Which permissions of the mode cluster the suite has used, and that none was missing"

@@ -57,7 +57,8 @@ async fn the_first_qontak_token_costs_one_exchange() {
 async fn the_secret_is_rendered_as_the_spec_says_and_holds_nothing_else_of_ours() {
     let scene = Scene::new().await;
     let client = scene.welkin_client("a").await;
-    let _operator = scene.operator().patient().start().await;
+    let allowed = "app.kubernetes.io/name,team,example.com/note";
+    let _operator = scene.operator().patient().flag("--allowed-target-metadata", allowed).start().await;
     let mut manifest = space::welkin("a", &client, &scene.mock_provider);
     manifest["metadata"]["labels"] = json!({"of": "the-credential"});
     manifest["spec"]["target"] = json!({
