@@ -1,5 +1,5 @@
 # What a team has that renews its token by External Secrets: the login, the two objects, and the Secret that they made.
-kubectl apply --server-side -f "$DEFINITIONS/external-secrets"
+kubectl apply --server-side -f "$CRDS/external-secrets"
 until kubectl wait --for=condition=Established crd/externalsecrets.external-secrets.io \
   crd/webhooks.generators.external-secrets.io --timeout=2m; do sleep 0.2; done
 printf %s 'a made-up secret' | kubectl create secret generic welkin-client --from-file=secret=/dev/stdin
