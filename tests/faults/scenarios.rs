@@ -82,7 +82,7 @@ impl Scenario {
         stage.wait_for_readyz(0, "leading").await;
         for replica in 1..self.replicas() {
             stage.start(replica);
-            stage.wait_for_readyz(replica, "object_at by").await;
+            stage.wait_for_readyz(replica, "standing by").await;
         }
         stage.space.wait_ready(NAME).await;
         if self == Self::Revoked {
