@@ -94,7 +94,7 @@ async fn save_after_conflict(
     let stored = live.status.clone().unwrap_or_default();
     let effects = issuer.watch.cache.apply(&run.key, DeserializeGuard(Ok(live)), VersionSource::Reply(call));
     issuer.watch.enqueue_all(&effects);
-    run.snapshot.stored_status = Arc::new(stored);
+    run.snapshot.stored_status = Arc::new(*stored);
     let was_sent = input.attempt.is_some() || matches!(input.check, CheckFinding::Made(_));
     if is_other_spec && !was_sent {
         run.reported = pending_before;

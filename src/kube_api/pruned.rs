@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use apicredential::annotations;
-use apicredential::api::{ApiCredential, ApiCredentialSpec, ApiCredentialStatus};
+use apicredential::api::{ApiCredential, ApiCredentialSpec, ApiCredentialStatus, StoredStatus};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -152,7 +152,7 @@ impl<'de> Deserialize<'de> for Pruned<ApiCredential> {
             #[serde(deserialize_with = "own_metadata")]
             metadata: ObjectMeta,
             spec: ApiCredentialSpec,
-            status: Option<ApiCredentialStatus>,
+            status: Option<StoredStatus>,
         }
         let Fields { metadata, spec, status } = Fields::deserialize(deserializer)?;
         Ok(Self(ApiCredential { metadata, spec, status }))

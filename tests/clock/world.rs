@@ -182,7 +182,7 @@ impl World {
     }
 
     pub async fn status(&self, name: &str) -> ApiCredentialStatus {
-        self.scene.space.credential(name).await.status.expect("it has a status")
+        *self.scene.space.credential(name).await.status.expect("it has a status")
     }
 }
 

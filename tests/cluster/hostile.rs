@@ -117,7 +117,7 @@ pub fn has_failed(credential: &ApiCredential) -> bool {
 
 /// The status, or an empty one if there is none.
 pub fn status(credential: &ApiCredential) -> ApiCredentialStatus {
-    credential.status.clone().unwrap_or_default()
+    credential.status.as_deref().cloned().unwrap_or_default()
 }
 
 /// When the last request was sent, and when the next one is planned.

@@ -14,5 +14,6 @@ pub use spec::{
     ApiCredential, ApiCredentialSpec, CreationPolicy, RenewalSpec, TargetMetadata, TargetSpec, VerificationSpec,
 };
 pub use status::{
-    ApiCredentialStatus, LastAttempt, SourceVersion, TargetStatus, TokenStatus, VerificationStatus, condition_type,
+    ApiCredentialStatus, LastAttempt, SourceVersion, StoredStatus, TargetStatus, TokenStatus, VerificationStatus,
+    condition_type,
 };

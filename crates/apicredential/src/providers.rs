@@ -125,10 +125,10 @@ pub struct ProviderSpec {
     pub type_: Provider,
     /// Welkin tenant, API client and endpoint. Required when `type` is `Welkin`, otherwise not permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub welkin: Option<WelkinSpec>,
+    pub welkin: Option<Box<WelkinSpec>>,
     /// Qontak login and endpoint. Required when `type` is `Qontak`, otherwise not permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub qontak: Option<QontakSpec>,
+    pub qontak: Option<Box<QontakSpec>>,
 }
 
 /// The block of one provider in a [`ProviderSpec`].
@@ -151,8 +151,8 @@ impl ProviderSpec {
     fn blocks(&self) -> impl Iterator<Item = ProviderBlock<'_>> {
         // Without `..`, so that a new block does not compile until it is listed here.
         let Self { type_: _, welkin, qontak } = self;
-        let welkin = welkin.as_ref().map(ProviderBlock::Welkin);
-        let qontak = qontak.as_ref().map(ProviderBlock::Qontak);
+        let welkin = welkin.as_deref().map(ProviderBlock::Welkin);
+        let qontak = qontak.as_deref().map(ProviderBlock::Qontak);
         welkin.into_iter().chain(qontak)
     }
 }

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// The status, or the default if the operator has not written one yet.
 pub fn status(credential: &ApiCredential) -> ApiCredentialStatus {
-    credential.status.clone().unwrap_or_default()
+    credential.status.as_deref().cloned().unwrap_or_default()
 }
 
 /// Whether it is the condition that the CRD gives to a new ApiCredential.

@@ -30,7 +30,7 @@ impl CachedObject {
         match object.0 {
             Ok(ApiCredential { metadata, spec, status }) => {
                 let credential = ApiCredential { metadata: used_metadata(metadata), spec, status: None };
-                (Self::Decoded(Arc::new(credential)), status)
+                (Self::Decoded(Arc::new(credential)), status.map(|status| *status))
             }
             Err(invalid) => (Self::Undecodable(Arc::new(used_metadata(invalid.metadata))), None),
         }

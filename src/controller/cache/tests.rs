@@ -42,7 +42,7 @@ fn at_version(credential: &ApiCredential, version: &str) -> ApiCredential {
 
 fn with_revision(credential: &ApiCredential, version: &str, revision: i64) -> ApiCredential {
     let status = ApiCredentialStatus { revision: Some(revision), ..ApiCredentialStatus::default() };
-    ApiCredential { status: Some(status), ..at_version(credential, version) }
+    ApiCredential { status: Some(Box::new(status)), ..at_version(credential, version) }
 }
 
 fn apply(cache: &Cache, credential: &ApiCredential, origin: VersionSource) -> Effects {

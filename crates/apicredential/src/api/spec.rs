@@ -6,7 +6,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::status::ApiCredentialStatus;
+use super::status::StoredStatus;
 use crate::providers::ProviderSpec;
 
 /// The token to keep valid: its provider, its target Secret and when to renew it.
@@ -19,7 +19,7 @@ use crate::providers::ProviderSpec;
     shortname = "apicred",
     namespaced,
     crates(kube_core = "::kube_core"),
-    status = "ApiCredentialStatus",
+    status = "StoredStatus",
     derive = "PartialEq",
     doc = "ApiCredential keeps a Bearer token valid in a Secret: the operator requests it from the provider with the login in the source Secret, writes it to the target Secret and renews it before it expires. Permission to create an ApiCredential includes creating a Secret with the name in spec.target.name.",
     selectable = ".spec.provider.type",

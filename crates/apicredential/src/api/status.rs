@@ -63,6 +63,9 @@ pub struct ApiCredentialStatus {
     pub verification: Option<Box<VerificationStatus>>,
 }
 
+/// The status in an ApiCredential. In a box, because the operator caches thousands of ApiCredentials without it.
+pub type StoredStatus = Box<ApiCredentialStatus>;
+
 impl ApiCredentialStatus {
     /// The status before the first reconcile: the default in the CRD, which the API server sets. `kubectl wait` waits
     /// with it, and GitOps tools see an object in progress.
