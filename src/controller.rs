@@ -23,6 +23,7 @@ mod observe;
 mod reconciliation;
 mod repair;
 mod reserve_slot;
+mod source_history;
 mod status_input;
 mod status_writer;
 mod verify;

@@ -10,7 +10,7 @@ use apicredential::reason::{Class, Reason};
 use apicredential::revision::Revision;
 use apicredential::schedule::{self, Timings};
 use apicredential::source::SecretValues;
-use apicredential::target::fingerprint;
+use apicredential::target::fingerprint::{self, Mac};
 use apicredential::target::render::TokenRecord;
 use jiff::Timestamp;
 
@@ -49,12 +49,17 @@ pub(super) fn changed_inputs(run: &Reconciliation, plan: &Plan, values: Option<&
 
 /// What an attempt is made from, as it can be compared later.
 pub(super) fn attempt_inputs(run: &Reconciliation, plan: &Plan, values: Option<&SecretValues>) -> AttemptInputs {
-    let exposed = values.map(SecretValues::expose).unwrap_or_default();
     let key = &run.context.settings.session_key[..];
     AttemptInputs {
         identity: fingerprint::mac(key, "identity", &plan.request.identity()),
-        values: fingerprint::mac(key, "values", &exposed),
+        values: values_mac(run, values),
     }
+}
+
+/// The values as they can be compared later: an HMAC under a key that is in the memory of this process and nowhere else.
+pub(super) fn values_mac(run: &Reconciliation, values: Option<&SecretValues>) -> Mac {
+    let exposed = values.map(SecretValues::expose).unwrap_or_default();
+    fingerprint::mac(&run.context.settings.session_key[..], "values", &exposed)
 }
 
 /// The failed attempt that the status reports, if nothing has answered it since, and until when it holds the next one back.

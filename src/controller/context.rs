@@ -32,7 +32,8 @@ pub struct ReconcileSettings {
     pub allowed: Arc<AllowLists>,
     /// Delays and intervals.
     pub timings: Timings,
-    /// The key of the HMAC under which the values of the last attempt are remembered. Drawn when the process starts.
+    /// The key of the HMACs under which the values of the last attempt and of the stored token are remembered. Drawn when
+    /// the process starts.
     pub session_key: Arc<[u8; 32]>,
 }
 

@@ -21,6 +21,7 @@ use super::cache::renew_request;
 use super::dry_run::dry_run_write;
 use super::observe::{Observation, observation_of};
 use super::reconciliation::{Outcome, Reconciliation};
+use super::source_history;
 use super::status_input::status_input;
 use super::status_writer::{report, write_status};
 use crate::clock;
@@ -230,7 +231,6 @@ async fn after_written(
     }
     run.context.metrics.token_renewed(run.credential.spec.provider.type_, cause.as_str());
     run.history.note_write(&secret);
-    run.history.source_read_for = run.credential.metadata.generation;
     run.history.dry_run_first = false;
 
     let values = before.values;
@@ -238,9 +238,11 @@ async fn after_written(
     let target = ownership::target(&run.credential, plan, Some(secret), &run.context.issuer.watch.cache);
     let source = decide::Source::Resolved { changed: false };
     let mut observation = observation_of(run, plan, target, source, values, None);
-    let Some(issued) = observation.record.as_ref().map(|record| record.issued_at) else {
+    let Some((record, values)) = observation.record.as_ref().zip(observation.values.as_ref()) else {
         return Outcome::Unsettled(NextReconcile::At(clock::now()));
     };
+    let issued = record.issued_at;
+    source_history::remember(run, record, values);
     let mut input = status_input(run, &observation);
     input.attempt = Some(Attempt {
         at: issued,

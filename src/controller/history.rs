@@ -1,7 +1,7 @@
 //! What is remembered of the attempts of an ApiCredential from one reconcile to the next.
 
 use apicredential::revision::Revision;
-use apicredential::target::fingerprint::Mac;
+use apicredential::target::fingerprint::{Fingerprint, Mac};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -18,8 +18,10 @@ pub struct AttemptHistory {
     /// The next attempt that the status names comes at most then: the status was written before a restart, or before the
     /// clock was set back.
     pub latest_attempt: Option<Timestamp>,
-    /// The generation of the spec that the source was last read for, when its values were those of the token.
-    pub source_read_for: Option<i64>,
+    /// What the stored token was made from. `None` while this process has not seen its values.
+    pub token_source: Option<Box<TokenSource>>,
+    /// When a touched source Secret was last to be named in the target Secret.
+    pub source_named: Option<SuspendAwareInstant>,
     /// The target was ours once.
     pub target_known: bool,
     /// Since when it waits for the turn of its endpoint.
@@ -68,4 +70,15 @@ pub struct AttemptInputs {
     pub(super) identity: Mac,
     /// The source's part.
     pub(super) values: Mac,
+}
+
+/// What the stored token was made from. The values are in it only as an HMAC under a key of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSource {
+    /// Which token.
+    pub(super) token: Fingerprint,
+    /// The values of the source Secret.
+    pub(super) values: Mac,
+    /// Where the source Secret was last read with these values.
+    pub(super) revision: Revision,
 }

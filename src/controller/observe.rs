@@ -1,6 +1,5 @@
 //! What the API server has now, turned into facts for the decision.
 
-use apicredential::api::ApiCredential;
 use apicredential::decide::{self, Attempts, Facts, Source, SpecMatch, Target, Token, Verification};
 use apicredential::next_reconcile::NextReconcile;
 use apicredential::plan::Plan;
@@ -17,6 +16,7 @@ use super::attempt_history::{ChangedInputs, changed_inputs, unresolved_failure};
 use super::cache::renew_request;
 use super::check_history::verification;
 use super::reconciliation::{Outcome, Reconciliation};
+use super::source_history::{is_made_from, is_source_unchanged, revision_to_name};
 use crate::clock;
 use crate::kube_api::{ApiError, READ};
 
@@ -33,7 +33,7 @@ pub(super) enum TargetRead {
 /// When the source Secret is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum SourceRead {
-    /// Unless its watch shows that it is the one which the stored token was made from.
+    /// Unless its watch shows a revision with the values that the stored token was made from.
     #[default]
     IfChanged,
     /// In any case: an exchange needs its values.
@@ -150,7 +150,7 @@ async fn observe_source(
         ownership::Target::Ours { stored: StoredToken::Intact(record), .. } => Some(record),
         _ => None,
     };
-    if read == SourceRead::IfChanged && is_source_unchanged(run, record) {
+    if read == SourceRead::IfChanged && record.is_some_and(|record| is_source_unchanged(run, plan, record)) {
         return Ok((Source::Unchanged, None));
     }
     let namespace = run.key.namespace();
@@ -159,24 +159,10 @@ async fn observe_source(
     Ok(match source::resolve(namespace, plan, secret.as_ref()) {
         Err(refusal) => (Source::Refused(refusal), None),
         Ok(values) => {
-            let changed = record.is_some_and(|record| !is_made_from(record, &values));
-            if !changed {
-                run.history.source_read_for = run.credential.metadata.generation;
-            }
+            let changed = record.is_some_and(|record| !is_made_from(run, record, &values));
             (Source::Resolved { changed }, Some(values))
         }
     })
-}
-
-/// Whether the watch shows the source that the token was made from, and this spec was known when it was read: which of
-/// its keys are used may have changed with the spec.
-fn is_source_unchanged(run: &Reconciliation, record: Option<&TokenRecord>) -> bool {
-    let source = run.snapshot.source.as_ref();
-    let source = source.filter(|source| source.is_present && run.context.issuer.watch.is_healthy());
-    let is_same = source
-        .zip(record)
-        .is_some_and(|(source, record)| source.revision == Revision::from(record.source_version.as_str()));
-    is_same && run.history.source_read_for == run.credential.metadata.generation
 }
 
 /// The facts about a target and a source that were read.
@@ -195,13 +181,13 @@ pub(super) fn observation_of(
         ownership::Target::Ours { secret, stored: found, blocked: why } => {
             blocked = why;
             run.history.target_known = true;
-            let (token, record) = match found {
+            let (token, mut record) = match found {
                 StoredToken::Missing => (None, None),
                 StoredToken::Corrupt => (Some(corrupt_token()), None),
                 StoredToken::Intact(record) => (Some(token(run, plan, &record, &Revision::of(&*secret))), Some(record)),
             };
-            let drift = record.as_ref().is_some_and(|record| differs(&run.credential, plan, record, &secret));
-            (Target::Ours { token, drift }, Some(*secret), record)
+            let repair = record.as_mut().map(|record| repair_time(run, plan, record, &secret));
+            (Target::Ours { token, repair: repair.unwrap_or(NextReconcile::OnChange) }, Some(*secret), record)
         }
     };
     let renew_requested = is_renewal_requested(run, record.as_ref());
@@ -234,7 +220,7 @@ fn is_renewal_requested(run: &Reconciliation, record: Option<&TokenRecord>) -> b
 fn token(run: &mut Reconciliation, plan: &Plan, record: &TokenRecord, revision: &Revision) -> Token {
     let stored = TokenLifetime { issued: record.issued_at, expiry: record.expiry };
     let spec_known = run.status().observed_generation == run.credential.metadata.generation;
-    let fit = ownership::spec_match(record, &plan.request, spec_known);
+    let fit = ownership::spec_match(record, plan, spec_known);
     let now = clock::now();
     let timings = run.context.settings.timings;
     if stored.issued <= now {
@@ -260,19 +246,22 @@ fn reported_since(run: &Reconciliation, revision: &Revision, now: Timestamp) -> 
     status.token.as_ref().filter(|_| same).map(|token| token.issued_time.0).filter(|since| *since <= now)
 }
 
-/// Whether our part of the Secret is not what it should be.
-fn differs(credential: &ApiCredential, plan: &Plan, record: &TokenRecord, secret: &Secret) -> bool {
-    render(credential, plan, record).to_patch(secret).is_some()
+/// When our part of the Secret is written again: at once if it is not what it should be, or if it is time to name in it a
+/// source Secret that was touched. The record then has that revision.
+fn repair_time(run: &Reconciliation, plan: &Plan, record: &mut TokenRecord, secret: &Secret) -> NextReconcile {
+    let now = clock::now();
+    let naming = revision_to_name(run, record, now);
+    if let Some((revision, _)) = naming.as_ref().filter(|(_, time)| *time <= now) {
+        record.source_version = revision.to_string();
+    }
+    if render(&run.credential, plan, record).to_patch(secret).is_some() {
+        return NextReconcile::At(now);
+    }
+    naming.map(|(_, time)| time).into()
 }
 
 /// A token whose times cannot be read: somebody changed them.
 fn corrupt_token() -> Token {
     let life = TokenLifetime { issued: Timestamp::UNIX_EPOCH, expiry: Expiry::Never };
     Token { lifetime: life, spec_match: SpecMatch::Edited, renewal: None }
-}
-
-fn is_made_from(record: &TokenRecord, values: &SecretValues) -> bool {
-    use apicredential::target::fingerprint;
-    use secrecy::ExposeSecret as _;
-    fingerprint::source_part(record.token.expose_secret(), &values.expose()) == record.fingerprint.source
 }

@@ -1,11 +1,15 @@
 //! The repair of a target whose token is intact: our part of the Secret is written again, without an exchange.
 
+use apicredential::annotations;
 use apicredential::reason::Reason;
 use apicredential::target::render::render;
+
+use kube::ResourceExt as _;
 
 use super::backoff::after_failed_write;
 use super::observe::{Observation, Reads, Step, TargetRead};
 use super::reconciliation::{Outcome, Reconciliation};
+use super::source_history::note_naming;
 use super::status_writer::report_refusal;
 use super::token_issuer::write::WriteError;
 use crate::kube_api::ApiError;
@@ -15,6 +19,9 @@ pub(super) async fn repair(run: &mut Reconciliation, observation: &Observation) 
     let (Ok(plan), Some(current), Some(record)) = (run.plan.clone(), &observation.secret, &observation.record) else {
         return Step::End(Outcome::Unsettled(run.retry_soon()));
     };
+    if current.annotations().get(annotations::SOURCE_VERSION) != Some(&record.source_version) {
+        note_naming(run);
+    }
     let error = match run.context.issuer.repair(&run.credential, &plan, record, current).await {
         Ok(secret) => {
             tracing::info!(

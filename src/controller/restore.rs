@@ -40,8 +40,6 @@ pub(super) fn from_status(reconciliation: &mut Reconciliation) -> Option<NextRec
         return None;
     }
     reconciliation.reported = Some(std::sync::Arc::clone(&status));
-    // While an attempt failed, it is not known for which keys the source was read.
-    reconciliation.history.source_read_for = status.observed_generation.filter(|_| failure.is_none());
     let gauges = CredentialGauges::of(&status, reconciliation.credential.spec.suspend);
     reconciliation.context.metrics.set_credential(&reconciliation.key, gauges);
     Some(next)

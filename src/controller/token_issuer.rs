@@ -172,10 +172,9 @@ fn evaluate(request: &ExchangeRequest, issued: &Issued) -> TokenEvaluation {
 fn build_record(request: &ExchangeRequest, issued: &Issued, expiry: Expiry) -> TokenRecord {
     let fingerprint = Fingerprint::new(
         issued.token.expose_secret(),
-        &request.plan.request,
+        &request.plan,
         &issued.issued_at.to_string(),
         &render::expiry_text(expiry),
-        &request.values.expose(),
     );
     TokenRecord {
         token: issued.token.clone(),

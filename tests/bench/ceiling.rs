@@ -284,7 +284,7 @@ fn create_secret(member: &Member, uid: &str, source_version: &str, issued: &Issu
                 "apicredential.io/issued-at": "2026-01-01T00:00:00Z",
                 "apicredential.io/expires-at": "2026-01-01T10:00:00Z",
                 "apicredential.io/source-version": source_version,
-                "apicredential.io/fingerprint": format!("v1:{:064}:{:064}", 0, 0),
+                "apicredential.io/fingerprint": format!("v1:{:064}", 0),
             },
             "ownerReferences": [{
                 "apiVersion": "apicredential.io/v1alpha1", "kind": "ApiCredential", "controller": true,

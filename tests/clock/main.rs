@@ -23,4 +23,5 @@ mod replicas;
 mod sleep;
 #[path = "../support/tree.rs"]
 mod support;
+mod touches;
 mod world;

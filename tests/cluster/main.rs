@@ -25,6 +25,7 @@ mod first_token;
 mod fixture;
 mod gitops;
 mod guard_rails;
+mod guesses;
 #[path = "../support/helm.rs"]
 mod helm;
 mod hostile;

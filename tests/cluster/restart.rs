@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::fixture::{Scene, status};
 use crate::support::operator::Operator;
 use crate::support::provider::Reply;
-use crate::support::space::{DEADLINE, condition, value};
+use crate::support::space::{DEADLINE, annotation, condition, value};
 
 #[tokio::test]
 async fn a_restart_with_nothing_due_requests_and_writes_nothing() {
@@ -107,6 +107,88 @@ async fn a_target_changed_while_no_operator_ran_is_detected_and_costs_one_exchan
     scene.space.wait_for("its token", renewed).await;
     scene.a_later_one_becomes_ready("later").await;
     assert_eq!(client.count(), 2);
+}
+
+#[tokio::test]
+async fn a_source_that_was_touched_while_nobody_ran_costs_one_exchange_and_later_touches_none() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let client = scene.welkin_client("a").await;
+    let operator = settings.start().await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    end(&operator).await;
+    touch_source(&scene, "while nobody ran").await;
+
+    let operator = settings.start().await;
+    scene.space.wait_until("a", "the second token", |it| it.status.as_ref().unwrap().revision == Some(2)).await;
+    let by_source = r#"apicredential_renewals_total{provider="Welkin",cause="source"}"#;
+    assert_eq!(operator.metric(by_source).await, Some(1.0));
+    let version = touch_source(&scene, "again").await;
+    wait_named(&scene, &version).await;
+    end(&operator).await;
+
+    // What was touched while it ran is known to the next one.
+    let before = scene.calls("a").await;
+    let operator = settings.start().await;
+    scene.a_later_one_becomes_ready("later").await;
+    let calls = scene.calls("a").await.since(&before);
+    assert!(client.count() == 2 && calls.calls().is_empty(), "{calls}");
+
+    // The first touch that it sees itself: the values of the stored token are in nobody's memory.
+    touch_source(&scene, "in the third term").await;
+    scene.space.wait_until("a", "the third token", |it| it.status.as_ref().unwrap().revision == Some(3)).await;
+    assert_eq!((client.count(), operator.metric(by_source).await), (3, Some(1.0)));
+    let version = touch_source(&scene, "once more").await;
+    wait_named(&scene, &version).await;
+    assert_eq!(client.count(), 3);
+}
+
+/// Changes the source of `a`, but not its values; its version then.
+async fn touch_source(scene: &Scene, note: &str) -> String {
+    let note = json!({"metadata": {"annotations": {"note": note}}});
+    let source = scene.space.patch_secret("a-source", &note).await;
+    format!("{}/{}", source.uid().unwrap(), source.resource_version().unwrap())
+}
+
+/// Waits until the target of `a` names that version of the source, and the status that version of the target.
+async fn wait_named(scene: &Scene, version: &str) {
+    let named = async || {
+        let secret = scene.target("a").await;
+        let reported = scene.space.credential("a").await.status?.target?.resource_version;
+        let is_reported = Some(reported) == secret.metadata.resource_version;
+        (is_reported && annotation(&secret, "source-version")? == version).then_some(())
+    };
+    scene.space.wait_for("the source's version is named", named).await;
+}
+
+#[tokio::test]
+async fn another_key_name_or_source_while_nobody_ran_is_another_spec_and_costs_one_exchange() {
+    let scene = Scene::new().await;
+    let settings = scene.operator().patient();
+    let client = scene.welkin_client("a").await;
+    let secret = "sentinel-secret-of-a";
+    scene.space.source("a-source", Some("welkin"), &[("secret", secret), ("other", secret)]).await;
+    scene.space.source("b-source", Some("welkin"), &[("other", secret)]).await;
+    for source in ["a-source", "b-source"] {
+        let keys = json!({"metadata": {"annotations": {"apicredential.io/source-keys": "secret,other"}}});
+        scene.space.patch_secret(source, &keys).await;
+    }
+    let mut operator = settings.start().await;
+    scene.apply_welkin("a", &client).await;
+    scene.space.wait_ready("a").await;
+    for (before, change) in [(1, json!({"keys": {"secret": "other"}})), (2, json!({"secretRef": {"name": "b-source"}}))]
+    {
+        end(&operator).await;
+        scene.space.patch("a", &json!({"spec": {"provider": {"welkin": change}}})).await;
+        operator = settings.start().await;
+        let renewed = |it: &ApiCredential| it.status.as_ref().unwrap().revision == Some(before + 1);
+        scene.space.wait_until("a", "a token for the new spec", renewed).await;
+        let by_spec = r#"apicredential_renewals_total{provider="Welkin",cause="spec"}"#;
+        assert_eq!(operator.metric(by_spec).await, Some(1.0), "{change}");
+        scene.a_later_one_becomes_ready(&format!("later{before}")).await;
+        assert_eq!(i64::try_from(client.count()), Ok(before + 1), "{change}");
+    }
 }
 
 #[tokio::test]

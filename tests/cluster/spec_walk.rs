@@ -250,7 +250,10 @@ impl Walker {
 
     /// The model's step: the content of the Secret, the number of exchanges, and the condition Ready.
     fn follow(&mut self) -> &'static str {
-        let fits = |token: Option<(&str, u64)>| token.is_some_and(|(tenant, _)| tenant == self.spec.tenant);
+        // A token belongs to the source Secret that it was made from, which is always the good one.
+        let fits = |token: Option<(&str, u64)>| {
+            self.spec.source == GOOD && token.is_some_and(|(tenant, _)| tenant == self.spec.tenant)
+        };
         let usable = fits(self.token) && self.spec.endpoint_allowed;
         if self.spec.suspended {
             return if usable { "True/TokenValid" } else { "False/Suspended" };

@@ -5,6 +5,7 @@ use apicredential::decide::{
 };
 use apicredential::next_reconcile::NextReconcile;
 use apicredential::reason::Reason;
+use jiff::Timestamp;
 
 use crate::world::{Secret, Status, Token, World, at};
 
@@ -31,7 +32,10 @@ pub fn facts(target: Option<Secret>, spec: u8, source: u8, status: &Status) -> F
         target: match target {
             None => Target::Absent,
             Some(Secret { token: None, .. }) => Target::Refused(Reason::TargetNotOwned.into()),
-            Some(Secret { token: Some(token), drift, .. }) => Target::Ours { token: Some(known(&token, spec)), drift },
+            Some(Secret { token: Some(token), drift, .. }) => {
+                let repair = NextReconcile::from(drift.then_some(Timestamp::UNIX_EPOCH));
+                Target::Ours { token: Some(known(&token, spec)), repair }
+            }
         },
         blocked: None,
         source: source_found,

@@ -65,6 +65,13 @@ impl Sentinels {
         }
     }
 
+    /// Adds a text that is looked for just as it is.
+    pub fn add_plain(&mut self, name: &str, text: &str) {
+        assert!(text.len() >= SHORTEST, "{name}: a sentinel must be of {SHORTEST} bytes or more");
+        self.searcher = OnceLock::new();
+        self.forms.insert(text.to_owned(), name.to_owned());
+    }
+
     /// The names of the sentinels that are in the text.
     pub fn found_in(&self, text: &str) -> Vec<&str> {
         let mut names: Vec<&str> = self.sightings(text).into_iter().map(|(name, _)| name).collect();

@@ -28,7 +28,8 @@ pub const KEYS: &str = "apicredential.io/keys";
 pub const ISSUED_AT: &str = "apicredential.io/issued-at";
 /// Annotation on the target Secret: when the token expires, RFC 3339 in whole seconds, or `never`.
 pub const EXPIRES_AT: &str = "apicredential.io/expires-at";
-/// Annotation on the target Secret: the `uid/resourceVersion` of the source Secret that the token was issued with.
+/// Annotation on the target Secret: the `uid/resourceVersion` of the source Secret that the token was issued with, or of
+/// a later one with the same values.
 pub const SOURCE_VERSION: &str = "apicredential.io/source-version";
 /// Annotation on the target Secret: see [`crate::target::fingerprint`].
 pub const FINGERPRINT: &str = "apicredential.io/fingerprint";

@@ -20,9 +20,9 @@ pub enum Cause {
     Missing,
     /// Somebody else changed the token or its annotations.
     Edited,
-    /// The token was issued for another provider, endpoint, tenant or client.
+    /// The token was issued for another provider, endpoint, tenant or client, or with other keys or another source Secret.
     Spec,
-    /// The values in the source Secret have changed.
+    /// The values in the source Secret have changed, or it is not known that they have not.
     Source,
     /// The annotation `apicredential.io/renew-requested-at` requests a renewal.
     Requested,
@@ -89,8 +89,8 @@ pub enum Target {
     Ours {
         /// The token in it.
         token: Option<Token>,
-        /// Whether our keys, labels or annotations differ from what they should be.
-        drift: bool,
+        /// When our keys, labels and annotations are written again: at once if they differ from what they should be.
+        repair: NextReconcile,
     },
 }
 
@@ -121,11 +121,11 @@ pub enum SpecMatch {
 pub enum Source {
     /// It was not read, because the decision does not need it.
     Unknown,
-    /// According to the watch it has the version that the token was issued with.
+    /// According to the watch it has the version that the token was issued with, or that was compared since.
     Unchanged,
     /// It was read and can be used.
     Resolved {
-        /// Its values differ from those that the token was issued with.
+        /// Its values are not, as far as is known, those that the token was issued with.
         changed: bool,
     },
     /// It cannot be used.
@@ -194,6 +194,14 @@ fn next_check(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
     facts.verification.next_check.filter(|_| is_checked)
 }
 
+/// When our part of the target Secret is written again. That needs a valid token.
+fn next_repair(facts: &Facts, now: Timestamp) -> NextReconcile {
+    match facts.target {
+        Target::Ours { repair, .. } if !facts.suspended && token_state(facts, now) == TokenState::Valid => repair,
+        _ => NextReconcile::OnChange,
+    }
+}
+
 fn decide_without_check(facts: &Facts, now: Timestamp) -> Decision {
     if let Target::Refused(refusal) = &facts.target {
         return Decision::Reject(refusal.clone());
@@ -207,7 +215,7 @@ fn decide_without_check(facts: &Facts, now: Timestamp) -> Decision {
     if let Some(refusal) = &facts.blocked {
         return Decision::Reject(refusal.clone());
     }
-    if token_state(facts, now) == TokenState::Valid && matches!(facts.target, Target::Ours { drift: true, .. }) {
+    if !next_repair(facts, now).is_after(now) {
         return Decision::Repair;
     }
     if let Source::Refused(refusal) = &facts.source {
@@ -328,6 +336,7 @@ fn next_change(facts: &Facts, now: Timestamp) -> NextReconcile {
     let Some(token) = token(facts) else { return NextReconcile::OnChange };
     let due = if facts.suspended { None } else { due_time(facts, token) };
     let refused = facts.verification.refused.filter(|_| !facts.suspended);
-    let next = [due, refused, token.lifetime.expiry.time()].into_iter().flatten().filter(|time| *time > now).min();
-    next.into()
+    let repair = next_repair(facts, now).time();
+    let times = [due, refused, repair, token.lifetime.expiry.time()];
+    times.into_iter().flatten().filter(|time| *time > now).min().into()
 }

@@ -236,10 +236,10 @@ impl ProviderRequest {
         }
     }
 
-    /// What a token belongs to apart from the login: the first fields of the fingerprint's spec part.
+    /// What a token belongs to apart from the login: the first fields of the fingerprint.
     ///
-    /// The provider's name is the first of them. The fields of a provider are part of the contract: a change makes every
-    /// stored fingerprint invalid.
+    /// The provider's name is the first of them, and the number of the others depends on it alone. The fields of a provider
+    /// are part of the contract: a change makes every stored fingerprint invalid.
     pub fn identity(&self) -> Vec<&str> {
         let mut fields = vec![self.provider().as_str()];
         match self {

@@ -225,7 +225,7 @@ impl TokenIssuer {
             issued_at: now,
             expiry: Expiry::Never,
             source_version: String::new(),
-            fingerprint: Fingerprint { spec: String::new(), source: String::new() },
+            fingerprint: Fingerprint::new("placeholder", plan, &now.to_string(), "never"),
             renew_request: None,
         };
         let rendering = render(credential, plan, &placeholder);

@@ -5,7 +5,6 @@ use apicredential::api::{ApiCredential, ApiCredentialStatus, CreationPolicy};
 use apicredential::plan::Plan;
 use apicredential::schedule::Expiry;
 use apicredential::source;
-use apicredential::source::SecretValues;
 use apicredential::target::fingerprint::Fingerprint;
 use apicredential::target::render::{TokenRecord, expiry_text, render};
 use base64::Engine as _;
@@ -112,8 +111,7 @@ fn made(credential: &ApiCredential, given: &Value, source: Option<&Value>) -> Op
     let issued_at = time("issued")?;
     let expiry = time("expires").map_or(Expiry::Never, Expiry::At);
     let token = format!("{SENTINEL}.T0ken~");
-    let exposed = values.as_ref().map(SecretValues::expose).unwrap_or_default();
-    let fingerprint = Fingerprint::new(&token, &plan.request, &issued_at.to_string(), &expiry_text(expiry), &exposed);
+    let fingerprint = Fingerprint::new(&token, &plan, &issued_at.to_string(), &expiry_text(expiry));
     let record = TokenRecord {
         token: token.into(),
         issued_at,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apicredential::api::ApiCredentialSpec;
 use apicredential::plan::{AllowLists, Plan};
+use apicredential::target::fingerprint::Fingerprint;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -200,11 +201,10 @@ pub fn decoded(value: &Value) -> Option<String> {
     String::from_utf8(BASE64_STANDARD.decode(value.as_str()?).ok()?).ok()
 }
 
-/// Whether the spec part of a Secret's fingerprint matches this token, its times and the spec.
+/// Whether a Secret's fingerprint matches this token, its times and the spec.
 pub fn fits(secret: &Value, token: &str, spec: &Value) -> bool {
-    use apicredential::target::fingerprint::spec_part;
     plan(spec).is_some_and(|plan| {
-        let part = spec_part(token, &plan.request, annotation(secret, "issued-at"), annotation(secret, "expires-at"));
-        annotation(secret, "fingerprint").split(':').nth(1) == Some(&part)
+        let times = ["issued-at", "expires-at"].map(|name| annotation(secret, name));
+        Fingerprint::new(token, &plan, times[0], times[1]).to_text() == annotation(secret, "fingerprint")
     })
 }

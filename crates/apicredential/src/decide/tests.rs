@@ -19,7 +19,12 @@ fn token() -> Token {
 }
 
 fn ours(token: Option<Token>) -> Target {
-    Target::Ours { token, drift: false }
+    Target::Ours { token, repair: NextReconcile::OnChange }
+}
+
+/// A target whose part of ours is written again from that second on.
+fn repaired_at(second: i64, token: Option<Token>) -> Target {
+    Target::Ours { token, repair: NextReconcile::At(at(second)) }
 }
 
 /// A valid token, nothing to do.
@@ -115,19 +120,30 @@ fn refusals_are_reported_in_their_order_and_before_any_exchange() {
 fn a_target_that_cannot_be_written_is_refused_before_a_token_is_requested() {
     let blocked = Facts { blocked: Some(Reason::TargetImmutable.into()), ..settled() };
     assert_eq!(decide(&blocked, at(10)), Decision::Reject(Reason::TargetImmutable.into()));
-    let drifted = Facts { target: Target::Ours { token: Some(token()), drift: true }, ..blocked.clone() };
+    let drifted = Facts { target: repaired_at(10, Some(token())), ..blocked.clone() };
     assert_eq!(decide(&drifted, at(10)), Decision::Reject(Reason::TargetImmutable.into()));
     assert_eq!(token_state(&blocked, at(10)), TokenState::Valid, "the stored token stays valid");
 }
 
 #[test]
 fn drift_is_repaired_only_with_a_valid_token() {
-    let drift = |token| Facts { target: Target::Ours { token, drift: true }, ..settled() };
+    let drift = |token| Facts { target: repaired_at(10, token), ..settled() };
     assert_eq!(decide(&drift(Some(token())), at(10)), Decision::Repair);
     let refused = Facts { source: Source::Refused(Reason::SourceKeyMissing.into()), ..drift(Some(token())) };
     assert_eq!(decide(&refused, at(10)), Decision::Repair, "a repair does not need the source Secret");
     assert_eq!(decide(&drift(Some(token())), at(3600)), Decision::Exchange(Cause::Due));
     let suspended = Facts { suspended: true, ..drift(Some(token())) };
+    assert_eq!(decide(&suspended, at(10)), Decision::Idle(NextReconcile::At(at(3600))));
+}
+
+#[test]
+fn a_repair_that_has_time_is_made_when_its_time_has_come() {
+    let later = Facts { target: repaired_at(600, Some(token())), ..settled() };
+    assert_eq!(decide(&later, at(10)), Decision::Idle(NextReconcile::At(at(600))));
+    assert_eq!(decide(&later, at(600)), Decision::Repair);
+    let changed = Facts { source: Source::Resolved { changed: true }, ..later.clone() };
+    assert_eq!(decide(&changed, at(10)), Decision::Exchange(Cause::Source), "which writes the same");
+    let suspended = Facts { suspended: true, ..later };
     assert_eq!(decide(&suspended, at(10)), Decision::Idle(NextReconcile::At(at(3600))));
 }
 
@@ -205,7 +221,7 @@ fn a_check_is_made_when_it_is_due_and_nothing_else_is() {
             Decision::Exchange(Cause::Spec),
         ),
         (Facts { source: Source::Resolved { changed: true }, ..facts.clone() }, Decision::Exchange(Cause::Source)),
-        (Facts { target: Target::Ours { token: Some(token()), drift: true }, ..facts.clone() }, Decision::Repair),
+        (Facts { target: repaired_at(300, Some(token())), ..facts.clone() }, Decision::Repair),
     ] {
         assert_eq!(decide(&other, at(300)), decision);
     }
@@ -337,11 +353,12 @@ fn a_token_that_was_not_extended_is_requested_shortly_before_it_expires_and_when
 }
 
 fn any_facts() -> impl Strategy<Value = Facts> {
-    let target = (0..5_u8, -100_i64..100, -100_i64..100, any::<bool>()).prop_map(|(kind, expiry, renewal, drift)| {
+    let repair = proptest::option::of(-100_i64..100).prop_map(|time| NextReconcile::from(time.map(at)));
+    let target = (0..5_u8, -100_i64..100, -100_i64..100, repair).prop_map(|(kind, expiry, renewal, repair)| {
         let spec_match = [SpecMatch::Fits, SpecMatch::Edited, SpecMatch::OtherSpec][usize::from(kind.min(2))];
         let lifetime = TokenLifetime { issued: at(-200), expiry: Expiry::At(at(expiry)) };
         match kind {
-            0..=2 => Target::Ours { token: Some(Token { lifetime, spec_match, renewal: Some(at(renewal)) }), drift },
+            0..=2 => Target::Ours { token: Some(Token { lifetime, spec_match, renewal: Some(at(renewal)) }), repair },
             3 => Target::Absent,
             _ => Target::Refused(Reason::TargetNotOwned.into()),
         }

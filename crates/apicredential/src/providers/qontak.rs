@@ -139,10 +139,8 @@ impl QontakRequest {
         vec![("endpoint", self.endpoint.as_str())]
     }
 
-    /// The first version of the fingerprint has the same number of fields for Welkin and Qontak. The two that Qontak does
-    /// not have are empty.
-    pub(super) fn identity(&self) -> [&str; 3] {
-        [self.endpoint.as_str(), "", ""]
+    pub(super) fn identity(&self) -> [&str; 1] {
+        [self.endpoint.as_str()]
     }
 
     pub(super) fn login<E>(

@@ -25,4 +25,8 @@ impl SourceKey {
     pub(super) fn new(name: String, field: &'static str) -> Self {
         Self { name, field }
     }
+    /// The name that `keys` in the spec has for the value, such as `username`.
+    pub fn value(&self) -> &'static str {
+        self.field.rsplit('.').next().unwrap_or_default()
+    }
 }

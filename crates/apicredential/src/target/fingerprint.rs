@@ -1,61 +1,39 @@
-//! The fingerprint `v1:<spec>:<source>` of a stored token: the spec and the login for which the token was issued.
+//! The fingerprint `v1:<hex>` of a stored token: what it was issued for, and when.
 //!
-//! Both parts are HMAC-SHA-256 over length-prefixed fields. The key is the token, for two reasons: someone who can only
-//! read the annotations cannot use them to test guesses of the login, and a changed token or expiry is detected.
+//! It is an HMAC-SHA-256 over length-prefixed fields. The key is the token, so a changed token shows as well as a changed
+//! expiry. No value of the login is in it: whoever may read the target Secret could test guesses of the login against it.
 
 use ring::hmac;
 
-use crate::providers::ProviderRequest;
+use crate::plan::Plan;
 
-/// The prefix of the current version. A later version must still verify fingerprints of this one.
+/// The version of this encoding. A later release must still verify it.
 const VERSION: &str = "v1";
 
-/// The two parts of a fingerprint.
+/// What a stored token was issued for: the provider, the endpoint, the client, the source Secret with its keys, and the
+/// times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Over the identity of the request (see [`ProviderRequest::identity`]), issued-at and expires-at.
-    pub spec: String,
-    /// Over the values of the source Secret.
-    pub source: String,
-}
+pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// The fingerprint of a token that was just issued.
-    pub fn new(token: &str, request: &ProviderRequest, issued_at: &str, expires_at: &str, values: &[&str]) -> Self {
-        Self { spec: spec_part(token, request, issued_at, expires_at), source: source_part(token, values) }
+    /// The fingerprint of a token that was issued for this plan, with these times.
+    pub fn new(token: &str, plan: &Plan, issued_at: &str, expires_at: &str) -> Self {
+        let mut fields = plan.request.identity();
+        fields.extend([plan.source.as_str(), issued_at, expires_at]);
+        fields.extend(plan.request.source_keys().into_iter().flat_map(|key| [key.value(), key.name.as_str()]));
+        Self(hex(&mac(token.as_bytes(), VERSION, &fields)))
     }
 
     /// Parses the annotation. `None` if its version is unknown.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(':');
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(VERSION), Some(spec), Some(source), None) => {
-                Some(Self { spec: spec.to_owned(), source: source.to_owned() })
-            }
-            _ => None,
-        }
+        let (version, hex) = text.split_once(':')?;
+        (version == VERSION).then(|| Self(hex.to_owned()))
     }
 
     /// The value of the annotation.
     pub fn to_text(&self) -> String {
-        format!("{VERSION}:{}:{}", self.spec, self.source)
+        format!("{VERSION}:{}", self.0)
     }
-}
-
-/// The part that binds a token and its times to the spec.
-pub fn spec_part(token: &str, request: &ProviderRequest, issued_at: &str, expires_at: &str) -> String {
-    let mut fields = request.identity();
-    fields.extend([issued_at, expires_at]);
-    keyed(token.as_bytes(), "spec", &fields)
-}
-
-/// The part that binds a token to the values of the source Secret.
-pub fn source_part(token: &str, values: &[&str]) -> String {
-    keyed(token.as_bytes(), "source", values)
-}
-
-fn keyed(key: &[u8], domain: &str, fields: &[&str]) -> String {
-    hex(&mac(key, domain, fields))
 }
 
 /// An HMAC-SHA-256.
@@ -81,54 +59,77 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::endpoint::{Endpoint, PathSegment};
-    use crate::providers::{QontakKeys, QontakRequest, WelkinKeys, WelkinRequest};
+    use serde_json::{Value, json};
 
-    fn request(tenant: &str) -> ProviderRequest {
-        ProviderRequest::Welkin(WelkinRequest::new(
-            Endpoint::parse("https://api.live.welkincloud.io").unwrap(),
-            PathSegment::parse(tenant).unwrap(),
-            PathSegment::parse("client").unwrap(),
-            WelkinKeys::default(),
-        ))
+    use super::*;
+    use crate::plan::AllowLists;
+
+    fn plan(provider: &Value) -> Plan {
+        let spec = json!({"provider": provider, "target": {"name": "token"}});
+        Plan::parse(&serde_json::from_value(spec).unwrap(), &AllowLists::default()).unwrap()
     }
 
-    fn qontak_request() -> ProviderRequest {
-        let endpoint = Endpoint::parse("https://chat-service.qontak.com").unwrap();
-        ProviderRequest::Qontak(QontakRequest::new(endpoint, QontakKeys::default()).unwrap())
+    fn welkin(tenant: &str, source: &str, key: &str) -> Plan {
+        plan(&json!({"type": "Welkin", "welkin": {
+            "tenant": tenant, "clientName": "client", "secretRef": {"name": source}, "keys": {"secret": key},
+        }}))
+    }
+
+    fn qontak(keys: &Value) -> Plan {
+        plan(&json!({"type": "Qontak", "qontak": {"secretRef": {"name": "login"}, "keys": keys}}))
     }
 
     #[test]
     fn a_fingerprint_shows_every_change() {
-        let print = Fingerprint::new("token", &request("gh"), "a", "b", &["s"]);
+        let spec = welkin("gh", "login", "secret");
+        let print = Fingerprint::new("token", &spec, "a", "b");
         assert_eq!(Fingerprint::parse(&print.to_text()), Some(print.clone()));
-        assert_eq!(print.spec, spec_part("token", &request("gh"), "a", "b"));
-        assert_ne!(print.spec, spec_part("other", &request("gh"), "a", "b"));
-        assert_ne!(print.spec, spec_part("token", &request("hg"), "a", "b"));
-        assert_ne!(print.spec, spec_part("token", &request("gh"), "a", "c"));
-        assert_eq!(print.source, source_part("token", &["s"]));
-        assert_ne!(print.source, source_part("other", &["s"]));
-        assert_ne!(source_part("token", &["ab", "c"]), source_part("token", &["a", "bc"]));
+        assert_eq!(Fingerprint::new("token", &welkin("gh", "login", "secret"), "a", "b"), print);
+        for other in [
+            Fingerprint::new("other", &spec, "a", "b"),
+            Fingerprint::new("token", &spec, "b", "b"),
+            Fingerprint::new("token", &spec, "a", "c"),
+            Fingerprint::new("token", &welkin("hg", "login", "secret"), "a", "b"),
+            Fingerprint::new("token", &welkin("gh", "other", "secret"), "a", "b"),
+            Fingerprint::new("token", &welkin("gh", "login", "other"), "a", "b"),
+        ] {
+            assert_ne!(other, print);
+        }
+    }
+
+    #[test]
+    fn it_shows_which_key_of_the_source_secret_is_used_for_which_value() {
+        let print = |keys| Fingerprint::new("token", &qontak(&keys), "a", "b");
+        let all = [
+            print(json!({})),
+            print(json!({"username": "password", "password": "username"})),
+            print(json!({"username": "user"})),
+            print(json!({"clientId": "id", "clientSecret": "secret"})),
+            print(json!({"clientId": "secret", "clientSecret": "id"})),
+        ];
+        for (place, one) in all.iter().enumerate() {
+            assert!(all[place + 1..].iter().all(|other| other != one), "{place}");
+        }
+        assert_eq!(print(json!({"username": "username", "password": "password"})), all[0], "the names by default");
     }
 
     #[test]
     fn the_first_version_never_changes() {
         // Every later release must verify stored fingerprints: these bytes are part of the contract.
         assert_eq!(
-            Fingerprint::new("token", &request("gh"), "2026-01-01T00:00:00Z", "never", &["s"]).to_text(),
-            "v1:88fc8c5d68580e897dae49ac4e51d8bbc2941e48766803e69849995cfc1440cf:06ece707713021a8e4b67a8852ee62ec47c8b0cd479eeacaf6ca9cd407ca61f2"
+            Fingerprint::new("token", &welkin("gh", "login", "secret"), "2026-01-01T00:00:00Z", "never").to_text(),
+            "v1:0da5c02b995d54c7f3773d0abb34061de53b4cce7d8eeafeff18bb010cc705a2"
         );
+        let keys = json!({"clientId": "id", "clientSecret": "secret"});
         assert_eq!(
-            Fingerprint::new("token", &qontak_request(), "2026-01-01T00:00:00Z", "never", &["u", "p", "i", "s"])
-                .to_text(),
-            "v1:f6921308354a357d35037d0ea358b0986ef9aa5d27a14b6b42b42c5259b9e0b3:4297526417d79fb98d2a330a75888d356ec185152674a5d88116bfffe1c629da"
+            Fingerprint::new("token", &qontak(&keys), "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z").to_text(),
+            "v1:6e322b165b5b467207d9d35f8e74cf6d8d5f559921224044afe7b2099e4d6872"
         );
     }
 
     #[test]
     fn an_unknown_version_is_not_parsed() {
-        for text in ["", "v1", "v1:a", "v2:a:b", "v1:a:b:c"] {
+        for text in ["", "v1", "v2:a", "V1:a"] {
             assert_eq!(Fingerprint::parse(text), None, "{text}");
         }
     }

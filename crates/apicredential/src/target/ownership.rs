@@ -12,10 +12,9 @@ use crate::annotations;
 use crate::api::{ApiCredential, CreationPolicy};
 use crate::decide::SpecMatch;
 use crate::plan::Plan;
-use crate::providers::ProviderRequest;
 use crate::reason::{Reason, Refusal};
 use crate::target::consent::MergeConsent;
-use crate::target::fingerprint;
+use crate::target::fingerprint::Fingerprint;
 use crate::target::render::{self, StoredToken, TokenRecord};
 
 /// Which ApiCredentials exist. An ApiCredential that is being deleted does not count.
@@ -141,17 +140,20 @@ fn check_writable(plan: &Plan, secret: &Secret) -> Result<(), Refusal> {
 
 /// Whether a stored token was issued for this spec. If the operator has acted on this spec before (`spec_known`), a
 /// mismatch means that another client changed the token.
-pub fn spec_match(record: &TokenRecord, request: &ProviderRequest, spec_known: bool) -> SpecMatch {
-    let issued_at = record.issued_at.to_string();
-    let expires_at = render::expiry_text(record.expiry);
-    let token = record.token.expose_secret();
-    if fingerprint::spec_part(token, request, &issued_at, &expires_at) == record.fingerprint.spec {
+pub fn spec_match(record: &TokenRecord, plan: &Plan, spec_known: bool) -> SpecMatch {
+    if fits(record, plan) {
         SpecMatch::Fits
     } else if spec_known {
         SpecMatch::Edited
     } else {
         SpecMatch::OtherSpec
     }
+}
+
+/// Whether a stored token was issued for this spec, and nobody changed it or its times.
+pub fn fits(record: &TokenRecord, plan: &Plan) -> bool {
+    let (issued_at, expires_at) = (record.issued_at.to_string(), render::expiry_text(record.expiry));
+    Fingerprint::new(record.token.expose_secret(), plan, &issued_at, &expires_at) == record.fingerprint
 }
 
 #[cfg(test)]

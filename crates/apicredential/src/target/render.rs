@@ -36,9 +36,9 @@ pub struct TokenRecord {
     pub issued_at: Timestamp,
     /// When it expires, in whole seconds.
     pub expiry: Expiry,
-    /// The `uid/resourceVersion` of the source Secret that it was issued with.
+    /// The `uid/resourceVersion` of the source Secret that it was issued with, or of a later one with the same values.
     pub source_version: String,
-    /// The fingerprint of the spec and the source values that it was issued with.
+    /// The fingerprint of the spec that it was issued for, and of its times.
     pub fingerprint: Fingerprint,
     /// The renew request that it answers, if there was one.
     pub renew_request: Option<String>,

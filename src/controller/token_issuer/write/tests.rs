@@ -169,7 +169,7 @@ fn token(number: i64) -> TokenRecord {
         issued_at,
         expiry: Expiry::At(later(issued_at, 3600)),
         source_version: "uid/7".to_owned(),
-        fingerprint: Fingerprint { spec: "s".to_owned(), source: format!("v{number}") },
+        fingerprint: Fingerprint::parse(&format!("v1:{number}")).unwrap(),
         renew_request: None,
     }
 }
@@ -187,9 +187,13 @@ fn json_of(secret: &Secret) -> Option<Value> {
 }
 
 fn request(target: Option<Secret>) -> ExchangeRequest {
+    request_with("a secret of a source", target)
+}
+
+fn request_with(secret: &str, target: Option<Secret>) -> ExchangeRequest {
     let source = json!({
         "metadata": {"name": "source", "uid": "u", "labels": {"apicredential.io/source": "welkin"}},
-        "data": {"secret": ByteString(b"a secret of a source".to_vec())},
+        "data": {"secret": ByteString(secret.into())},
     });
     let source: Secret = serde_json::from_value(source).unwrap();
     let values = apicredential::source::resolve("care", &plan(), Some(&source)).unwrap();
@@ -422,5 +426,21 @@ fn the_stored_bytes_themselves_extend_nothing() {
     let revoked = ExchangeRequest { stored: request.stored.clone(), refused: true, ..self::request(None) };
     assert_eq!(format!("{:?}", evaluate(&revoked, &issued("token-1"))), "StillRevoked");
     let record = build_record(&request, &issued("token-2"), Expiry::Never);
+    assert!(ownership::fits(&record, &plan()));
     assert_eq!((record.token.expose_secret(), record.source_version.as_str()), ("token-2", "u/"));
+}
+
+#[test]
+fn nothing_in_the_target_secret_depends_on_the_login() {
+    let issued = Issued {
+        token: "token-2".to_owned().into(),
+        token_type: "Bearer",
+        issued_at: issued_at(),
+        lifetime: Lifetime::Never,
+    };
+    let written = |secret: &str| {
+        let record = build_record(&request_with(secret, None), &issued, Expiry::Never);
+        render(&credential(), &plan(), &record).to_new_secret(&credential(), "a-token")
+    };
+    assert_eq!(written("one secret of a source"), written("another secret of a source"));
 }

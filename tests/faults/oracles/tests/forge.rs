@@ -217,8 +217,7 @@ impl Forge {
         let issued = self.history.exchanges.iter().find(|it| it.token.as_deref() == Some(token)).unwrap();
         let (at, end) = (issued.at.as_second(), issued.expires.unwrap().as_second());
         let [at, end] = [at, end].map(|second| Timestamp::from_second(second).unwrap().to_string());
-        let request = plan(&self.credential["spec"]).unwrap().request;
-        let print = Fingerprint::new(token, &request, &at, &end, &["secret"]).to_text();
+        let print = Fingerprint::new(token, &plan(&self.credential["spec"]).unwrap(), &at, &end).to_text();
         let mut body = json!({
             "metadata": {
                 "labels": {"apicredential.io/managed": "true"},

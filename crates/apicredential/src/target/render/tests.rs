@@ -36,7 +36,7 @@ fn record(token: &str) -> TokenRecord {
         issued_at: ISSUED,
         expiry: Expiry::At(crate::schedule::later(ISSUED, 3600)),
         source_version: "uid/7".to_owned(),
-        fingerprint: Fingerprint { spec: "s".to_owned(), source: "v".to_owned() },
+        fingerprint: Fingerprint::parse("v1:f").unwrap(),
         renew_request: None,
     }
 }
