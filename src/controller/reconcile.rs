@@ -112,9 +112,12 @@ fn next_if_unchanged(run: &mut Reconciliation) -> Option<NextReconcile> {
         && next.is_after(clock::now())
         && !began.is_set_back()
         && run.context.issuer.watch.is_healthy();
+    if !is_current {
+        return None;
+    }
     // The plan stays that of the earlier reconcile. If the clock is set back later, that is measured from there.
     run.began = began;
-    is_current.then_some(next)
+    Some(next)
 }
 
 /// How often one reconcile observes at most. It observes again after a repair, a check, a read of the source or a conflict.
