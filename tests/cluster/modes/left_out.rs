@@ -11,7 +11,11 @@ pub const WITHOUT: [(Mode, &str, &str, &str); 1] =
 pub const UNUSED: (&str, &str) = ("list", "the suite's API server streams its lists; that of privileges:: does not");
 
 /// Tests in which the API server has to reject a request of the operator's account, and why.
-pub const PROVOKED: [(&str, &str); 5] = [
+pub const PROVOKED: [(&str, &str); 6] = [
+    (
+        "webhooks::a_webhook_that_denies_fails_or_is_absent_is_named_without_its_text_and_costs_one_exchange",
+        "an admission webhook that denies is reported in the same way",
+    ),
     (
         "deletion::a_namespace_deleted_while_the_operator_runs_costs_no_exchange_and_no_error",
         "a namespace that is being deleted rejects a CREATE in the same way, also in a dry run",

@@ -122,7 +122,10 @@ fn a_token_with_a_later_expiry_or_issue_time_than_its_own_is_noticed() {
     it.at(2850).source("three").requests("fifth").at(2870).stores("fifth");
     it.history.exchanges.last_mut().unwrap().at -= Duration::from_secs(1);
     let violations = it.checked().violations;
-    assert!(violations.iter().any(|it| it.starts_with("I8: ") && it.contains("its issue time is later")), "{violations:#?}");
+    assert!(
+        violations.iter().any(|it| it.starts_with("I8: ") && it.contains("its issue time is later")),
+        "{violations:#?}"
+    );
 }
 
 #[test]
