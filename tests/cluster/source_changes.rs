@@ -53,7 +53,8 @@ async fn a_source_that_is_touched_with_the_same_values_costs_no_exchange_and_is_
     let stored = async || space.audit().await.by("operator").without("leases").only(|call| !call.dry_run);
     space.wait_event_writes(1).await;
     let before = stored().await;
-    let reads = async || space.audit().await.by("operator").only(|call| call.name == "a-source").gets();
+    let reads_of = async |name: &str| space.audit().await.by("operator").only(|call| call.name == name).gets();
+    let reads = async || reads_of("a-source").await;
 
     // First other metadata: the target names the new version, and nothing else changes in it.
     let touched = space.patch_secret("a-source", &json!({"metadata": {"annotations": {"note": "seen"}}})).await;
@@ -89,9 +90,11 @@ async fn a_source_that_is_touched_with_the_same_values_costs_no_exchange_and_is_
                 && condition(credential, "Ready").as_deref() == Some("True/TokenValid")
         })
         .await;
-    let read = reads().await;
+    let (read, target_read) = (reads().await, reads_of("a-token").await);
     space.patch_secret("a-token", &json!({"metadata": {"labels": {"touched": "by-somebody"}}})).await;
-    space.wait_reads("a-token", 1).await;
+    space
+        .wait_for("a read of the touched target", async || (reads_of("a-token").await > target_read).then_some(()))
+        .await;
     assert_eq!(reads().await, read, "it was compared before");
     assert_eq!(client.count(), 1);
     let secret = space.secret("a-token").await.unwrap();
