@@ -21,11 +21,11 @@ use apicredential::object_key::Key;
 use apicredential::revision::Revision;
 use apicredential::target::ownership::CredentialLookup;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 
 mod arrival;
 mod credential;
+mod object;
 mod secrets;
 mod snapshot;
 #[cfg(test)]
@@ -36,7 +36,7 @@ use credential::{CredentialState, Plan};
 use secrets::Secrets;
 
 pub use arrival::{CallStart, DecodeResult, VersionSource};
-pub use credential::{CachedObject, renew_request};
+pub use object::{CachedObject, renew_request};
 pub use secrets::{SecretRecord, SecretRole};
 pub use snapshot::{Remember, Snapshot};
 
@@ -51,7 +51,8 @@ pub struct Effects {
 
 #[derive(Default)]
 struct Inner {
-    credentials: HashMap<Key, CredentialState>,
+    /// Boxed, because a growing map is there twice for a moment, and up to half of it is empty.
+    credentials: HashMap<Key, Box<CredentialState>>,
     secrets: Secrets,
     /// Targets that nobody else may write until the end of a write, and the uid of the ApiCredential that writes.
     claims: HashMap<Key, String>,
@@ -233,7 +234,7 @@ impl Inner {
         let mut state = CredentialState::new(key, object, status);
         state.source = self.secrets.link(SecretRole::Source, &state.source, key);
         state.target = self.secrets.link(SecretRole::Target, &state.target, key);
-        self.credentials.insert(key.clone(), state);
+        self.credentials.insert(key.clone(), Box::new(state));
     }
 
     /// Takes in another version of an object that is there.
@@ -266,7 +267,7 @@ impl Inner {
             let target = self.secrets.link(SecretRole::Target, &target, key);
             self.with(key, |state| state.target = target);
         }
-        if starts_deleting || target_changed(&old_target, self.credentials.get(key)) {
+        if starts_deleting || target_changed(&old_target, self.credentials.get(key).map(Box::as_ref)) {
             effects = self.target_is_free(&old_target, key);
         }
         if changed {
@@ -322,12 +323,8 @@ impl CredentialLookup for Cache {
         let inner = self.lock();
         let rivals = inner.secrets.named_by(SecretRole::Target, &target);
         let rivals = rivals.iter().filter_map(|key| inner.credentials.get(key));
-        let own = age(&credential.metadata);
-        rivals.filter(|state| !state.object.is_deleting()).all(|rival| own <= age(rival.object.meta()))
+        let (created, uid) = (credential.metadata.creation_timestamp.as_ref(), credential.metadata.uid.as_deref());
+        let own = (created.map(|time| time.0), uid.unwrap_or_default());
+        rivals.filter(|state| !state.object.is_deleting()).all(|rival| own <= rival.object.age())
     }
-}
-
-/// By creationTimestamp, then by uid.
-fn age(meta: &ObjectMeta) -> (Option<jiff::Timestamp>, &str) {
-    (meta.creation_timestamp.as_ref().map(|time| time.0), meta.uid.as_deref().unwrap_or_default())
 }

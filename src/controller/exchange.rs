@@ -232,6 +232,7 @@ async fn after_written(
     run.context.metrics.token_renewed(run.credential.spec.provider.type_, cause.as_str());
     run.history.note_write(&secret);
     run.history.dry_run_first = false;
+    run.history.inputs = None;
 
     let values = before.values;
     let sent_with = source_revision(values.as_ref());

@@ -13,7 +13,7 @@ use crate::clock::SuspendAwareInstant;
 pub struct AttemptHistory {
     /// The target's revision after our own last write.
     pub last_write: Option<Revision>,
-    /// The inputs of the last attempt.
+    /// The inputs of the last attempt, if it has failed.
     pub inputs: Option<Box<AttemptInputs>>,
     /// The next attempt that the status names comes at most then: the status was written before a restart, or before the
     /// clock was set back.
@@ -79,6 +79,7 @@ pub struct TokenSource {
     pub(super) token: Fingerprint,
     /// The values of the source Secret.
     pub(super) values: Mac,
-    /// Where the source Secret was last read with these values.
-    pub(super) revision: Revision,
+    /// The revision in which the source Secret was last read with these values, if it is not the one that the target Secret
+    /// named then.
+    pub(super) touched: Option<Revision>,
 }

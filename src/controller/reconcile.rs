@@ -57,17 +57,12 @@ pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
 }
 
 async fn reconcile_snapshot(key: Key, snapshot: Snapshot, context: Arc<Context>) -> NextReconcile {
-    match snapshot.object.clone() {
-        CachedObject::Decoded(credential) => {
-            reconcile_credential(Reconciliation::new(key, credential, snapshot, context)).await
-        }
-        CachedObject::Undecodable(meta) => {
-            context.limiter.forget(&key);
-            report_unobserved(&key, &snapshot.object, &context, &Reason::InvalidSpec.into()).await;
-            let uid = meta.uid.clone().unwrap_or_default();
-            NextReconcile::At(schedule::resync_time(clock::now(), &uid, &context.settings.timings))
-        }
+    if let Some(credential) = snapshot.object.credential(&key) {
+        return reconcile_credential(Reconciliation::new(key, Arc::new(credential), snapshot, context)).await;
     }
+    context.limiter.forget(&key);
+    report_unobserved(&key, &snapshot.object, &context, &Reason::InvalidSpec.into()).await;
+    NextReconcile::At(schedule::resync_time(clock::now(), snapshot.object.uid(), &context.settings.timings))
 }
 
 /// A panic ends one reconcile and not the process. Its text is not read, because it may quote secrets.

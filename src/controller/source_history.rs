@@ -29,8 +29,8 @@ pub(super) fn is_source_unchanged(run: &Reconciliation, plan: &Plan, record: &To
     let source = run.snapshot.source.as_ref();
     let source = source.filter(|source| source.is_present && run.context.issuer.watch.is_healthy());
     let is_known = source.is_some_and(|source| {
-        let compared = token_source(run, record).map(|known| &known.revision);
-        source.revision.as_str() == record.source_version || compared == Some(&source.revision)
+        let touched = token_source(run, record).and_then(|known| known.touched.as_ref());
+        source.revision.as_str() == record.source_version || touched == Some(&source.revision)
     });
     is_known && ownership::fits(record, plan)
 }
@@ -47,10 +47,11 @@ pub(super) fn is_made_from(run: &mut Reconciliation, record: &TokenRecord, value
 
 /// Remembers that the token was made from these values.
 pub(super) fn remember(run: &mut Reconciliation, record: &TokenRecord, values: &SecretValues) {
+    let is_named = values.version == record.source_version;
     run.history.token_source = Some(Box::new(TokenSource {
         token: record.fingerprint.clone(),
         values: values_mac(run, Some(values)),
-        revision: Revision::from(values.version.as_str()),
+        touched: (!is_named).then(|| Revision::from(values.version.as_str())),
     }));
 }
 
@@ -61,7 +62,7 @@ pub(super) fn revision_to_name(
     record: &TokenRecord,
     now: Timestamp,
 ) -> Option<(Revision, Timestamp)> {
-    let revision = &token_source(run, record)?.revision;
+    let revision = token_source(run, record)?.touched.as_ref()?;
     let time = run
         .history
         .source_named

@@ -66,7 +66,7 @@ async fn save(run: &mut Reconciliation, next: ApiCredentialStatus, input: &Statu
     // It counts from now on, written or not: a lost status must not cost an attempt.
     let next = Arc::new(next);
     run.reported = Some(Arc::clone(&next));
-    let version = run.snapshot.object.meta().resource_version.clone().unwrap_or_default();
+    let version = run.snapshot.object.resource_version().to_owned();
     match put(run, &version, &next).await {
         Err(ApiError::Conflict) => save_after_conflict(run, input, pending_before).await,
         Err(error) => note_rejected(run, &error),
@@ -138,10 +138,10 @@ pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context:
     let issuer = &context.issuer;
     issuer.watch.cache.forget_history(key);
     let Ok(Some((version, prior))) = issuer.kube.read_status(key.namespace(), key.name()).await else { return };
-    let input = match object {
+    let input = match object.credential(key) {
         // The token in the Secret is as good as before the panic.
-        CachedObject::Decoded(credential) => status_input::from_status(credential, &prior),
-        CachedObject::Undecodable(meta) => StatusInput::unobserved(meta.generation.unwrap_or(0)),
+        Some(credential) => status_input::from_status(&credential, &prior),
+        None => StatusInput::unobserved(object.generation().unwrap_or(0)),
     }
     .refused(refusal.clone());
     let next = status::status(&prior, &input, clock::now_seconds());
@@ -153,7 +153,7 @@ pub(super) async fn report_unobserved(key: &Key, object: &CachedObject, context:
     match issuer.kube.replace_status(key.namespace(), key.name(), &version, &next, limit).await {
         Ok(_) => {
             if let Some(event) = status::event(&prior, &next, &input) {
-                issuer.kube.publish_event(&object.as_reference(), &event).await;
+                issuer.kube.publish_event(&object.reference(key), &event).await;
             }
         }
         Err(error) => {

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use apicredential::api::ApiCredentialStatus;
 use apicredential::object_key::Key;
 use apicredential::reason::Reason;
-use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -24,12 +23,12 @@ pub struct CredentialGauges {
     pub suspended: bool,
     /// Failed attempts since the last success.
     pub failures: i64,
-    /// When the token was issued.
-    pub issued: Option<Timestamp>,
-    /// When the token expires.
-    pub expires: Option<Timestamp>,
-    /// When the next renewal is planned.
-    pub renewal: Option<Timestamp>,
+    /// When the token was issued, as Unix time in seconds.
+    pub issued: Option<i64>,
+    /// When the token expires, as Unix time in seconds.
+    pub expires: Option<i64>,
+    /// When the next renewal is planned, as Unix time in seconds.
+    pub renewal: Option<i64>,
 }
 
 impl CredentialGauges {
@@ -44,9 +43,9 @@ impl CredentialGauges {
             ready: status.is_ready(),
             suspended,
             failures: i64::from(status.failed_attempts.unwrap_or(0)),
-            issued: token.map(|token| token.issued_time.0),
-            expires: token.and_then(|token| token.expiration_time.as_ref()).map(|time| time.0),
-            renewal: renewal.as_ref().map(|time| time.0),
+            issued: token.map(|token| token.issued_time.0.as_second()),
+            expires: token.and_then(|token| token.expiration_time.as_ref()).map(|time| time.0.as_second()),
+            renewal: renewal.as_ref().map(|time| time.0.as_second()),
         }
     }
 }
@@ -65,15 +64,15 @@ const SERIES: [Series; 6] = [
     (
         "token_issued_timestamp_seconds",
         "Unix time when the token in the target Secret was issued; absent without a token",
-        |gauges| gauges.issued.map(Timestamp::as_second),
+        |gauges| gauges.issued,
     ),
     (
         "token_expiry_timestamp_seconds",
         "Unix time when the token in the target Secret expires; absent without a token or an expiry",
-        |gauges| gauges.expires.map(Timestamp::as_second),
+        |gauges| gauges.expires,
     ),
     ("renewal_timestamp_seconds", "Unix time of the next planned renewal; absent if none is planned", |gauges| {
-        gauges.renewal.map(Timestamp::as_second)
+        gauges.renewal
     }),
 ];
 

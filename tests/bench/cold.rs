@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
 use super::ceiling::{self, Ceiling, FIRST_RUN, TODAY};
-use super::figures::{Figures, Goal, median};
+use super::figures::{Figures, Goal, median, settled_memory_goal};
 use super::fleet::Member;
 use super::meter::{Requests, Usage};
 use super::settings::Settings;
@@ -85,7 +85,7 @@ pub async fn measure(n: usize, latency: Duration, settings: &Settings) -> (Figur
     figures.note("stored bytes of Secret and status, ours / the ceiling's", bytes / top.stored_bytes as f64, "");
     figures.note("peak memory", median(starts.iter().map(|it| it.usage.peak_mib).collect()), "MiB");
     if latency.is_zero() {
-        let goal = (n == 10_000).then_some(Goal::AtMost(40.0));
+        let goal = settled_memory_goal(n);
         tokio::time::sleep(settings.settling()).await;
         let usage = world.operator().usage();
         figures.goal("settled memory", usage.rss_mib, "MiB", goal);

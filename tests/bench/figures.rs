@@ -18,6 +18,15 @@ impl Goal {
     }
 }
 
+/// The most memory, in MiB, that a fleet of this size may need once it has settled.
+pub fn settled_memory_goal(n: usize) -> Option<Goal> {
+    match n {
+        1_000 => Some(Goal::AtMost(20.0)),
+        10_000 => Some(Goal::AtMost(64.0)),
+        _ => None,
+    }
+}
+
 /// One number.
 #[derive(Clone, Debug)]
 pub struct Figure {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::ceiling::{ask_own_process, clients};
-use super::figures::{Figures, Goal, median};
+use super::figures::{Figures, Goal, median, settled_memory_goal};
 use super::operator::Operator;
 use super::settings::Settings;
 use super::world::World;
@@ -123,7 +123,7 @@ pub async fn measure(world: &mut World, settings: &Settings) -> Figures {
     let reconciles = world.operator().metric("apicredential_reconciles_total").await;
     figures.count("reconciles per ApiCredential", reconciles / n, Goal::AtLeast(1.0));
     figures.note("peak memory", peak, "MiB");
-    let goal = (world.n == 10_000).then_some(Goal::AtMost(40.0));
+    let goal = settled_memory_goal(world.n);
     figures.goal("settled memory", settled_memory, "MiB", goal);
     figures
 }

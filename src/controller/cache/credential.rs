@@ -1,107 +1,15 @@
 //! The record of one ApiCredential.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
-use apicredential::annotations::RENEW_REQUESTED_AT;
-use apicredential::api::{ApiCredential, ApiCredentialStatus};
+use apicredential::api::ApiCredentialStatus;
 use apicredential::next_reconcile::NextReconcile;
 use apicredential::object_key::Key;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use kube::core::PartialObjectMeta;
 
-use super::arrival::{Arrival, DecodeResult};
+use super::arrival::Arrival;
+use super::object::CachedObject;
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
-
-/// An ApiCredential without its status and without the metadata that nobody uses.
-#[derive(Clone, Debug)]
-pub enum CachedObject {
-    /// It was decoded.
-    Decoded(Arc<ApiCredential>),
-    /// It cannot be decoded; its metadata can.
-    Undecodable(Arc<ObjectMeta>),
-}
-
-impl CachedObject {
-    /// Separates an object from its status.
-    pub fn split(object: DecodeResult) -> (Self, Option<ApiCredentialStatus>) {
-        match object.0 {
-            Ok(ApiCredential { metadata, spec, status }) => {
-                let credential = ApiCredential { metadata: used_metadata(metadata), spec, status: None };
-                (Self::Decoded(Arc::new(credential)), status.map(|status| *status))
-            }
-            Err(invalid) => (Self::Undecodable(Arc::new(used_metadata(invalid.metadata))), None),
-        }
-    }
-
-    /// The metadata.
-    pub fn meta(&self) -> &ObjectMeta {
-        match self {
-            Self::Decoded(credential) => &credential.metadata,
-            Self::Undecodable(meta) => meta,
-        }
-    }
-
-    /// A reference to it, for an event.
-    pub fn as_reference(&self) -> PartialObjectMeta<ApiCredential> {
-        PartialObjectMeta { types: None, metadata: self.meta().clone(), _phantom: PhantomData }
-    }
-
-    /// The uid.
-    pub fn uid(&self) -> &str {
-        self.meta().uid.as_deref().unwrap_or_default()
-    }
-
-    /// The resourceVersion as a number, if it is one.
-    pub fn version(&self) -> Option<u64> {
-        self.meta().resource_version.as_deref()?.parse().ok()
-    }
-
-    /// Whether it is being deleted.
-    pub fn is_deleting(&self) -> bool {
-        self.meta().deletion_timestamp.is_some()
-    }
-
-    /// The source Secret that the spec names, whether or not the rest of the spec is valid.
-    pub fn source_name(&self) -> &str {
-        match self {
-            Self::Decoded(credential) => credential.spec.provider.source_name().unwrap_or_default(),
-            Self::Undecodable(_) => "",
-        }
-    }
-
-    /// The target Secret that the spec names.
-    pub fn target_name(&self) -> &str {
-        match self {
-            Self::Decoded(credential) => &credential.spec.target.name,
-            Self::Undecodable(_) => "",
-        }
-    }
-
-    /// Whether a reconcile has something new to see in it: a label or a status is nothing new.
-    pub fn differs_from(&self, other: &Self) -> bool {
-        let essence = |object: &Self| {
-            let meta = object.meta();
-            (meta.generation, meta.deletion_timestamp.is_some(), renew_request_of(meta).map(str::to_owned))
-        };
-        essence(self) != essence(other)
-    }
-}
-
-/// The longest renew request, in characters; a longer one is ignored.
-const LONGEST_REQUEST: usize = 128;
-
-/// The renew request of an ApiCredential, if it has one that counts.
-pub fn renew_request(object: &impl Resource) -> Option<String> {
-    renew_request_of(object.meta()).map(str::to_owned)
-}
-
-fn renew_request_of(meta: &ObjectMeta) -> Option<&str> {
-    let text = meta.annotations.as_ref()?.get(RENEW_REQUESTED_AT)?;
-    (!text.is_empty() && text.chars().count() <= LONGEST_REQUEST).then_some(text)
-}
 
 /// What is planned for an ApiCredential.
 pub(super) struct Plan {
@@ -173,21 +81,5 @@ impl CredentialState {
         self.plan = None;
         self.history = None;
         self.changes += 1;
-    }
-}
-
-/// The metadata that the operator uses; everything else is dropped on arrival.
-fn used_metadata(meta: ObjectMeta) -> ObjectMeta {
-    let request = meta.annotations.and_then(|mut all| all.remove_entry(RENEW_REQUESTED_AT));
-    ObjectMeta {
-        annotations: request.map(|entry| [entry].into()),
-        creation_timestamp: meta.creation_timestamp,
-        deletion_timestamp: meta.deletion_timestamp,
-        generation: meta.generation,
-        resource_version: meta.resource_version,
-        uid: meta.uid,
-        name: meta.name,
-        namespace: meta.namespace,
-        ..ObjectMeta::default()
     }
 }

@@ -96,21 +96,21 @@ pub(super) struct Reply {
 /// All Secrets, by what they are.
 #[derive(Default)]
 pub(super) struct Secrets {
-    sources: HashMap<Key, SecretEntry>,
-    targets: HashMap<Key, SecretEntry>,
+    sources: HashMap<Key, Box<SecretEntry>>,
+    targets: HashMap<Key, Box<SecretEntry>>,
     /// Events of the watches so far.
     pub events: u64,
 }
 
 impl Secrets {
-    fn slot(&self, role: SecretRole) -> &HashMap<Key, SecretEntry> {
+    fn slot(&self, role: SecretRole) -> &HashMap<Key, Box<SecretEntry>> {
         match role {
             SecretRole::Source => &self.sources,
             SecretRole::Target => &self.targets,
         }
     }
 
-    fn slot_mut(&mut self, role: SecretRole) -> &mut HashMap<Key, SecretEntry> {
+    fn slot_mut(&mut self, role: SecretRole) -> &mut HashMap<Key, Box<SecretEntry>> {
         match role {
             SecretRole::Source => &mut self.sources,
             SecretRole::Target => &mut self.targets,

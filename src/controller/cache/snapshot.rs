@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apicredential::api::ApiCredentialStatus;
 use apicredential::next_reconcile::NextReconcile;
 
-use super::credential::CachedObject;
+use super::object::CachedObject;
 use super::secrets::SecretRecord;
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::SuspendAwareInstant;
 use crate::controller::history::AttemptHistory;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 
 const EARLY: &str = "2026-01-01T00:00:00Z";
@@ -396,14 +397,16 @@ fn what_nobody_uses_is_dropped_and_what_cannot_be_decoded_keeps_its_metadata() {
         Some([(RENEW_REQUESTED_AT.to_owned(), "now".to_owned()), ("other".to_owned(), "x".to_owned())].into());
     watched(&cache, &object);
     let snapshot = cache.snapshot(&key("a")).unwrap();
-    let CachedObject::Decoded(cached) = &snapshot.object else { panic!("it can be decoded") };
+    let cached = snapshot.object.credential(&key("a")).expect("it can be decoded");
     assert_eq!(cached.metadata.labels, None);
     assert_eq!(cached.metadata.annotations.as_ref().unwrap().len(), 1);
-    assert_eq!(renew_request(&**cached).as_deref(), Some("now"));
+    assert_eq!(renew_request(&cached).as_deref(), Some("now"));
+    let used = ObjectMeta { labels: None, annotations: cached.metadata.annotations.clone(), ..object.metadata.clone() };
+    assert_eq!((cached.metadata, cached.spec), (used, object.spec));
 
     let invalid = kube::core::error_boundary::InvalidObject { error: "quotes".to_owned(), metadata: object.metadata };
     cache.apply(&key("a"), DeserializeGuard(Err(invalid)), VersionSource::Watch);
     let snapshot = cache.snapshot(&key("a")).unwrap();
-    assert!(matches!(snapshot.object, CachedObject::Undecodable(_)));
+    assert!(snapshot.object.credential(&key("a")).is_none());
     assert_eq!(snapshot.object.uid(), "u1");
 }
