@@ -1,5 +1,6 @@
 //! What the API server itself rejects, and what it adds: the CRD on a real server.
 
+mod changes;
 mod rows;
 
 use apicredential::api::validation::{BOUNDS, Bound, RULES};
@@ -7,7 +8,8 @@ use http::Method;
 use kube::Client;
 use serde_json::{Value, json};
 
-use self::rows::{changed, qontak, rows, target, updates, valid, verification, welkin};
+use self::changes::{changed, qontak, target, valid, verification, welkin};
+use self::rows::{rows, updates};
 use crate::strict_api::{Response, apply, create, patch, send, try_create};
 use crate::support::control_plane::shared;
 
