@@ -44,7 +44,8 @@ pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
     let work = Box::pin(reconcile_snapshot(key.clone(), snapshot, Arc::clone(&context)));
     let next = match unless_it_panics(work).await {
         Some(next) => next,
-        None => after_panic(&key, &object, &context).await,
+        // Boxed as well, so that a reconcile that does not panic has no room for it.
+        None => Box::pin(after_panic(&key, &object, &context)).await,
     };
     context.metrics.operator.reconciled(clock::steady().saturating_sub(started));
     // The time until the next reconcile is too long if the wall clock was just set back, so it is bounded.
