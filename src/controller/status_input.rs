@@ -51,8 +51,13 @@ pub(super) fn status_input(run: &Reconciliation, observation: &Observation) -> S
     }
 }
 
-/// What the last status reports, where the target could not be read.
+/// What the last status reports, where the target could not be read: the token in it is as good as before, unless the watch
+/// shows that the Secret is gone.
 pub(super) fn status_input_from_status(run: &Reconciliation) -> StatusInput {
+    let is_there = run.snapshot.target.as_ref().is_some_and(|target| target.is_present);
+    if !is_there && run.context.issuer.watch.is_healthy() {
+        return nothing_observed(&run.credential);
+    }
     from_status(&run.credential, run.status())
 }
 

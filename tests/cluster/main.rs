@@ -69,6 +69,7 @@ mod target_metadata;
 mod throttled;
 #[path = "../exchange_cli/transcript.rs"]
 mod transcript;
+mod unanswered;
 mod unauthorized;
 mod unreachable;
 mod unusual_responses;
