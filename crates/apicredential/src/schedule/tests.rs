@@ -271,6 +271,15 @@ fn any_class() -> impl Strategy<Value = Class> {
     prop_oneof![Just(Class::Transient), Just(Class::Throttled), Just(Class::Unusable), Just(Class::Rejected)]
 }
 
+#[test]
+fn the_checks_of_many_credentials_are_spread_over_a_tenth_of_the_interval() {
+    let spread = |uid: i64| check_time(at(0), 1000, &uid.to_string()).as_second() - later(at(0), 1000).as_second();
+    let mut spreads: Vec<i64> = (0..200).map(spread).collect();
+    spreads.sort_unstable();
+    assert!(spreads[0] < 10 && spreads[199] > 90, "{spreads:?}");
+    assert!((40..=60).contains(&spreads[100]), "{spreads:?}");
+}
+
 proptest! {
     /// `max(issued + max(min interval, A/4), min(expiry − margin, issued + maxAge) − jitter)`, jitter in 0..A/10.
     #[test]
@@ -367,7 +376,8 @@ proptest! {
         let after = planned.as_second() - at(since).as_second();
         prop_assert!(interval <= after && after <= interval + interval / 10, "{after} of {interval}");
         prop_assert_eq!(check_time(at(since), interval, &uid), planned, "a restart plans the same time");
-        prop_assert!(planned <= latest_check(at(since), interval));
+        let latest = latest_check(at(since), interval).as_second() - at(since).as_second();
+        prop_assert_eq!(latest, interval + interval / 10);
         let put_off = put_off_check(at(since), interval, &uid).as_second() - at(since).as_second();
         prop_assert!(interval / 4 <= put_off && put_off <= interval / 2, "{put_off} of {interval}");
     }
