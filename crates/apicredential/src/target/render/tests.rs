@@ -82,6 +82,12 @@ fn a_written_token_is_read_back_and_needs_no_patch() {
 }
 
 #[test]
+fn each_placeholder_of_the_provider_gets_its_own_value() {
+    let credential = credential(&json!({"name": "a-token", "data": {"path": "{tenant}/{clientName}"}}));
+    assert_eq!(text(&created(&credential, &record("t0ken")), "path"), Some("gh/client"));
+}
+
+#[test]
 fn a_new_secret_is_opaque_and_owned_by_the_apicredential_without_blocking_its_deletion() {
     let credential = credential(&json!({"name": "a-token"}));
     let secret = render(&credential, &plan(&credential), &record("t0ken")).to_new_secret(&credential, "a-token");
