@@ -44,7 +44,7 @@ pub async fn reconcile(key: Key, context: Arc<Context>) -> Option<Duration> {
     let work = Box::pin(reconcile_snapshot(key.clone(), snapshot, Arc::clone(&context)));
     let next = match unless_it_panics(work).await {
         Some(next) => next,
-        // Boxed as well, so that a reconcile that does not panic has no room for it.
+        // Boxed as well, so that a reconcile that does not panic keeps no memory for it.
         None => Box::pin(after_panic(&key, &object, &context)).await,
     };
     context.metrics.operator.reconciled(clock::steady().saturating_sub(started));

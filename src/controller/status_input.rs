@@ -52,7 +52,7 @@ pub(super) fn status_input(run: &Reconciliation, observation: &Observation) -> S
 }
 
 /// What the last status reports, where the target could not be read: the token in it is as good as before, unless the watch
-/// shows that the Secret is gone.
+/// does not show the Secret. Then it was deleted, or it has lost the label that the watch selects by, and only a read could tell.
 pub(super) fn status_input_from_status(run: &Reconciliation) -> StatusInput {
     let is_there = run.snapshot.target.as_ref().is_some_and(|target| target.is_present);
     if !is_there && run.context.issuer.watch.is_healthy() {
