@@ -151,3 +151,6 @@ async fn handshake(endpoint: &Endpoint, connector: &TlsConnector) -> Result<(), 
         timeout(CONNECT_TIMEOUT, connector.connect(name, stream)).await.map_err(|_| Reason::ProviderTimeout)?;
     handshake.map(drop).map_err(|_| Reason::TlsFailed)
 }
+
+#[cfg(test)]
+mod tests;
